@@ -1,0 +1,63 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+/// CI treats every warning of our own code as an error; a newer compiler on somebody's machine does not break their build.
+let strict: [SwiftSetting] = [
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+] + (Context.environment["CI"] == nil ? [] : [.treatAllWarnings(as: .error)])
+
+let nioCore = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
+let nioPosix = Target.Dependency.product(name: "NIOPosix", package: "swift-nio")
+let nioEmbedded = Target.Dependency.product(name: "NIOEmbedded", package: "swift-nio")
+let nioHTTP1 = Target.Dependency.product(name: "NIOHTTP1", package: "swift-nio")
+let nioSSL = Target.Dependency.product(name: "NIOSSL", package: "swift-nio-ssl")
+let grdb = Target.Dependency.product(name: "GRDB", package: "GRDB.swift")
+let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto")
+let jwt = Target.Dependency.product(name: "JWTKit", package: "jwt-kit")
+let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
+let httpClient = Target.Dependency.product(name: "AsyncHTTPClient", package: "async-http-client")
+let argumentParser = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
+let collections = Target.Dependency.product(name: "DequeModule", package: "swift-collections")
+
+let package = Package(
+    name: "firstcome",
+    products: [.executable(name: "firstcome", targets: ["firstcome"])],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser.git", from: "1.8.0"),
+        .package(url: "https://github.com/apple/swift-collections.git", from: "1.6.0"),
+        .package(url: "https://github.com/apple/swift-crypto.git", from: "4.5.0"),
+        .package(url: "https://github.com/apple/swift-log.git", from: "1.16.0"),
+        .package(url: "https://github.com/apple/swift-nio.git", from: "2.101.0"),
+        .package(url: "https://github.com/apple/swift-nio-ssl.git", from: "2.37.0"),
+        .package(url: "https://github.com/groue/GRDB.swift.git", from: "7.10.0"),
+        .package(url: "https://github.com/swift-server/async-http-client.git", from: "1.37.0"),
+        .package(url: "https://github.com/vapor/jwt-kit.git", from: "5.7.0"),
+    ],
+    targets: [
+        .systemLibrary(name: "CHiredis", pkgConfig: "hiredis", providers: [.apt(["libhiredis-dev"])]),
+        .target(name: "LuaScripts", path: "lua", resources: [.embedInCode(".")], swiftSettings: strict),
+        .target(name: "JSON", dependencies: [nioCore], swiftSettings: strict),
+        .target(name: "Redis", dependencies: ["CHiredis", nioCore, nioPosix, nioSSL, collections, logging], swiftSettings: strict),
+        .target(name: "Commerce", swiftSettings: strict),
+        .target(name: "Store", dependencies: ["Commerce", grdb, logging], swiftSettings: strict),
+        .target(name: "HTTPServer", dependencies: [nioCore, nioPosix, nioHTTP1, logging], swiftSettings: strict),
+        .target(
+            name: "Services",
+            dependencies: ["Commerce", "Store", "Redis", "LuaScripts", "JSON", nioCore, nioPosix, crypto, httpClient, logging],
+            swiftSettings: strict
+        ),
+        .target(
+            name: "API",
+            dependencies: ["HTTPServer", "Services", "Commerce", "Store", "JSON", jwt, nioCore, nioHTTP1, logging],
+            resources: [.embedInCode("openapi.json")],
+            swiftSettings: strict
+        ),
+        .executableTarget(
+            name: "firstcome",
+            dependencies: ["API", "HTTPServer", "Services", "Store", "Redis", "Commerce", argumentParser, nioCore, nioPosix, logging],
+            swiftSettings: strict
+        ),
+    ]
+)

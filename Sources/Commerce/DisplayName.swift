@@ -1,0 +1,19 @@
+/// The rule for the names of users, products and coupons.
+package enum DisplayName {
+    /// Unicode code points, as JSON Schema's `maxLength` counts them.
+    package static let lengths = 1...200
+
+    /// Why a name is refused, in words for a problem's `reason`; `nil` for a good one.
+    package static func fault(in name: String) -> String? {
+        guard lengths.contains(name.unicodeScalars.count) else { return "must have 1 to 200 characters" }
+        for scalar in name.unicodeScalars {
+            switch scalar.properties.generalCategory {
+            case .control, .lineSeparator, .paragraphSeparator, .unassigned, .surrogate:
+                return "must not contain control or unassigned characters"
+            default:
+                continue
+            }
+        }
+        return name.unicodeScalars.allSatisfy(\.properties.isWhitespace) ? "must not be blank" : nil
+    }
+}
