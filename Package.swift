@@ -21,6 +21,10 @@ let httpClient = Target.Dependency.product(name: "AsyncHTTPClient", package: "as
 let argumentParser = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
 let collections = Target.Dependency.product(name: "DequeModule", package: "swift-collections")
 
+let luaScripts = [
+    "adjust_coupon", "claim_coupon", "load_claims", "load_coupon", "open_coupon", "rank_products", "record_sales", "record_views", "swap_sales",
+]
+
 let package = Package(
     name: "firstcome",
     products: [.executable(name: "firstcome", targets: ["firstcome"])],
@@ -37,7 +41,7 @@ let package = Package(
     ],
     targets: [
         .systemLibrary(name: "CHiredis", pkgConfig: "hiredis", providers: [.apt(["libhiredis-dev"])]),
-        .target(name: "LuaScripts", path: "lua", resources: [.embedInCode(".")], swiftSettings: strict),
+        .target(name: "LuaScripts", path: "lua", resources: luaScripts.map { .embedInCode("\($0).lua") }, swiftSettings: strict),
         .target(name: "JSON", dependencies: [nioCore], swiftSettings: strict),
         .target(name: "Redis", dependencies: ["CHiredis", nioCore, nioPosix, nioSSL, collections, logging], swiftSettings: strict),
         .target(name: "Commerce", swiftSettings: strict),

@@ -1,0 +1,34 @@
+-- adjust_coupon: gives an open gate another quantity or window.
+--
+-- KEYS[1]  coupon:{ID}         hash: the campaign's gate
+-- KEYS[2]  coupon:{ID}:claims  sorted set: user id -> sequence
+-- ARGV[1]  quantity
+-- ARGV[2]  opensAt (ms)
+-- ARGV[3]  closesAt (ms), 0 for a campaign without an end
+--
+-- RETURNS  an array of integers, the code first:
+--   1 ADJUSTED         remaining
+--   2 BELOW_ISSUED     claims: more have been granted than the new quantity; nothing changed
+--   3 NOT_LOADED
+--   4 PAUSED
+--
+-- COST     O(1)
+-- KEEPS    invariants 1 and 3: remaining = quantity - claims, decided where claims are decided
+
+local state = redis.call('HGET', KEYS[1], 'state')
+local claims = redis.call('ZCARD', KEYS[2])
+local quantity = assert(tonumber(ARGV[1]), 'quantity')
+assert(tonumber(ARGV[2]) and tonumber(ARGV[3]), 'opensAt, closesAt')
+if not state then
+  return { 3 }
+end
+if state ~= 'open' then
+  return { 4 }
+end
+if quantity < claims then
+  return { 2, claims }
+end
+
+redis.call('HSET', KEYS[1], 'quantity', ARGV[1], 'remaining', string.format('%.0f', quantity - claims),
+  'opensAt', ARGV[2], 'closesAt', ARGV[3])
+return { 1, quantity - claims }

@@ -1,0 +1,57 @@
+-- claim_coupon: decides one claim of a coupon, first come, first served.
+--
+-- KEYS[1]  coupon:{ID}         hash: the campaign's gate
+-- KEYS[2]  coupon:{ID}:claims  sorted set: user id -> sequence
+-- ARGV[1]  user id
+--
+-- RETURNS  an array of integers, the code first:
+--   1 CLAIMED          sequence, now (ms), epoch
+--   2 ALREADY_CLAIMED  sequence, now (ms), epoch
+--   3 SOLD_OUT
+--   4 NOT_OPEN         opensAt (ms), now (ms)
+--   5 CLOSED
+--   6 PAUSED           pausedAt (ms), now (ms)
+--   7 NOT_LOADED
+--   8 DAMAGED          epoch, or 0: a field is missing or not a number
+--
+-- COST     O(log N) in the claims; a refusal writes nothing and keeps nothing
+-- KEEPS    invariants 1 and 3: sequence and remaining move with the member they stand for, in one HSET and one ZADD
+
+local coupon = redis.call('HMGET', KEYS[1], 'state', 'remaining', 'sequence', 'opensAt', 'closesAt', 'epoch', 'pausedAt')
+local claimed = redis.call('ZSCORE', KEYS[2], ARGV[1])
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+
+local state = coupon[1]
+local remaining = tonumber(coupon[2])
+local sequence = tonumber(coupon[3])
+local opens_at = tonumber(coupon[4])
+local closes_at = tonumber(coupon[5])
+local epoch = tonumber(coupon[6])
+
+if not state and not epoch then
+  return { 7 }
+end
+if state == 'paused' then
+  return { 6, tonumber(coupon[7]) or 0, now }
+end
+if state ~= 'open' or not (remaining and sequence and opens_at and closes_at and epoch) then
+  return { 8, epoch or 0 }
+end
+if now < opens_at then
+  return { 4, opens_at, now }
+end
+if closes_at > 0 and now >= closes_at then
+  return { 5 }
+end
+if claimed then
+  return { 2, tonumber(claimed), now, epoch }
+end
+if remaining < 1 then
+  return { 3 }
+end
+
+sequence = sequence + 1
+redis.call('HSET', KEYS[1], 'sequence', string.format('%.0f', sequence), 'remaining', string.format('%.0f', remaining - 1))
+redis.call('ZADD', KEYS[2], string.format('%.0f', sequence), ARGV[1])
+return { 1, sequence, now, epoch }

@@ -1,0 +1,32 @@
+-- load_claims: adds some of the store's issued coupons to a gate that is being built.
+--
+-- KEYS[1]  coupon:{ID}         hash: the campaign's gate
+-- KEYS[2]  coupon:{ID}:claims  sorted set: user id -> sequence
+-- ARGV[1]  epoch of this build
+-- ARGV[2..] sequence, user id, sequence, user id, ... (at most 3,500 pairs: Lua's stack bounds a call's arguments)
+--
+-- RETURNS  an array of integers, the code first:
+--   1 LOADED           claims in the gate now
+--   2 SUPERSEDED       epoch: the gate belongs to another build, or is open already
+--   3 NOT_LOADED       the gate has vanished since load_coupon
+--
+-- COST     O(M log N) for M pairs
+-- KEEPS    invariant 3: only the build that paused the gate fills it; pausedAt says that it is alive
+
+local coupon = redis.call('HMGET', KEYS[1], 'state', 'epoch')
+redis.call('ZCARD', KEYS[2])
+if not coupon[2] then
+  return { 3 }
+end
+if coupon[2] ~= ARGV[1] or coupon[1] ~= 'paused' then
+  return { 2, tonumber(coupon[2]) or 0 }
+end
+for index = 2, #ARGV, 2 do
+  assert(tonumber(ARGV[index]) and ARGV[index + 1], 'sequence and user id')
+end
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+
+redis.call('HSET', KEYS[1], 'pausedAt', string.format('%.0f', now))
+redis.call('ZADD', KEYS[2], unpack(ARGV, 2))
+return { 1, redis.call('ZCARD', KEYS[2]) }

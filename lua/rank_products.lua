@@ -1,0 +1,75 @@
+-- rank_products: unions three business days and answers the products that sold most.
+--
+-- KEYS[1]  ranking:{sales}:top:3d  sorted set: product id -> units sold in the three days
+-- KEYS[2]  ranking:{sales}:YYYY-MM-DD, today
+-- KEYS[3]  ranking:{sales}:YYYY-MM-DD, yesterday
+-- KEYS[4]  ranking:{sales}:YYYY-MM-DD, the day before
+-- KEYS[5]  ranking:{sales}:views:YYYY-MM-DD, today
+-- KEYS[6]  ranking:{sales}:views:YYYY-MM-DD, yesterday
+-- KEYS[7]  ranking:{sales}:views:YYYY-MM-DD, the day before
+-- ARGV[1]  how many products to answer
+-- ARGV[2]  seconds after which the union may go when nobody makes it anew
+--
+-- RETURNS  an array of strings: product id, units, views, product id, units, views, ...
+--   best first: more units, then more views, then the newer product (the greater id)
+--
+-- COST     O(N log N) for N products sold in the three days, and O(T) for the T products that tie at the last place
+-- KEEPS    scores are plain units; ties are settled after the union and before cutting
+
+for index = 2, 7 do
+  redis.call('ZCARD', KEYS[index])
+end
+local places = assert(tonumber(ARGV[1]), 'places')
+assert(tonumber(ARGV[2]), 'seconds')
+
+redis.call('ZUNIONSTORE', KEYS[1], 3, KEYS[2], KEYS[3], KEYS[4])
+redis.call('EXPIRE', KEYS[1], ARGV[2])
+
+-- Everybody who ties with the last place is a candidate: Redis' own order of ties is not ours.
+local last = redis.call('ZREVRANGE', KEYS[1], places - 1, places - 1, 'WITHSCORES')
+local least = '(0'
+if last[2] and tonumber(last[2]) > 0 then
+  least = last[2]
+end
+local scored = redis.call('ZRANGEBYSCORE', KEYS[1], least, '+inf', 'WITHSCORES')
+
+local candidates = {}
+local chunk = 1000
+for first = 1, #scored, 2 * chunk do
+  local ids = {}
+  for index = first, math.min(first + 2 * chunk, #scored) - 1, 2 do
+    ids[#ids + 1] = scored[index]
+  end
+  local views = {}
+  for day = 5, 7 do
+    for position, score in ipairs(redis.call('ZMSCORE', KEYS[day], unpack(ids))) do
+      views[position] = (views[position] or 0) + (tonumber(score) or 0)
+    end
+  end
+  for position, id in ipairs(ids) do
+    candidates[#candidates + 1] = { id = id, units = tonumber(scored[first + 2 * position - 1]), views = views[position] }
+  end
+end
+
+-- Ids are strings of digits without leading zeros: the longer is the greater, then the alphabet decides.
+table.sort(candidates, function(left, right)
+  if left.units ~= right.units then
+    return left.units > right.units
+  end
+  if left.views ~= right.views then
+    return left.views > right.views
+  end
+  if #left.id ~= #right.id then
+    return #left.id > #right.id
+  end
+  return left.id > right.id
+end)
+
+local answer = {}
+for place = 1, math.min(places, #candidates) do
+  local product = candidates[place]
+  answer[#answer + 1] = product.id
+  answer[#answer + 1] = string.format('%.0f', product.units)
+  answer[#answer + 1] = string.format('%.0f', product.views)
+end
+return answer
