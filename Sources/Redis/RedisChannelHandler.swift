@@ -1,0 +1,56 @@
+import NIOCore
+
+/// Sits on one socket: feeds what arrives to hiredis' reader and tells the connection. One of them per attempt to connect.
+final class RedisChannelHandler: ChannelInboundHandler {
+    typealias InboundIn = ByteBuffer
+    typealias OutboundOut = ByteBuffer
+
+    private let reader: RedisReplyReader
+    /// Nil once either side has let go of the other.
+    private var connection: RedisConnection?
+    private var context: ChannelHandlerContext?
+    private var lastError: (any Error)?
+
+    init(connection: RedisConnection, maximumReplyBytes: Int) {
+        self.connection = connection
+        reader = RedisReplyReader(maximumReplyBytes: maximumReplyBytes)
+    }
+
+    /// Hands the bytes to the socket in one write.
+    func write(_ buffer: ByteBuffer) {
+        guard let context else { return }
+        context.writeAndFlush(wrapOutboundOut(buffer), promise: nil)
+    }
+
+    /// Closes the socket; the connection hears nothing more from it.
+    func detach() {
+        connection = nil
+        context?.close(promise: nil)
+    }
+
+    func handlerAdded(context: ChannelHandlerContext) { self.context = context }
+
+    func handlerRemoved(context: ChannelHandlerContext) { self.context = nil }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        do throws(RedisError) {
+            try reader.read(unwrapInboundIn(data)) { connection?.received($0) }
+        } catch {
+            connection?.disconnect(because: error)
+        }
+    }
+
+    func channelReadComplete(context: ChannelHandlerContext) {
+        connection?.readCompleted()
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        lastError = error
+        context.close(promise: nil)
+    }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        let error = RedisError(.notConnected, "the connection to Redis was closed", cause: lastError)
+        connection?.disconnect(because: error)
+    }
+}

@@ -1,0 +1,110 @@
+package import Logging
+package import NIOCore
+
+/// Redis for a whole process: one connection per event loop, made on `start()` and kept until `close()`.
+package final class RedisClient: Sendable {
+    /// A connection is ready, for the first time or again.
+    package struct ConnectEvent: Sendable {
+        package let eventLoop: any EventLoop
+        /// How often this loop's connection has become ready, from 1.
+        package let connectCount: Int
+        package var isReconnect: Bool { connectCount > 1 }
+    }
+
+    package let configuration: RedisConfiguration
+    private let eventLoopGroup: any EventLoopGroup
+    private let connections: [RedisConnection]
+    private let connectionsByLoop: [ObjectIdentifier: RedisConnection]
+    private let events: RedisConnectEvents
+
+    /// - Parameter onConnect: called on the connection's loop each time a connection becomes ready; it must not block.
+    package convenience init(
+        configuration: RedisConfiguration,
+        eventLoopGroup: any EventLoopGroup,
+        logger: Logger,
+        onConnect: @escaping @Sendable (ConnectEvent) -> Void = { _ in }
+    ) {
+        let connector = RedisConnector(configuration: configuration)
+        self.init(configuration: configuration, eventLoopGroup: eventLoopGroup, connector: connector, logger: logger, onConnect: onConnect)
+    }
+
+    init(
+        configuration: RedisConfiguration,
+        eventLoopGroup: any EventLoopGroup,
+        connector: RedisConnector,
+        logger: Logger,
+        onConnect: @escaping @Sendable (ConnectEvent) -> Void
+    ) {
+        let events = RedisConnectEvents(onConnect)
+        self.configuration = configuration
+        self.eventLoopGroup = eventLoopGroup
+        self.events = events
+        connections = eventLoopGroup.makeIterator().map { loop in
+            RedisConnection(eventLoop: loop, configuration: configuration, connector: connector, logger: logger) { connection in
+                events.publish(ConnectEvent(eventLoop: connection.eventLoop, connectCount: connection.counters.connects.value))
+            }
+        }
+        connectionsByLoop = Dictionary(uniqueKeysWithValues: connections.map { (ObjectIdentifier($0.eventLoop), $0) })
+    }
+
+    /// Begins to connect on every loop. Commands may be sent right away: they wait for the first attempt.
+    package func start() {
+        for connection in connections { connection.eventLoop.execute { connection.start() } }
+    }
+
+    /// The connection of `eventLoop`, which has to be one of the client's group.
+    package func connection(on eventLoop: any EventLoop) -> RedisConnection {
+        guard let connection = connectionsByLoop[ObjectIdentifier(eventLoop)] else {
+            preconditionFailure("the event loop is not one of this client's")
+        }
+        return connection
+    }
+
+    /// True while every loop's connection is ready.
+    package var isConnected: Bool { connections.allSatisfy(\.isConnected) }
+
+    /// What all connections have done together.
+    package var statistics: RedisStatistics {
+        connections.map(\.counters.snapshot).reduce(RedisStatistics(), +)
+    }
+
+    /// Every connect from now on. A consumer that is busy finds the latest event, not all of them.
+    package func connectEvents() -> AsyncStream<ConnectEvent> { events.stream() }
+
+    /// Refuses new commands, waits for the replies that are due, at most `drainTimeout`, and closes all connections.
+    package func close() async {
+        await withTaskGroup { group in
+            for connection in connections {
+                group.addTask {
+                    // The future of a close never fails.
+                    try? await connection.eventLoop.flatSubmit { connection.close() }.get()
+                }
+            }
+        }
+        events.finish()
+    }
+}
+
+/// Sending by whichever connection is nearest: the current loop's own, where there is one.
+extension RedisClient {
+    private var anyConnection: RedisConnection { connection(on: eventLoopGroup.any()) }
+
+    /// See `RedisConnection.send`.
+    package nonisolated(nonsending) func send(_ command: RedisCommand) async throws(RedisError) -> RedisValue {
+        try await anyConnection.send(command)
+    }
+
+    /// See `RedisConnection.evaluate`.
+    package nonisolated(nonsending) func evaluate(
+        _ script: RedisScript,
+        keys: [RedisArgument],
+        arguments: [RedisArgument] = []
+    ) async throws(RedisError) -> RedisValue {
+        try await anyConnection.evaluate(script, keys: keys, arguments: arguments)
+    }
+
+    /// See `RedisConnection.pipeline`.
+    package nonisolated(nonsending) func pipeline(_ commands: [RedisCommand]) async throws(RedisError) -> [RedisValue] {
+        try await anyConnection.pipeline(commands)
+    }
+}

@@ -1,0 +1,34 @@
+package import NIOCore
+package import NIOSSL
+
+/// How a client reaches its server and how long it waits. Every queue has a bound here.
+package struct RedisConfiguration: Sendable {
+    package var endpoint: RedisEndpoint
+    /// What `CLIENT LIST` shows.
+    package var clientName = "firstcome"
+    /// How long a caller waits for a reply.
+    package var commandDeadline: TimeAmount = .seconds(2)
+    /// How long connecting, TLS and the handshake may take together.
+    package var connectTimeout: TimeAmount = .seconds(5)
+    /// How long a server may stay silent while it owes replies before the connection is closed and opened anew.
+    package var stallTimeout: TimeAmount = .seconds(10)
+    /// How long `close()` waits for replies that are still due.
+    package var drainTimeout: TimeAmount = .seconds(5)
+    /// Commands that wait for a reply, per connection; the next one fails with `.overloaded`.
+    package var maximumPendingReplies = 16_384
+    /// The bytes of one reply; a larger one closes the connection. Redis' own limit for a string is 512 MB.
+    package var maximumReplyBytes = 64 << 20
+    /// The wait before the first attempt to reconnect; it doubles with each failure, and up to half of it is random.
+    package var minimumBackoff: TimeAmount = .milliseconds(20)
+    /// The longest wait between two attempts to reconnect.
+    package var maximumBackoff: TimeAmount = .seconds(2)
+    /// Loaded in every handshake, so that `EVALSHA` finds them.
+    package var scripts: [RedisScript] = []
+    /// For `rediss://`.
+    package var tls: TLSConfiguration = .makeClientConfiguration()
+
+    package init(endpoint: RedisEndpoint, scripts: [RedisScript] = []) {
+        self.endpoint = endpoint
+        self.scripts = scripts
+    }
+}

@@ -1,0 +1,26 @@
+import Synchronization
+
+/// Tells a callback and any number of streams about connects.
+final class RedisConnectEvents: Sendable {
+    private let callback: @Sendable (RedisClient.ConnectEvent) -> Void
+    private let continuations = Mutex<[AsyncStream<RedisClient.ConnectEvent>.Continuation]>([])
+
+    init(_ callback: @escaping @Sendable (RedisClient.ConnectEvent) -> Void) {
+        self.callback = callback
+    }
+
+    func publish(_ event: RedisClient.ConnectEvent) {
+        callback(event)
+        for continuation in continuations.withLock({ $0 }) { continuation.yield(event) }
+    }
+
+    func stream() -> AsyncStream<RedisClient.ConnectEvent> {
+        let (stream, continuation) = AsyncStream.makeStream(of: RedisClient.ConnectEvent.self, bufferingPolicy: .bufferingNewest(1))
+        continuations.withLock { $0.append(continuation) }
+        return stream
+    }
+
+    func finish() {
+        for continuation in continuations.withLock({ $0 }) { continuation.finish() }
+    }
+}

@@ -1,0 +1,246 @@
+import Logging
+package import NIOCore
+import NIOSSL
+
+/// One pipelined connection to Redis on one event loop, which reconnects by itself and is shared by all callers there.
+///
+/// Commands of one loop tick leave in one write. Replies resume their callers on the loop. What a caller can expect:
+///
+/// - While the very first attempt to connect is under way, commands wait for it, at most until their deadline. Whenever
+///   else there is no connection they fail at once with `.notConnected`.
+/// - A command without a reply at its deadline fails with `.timedOut`; one whose connection breaks with `.unknownOutcome`.
+///   Both may have run. Repeatable commands that were sent are sent again by the next connection instead.
+/// - Cancelling a caller's task ends its wait with `.cancelled` and changes nothing for the others.
+/// - A script that the server forgot is sent once more with its source, behind the commands already sent.
+///
+/// Safety of `@unchecked Sendable`: all mutable state is touched on `eventLoop` only; every entry point asserts it or hops.
+package final class RedisConnection: @unchecked Sendable {
+    package let eventLoop: any EventLoop
+    let configuration: RedisConfiguration
+    let counters = RedisCounters()
+
+    private let connector: RedisConnector
+    private let logger: Logger
+    private let onReady: @Sendable (RedisConnection) -> Void
+    private let flushInTick: RedisFlush
+
+    private var machine: RedisConnectionStateMachine<RedisWaiter>
+    private var handler: RedisChannelHandler?
+    private var outgoing = ByteBuffer()
+    private var isFlushScheduled = false
+    /// The time of the first command of this tick, which all others of the tick share.
+    private var tickTime = NIODeadline.distantPast
+    private var timer: Scheduled<Void>?
+    private var timerTime = NIODeadline.distantFuture
+    private var closePromise: EventLoopPromise<Void>?
+    private let ready = RedisCounter()
+
+    /// A larger buffer is given back after its bytes left.
+    private static let keptBufferBytes = 256 << 10
+
+    init(
+        eventLoop: any EventLoop,
+        configuration: RedisConfiguration,
+        connector: RedisConnector,
+        logger: Logger,
+        onReady: @escaping @Sendable (RedisConnection) -> Void
+    ) {
+        self.eventLoop = eventLoop
+        self.configuration = configuration
+        self.connector = connector
+        self.logger = logger
+        self.onReady = onReady
+        machine = RedisConnectionStateMachine(configuration: configuration)
+        flushInTick = RedisFlush()
+        flushInTick.connection = self
+    }
+
+    /// True while commands can be sent. Readable anywhere.
+    package var isConnected: Bool { ready.value == 1 }
+
+    /// Sends one command and hands its outcome to `completion`, on the loop, without a task. Call it on the loop.
+    ///
+    /// An error reply of the server is a failure with the code `.server`.
+    package func send(_ command: RedisCommand, completion: @escaping (Result<RedisValue, RedisError>) -> Void) {
+        enqueue(command, .completion(completion))
+    }
+
+    func start() {
+        eventLoop.assertInEventLoop()
+        guard machine.connect(now: .now()) else { return }
+        armTimer()
+        connector.connect(self).whenComplete { [self] result in
+            switch result {
+            case .success(let handler): connected(handler)
+            case .failure(let error): disconnect(because: RedisError(.notConnected, "cannot connect to \(configuration.endpoint)", cause: error))
+            }
+        }
+    }
+
+    func close() -> EventLoopFuture<Void> {
+        eventLoop.assertInEventLoop()
+        let promise = closePromise ?? eventLoop.makePromise()
+        if closePromise == nil {
+            closePromise = promise
+            ready.set(0)
+            switch machine.close(now: .now()) {
+            case .drain: armTimer()
+            case .closeNow: disconnect(because: RedisError(.closed, "the Redis client is closed"))
+            case .none: promise.succeed()
+            }
+        }
+        return promise.futureResult
+    }
+}
+
+// MARK: - Sending
+
+extension RedisConnection {
+    var nextCommandID: UInt64 { machine.nextID }
+
+    func enqueue(_ command: RedisCommand, _ waiter: RedisWaiter) {
+        eventLoop.assertInEventLoop()
+        if !isFlushScheduled { tickTime = .now() }
+        switch machine.enqueue(command, waiter, now: tickTime) {
+        case .write:
+            command.encode(into: &outgoing)
+            scheduleFlush()
+            counters.sent.add()
+            counters.pending.set(machine.pending.count)
+            if timerTime > tickTime + configuration.commandDeadline { armTimer() }
+        case .hold:
+            counters.pending.set(machine.pending.count)
+            armTimer()
+        case .fail(let error):
+            fail(waiter, error)
+        }
+    }
+
+    func refusal(ofCommands count: Int) -> RedisError? { machine.refusal(ofCommands: count) }
+
+    func cancel(_ id: UInt64) {
+        eventLoop.assertInEventLoop()
+        machine.cancel(id)?.resume(.failure(RedisError(.cancelled, "the caller was cancelled")))
+    }
+
+    private func scheduleFlush() {
+        guard !isFlushScheduled else { return }
+        isFlushScheduled = true
+        eventLoop.execute(flushInTick.run)
+    }
+
+    fileprivate func flush() {
+        isFlushScheduled = false
+        guard outgoing.readableBytes > 0, let handler else { return }
+        machine.flushed(now: tickTime)
+        handler.write(outgoing)
+        if outgoing.capacity > Self.keptBufferBytes { outgoing = ByteBuffer() } else { outgoing.clear() }
+    }
+
+    private func fail(_ waiter: RedisWaiter, _ error: RedisError) {
+        switch error.code {
+        case .overloaded: counters.overloaded.add()
+        case .timedOut: counters.timedOut.add()
+        case .unknownOutcome: counters.unknownOutcomes.add()
+        default: break
+        }
+        waiter.resume(.failure(error))
+    }
+}
+
+// MARK: - What the socket tells
+
+extension RedisConnection {
+    func received(_ value: RedisValue) {
+        switch machine.received(value) {
+        case .deliver(let waiter, let value): waiter.resume(.success(value))
+        case .ignore: break
+        case .writeWithSource(let command):
+            command.encode(into: &outgoing, withSource: true)
+            counters.sent.add()
+            if !isFlushScheduled { tickTime = .now() }
+            scheduleFlush()
+        case .ready(let waiting): becameReady(sending: waiting)
+        case .disconnect(let error): disconnect(because: error)
+        }
+    }
+
+    func readCompleted() {
+        counters.pending.set(machine.pending.count)
+        machine.progressed(now: .now())
+        if machine.isDrained { disconnect(because: RedisError(.closed, "the Redis client is closed")) }
+    }
+
+    private func connected(_ handler: RedisChannelHandler) {
+        guard let opening = machine.connected() else { return handler.detach() }
+        self.handler = handler
+        var buffer = ByteBuffer()
+        for command in opening { command.encode(into: &buffer) }
+        handler.write(buffer)
+    }
+
+    private func becameReady(sending waiting: [RedisConnectionStateMachine<RedisWaiter>.Entry]) {
+        logger.info("connected to Redis", metadata: ["endpoint": "\(configuration.endpoint)"])
+        counters.connects.add()
+        ready.set(1)
+        if !waiting.isEmpty {
+            for entry in waiting { entry.command.encode(into: &outgoing, withSource: entry.withSource) }
+            counters.sent.add(waiting.count)
+            tickTime = .now()
+            scheduleFlush()
+        }
+        armTimer()
+        onReady(self)
+    }
+
+    /// The connection, or the attempt at one, is over: lets go of the socket and tells everybody concerned.
+    func disconnect(because error: RedisError) {
+        eventLoop.assertInEventLoop()
+        let wasReady = machine.isReady
+        ready.set(0)
+        handler?.detach()
+        handler = nil
+        outgoing.clear()
+        let outcome = machine.disconnected(error, random: .random(in: 0...1))
+        counters.pending.set(machine.pending.count)
+        armTimer()
+        if let delay = outcome.reconnectAfter {
+            let level: Logger.Level = wasReady ? .warning : .info
+            logger.log(level: level, "no connection to Redis", metadata: ["endpoint": "\(configuration.endpoint)", "reason": "\(error.reason)"])
+            eventLoop.assumeIsolated().scheduleTask(in: delay) { self.start() }
+        } else {
+            closePromise?.succeed()
+        }
+        for failure in outcome.failures { fail(failure.waiter, failure.error) }
+    }
+}
+
+// MARK: - Time
+
+extension RedisConnection {
+    /// One timer serves all commands: their deadlines are in the order of the queue.
+    private func armTimer() {
+        guard let next = machine.nextTick else { return }
+        guard next < timerTime else { return }
+        timer?.cancel()
+        timerTime = next
+        timer = eventLoop.assumeIsolated().scheduleTask(deadline: next) { self.timerFired() }
+    }
+
+    private func timerFired() {
+        timer = nil
+        timerTime = .distantFuture
+        let action = machine.tick(now: .now())
+        for failure in action.expired { fail(failure.waiter, failure.error) }
+        if let error = action.disconnect { disconnect(because: error) }
+        armTimer()
+    }
+}
+
+/// The closure that `flush` is scheduled with, made once instead of once per tick.
+///
+/// Safety of `@unchecked Sendable`: `connection` is set before the connection is shared and never again.
+private final class RedisFlush: @unchecked Sendable {
+    weak var connection: RedisConnection?
+    lazy var run: @Sendable () -> Void = { [unowned self] in connection?.flush() }
+}

@@ -1,0 +1,47 @@
+import NIOCore
+import NIOPosix
+import NIOSSL
+
+/// Makes sockets for connections: TCP or unix, with TLS where the endpoint asks for it.
+struct RedisConnector: Sendable {
+    private let configuration: RedisConfiguration
+    /// Made once per client: reading the trusted certificates takes milliseconds. A failure shows when connecting.
+    private let tls: Result<NIOSSLContext, any Error>?
+    /// For tests that watch the socket.
+    var additionalHandlers: @Sendable () -> [any ChannelHandler] = { [] }
+
+    init(configuration: RedisConfiguration) {
+        self.configuration = configuration
+        tls = configuration.endpoint.usesTLS ? Result { try NIOSSLContext(configuration: configuration.tls) } : nil
+    }
+
+    /// A connected socket with its handler, on the connection's loop.
+    func connect(_ connection: RedisConnection) -> EventLoopFuture<RedisChannelHandler> {
+        let bootstrap = ClientBootstrap(group: connection.eventLoop)
+            .connectTimeout(configuration.connectTimeout)
+            // epoll is level-triggered: one read per wake-up spares the second one that finds nothing.
+            .channelOption(.maxMessagesPerRead, value: 1)
+            .channelOption(.recvAllocator, value: AdaptiveRecvByteBufferAllocator(minimum: 2048, initial: 16 << 10, maximum: 64 << 10))
+            .channelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture {
+                    let pipeline = channel.pipeline.syncOperations
+                    try pipeline.addHandlers(additionalHandlers())
+                    if let tls { try pipeline.addHandler(makeTLSHandler(tls.get())) }
+                    try pipeline.addHandler(RedisChannelHandler(connection: connection, maximumReplyBytes: configuration.maximumReplyBytes))
+                }
+            }
+        let channel: EventLoopFuture<any Channel> =
+            switch configuration.endpoint.address {
+            case .tcp(let host, let port): bootstrap.connect(host: host, port: port)
+            case .unix(let path): bootstrap.connect(unixDomainSocketPath: path)
+            }
+        return channel.flatMapThrowing { try $0.pipeline.syncOperations.handler(type: RedisChannelHandler.self) }
+    }
+
+    private func makeTLSHandler(_ context: NIOSSLContext) throws -> NIOSSLClientHandler {
+        guard case .tcp(let host, _) = configuration.endpoint.address else { return try NIOSSLClientHandler(context: context, serverHostname: nil) }
+        // Server names are names: for an address NIOSSL wants none and checks the certificate against the address itself.
+        let isAddress = (try? SocketAddress(ipAddress: host, port: 0)) != nil
+        return try NIOSSLClientHandler(context: context, serverHostname: isAddress ? nil : host)
+    }
+}

@@ -1,0 +1,53 @@
+/// One command of the handshake and what its reply has to be. All of them leave in one write.
+struct RedisHandshakeStep: Equatable {
+    enum Purpose: Equatable {
+        case authenticate
+        case selectDatabase
+        case nameClient
+        case load(RedisScript)
+        /// Shows that the server answers commands at all, where nothing else would.
+        case ping
+    }
+
+    let purpose: Purpose
+    let command: RedisCommand
+
+    static func steps(for configuration: RedisConfiguration) -> [RedisHandshakeStep] {
+        let endpoint = configuration.endpoint
+        var steps: [RedisHandshakeStep] = []
+        if let password = endpoint.password {
+            let credentials: [RedisArgument] = endpoint.user.map { [.string($0), .string(password)] } ?? [.string(password)]
+            steps.append(RedisHandshakeStep(purpose: .authenticate, command: RedisCommand(words: ["AUTH"] + credentials)))
+        }
+        if endpoint.database != 0 {
+            let command = RedisCommand("SELECT", RedisArgument(endpoint.database))
+            steps.append(RedisHandshakeStep(purpose: .selectDatabase, command: command))
+        }
+        let name = RedisCommand("CLIENT", "SETNAME", .string(configuration.clientName))
+        steps.append(RedisHandshakeStep(purpose: .nameClient, command: name))
+        for script in configuration.scripts {
+            let command = RedisCommand("SCRIPT", "LOAD", .string(script.source))
+            steps.append(RedisHandshakeStep(purpose: .load(script), command: command))
+        }
+        steps.append(RedisHandshakeStep(purpose: .ping, command: RedisCommand("PING")))
+        return steps
+    }
+
+    /// Why the connection cannot be used after this reply, or nil where it can.
+    func failure(given reply: RedisValue) -> RedisError? {
+        if case .error(let error) = reply {
+            switch (purpose, error.kind) {
+            // A name is a courtesy to whoever reads CLIENT LIST; some users may not set one.
+            case (.nameClient, .notPermitted), (.nameClient, .other): return nil
+            case (.load(let script), .other):
+                return RedisError(.misconfigured, "the server refuses the script \(script.name): \(error.message)")
+            case (.authenticate, _): return RedisError(.server(error.kind), "the server refuses the user or the password")
+            default: return RedisError(error)
+            }
+        }
+        if case .load(let script) = purpose, reply.string != script.sha1 {
+            return RedisError(.protocolViolation, "the server names the script \(script.name) differently")
+        }
+        return nil
+    }
+}

@@ -1,0 +1,59 @@
+import Synchronization
+
+/// What a client has done since it was made, for metrics.
+package struct RedisStatistics: Sendable, Equatable {
+    /// Commands written to a connection; a command written twice counts twice.
+    package var sent = 0
+    /// Connections made after the first of each event loop.
+    package var reconnects = 0
+    /// Commands refused because the queue was full.
+    package var overloaded = 0
+    /// Commands whose connection broke before their reply.
+    package var unknownOutcomes = 0
+    /// Commands without a reply within their deadline.
+    package var timedOut = 0
+    /// Commands waiting for a reply at this moment.
+    package var pending = 0
+
+    package static func + (left: RedisStatistics, right: RedisStatistics) -> RedisStatistics {
+        RedisStatistics(
+            sent: left.sent + right.sent,
+            reconnects: left.reconnects + right.reconnects,
+            overloaded: left.overloaded + right.overloaded,
+            unknownOutcomes: left.unknownOutcomes + right.unknownOutcomes,
+            timedOut: left.timedOut + right.timedOut,
+            pending: left.pending + right.pending
+        )
+    }
+}
+
+/// The counters of one connection: written on its loop only, read anywhere.
+final class RedisCounters: Sendable {
+    let sent = RedisCounter()
+    let connects = RedisCounter()
+    let overloaded = RedisCounter()
+    let unknownOutcomes = RedisCounter()
+    let timedOut = RedisCounter()
+    let pending = RedisCounter()
+
+    var snapshot: RedisStatistics {
+        RedisStatistics(
+            sent: sent.value,
+            reconnects: max(connects.value - 1, 0),
+            overloaded: overloaded.value,
+            unknownOutcomes: unknownOutcomes.value,
+            timedOut: timedOut.value,
+            pending: pending.value
+        )
+    }
+}
+
+/// A number with one writer, so that adding needs no atomic read-modify-write.
+final class RedisCounter: Sendable {
+    private let number = Atomic<Int>(0)
+
+    var value: Int { number.load(ordering: .relaxed) }
+
+    func add(_ amount: Int = 1) { number.store(number.load(ordering: .relaxed) &+ amount, ordering: .relaxed) }
+    func set(_ value: Int) { number.store(value, ordering: .relaxed) }
+}
