@@ -1,0 +1,42 @@
+package import NIOCore
+
+/// Runs Swift tasks on one event loop, so that an async handler resumes where its connection lives.
+///
+/// Safety of `@unchecked Sendable`: `waiting` and `drainIsScheduled` are touched on the event loop only; `enqueue` checks.
+package final class EventLoopExecutor: TaskExecutor, @unchecked Sendable {
+    /// The loop that runs the jobs.
+    package let eventLoop: any EventLoop
+    private var waiting: [UnownedJob] = []
+    private var spare: [UnownedJob] = []
+    private var drainIsScheduled = false
+
+    /// Wraps a loop; two executors over one loop do no harm.
+    package init(eventLoop: any EventLoop) {
+        self.eventLoop = eventLoop
+    }
+
+    package func enqueue(_ job: consuming ExecutorJob) {
+        let job = UnownedJob(job)
+        guard eventLoop.inEventLoop else {
+            eventLoop.execute { job.runSynchronously(on: self.asUnownedTaskExecutor()) }
+            return
+        }
+        // Jobs of one loop tick share one task of the loop: many replies read at once resume many handlers.
+        waiting.append(job)
+        guard !drainIsScheduled else { return }
+        drainIsScheduled = true
+        eventLoop.execute { self.drain() }
+    }
+
+    private func drain() {
+        drainIsScheduled = false
+        swap(&waiting, &spare)
+        let executor = asUnownedTaskExecutor()
+        for job in spare { job.runSynchronously(on: executor) }
+        spare.removeAll(keepingCapacity: true)
+    }
+
+    package func asUnownedTaskExecutor() -> UnownedTaskExecutor {
+        UnownedTaskExecutor(ordinary: self)
+    }
+}

@@ -1,0 +1,35 @@
+/// Why the server itself answers a request, without asking the handler.
+package enum HTTPRefusal: Sendable, Equatable {
+    /// 400: the bytes are no acceptable HTTP/1 request; `reason` is a safe English sentence.
+    case badRequest(reason: String)
+    /// 413: the body is longer than the configured limit.
+    case payloadTooLarge
+    /// 431: request line and header fields are longer than the configured limit.
+    case headersTooLarge
+    /// 408: the head or the body did not arrive in time.
+    case requestTimeout
+    /// 417: an `Expect` other than `100-continue`.
+    case expectationFailed
+    /// 429: as many requests as the server accepts at once are running.
+    case tooManyRequests
+    /// 503: as many connections as the server accepts are open.
+    case tooManyConnections
+    /// 503: the server is shutting down.
+    case draining
+    /// 501: CONNECT, which only a proxy serves.
+    case connectNotSupported
+
+    /// The status code this refusal is answered with.
+    package var status: Int {
+        switch self {
+        case .badRequest: 400
+        case .requestTimeout: 408
+        case .payloadTooLarge: 413
+        case .expectationFailed: 417
+        case .tooManyRequests: 429
+        case .headersTooLarge: 431
+        case .connectNotSupported: 501
+        case .tooManyConnections, .draining: 503
+        }
+    }
+}

@@ -1,0 +1,177 @@
+package import Logging
+package import NIOCore
+import NIOHTTP1
+import NIOPosix
+import Synchronization
+
+#if canImport(Glibc)
+import Glibc
+#elseif canImport(Musl)
+import Musl
+#elseif canImport(Darwin)
+import Darwin
+#endif
+
+/// Answers one request. It runs on the connection's event loop until it suspends, resumes there, and must not block it.
+package typealias HTTPHandler = @Sendable (HTTPRequest) async -> HTTPResponse
+
+/// A small HTTP/1.1 server on SwiftNIO: keep-alive, pipelining, limits on everything a client can send, and a graceful end.
+package final class HTTPServer: Sendable {
+    private enum State {
+        case notStarted
+        case starting
+        case running(any Channel)
+        case draining
+    }
+
+    private let context: ServerContext
+    private let eventLoopGroup: any EventLoopGroup
+    private let loops: [ObjectIdentifier: HTTPServerLoop]
+    private let state = Mutex<State>(.notStarted)
+
+    /// Connections that are being told they are one too many, and the most of them there may be.
+    private static let maximumRefusals = 256
+
+    /// Makes a server that is not listening yet.
+    ///
+    /// - Parameters:
+    ///   - configuration: where to listen, and every bound.
+    ///   - eventLoopGroup: the loops connections are spread over; not shut down by the server.
+    ///   - handler: answers each request.
+    ///   - refusalResponse: renders the answers the server gives by itself.
+    ///   - logger: for what an operator should know; never holds what a client sent.
+    package init(
+        configuration: HTTPServerConfiguration,
+        eventLoopGroup: any EventLoopGroup,
+        handler: @escaping HTTPHandler,
+        refusalResponse: @escaping @Sendable (HTTPRefusal) -> HTTPResponse,
+        logger: Logger
+    ) {
+        let context = ServerContext(
+            configuration: configuration, handler: handler, refusalResponse: refusalResponse, counters: ServerCounters(),
+            logger: logger
+        )
+        self.context = context
+        self.eventLoopGroup = eventLoopGroup
+        self.loops = Dictionary(
+            uniqueKeysWithValues: eventLoopGroup.makeIterator().map {
+                (ObjectIdentifier($0), HTTPServerLoop(eventLoop: $0, context: context))
+            }
+        )
+    }
+
+    deinit {
+        // A promise must be fulfilled; a server that never drained has nothing else to say.
+        for loop in loops.values { loop.drained.succeed() }
+    }
+
+    /// Binds and begins to accept; returns once clients can connect.
+    ///
+    /// - Throws: what the system says when the address cannot be bound, or ``HTTPServerError/alreadyStarted``.
+    package func start() async throws {
+        try state.withLock { state in
+            guard case .notStarted = state else { throw HTTPServerError.alreadyStarted }
+            state = .starting
+        }
+        do {
+            let channel = try await bind()
+            state.withLock { $0 = .running(channel) }
+            context.logger.debug("listening", metadata: ["address": "\(channel.localAddress.map(String.init(describing:)) ?? "")"])
+        } catch {
+            state.withLock { $0 = .notStarted }
+            throw error
+        }
+    }
+
+    /// Where the server listens; nil unless it is running.
+    package var localAddress: SocketAddress? {
+        state.withLock { state in
+            guard case .running(let channel) = state else { return nil }
+            return channel.localAddress
+        }
+    }
+
+    /// The TCP port the server listens on; nil unless it is running on TCP.
+    package var port: Int? { localAddress?.port }
+
+    /// What was counted since the start.
+    package var statistics: HTTPServerStatistics { context.counters.snapshot }
+
+    /// The executor handlers prefer on this loop; nil when the loop is not one of the server's.
+    package func executor(on eventLoop: any EventLoop) -> (any TaskExecutor)? {
+        loops[ObjectIdentifier(eventLoop)]?.executor
+    }
+
+    /// Stops accepting, closes idle connections, lets requests finish with `Connection: close`, and after the deadline cuts the rest.
+    package func drain(deadline: Duration) async {
+        let channel = state.withLock { state -> (any Channel)? in
+            defer { state = .draining }
+            guard case .running(let channel) = state else { return nil }
+            return channel
+        }
+        try? await channel?.close()  // Only fails where it is closed already.
+        if channel != nil, case .unixSocket(let path) = context.configuration.address { unlink(path) }
+        let cuts = loops.values.map { loop in
+            loop.eventLoop.execute { loop.drain() }
+            return loop.eventLoop.scheduleTask(in: TimeAmount(deadline)) { loop.cut() }
+        }
+        for loop in loops.values { try? await loop.drained.futureResult.get() }  // Never failed.
+        for cut in cuts { cut.cancel() }
+    }
+
+    private func bind() async throws -> any Channel {
+        let configuration = context.configuration
+        let waterMark = ChannelOptions.Types.WriteBufferWaterMark(
+            low: configuration.writeLowWaterMark, high: configuration.writeHighWaterMark
+        )
+        // TCP_NODELAY is set on the listening socket by NIO and inherited by what it accepts.
+        let bootstrap = ServerBootstrap(group: eventLoopGroup)
+            .serverChannelOption(.backlog, value: Int32(configuration.backlog))
+            .serverChannelOption(.maxMessagesPerRead, value: 16)
+            .childChannelOption(.allowRemoteHalfClosure, value: true)
+            .childChannelOption(.writeBufferWaterMark, value: waterMark)
+            .childChannelInitializer { [self] channel in
+                channel.eventLoop.makeCompletedFuture { try initialize(channel) }
+            }
+        switch configuration.address {
+        case .tcp(let host, let port):
+            return try await bootstrap.serverChannelOption(.socketOption(.so_reuseaddr), value: 1).bind(host: host, port: port).get()
+        case .unixSocket(let path):
+            return try await bootstrap.bind(unixDomainSocketPath: path, cleanupExistingSocketFile: true).get()
+        }
+    }
+
+    private func initialize(_ channel: any Channel) throws {
+        guard let loop = loops[ObjectIdentifier(channel.eventLoop)] else { throw HTTPServerError.foreignEventLoop }
+        let counters = context.counters
+        counters.acceptedConnections.increment()
+        let refusal: HTTPRefusal?
+        if loop.isDraining {
+            refusal = .draining
+        } else if !ServerCounters.take(counters.openConnections, limit: context.configuration.maximumConnections) {
+            refusal = .tooManyConnections
+        } else {
+            refusal = nil
+        }
+        let connection = HTTPConnection(loop: loop, refusedWith: refusal)
+        guard refusal == nil else {
+            counters.refusedConnections.increment()
+            guard ServerCounters.take(counters.openRefusals, limit: HTTPServer.maximumRefusals) else {
+                throw HTTPServerError.tooManyConnections
+            }
+            return try channel.pipeline.syncOperations.addHandler(connection)
+        }
+        let decoder = BoundedRequestDecoder(connection: connection, configuration: context.configuration)
+        try channel.pipeline.syncOperations.addHandlers([ByteToMessageHandler(decoder), connection])
+    }
+}
+
+/// Why the server could not do what was asked.
+package enum HTTPServerError: Error {
+    /// A server starts once.
+    case alreadyStarted
+    /// A connection came on a loop outside the group, which NIO never does.
+    case foreignEventLoop
+    /// So many connections are being refused that this one is closed without an answer.
+    case tooManyConnections
+}
