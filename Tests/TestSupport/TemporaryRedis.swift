@@ -1,1 +1,196 @@
-package struct Placeholder {}
+import Foundation
+import Synchronization
+
+/// A real redis-server on a unix socket in a folder of its own, for one test or one suite.
+///
+/// Server and folder go with the last reference, or with the body of `withTemporaryRedis`, also when a test fails. A shell
+/// stands between: it ends the server when the pipe from this process closes, so a crash of the tests leaves none behind.
+package final class TemporaryRedis: Sendable {
+    package struct Failure: Error, CustomStringConvertible {
+        package let description: String
+    }
+
+    /// The folder with the socket, the log and whatever the server writes. Removed at the end.
+    package let directory: String
+    package let socketPath: String
+    /// Nil unless asked for; on 127.0.0.1.
+    package let port: Int?
+    private let arguments: [String]
+    private let server = Mutex<Server?>(nil)
+
+    private struct Server {
+        /// The server's own process id, not the shell's.
+        let pid: Int32
+        let shell: Process
+        let lifeline: Pipe
+    }
+
+    package var url: String { "unix://\(socketPath)" }
+
+    /// - Parameters:
+    ///   - arguments: for example `["--requirepass", "secret"]`; they come last and so win.
+    ///   - onTCP: listen on a free port of 127.0.0.1 too.
+    package init(arguments: [String] = [], onTCP: Bool = false) throws {
+        // Not the usual temporary folder: a unix socket's path holds 107 bytes at most (sun_path).
+        directory = "/tmp/fc-\(UInt32.random(in: 0 ... .max))"
+        socketPath = directory + "/redis.sock"
+        port = onTCP ? try Self.freePort() : nil
+        self.arguments = arguments
+        try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
+        do {
+            try start()
+        } catch {
+            end()
+            throw error
+        }
+    }
+
+    deinit { end() }
+
+    /// The server's process, or nil while it is down.
+    package var pid: Int32? { server.withLock { $0?.pid } }
+
+    /// Starts the server again, with the same folder and arguments. Returns once it answers.
+    package func start() throws {
+        let shell = Process()
+        let lifeline = Pipe()
+        let output = Pipe()
+        shell.executableURL = URL(fileURLWithPath: "/bin/sh")
+        shell.arguments =
+            [
+                "-c", #"redis-server "$@" >/dev/null 2>&1 & echo $!; read -r _; kill -KILL $!; wait"#, "redis-server",
+                "--port", "\(port ?? 0)", "--bind", "127.0.0.1", "--unixsocket", socketPath, "--dir", directory,
+                "--logfile", directory + "/redis.log", "--save", "", "--appendonly", "no", "--enable-debug-command", "yes",
+            ] + arguments
+        shell.standardInput = lifeline
+        shell.standardOutput = output
+        try shell.run()
+        guard let line = try output.fileHandleForReading.read(upToCount: 16),
+            let pid = Int32(String(decoding: line, as: UTF8.self).filter(\.isNumber))
+        else { throw Failure(description: "the shell did not start redis-server") }
+        server.withLock { $0 = Server(pid: pid, shell: shell, lifeline: lifeline) }
+        try waitUntilReady(pid)
+    }
+
+    /// SIGKILL: nothing is saved.
+    package func kill() {
+        server.withLock { server in
+            guard let running = server else { return }
+            _ = Foundation.kill(running.pid, SIGKILL)
+            try? running.lifeline.fileHandleForWriting.close()
+            running.shell.waitUntilExit()
+            server = nil
+        }
+        try? FileManager.default.removeItem(atPath: socketPath)
+    }
+
+    package func restart() throws {
+        kill()
+        try start()
+    }
+
+    /// SIGSTOP: the server keeps its connections and answers nothing.
+    package func pause() { signal(SIGSTOP) }
+
+    package func resume() { signal(SIGCONT) }
+
+    /// Runs `redis-cli` with these arguments against the server and returns what it prints, without the last newline.
+    @discardableResult
+    package func cli(_ arguments: String...) throws -> String {
+        let process = Process()
+        process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
+        process.arguments = ["redis-cli", "-s", socketPath] + arguments
+        let output = Pipe()
+        process.standardOutput = output
+        process.standardError = output
+        try process.run()
+        let text = String(decoding: output.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
+        process.waitUntilExit()
+        return text.hasSuffix("\n") ? String(text.dropLast()) : text
+    }
+
+    /// The server's own words, for a test that failed.
+    package var log: String {
+        (try? String(contentsOfFile: directory + "/redis.log", encoding: .utf8)) ?? ""
+    }
+
+    private func signal(_ number: Int32) {
+        server.withLock { server in
+            if let server { _ = Foundation.kill(server.pid, number) }
+        }
+    }
+
+    private func end() {
+        kill()
+        try? FileManager.default.removeItem(atPath: directory)
+    }
+}
+
+// MARK: - Readiness
+
+extension TemporaryRedis {
+    /// How long a server may take to answer for the first time, on a machine with better things to do.
+    private static let startTimeout: TimeInterval = 20
+
+    private func waitUntilReady(_ pid: Int32) throws {
+        let deadline = Date(timeIntervalSinceNow: Self.startTimeout)
+        while !answers() {
+            guard Date() < deadline, Foundation.kill(pid, 0) == 0 else {
+                throw Failure(description: "redis-server does not answer on \(socketPath):\n\(log)")
+            }
+            usleep(2_000)
+        }
+    }
+
+    /// True once the server answers a PING, be it with "no password given". While it loads its files it is not ready.
+    private func answers() -> Bool {
+        let socket = Foundation.socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
+        guard socket >= 0 else { return false }
+        defer { close(socket) }
+        var address = sockaddr_un()
+        address.sun_family = sa_family_t(AF_UNIX)
+        withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: socketPath.utf8) }
+        let connected = withUnsafePointer(to: address) { pointer in
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                connect(socket, $0, socklen_t(MemoryLayout<sockaddr_un>.size))
+            }
+        }
+        var patience = timeval(tv_sec: 1, tv_usec: 0)
+        setsockopt(socket, SOL_SOCKET, SO_RCVTIMEO, &patience, socklen_t(MemoryLayout<timeval>.size))
+        guard connected == 0, send(socket, "PING\r\n", 6, Int32(MSG_NOSIGNAL)) == 6 else { return false }
+        var reply = [UInt8](repeating: 0, count: 256)
+        let count = recv(socket, &reply, reply.count, 0)
+        guard count > 0 else { return false }
+        let text = String(decoding: reply[..<count], as: UTF8.self)
+        return text.hasPrefix("+PONG") || text.hasPrefix("-NOAUTH")
+    }
+
+    /// A port nobody listens on at this moment.
+    package static func freePort() throws -> Int {
+        let socket = Foundation.socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+        defer { close(socket) }
+        var address = sockaddr_in()
+        address.sin_family = sa_family_t(AF_INET)
+        address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
+        var length = socklen_t(MemoryLayout<sockaddr_in>.size)
+        let status = withUnsafeMutablePointer(to: &address) { pointer in
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                bind(socket, $0, length) == 0 ? getsockname(socket, $0, &length) : -1
+            }
+        }
+        guard status == 0 else { throw Failure(description: "no free port") }
+        return Int(UInt16(bigEndian: address.sin_port))
+    }
+}
+
+/// Runs `body` with a server that ends when `body` does, however it does.
+package func withTemporaryRedis<Result>(
+    arguments: [String] = [],
+    onTCP: Bool = false,
+    isolation: isolated (any Actor)? = #isolation,
+    _ body: (TemporaryRedis) async throws -> Result
+) async throws -> Result {
+    let redis = try TemporaryRedis(arguments: arguments, onTCP: onTCP)
+    defer { redis.kill() }
+    return try await body(redis)
+}
