@@ -1,0 +1,217 @@
+#if canImport(Glibc)
+import Glibc
+#elseif canImport(Musl)
+import Musl
+#endif
+
+/// A blocking TCP or unix socket client that sends exactly the bytes it is given, for tests of HTTP servers.
+///
+/// Every wait has a deadline. Blocking calls belong on a thread of their own: use it inside ``offPool(_:)``.
+package final class RawHTTPClient {
+    /// What went wrong.
+    package enum Failure: Error, Equatable {
+        case socket(errno: Int32)
+        case timedOut
+        case closedByServer
+        case malformed(String)
+    }
+
+    private var descriptor: Int32
+    private var received: [UInt8] = []
+    private let timeoutMilliseconds: Int32
+
+    /// Connects to a TCP port on loopback, with a small receive buffer where a slow reader is wanted.
+    package init(port: Int, timeoutMilliseconds: Int32 = 5_000, receiveBufferBytes: Int32? = nil) throws {
+        self.timeoutMilliseconds = timeoutMilliseconds
+        descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+        guard descriptor >= 0 else { throw Failure.socket(errno: errno) }
+        if var size = receiveBufferBytes {
+            setsockopt(descriptor, SOL_SOCKET, SO_RCVBUF, &size, socklen_t(MemoryLayout<Int32>.size))
+        }
+        var one: Int32 = 1
+        setsockopt(descriptor, Int32(IPPROTO_TCP), TCP_NODELAY, &one, socklen_t(MemoryLayout<Int32>.size))
+        var address = sockaddr_in()
+        address.sin_family = sa_family_t(AF_INET)
+        address.sin_port = in_port_t(UInt16(port).bigEndian)
+        address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
+        try RawHTTPClient.connect(descriptor, &address)
+    }
+
+    /// Connects to a unix socket.
+    package init(unixSocketPath path: String, timeoutMilliseconds: Int32 = 5_000) throws {
+        self.timeoutMilliseconds = timeoutMilliseconds
+        descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
+        guard descriptor >= 0 else { throw Failure.socket(errno: errno) }
+        var address = sockaddr_un()
+        address.sun_family = sa_family_t(AF_UNIX)
+        withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path.utf8) }
+        try RawHTTPClient.connect(descriptor, &address)
+    }
+
+    deinit { close() }
+
+    private static func connect<Address>(_ descriptor: Int32, _ address: inout Address) throws {
+        let result = withUnsafePointer(to: &address) { pointer in
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                Glibc.connect(descriptor, $0, socklen_t(MemoryLayout<Address>.size))
+            }
+        }
+        guard result == 0 else {
+            let code = errno
+            Glibc.close(descriptor)
+            throw Failure.socket(errno: code)
+        }
+    }
+
+    /// Closes the socket.
+    package func close() {
+        guard descriptor >= 0 else { return }
+        Glibc.close(descriptor)
+        descriptor = -1
+    }
+
+    /// Closes the socket so that the server sees a reset instead of an end.
+    package func reset() {
+        var option = linger(l_onoff: 1, l_linger: 0)
+        setsockopt(descriptor, SOL_SOCKET, SO_LINGER, &option, socklen_t(MemoryLayout<linger>.size))
+        close()
+    }
+
+    /// Shuts our side down and keeps reading.
+    package func finishWriting() {
+        shutdown(descriptor, Int32(SHUT_WR))
+    }
+
+    /// Sends all of the text.
+    package func send(_ text: String) throws {
+        try send(Array(text.utf8))
+    }
+
+    /// Sends all of the bytes.
+    package func send(_ bytes: [UInt8]) throws {
+        var sent = 0
+        while sent < bytes.count {
+            try wait(for: Int16(POLLOUT))
+            let count = bytes.withUnsafeBytes { Glibc.send(descriptor, $0.baseAddress! + sent, bytes.count - sent, Int32(MSG_NOSIGNAL)) }
+            guard count >= 0 else { throw Failure.socket(errno: errno) }
+            sent += count
+        }
+    }
+
+    private func wait(for events: Int16) throws {
+        var poll = pollfd(fd: descriptor, events: events, revents: 0)
+        let ready = Glibc.poll(&poll, 1, timeoutMilliseconds)
+        guard ready >= 0 else { throw Failure.socket(errno: errno) }
+        guard ready > 0 else { throw Failure.timedOut }
+    }
+
+    /// Reads what is there into the buffer; false at the end of the stream.
+    private func fill() throws -> Bool {
+        try wait(for: Int16(POLLIN))
+        var chunk = [UInt8](repeating: 0, count: 65_536)
+        let count = recv(descriptor, &chunk, chunk.count, 0)
+        guard count >= 0 else { throw Failure.socket(errno: errno) }
+        received += chunk[..<count]
+        return count > 0
+    }
+
+    /// Whether the server ends the connection in order, with nothing more to read.
+    package func readsEnd() throws -> Bool {
+        guard received.isEmpty else { return false }
+        return try !fill()
+    }
+
+    /// Everything until the server ends the connection.
+    package func readToEnd() throws -> String {
+        while try fill() {}
+        defer { received = [] }
+        return String(decoding: received, as: UTF8.self)
+    }
+
+    /// Reads one answer by its `Content-Length`; an interim answer (1xx) and the answer to HEAD have no body.
+    package func readResponse(isHead: Bool = false) throws -> RawHTTPResponse {
+        var end = endOfHead
+        while end == nil {
+            guard try fill() else { throw Failure.closedByServer }
+            end = endOfHead
+        }
+        guard let end else { throw Failure.closedByServer }
+        var response = try RawHTTPResponse(head: String(decoding: received[..<end], as: UTF8.self))
+        received.removeFirst(end + 4)
+        let hasBody = !isHead && response.status >= 200 && response.status != 204 && response.status != 304
+        let length = hasBody ? Int(response["content-length"] ?? "") ?? 0 : 0
+        while received.count < length {
+            guard try fill() else { throw Failure.closedByServer }
+        }
+        response.body = String(decoding: received[..<length], as: UTF8.self)
+        received.removeFirst(length)
+        return response
+    }
+
+    private var endOfHead: Int? {
+        guard received.count >= 4 else { return nil }
+        for index in 0...(received.count - 4) where received[index] == 13 {
+            if received[index + 1] == 10, received[index + 2] == 13, received[index + 3] == 10 { return index }
+        }
+        return nil
+    }
+
+    /// Sends a request and reads its answer.
+    package func exchange(_ request: String, isHead: Bool = false) throws -> RawHTTPResponse {
+        try send(request)
+        return try readResponse(isHead: isHead)
+    }
+}
+
+/// One answer as it was on the wire.
+package struct RawHTTPResponse: Sendable {
+    /// The first line.
+    package let statusLine: String
+    /// The status code.
+    package let status: Int
+    /// The header fields in order, names in lowercase.
+    package let headers: [(name: String, value: String)]
+    /// The body, as text.
+    package var body = ""
+
+    init(head: String) throws {
+        var lines = head.components("\r\n")
+        statusLine = lines.removeFirst()
+        let parts = statusLine.split(separator: " ", maxSplits: 2)
+        guard parts.count >= 2, parts[0] == "HTTP/1.1", let status = Int(parts[1]) else {
+            throw RawHTTPClient.Failure.malformed(statusLine)
+        }
+        self.status = status
+        headers = try lines.map { line in
+            guard let colon = line.firstIndex(of: ":") else { throw RawHTTPClient.Failure.malformed(line) }
+            let value = line[line.index(after: colon)...].drop { $0 == " " }
+            return (line[..<colon].lowercased(), String(value))
+        }
+    }
+
+    /// The value of the only field of this name; nil when absent or repeated.
+    package subscript(name: String) -> String? {
+        let values = headers.filter { $0.name == name }
+        return values.count == 1 ? values[0].value : nil
+    }
+}
+
+extension String {
+    fileprivate func components(_ separator: String) -> [String] {
+        var parts: [String] = []
+        var rest = utf8[...]
+        let pattern = Array(separator.utf8)
+        var start = rest.startIndex
+        while start < rest.endIndex {
+            if rest[start...].starts(with: pattern) {
+                parts.append(String(rest[rest.startIndex..<start]) ?? "")
+                rest = rest[rest.index(start, offsetBy: pattern.count)...]
+                start = rest.startIndex
+            } else {
+                start = rest.index(after: start)
+            }
+        }
+        parts.append(String(rest) ?? "")
+        return parts
+    }
+}
