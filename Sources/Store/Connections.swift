@@ -1,0 +1,40 @@
+import GRDB
+
+// How the store's connections are set up. Sizes are SQLite's: a negative cache_size counts KiB.
+
+extension Configuration {
+    /// The one connection that writes: every commit is fsynced before it returns.
+    static func writer(_ options: StoreOptions) -> Configuration {
+        var configuration = Configuration()
+        configuration.label = "store-writer"
+        configuration.journalMode = .wal
+        // A foreign process may hold the lock for a moment; the writer's own process never does.
+        configuration.busyMode = .timeout(Double(options.busyTimeoutMilliseconds) / 1000)
+        // The writer's thread stays inside the connection for its whole life and ends every transaction it begins.
+        configuration.allowsUnsafeTransactions = true
+        let checkpointPages = options.checkpointPages
+        configuration.prepareDatabase { db in
+            try db.execute(sql: "PRAGMA cache_size = -65536")
+            try db.execute(sql: "PRAGMA mmap_size = 268435456")
+            try db.execute(sql: "PRAGMA temp_store = MEMORY")
+            try db.execute(sql: "PRAGMA wal_autocheckpoint = \(checkpointPages)")
+            try db.execute(sql: "PRAGMA journal_size_limit = 67108864")
+        }
+        return configuration
+    }
+
+    /// Connections for lists, snapshots and point reads.
+    static func reader(connections: Int) -> Configuration {
+        var configuration = Configuration()
+        configuration.label = "store-reader"
+        configuration.readonly = true
+        configuration.maximumReaderCount = connections
+        configuration.busyMode = .timeout(2)
+        configuration.prepareDatabase { db in
+            try db.execute(sql: "PRAGMA cache_size = -16384")
+            try db.execute(sql: "PRAGMA mmap_size = 268435456")
+            try db.execute(sql: "PRAGMA temp_store = MEMORY")
+        }
+        return configuration
+    }
+}

@@ -1,0 +1,191 @@
+import Dispatch
+import Foundation
+import GRDB
+import Logging
+import Synchronization
+
+/// One thread that owns the write connection and commits whatever waits as one transaction.
+///
+/// While a commit is on its way to the disk new jobs pile up: they are the next group. So an fsync is shared by as many jobs as
+/// came during the last one, and a lone job waits for nobody. Results leave only after the commit is durable.
+///
+/// A job first decides (reads), then writes; a refusal comes before the first write, so a group needs no savepoints. When a job
+/// throws, the group is rolled back and its jobs run again with a savepoint each: the failing one then fails alone.
+final class GroupCommitWriter: Sendable {
+    private let queue: WriteQueue
+    private let connection: DatabaseQueue
+    private let options: StoreOptions
+    private let logger: Logger
+    private let counters = Mutex(StoreStatistics())
+    private let thread = DispatchGroup()
+
+    init(connection: DatabaseQueue, options: StoreOptions, logger: Logger) {
+        self.connection = connection
+        self.options = options
+        self.logger = logger
+        queue = WriteQueue(limit: options.maximumQueued)
+        thread.enter()
+        let worker = Thread { [self] in
+            // The thread enters the connection's queue once and stays in it: a job pays no dispatch.
+            connection.unsafeReentrantWrite { db in work(on: db) }
+            thread.leave()
+        }
+        worker.name = "store-writer"
+        worker.start()
+    }
+
+    /// Queues a job; the completion runs in the context (on the writer thread without one) once the job's commit is durable, or
+    /// at once, on this thread, when the job is not admitted.
+    ///
+    /// The job may run twice, so it must have no effect but on the database.
+    func submit<Value: Sendable>(
+        context: (any DeliveryContext)?, _ job: @escaping @Sendable (Database) throws -> Value,
+        onCommit: (@Sendable (Value) -> Void)? = nil, completion: @escaping @Sendable (Result<Value, StoreError>) -> Void
+    ) {
+        switch queue.append(PendingWrite(context: context, job: job, onCommit: onCommit, completion: completion)) {
+        case .admitted:
+            break
+        case .full:
+            counters.withLock { $0.refusedOverload += 1 }
+            completion(.failure(StoreError(.overloaded, "too many writes wait for the store")))
+        case .closed:
+            completion(.failure(StoreError(.closed, "the store is closed")))
+        }
+    }
+
+    /// Commits what is queued, ends the thread and closes the connection; further jobs are refused. Blocks until then.
+    func close() {
+        queue.close()
+        thread.wait()
+        do {
+            try connection.close()
+        } catch {
+            logger.error("the store's write connection did not close", metadata: ["error": "\(error)"])
+        }
+    }
+
+    /// Counts since the store was opened.
+    var statistics: StoreStatistics {
+        var now = counters.withLock { $0 }
+        now.queueDepth = queue.depth
+        return now
+    }
+}
+
+// MARK: - On the writer thread
+
+extension GroupCommitWriter {
+    private func work(on db: Database) {
+        var jobs: [any WriteJob] = []
+        while queue.takeAll(into: &jobs) {
+            if options.groupDelayMicroseconds > 0 { usleep(options.groupDelayMicroseconds) }
+            var start = 0
+            while start < jobs.count {
+                let end = min(start + options.maximumGroup, jobs.count)
+                let group = jobs[start..<end]
+                commit(group, on: db)
+                queue.answered(group.count)
+                deliver(group)
+                start = end
+            }
+            jobs.removeAll(keepingCapacity: true)
+        }
+    }
+
+    /// Makes one transaction of the group; afterwards each job holds its final result.
+    private func commit(_ group: ArraySlice<any WriteJob>, on db: Database) {
+        let began = DispatchTime.now().uptimeNanoseconds
+        do {
+            try db.run("BEGIN IMMEDIATE")
+            if try !runTogether(group, on: db) {
+                counters.withLock { $0.regroups += 1 }
+                try runApart(group, on: db)
+            }
+            let decided = DispatchTime.now().uptimeNanoseconds
+            try db.run("COMMIT")
+            let durable = DispatchTime.now().uptimeNanoseconds
+            for job in group { job.committed() }
+            count(group.count, working: decided - began, committing: durable - decided)
+        } catch {
+            abandon(group, after: error, on: db)
+        }
+    }
+
+    /// Runs all jobs in the open transaction; `false` when one failed, and then the transaction is as it began.
+    private func runTogether(_ group: ArraySlice<any WriteJob>, on db: Database) throws -> Bool {
+        do {
+            for job in group { try job.run(db) }
+            return true
+        } catch {
+            guard !Self.concernsAll(error) else { throw error }
+            logger.error("a write failed, its group runs again one by one", metadata: ["error": "\(error)"])
+            try db.run("ROLLBACK")
+            try db.run("BEGIN IMMEDIATE")
+            return false
+        }
+    }
+
+    /// Runs each job in a savepoint of its own, so that one that fails undoes only itself.
+    private func runApart(_ group: ArraySlice<any WriteJob>, on db: Database) throws {
+        for job in group {
+            try db.run("SAVEPOINT job")
+            do {
+                try job.run(db)
+            } catch {
+                guard !Self.concernsAll(error) else { throw error }
+                job.fail(StoreError(classifying: error))
+                try db.run("ROLLBACK TO job")
+            }
+            try db.run("RELEASE job")
+        }
+    }
+
+    /// Nothing of the group is in the store, and each of its callers learns that. The next group tries afresh, so the store
+    /// heals by itself once there is room again.
+    private func abandon(_ group: ArraySlice<any WriteJob>, after error: any Error, on db: Database) {
+        let failure = StoreError(classifying: error)
+        for job in group { job.fail(failure) }
+        counters.withLock { $0.commitFailures += 1 }
+        logger.error("a commit group failed", metadata: ["error": "\(failure)", "jobs": "\(group.count)"])
+        // SQLite has rolled back by itself after some failures; otherwise it is up to us.
+        guard db.isInsideTransaction else { return }
+        do {
+            try db.run("ROLLBACK")
+        } catch {
+            logger.critical("the store cannot roll back", metadata: ["error": "\(error)"])
+        }
+    }
+
+    /// Whether an error says something about the disk and not about one job: then trying job by job would fail as often.
+    private static func concernsAll(_ error: any Error) -> Bool {
+        switch StoreError(classifying: error).code {
+        case .unavailable, .corrupt: true
+        case .overloaded, .newerVersion, .closed, .readOnly, .invalidCursor, .internal: false
+        }
+    }
+
+    private func count(_ jobs: Int, working: UInt64, committing: UInt64) {
+        counters.withLock { counters in
+            counters.groups += 1
+            counters.jobs += jobs
+            counters.largestGroup = max(counters.largestGroup, jobs)
+            counters.workSeconds += Double(working) / 1e9
+            counters.commitSeconds += Double(committing) / 1e9
+        }
+    }
+
+    /// Hands each context all of its results in one call.
+    private func deliver(_ group: ArraySlice<any WriteJob>) {
+        var byContext: [ObjectIdentifier: (context: any DeliveryContext, jobs: [any WriteJob])] = [:]
+        for job in group {
+            guard let context = job.context else {
+                job.deliver()
+                continue
+            }
+            byContext[ObjectIdentifier(context), default: (context, [])].jobs.append(job)
+        }
+        for (context, jobs) in byContext.values {
+            context.deliver { for job in jobs { job.deliver() } }
+        }
+    }
+}

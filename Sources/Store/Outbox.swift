@@ -1,0 +1,157 @@
+package import Commerce
+import GRDB
+
+/// An event with how far its message to the data platform has come.
+package struct EventRecord: Sendable, Equatable {
+    package let event: OrderEvent
+    package let delivery: OrderEvent.Delivery
+    /// Attempts that failed.
+    package let attempts: Int64
+    package let nextAttemptAt: Instant
+    /// Why the last attempt failed; `nil` before the first failure.
+    package let lastError: String?
+}
+
+extension Store {
+    /// The events after one, in order and without a gap, at most `limit`: what the ranking counts.
+    package func events(after id: EventID?, limit: Int) async throws(StoreError) -> [OrderEvent] {
+        try await read { db in
+            try db.events("WHERE id > ? ORDER BY id LIMIT ?", [id ?? EventID(0), limit]).map(\.event)
+        }
+    }
+
+    /// The newest event, `nil` before the first.
+    package func lastEventID() async throws(StoreError) -> EventID? {
+        try await read { try $0.lastEventID() }
+    }
+
+    /// Events whose message should go out now, the longest due first.
+    ///
+    /// An event is due only when all earlier events of its order are delivered; a parked one so blocks its own order and no other.
+    package func dueEvents(at now: Instant, limit: Int) async throws(StoreError) -> [EventRecord] {
+        try await read { db in
+            try db.events("WHERE \(Outbox.isNext) AND next_attempt_at <= ? ORDER BY next_attempt_at, id LIMIT ?", [now, limit])
+        }
+    }
+
+    /// When the next message should go out; `nil` while none waits that could.
+    package func nextDueAt() async throws(StoreError) -> Instant? {
+        try await read { db in
+            try db.first("SELECT next_attempt_at FROM events WHERE \(Outbox.isNext) ORDER BY next_attempt_at LIMIT 1") { $0.instant(0) }
+        }
+    }
+
+    /// The platform took the message; says whether the state moved, which it does once.
+    @discardableResult
+    package func markDelivered(_ id: EventID) async throws(StoreError) -> Bool {
+        try await write(context: nil) { db in
+            // Also from parked: a late acceptance outweighs what was given up.
+            try db.changes("UPDATE events SET delivery = 1, last_error = NULL WHERE id = ? AND delivery <> 1", id) == 1
+        }
+    }
+
+    /// An attempt failed and there will be another; leaves an event that is delivered or parked as it is.
+    @discardableResult
+    package func markFailed(_ id: EventID, nextAttemptAt: Instant, error: String) async throws(StoreError) -> Bool {
+        try await write(context: nil) { db in
+            try db.changes(
+                "UPDATE events SET attempts = attempts + 1, next_attempt_at = ?, last_error = ? WHERE id = ? AND delivery = 0",
+                nextAttemptAt, error, id) == 1
+        }
+    }
+
+    /// The last attempt failed: the message waits for an operator. Leaves a delivered event as it is.
+    @discardableResult
+    package func park(_ id: EventID, error: String) async throws(StoreError) -> Bool {
+        try await write(context: nil) { db in
+            try db.changes(
+                "UPDATE events SET delivery = 2, attempts = attempts + 1, last_error = ? WHERE id = ? AND delivery = 0", error, id) == 1
+        }
+    }
+
+    /// Sends a parked message on its way again, at once and with all its attempts.
+    ///
+    /// Refused: `eventNotFound`, `eventNotParked`.
+    package func retryParked(
+        _ id: EventID, at now: Instant, context: (any DeliveryContext)? = nil
+    ) async throws(StoreError) -> Outcome<EventRecord> {
+        try await decide(context: context) { db in
+            guard let record = try db.event(id) else { return .refused(.eventNotFound) }
+            guard record.delivery == .parked else { return .refused(.eventNotParked) }
+            try db.run("UPDATE events SET delivery = 0, attempts = 0, next_attempt_at = ? WHERE id = ?", now, id)
+            return .done(
+                EventRecord(
+                    event: record.event, delivery: .waiting, attempts: 0, nextAttemptAt: now, lastError: record.lastError))
+        }
+    }
+}
+
+enum Outbox {
+    /// A waiting event none of whose order's earlier events is still on its way.
+    static let isNext = """
+        delivery = 0 AND NOT EXISTS (
+            SELECT 1 FROM events earlier WHERE earlier.order_id = events.order_id AND earlier.id < events.id AND earlier.delivery <> 1)
+        """
+}
+
+extension Database {
+    /// Writes an event with the next id; the single writer leaves no gap between ids.
+    func appendEvent(
+        _ kind: OrderEvent.Kind, order: Order, saleDay: BusinessDay, units: [ProductUnits], at now: Instant,
+        payload: (EventID) -> String
+    ) throws {
+        let id = EventID(try (lastEventID()?.rawValue ?? 0) + 1)
+        try run(
+            """
+            INSERT INTO events (id, kind, order_id, occurred_at, sale_day, payload, next_attempt_at) VALUES (?, ?, ?, ?, ?, ?, ?)
+            """, id, kind == .paid ? 0 : 1, order.id, now, saleDay, payload(id), now)
+        for unit in units {
+            try run("INSERT INTO event_units (event_id, product_id, units) VALUES (?, ?, ?)", id, unit.productID, unit.units)
+        }
+    }
+
+    func lastEventID() throws -> EventID? {
+        try first("SELECT max(id) FROM events") { $0.optionalID(0) } ?? nil
+    }
+
+    func event(_ id: EventID) throws -> EventRecord? {
+        try events("WHERE id = ?", [id]).first
+    }
+
+    /// Events with their units; `condition` is everything after FROM.
+    func events(_ condition: String, _ arguments: [any StatementBinding]) throws -> [EventRecord] {
+        let rows = try all(
+            """
+            SELECT id, kind, order_id, occurred_at, sale_day, payload, delivery, attempts, next_attempt_at, last_error
+            FROM events \(condition)
+            """, list: arguments, read: Self.eventRow)
+        return try rows.map { record in try record.with(units: units(of: record.event.id)) }
+    }
+
+    private func units(of id: EventID) throws -> [ProductUnits] {
+        try all("SELECT product_id, units FROM event_units WHERE event_id = ?", id) { row in
+            ProductUnits(productID: row.id(0), units: row.int(1))
+        }
+    }
+
+    private static func eventRow(_ row: Columns) throws -> EventRecord {
+        guard let delivery = OrderEvent.Delivery(rawValue: row.int(6)) else {
+            throw StoreError(.corrupt, "event \(row.int(0)) has no valid delivery state")
+        }
+        let event = OrderEvent(
+            id: row.id(0), kind: row.int(1) == 0 ? .paid : .refunded, orderID: row.id(2), occurredAt: row.instant(3), saleDay: row.day(4),
+            units: [], payload: row.text(5))
+        return EventRecord(
+            event: event, delivery: delivery, attempts: row.int(7), nextAttemptAt: row.instant(8), lastError: row.optionalText(9))
+    }
+}
+
+extension EventRecord {
+    fileprivate func with(units: [ProductUnits]) -> EventRecord {
+        EventRecord(
+            event: OrderEvent(
+                id: event.id, kind: event.kind, orderID: event.orderID, occurredAt: event.occurredAt, saleDay: event.saleDay,
+                units: units, payload: event.payload),
+            delivery: delivery, attempts: attempts, nextAttemptAt: nextAttemptAt, lastError: lastError)
+    }
+}

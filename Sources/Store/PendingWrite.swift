@@ -1,0 +1,51 @@
+import GRDB
+
+/// A job that waits for the writer, with its type erased.
+protocol WriteJob: AnyObject, Sendable {
+    var context: (any DeliveryContext)? { get }
+    /// Runs the job inside the current transaction and keeps its result. Throws what the database throws.
+    ///
+    /// May run twice: the first run's effects are then rolled back and its result is overwritten.
+    func run(_ db: Database) throws
+    /// Replaces the result by a failure.
+    func fail(_ error: StoreError)
+    /// Called on the writer thread once the commit is durable, before anybody hears of it.
+    func committed()
+    /// Hands the result to the caller; called once, in the caller's context.
+    func deliver()
+}
+
+/// One caller's job and, later, its result.
+///
+/// Safe to send although it is mutable: `result` is written by the writer thread alone, and read after that only by `deliver`,
+/// which the context runs after the writer has let go of the job. Both hand-overs pass through a lock.
+final class PendingWrite<Value: Sendable>: WriteJob, @unchecked Sendable {
+    let context: (any DeliveryContext)?
+    private let job: @Sendable (Database) throws -> Value
+    private let onCommit: (@Sendable (Value) -> Void)?
+    private let completion: @Sendable (Result<Value, StoreError>) -> Void
+    private var result: Result<Value, StoreError> = .failure(StoreError(.internal, "the write was never run"))
+
+    init(
+        context: (any DeliveryContext)?, job: @escaping @Sendable (Database) throws -> Value, onCommit: (@Sendable (Value) -> Void)?,
+        completion: @escaping @Sendable (Result<Value, StoreError>) -> Void
+    ) {
+        (self.context, self.job, self.onCommit, self.completion) = (context, job, onCommit, completion)
+    }
+
+    func run(_ db: Database) throws {
+        result = .success(try job(db))
+    }
+
+    func fail(_ error: StoreError) {
+        result = .failure(error)
+    }
+
+    func committed() {
+        if case .success(let value) = result { onCommit?(value) }
+    }
+
+    func deliver() {
+        completion(result)
+    }
+}

@@ -1,0 +1,75 @@
+package import Commerce
+import GRDB
+
+/// A read-only connection for reads by key, run at once on the caller's thread.
+///
+/// Such a read takes microseconds, less than handing it to another thread would. Each event loop has its own; from several threads
+/// it is safe too, only serial. It sees every commit that was answered before the read began.
+package final class PointReader: Sendable {
+    private let connection: DatabaseQueue
+
+    init(path: String, options: StoreOptions) throws(StoreError) {
+        do {
+            connection = try DatabaseQueue(path: path, configuration: .reader(connections: 1))
+        } catch {
+            throw StoreError(classifying: error)
+        }
+    }
+
+    package func user(_ id: UserID) throws(StoreError) -> User? {
+        try read { try $0.user(id) }
+    }
+
+    package func balance(of id: UserID) throws(StoreError) -> Balance? {
+        try read { try $0.balance(of: id) }
+    }
+
+    package func product(_ id: ProductID) throws(StoreError) -> Product? {
+        try read { try $0.product(id) }
+    }
+
+    /// The products that exist among the ids, in the order of the ids.
+    package func products(_ ids: [ProductID]) throws(StoreError) -> [Product] {
+        try read { db in try ids.compactMap { try db.product($0) } }
+    }
+
+    package func campaign(_ id: CouponID) throws(StoreError) -> Campaign? {
+        try read { try $0.campaign(id) }
+    }
+
+    package func issuedCoupon(_ id: IssuedCouponID) throws(StoreError) -> IssuedCoupon? {
+        try read { try $0.issuedCoupon(id) }
+    }
+
+    /// The coupon that the user has of the campaign.
+    package func issuedCoupon(of couponID: CouponID, userID: UserID) throws(StoreError) -> IssuedCoupon? {
+        try read { try $0.issuedCoupon(of: couponID, userID: userID) }
+    }
+
+    package func order(_ id: OrderID) throws(StoreError) -> Order? {
+        try read { try $0.order(id) }
+    }
+
+    package func payment(_ id: PaymentID) throws(StoreError) -> Payment? {
+        try read { try $0.payment(id) }
+    }
+
+    /// What is remembered under the key now.
+    package func answer(for key: AnswerKey, at now: Instant) throws(StoreError) -> AnswerMemory {
+        try read { try $0.answer(for: key, at: now) }
+    }
+
+    /// The newest event, `nil` before the first.
+    package func lastEventID() throws(StoreError) -> EventID? {
+        try read { try $0.lastEventID() }
+    }
+
+    /// Without BEGIN and COMMIT: a single statement is its own snapshot, and what several statements read here never changes.
+    private func read<Value>(_ body: (Database) throws -> Value) throws(StoreError) -> Value {
+        do {
+            return try connection.unsafeRead(body)
+        } catch {
+            throw StoreError(classifying: error)
+        }
+    }
+}

@@ -1,0 +1,96 @@
+package import Commerce
+import Foundation
+import GRDB
+
+/// A change to a product; `nil` leaves a field as it is.
+package struct ProductChange: Sendable, Equatable {
+    package var name: String?
+    package var price: Won?
+    /// Units on hand, including those that pending orders hold.
+    package var stock: Int64?
+
+    package init(name: String? = nil, price: Won? = nil, stock: Int64? = nil) {
+        (self.name, self.price, self.stock) = (name, price, stock)
+    }
+}
+
+extension Store {
+    /// Makes a product with `stock` units on hand.
+    package func createProduct(
+        name: String, price: Won, stock: Int64, at now: Instant, remember: Remembering<Product>? = nil,
+        context: (any DeliveryContext)? = nil
+    ) async throws(StoreError) -> WriteResult<Product> {
+        let folded = ProductName.folded(name)
+        return try await write(at: now, remember: remember, context: context) { db in
+            try db.run(
+                "INSERT INTO products (name, name_folded, price, stock, created_at) VALUES (?, ?, ?, ?, ?)", name, folded, price, stock, now)
+            return .done(
+                Product(id: ProductID(db.lastInsertedRowID), name: name, price: price, stock: stock, held: 0, createdAt: now))
+        }
+    }
+
+    /// Changes name, price or stock; placed orders keep the name and price they were placed with.
+    ///
+    /// Refused: `productNotFound`, `stockHeld` for a stock below what pending orders hold.
+    package func updateProduct(
+        _ id: ProductID, _ change: ProductChange, context: (any DeliveryContext)? = nil
+    ) async throws(StoreError) -> Outcome<Product> {
+        try await decide(context: context) { db in
+            guard let old = try db.product(id) else { return .refused(.productNotFound(id)) }
+            let new = Product(
+                id: id, name: change.name ?? old.name, price: change.price ?? old.price, stock: change.stock ?? old.stock,
+                held: old.held, createdAt: old.createdAt)
+            guard new.stock >= new.held else { return .refused(.stockHeld(held: old.held)) }
+            try db.run(
+                "UPDATE products SET name = ?, name_folded = ?, price = ?, stock = ? WHERE id = ?",
+                new.name, ProductName.folded(new.name), new.price, new.stock, id)
+            return .done(new)
+        }
+    }
+}
+
+/// How product names are compared in a search.
+enum ProductName {
+    /// One form for what differs only in case or Unicode normalization; upper case first, so that ß meets ss.
+    static func folded(_ name: String) -> String {
+        name.uppercased().lowercased().precomposedStringWithCanonicalMapping
+    }
+}
+
+extension Database {
+    static var productColumns: String { "id, name, price, stock, held, created_at" }
+
+    func product(_ id: ProductID) throws -> Product? {
+        try first("SELECT id, name, price, stock, held, created_at FROM products WHERE id = ?", id, read: Self.product)
+    }
+
+    static func product(_ row: Columns) -> Product {
+        Product(
+            id: row.id(0), name: row.text(1), price: row.won(2), stock: row.int(3), held: row.int(4), createdAt: row.instant(5))
+    }
+
+    /// Units that an order reserves; the stock on hand stays.
+    func hold(_ units: Int64, of product: ProductID) throws {
+        try run("UPDATE products SET held = held + ? WHERE id = ?", units, product)
+    }
+
+    /// Units reserved no longer.
+    func release(_ units: Int64, of product: ProductID) throws {
+        try run("UPDATE products SET held = held - ? WHERE id = ?", units, product)
+    }
+
+    /// Reserved units that are sold now.
+    func takeHeld(_ units: Int64, of product: ProductID) throws {
+        try run("UPDATE products SET stock = stock - ?, held = held - ? WHERE id = ?", units, units, product)
+    }
+
+    /// Units sold without a reservation before.
+    func take(_ units: Int64, of product: ProductID) throws {
+        try run("UPDATE products SET stock = stock - ? WHERE id = ?", units, product)
+    }
+
+    /// Sold units that came back.
+    func putBack(_ units: Int64, of product: ProductID) throws {
+        try run("UPDATE products SET stock = stock + ? WHERE id = ?", units, product)
+    }
+}

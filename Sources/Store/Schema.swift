@@ -1,0 +1,202 @@
+import GRDB
+
+/// The shape of the store. A migration that was ever released is never edited; a change is a new one.
+enum Schema {
+    static var migrator: DatabaseMigrator {
+        var migrator = DatabaseMigrator()
+        migrator.registerMigration("v1") { db in
+            try db.execute(sql: people + goods + coupons + orders + outbox)
+        }
+        return migrator
+    }
+
+    /// Account numbers of `transfers`: a user's is the user's id, these two are the house's.
+    static let fundingAccount: Int64 = 0
+    static let salesAccount: Int64 = -1
+
+    private static let people = """
+        CREATE TABLE users (
+            id INTEGER PRIMARY KEY,
+            name TEXT NOT NULL,
+            balance INTEGER NOT NULL DEFAULT 0 CHECK (balance >= 0),
+            balance_updated_at INTEGER,
+            created_at INTEGER NOT NULL
+        ) STRICT;
+
+        -- Money moves as rows: debited from one account, credited to another. users.balance is their running sum.
+        CREATE TABLE transfers (
+            id INTEGER PRIMARY KEY,
+            kind INTEGER NOT NULL CHECK (kind IN (0, 1, 2)),
+            user_id INTEGER NOT NULL REFERENCES users (id),
+            debit_account INTEGER NOT NULL,
+            credit_account INTEGER NOT NULL CHECK (credit_account <> debit_account),
+            amount INTEGER NOT NULL CHECK (amount > 0),
+            balance_after INTEGER NOT NULL CHECK (balance_after >= 0),
+            order_id INTEGER REFERENCES orders (id),
+            at INTEGER NOT NULL
+        ) STRICT;
+        CREATE INDEX transfers_by_user ON transfers (user_id, id);
+
+        CREATE TABLE charges (
+            id INTEGER PRIMARY KEY,
+            user_id INTEGER NOT NULL REFERENCES users (id),
+            amount INTEGER NOT NULL CHECK (amount > 0),
+            transfer_id INTEGER NOT NULL REFERENCES transfers (id),
+            at INTEGER NOT NULL
+        ) STRICT;
+
+        CREATE TABLE idempotency (
+            scope TEXT NOT NULL,
+            key TEXT NOT NULL,
+            fingerprint BLOB NOT NULL,
+            status INTEGER NOT NULL,
+            body BLOB NOT NULL,
+            created_at INTEGER NOT NULL,
+            PRIMARY KEY (scope, key)
+        ) STRICT, WITHOUT ROWID;
+        CREATE INDEX idempotency_by_age ON idempotency (created_at);
+
+        """
+
+    private static let goods = """
+        CREATE TABLE products (
+            id INTEGER PRIMARY KEY,
+            name TEXT NOT NULL,
+            name_folded TEXT NOT NULL,
+            price INTEGER NOT NULL CHECK (price > 0),
+            stock INTEGER NOT NULL,
+            held INTEGER NOT NULL DEFAULT 0 CHECK (held >= 0),
+            created_at INTEGER NOT NULL,
+            CHECK (stock >= held)
+        ) STRICT;
+        CREATE INDEX products_by_price ON products (price, id);
+
+        """
+
+    private static let coupons = """
+        CREATE TABLE campaigns (
+            id INTEGER PRIMARY KEY,
+            name TEXT NOT NULL,
+            discount_type INTEGER NOT NULL CHECK (discount_type IN (0, 1)),
+            discount_value INTEGER NOT NULL,
+            discount_max INTEGER,
+            quantity INTEGER NOT NULL,
+            issued INTEGER NOT NULL DEFAULT 0 CHECK (issued >= 0),
+            opens_at INTEGER NOT NULL,
+            closes_at INTEGER,
+            valid_for_s INTEGER NOT NULL,
+            min_order INTEGER NOT NULL,
+            restore_on_refund INTEGER NOT NULL,
+            epoch INTEGER NOT NULL DEFAULT 0,
+            created_at INTEGER NOT NULL,
+            CHECK (issued <= quantity)
+        ) STRICT;
+
+        CREATE TABLE issued_coupons (
+            id INTEGER PRIMARY KEY,
+            code TEXT NOT NULL UNIQUE,
+            coupon_id INTEGER NOT NULL REFERENCES campaigns (id),
+            user_id INTEGER NOT NULL REFERENCES users (id),
+            sequence INTEGER NOT NULL CHECK (sequence > 0),
+            state INTEGER NOT NULL DEFAULT 0 CHECK (state IN (0, 1, 2)),
+            issued_at INTEGER NOT NULL,
+            expires_at INTEGER NOT NULL,
+            used_at INTEGER,
+            order_id INTEGER REFERENCES orders (id),
+            UNIQUE (coupon_id, user_id),
+            UNIQUE (coupon_id, sequence),
+            CHECK ((state = 0) = (order_id IS NULL)),
+            CHECK ((state = 2) = (used_at IS NOT NULL))
+        ) STRICT;
+        CREATE INDEX issued_coupons_by_user ON issued_coupons (user_id, id);
+
+        """
+
+    private static let orders = """
+        CREATE TABLE order_counters (
+            day INTEGER PRIMARY KEY,
+            last INTEGER NOT NULL
+        ) STRICT;
+
+        CREATE TABLE orders (
+            id INTEGER PRIMARY KEY,
+            day INTEGER NOT NULL,
+            counter INTEGER NOT NULL,
+            user_id INTEGER NOT NULL REFERENCES users (id),
+            status INTEGER NOT NULL CHECK (status BETWEEN 0 AND 4),
+            total INTEGER NOT NULL CHECK (total > 0),
+            discount INTEGER NOT NULL CHECK (discount BETWEEN 0 AND total),
+            issued_coupon_id INTEGER REFERENCES issued_coupons (id),
+            created_at INTEGER NOT NULL,
+            expires_at INTEGER NOT NULL,
+            paid_at INTEGER,
+            UNIQUE (day, counter)
+        ) STRICT;
+        CREATE INDEX orders_by_user ON orders (user_id, id);
+        CREATE INDEX orders_by_expiry ON orders (expires_at) WHERE status = 0;
+
+        CREATE TABLE order_lines (
+            order_id INTEGER NOT NULL REFERENCES orders (id),
+            product_id INTEGER NOT NULL REFERENCES products (id),
+            position INTEGER NOT NULL,
+            name TEXT NOT NULL,
+            unit_price INTEGER NOT NULL,
+            quantity INTEGER NOT NULL CHECK (quantity > 0),
+            refunded INTEGER NOT NULL DEFAULT 0 CHECK (refunded BETWEEN 0 AND quantity),
+            PRIMARY KEY (order_id, product_id)
+        ) STRICT, WITHOUT ROWID;
+
+        CREATE TABLE payments (
+            id INTEGER PRIMARY KEY,
+            order_id INTEGER NOT NULL UNIQUE REFERENCES orders (id),
+            user_id INTEGER NOT NULL REFERENCES users (id),
+            amount INTEGER NOT NULL CHECK (amount >= 0),
+            balance_after INTEGER NOT NULL,
+            paid_at INTEGER NOT NULL,
+            sale_day INTEGER NOT NULL,
+            refunded INTEGER NOT NULL DEFAULT 0 CHECK (refunded BETWEEN 0 AND amount)
+        ) STRICT;
+
+        CREATE TABLE refunds (
+            id INTEGER PRIMARY KEY,
+            payment_id INTEGER NOT NULL REFERENCES payments (id),
+            amount INTEGER NOT NULL CHECK (amount >= 0),
+            at INTEGER NOT NULL
+        ) STRICT;
+        CREATE INDEX refunds_by_payment ON refunds (payment_id, id);
+
+        CREATE TABLE refund_lines (
+            refund_id INTEGER NOT NULL REFERENCES refunds (id),
+            product_id INTEGER NOT NULL REFERENCES products (id),
+            quantity INTEGER NOT NULL CHECK (quantity > 0),
+            PRIMARY KEY (refund_id, product_id)
+        ) STRICT, WITHOUT ROWID;
+
+        """
+
+    private static let outbox = """
+        CREATE TABLE events (
+            id INTEGER PRIMARY KEY,
+            kind INTEGER NOT NULL CHECK (kind IN (0, 1)),
+            order_id INTEGER NOT NULL REFERENCES orders (id),
+            occurred_at INTEGER NOT NULL,
+            sale_day INTEGER NOT NULL,
+            payload TEXT NOT NULL,
+            delivery INTEGER NOT NULL DEFAULT 0 CHECK (delivery IN (0, 1, 2)),
+            attempts INTEGER NOT NULL DEFAULT 0,
+            next_attempt_at INTEGER NOT NULL,
+            last_error TEXT
+        ) STRICT;
+        CREATE INDEX events_by_day ON events (sale_day);
+        CREATE INDEX events_waiting ON events (next_attempt_at, id) WHERE delivery = 0;
+        CREATE INDEX events_parked ON events (id) WHERE delivery = 2;
+        CREATE INDEX events_undelivered_by_order ON events (order_id, id) WHERE delivery <> 1;
+
+        CREATE TABLE event_units (
+            event_id INTEGER NOT NULL REFERENCES events (id),
+            product_id INTEGER NOT NULL REFERENCES products (id),
+            units INTEGER NOT NULL CHECK (units <> 0),
+            PRIMARY KEY (event_id, product_id)
+        ) STRICT, WITHOUT ROWID;
+        """
+}

@@ -1,0 +1,127 @@
+package import Commerce
+import GRDB
+
+/// The store at one moment: everything read through one snapshot fits together, whatever is committed meanwhile.
+///
+/// Valid inside the closure that receives it, and used on that thread alone.
+package struct Snapshot {
+    let db: Database
+
+    /// Turns the database's errors into the store's.
+    func reading<Value>(_ body: (Database) throws -> Value) throws(StoreError) -> Value {
+        do {
+            return try body(db)
+        } catch {
+            throw StoreError(classifying: error)
+        }
+    }
+}
+
+extension Snapshot {
+    /// All campaigns, by id.
+    package func campaigns() throws(StoreError) -> [Campaign] {
+        try reading { try $0.all(Database.campaignQuery + " ORDER BY id", read: Database.campaign) }
+    }
+
+    /// Issued coupons of a campaign by sequence, from after one on, at most `limit`.
+    package func claims(of id: CouponID, afterSequence: Int64 = 0, limit: Int) throws(StoreError) -> [IssuedClaim] {
+        try reading { db in
+            try db.all(
+                "SELECT user_id, sequence FROM issued_coupons WHERE coupon_id = ? AND sequence > ? ORDER BY sequence LIMIT ?",
+                id, afterSequence, limit
+            ) { IssuedClaim(userID: $0.id(0), sequence: $0.int(1)) }
+        }
+    }
+
+    /// How many coupons of a campaign have a row.
+    package func claimCount(of id: CouponID) throws(StoreError) -> Int64 {
+        try reading { try $0.integer("SELECT count(*) FROM issued_coupons WHERE coupon_id = ?", id) }
+    }
+
+    /// Units sold less units refunded on a business day, by product; products that come to 0 are left out.
+    package func salesTotals(on day: BusinessDay) throws(StoreError) -> [ProductUnits] {
+        try reading { db in
+            try db.all(
+                """
+                SELECT u.product_id, sum(u.units) FROM events e JOIN event_units u ON u.event_id = e.id
+                WHERE e.sale_day = ? GROUP BY u.product_id HAVING sum(u.units) <> 0 ORDER BY u.product_id
+                """, day
+            ) { ProductUnits(productID: $0.id(0), units: $0.int(1)) }
+        }
+    }
+
+    /// The business days on which something was sold, newest first.
+    package func saleDays() throws(StoreError) -> [BusinessDay] {
+        try reading { try $0.all("SELECT DISTINCT sale_day FROM events ORDER BY sale_day DESC") { $0.day(0) } }
+    }
+
+    /// The newest event, `nil` before the first.
+    package func lastEventID() throws(StoreError) -> EventID? {
+        try reading { try $0.lastEventID() }
+    }
+
+    /// How much there is of everything.
+    package func counts() throws(StoreError) -> StoreCounts {
+        try reading { db in
+            func rows(_ table: String) throws -> Int64 { try db.integer("SELECT count(*) FROM \(table)") }
+            return StoreCounts(
+                users: try rows("users"), products: try rows("products"), campaigns: try rows("campaigns"),
+                issuedCoupons: try rows("issued_coupons"), orders: try rows("orders"), payments: try rows("payments"),
+                refunds: try rows("refunds"), events: try rows("events"))
+        }
+    }
+}
+
+/// How many rows the store has of each kind.
+package struct StoreCounts: Sendable, Equatable {
+    package let users: Int64
+    package let products: Int64
+    package let campaigns: Int64
+    package let issuedCoupons: Int64
+    package let orders: Int64
+    package let payments: Int64
+    package let refunds: Int64
+    package let events: Int64
+
+    /// Nobody has ever used the store: everything else needs a user, a product or a campaign first.
+    package var isEmpty: Bool { users == 0 && products == 0 && campaigns == 0 }
+}
+
+extension Store {
+    /// Runs reads that have to fit together, on the bounded reader queue.
+    package func snapshot<Value: Sendable>(
+        _ body: @escaping @Sendable (Snapshot) throws(StoreError) -> Value
+    ) async throws(StoreError) -> Value {
+        try await read { db in try body(Snapshot(db: db)) }
+    }
+
+    /// Issued coupons of a campaign by sequence, see ``Snapshot/claims(of:afterSequence:limit:)``.
+    package func claims(of id: CouponID, afterSequence: Int64 = 0, limit: Int) async throws(StoreError) -> [IssuedClaim] {
+        try await snapshot { snapshot throws(StoreError) in try snapshot.claims(of: id, afterSequence: afterSequence, limit: limit) }
+    }
+
+    /// How many coupons of a campaign have a row.
+    package func claimCount(of id: CouponID) async throws(StoreError) -> Int64 {
+        try await snapshot { snapshot throws(StoreError) in try snapshot.claimCount(of: id) }
+    }
+
+    /// The ids of all campaigns.
+    package func campaignIDs() async throws(StoreError) -> [CouponID] {
+        try await read { try $0.all("SELECT id FROM campaigns ORDER BY id") { $0.id(0) } }
+    }
+
+    /// Units per product of a business day, see ``Snapshot/salesTotals(on:)``.
+    package func salesTotals(on day: BusinessDay) async throws(StoreError) -> [ProductUnits] {
+        try await snapshot { snapshot throws(StoreError) in try snapshot.salesTotals(on: day) }
+    }
+
+    /// The business days on which something was sold, newest first.
+    package func saleDays() async throws(StoreError) -> [BusinessDay] {
+        try await snapshot { snapshot throws(StoreError) in try snapshot.saleDays() }
+    }
+
+    /// How much there is of everything.
+    package func counts() async throws(StoreError) -> StoreCounts {
+        try await snapshot { snapshot throws(StoreError) in try snapshot.counts() }
+    }
+}

@@ -1,0 +1,141 @@
+import Commerce
+import GRDB
+import GRDBSQLite
+
+// GRDB opens, migrates and serializes connections and caches prepared statements. Running a statement goes straight to
+// SQLite: no array of arguments and no row object is allocated on the hot paths.
+
+extension Database {
+    /// Runs a statement that gives no rows.
+    func run<each Argument: StatementBinding>(_ sql: String, _ arguments: repeat each Argument) throws {
+        try withBoundStatement(sql, repeat each arguments) { statement in
+            let code = sqlite3_step(statement.sqliteStatement)
+            guard code == SQLITE_DONE || code == SQLITE_ROW else { throw failure(code, sql) }
+        }
+    }
+
+    /// Runs a statement and says how many rows it changed.
+    func changes<each Argument: StatementBinding>(_ sql: String, _ arguments: repeat each Argument) throws -> Int {
+        try run(sql, repeat each arguments)
+        return changesCount
+    }
+
+    /// The first row that a query gives, `nil` when it gives none.
+    func first<Value, each Argument: StatementBinding>(
+        _ sql: String, _ arguments: repeat each Argument, read: (Columns) throws -> Value
+    ) throws -> Value? {
+        try withBoundStatement(sql, repeat each arguments) { statement in
+            let code = sqlite3_step(statement.sqliteStatement)
+            switch code {
+            case SQLITE_ROW: return try read(Columns(statement: statement.sqliteStatement))
+            case SQLITE_DONE: return nil
+            default: throw failure(code, sql)
+            }
+        }
+    }
+
+    /// All rows that a query gives.
+    func all<Value, each Argument: StatementBinding>(
+        _ sql: String, _ arguments: repeat each Argument, read: (Columns) throws -> Value
+    ) throws -> [Value] {
+        try withBoundStatement(sql, repeat each arguments) { try rows(of: $0, sql, read: read) }
+    }
+
+    /// All rows of a query whose arguments are known only at run time.
+    func all<Value>(_ sql: String, list arguments: [any StatementBinding], read: (Columns) throws -> Value) throws -> [Value] {
+        let statement = try cachedStatement(sql: sql)
+        defer { sqlite3_reset(statement.sqliteStatement) }
+        for (index, argument) in arguments.enumerated() {
+            try check(argument.bind(to: statement.sqliteStatement, at: CInt(index + 1)), sql)
+        }
+        return try rows(of: statement, sql, read: read)
+    }
+
+    /// Runs through all rows that a query gives, keeping none.
+    func forEach<each Argument: StatementBinding>(
+        _ sql: String, _ arguments: repeat each Argument, body: (Columns) throws -> Void
+    ) throws {
+        try withBoundStatement(sql, repeat each arguments) { statement in
+            while true {
+                let code = sqlite3_step(statement.sqliteStatement)
+                switch code {
+                case SQLITE_ROW: try body(Columns(statement: statement.sqliteStatement))
+                case SQLITE_DONE: return
+                default: throw failure(code, sql)
+                }
+            }
+        }
+    }
+
+    /// The one integer of a query that always gives one row.
+    func integer<each Argument: StatementBinding>(_ sql: String, _ arguments: repeat each Argument) throws -> Int64 {
+        try first(sql, repeat each arguments) { $0.int(0) } ?? 0
+    }
+
+    private func withBoundStatement<Value, each Argument: StatementBinding>(
+        _ sql: String, _ arguments: repeat each Argument, body: (Statement) throws -> Value
+    ) throws -> Value {
+        let statement = try cachedStatement(sql: sql)
+        assert(sqlite3_stmt_busy(statement.sqliteStatement) == 0, "a cached statement is not reentrant: \(sql)")
+        // Reset also after a failure: a statement left half-way would keep its read transaction open.
+        defer { sqlite3_reset(statement.sqliteStatement) }
+        var index: CInt = 0
+        for argument in repeat each arguments {
+            index += 1
+            try check(argument.bind(to: statement.sqliteStatement, at: index), sql)
+        }
+        assert(index == sqlite3_bind_parameter_count(statement.sqliteStatement), "arguments and parameters differ: \(sql)")
+        return try body(statement)
+    }
+
+    private func rows<Value>(of statement: Statement, _ sql: String, read: (Columns) throws -> Value) throws -> [Value] {
+        var values: [Value] = []
+        while true {
+            let code = sqlite3_step(statement.sqliteStatement)
+            switch code {
+            case SQLITE_ROW: values.append(try read(Columns(statement: statement.sqliteStatement)))
+            case SQLITE_DONE: return values
+            default: throw failure(code, sql)
+            }
+        }
+    }
+
+    private func check(_ code: CInt, _ sql: String) throws {
+        guard code == SQLITE_OK else { throw failure(code, sql) }
+    }
+
+    private func failure(_ code: CInt, _ sql: String) -> DatabaseError {
+        DatabaseError(resultCode: ResultCode(rawValue: code), message: lastErrorMessage, sql: sql)
+    }
+}
+
+/// The current row of a running statement; valid only inside the closure that receives it.
+struct Columns {
+    let statement: OpaquePointer
+
+    func int(_ index: CInt) -> Int64 { sqlite3_column_int64(statement, index) }
+
+    func isNull(_ index: CInt) -> Bool { sqlite3_column_type(statement, index) == SQLITE_NULL }
+
+    func text(_ index: CInt) -> String {
+        guard let bytes = sqlite3_column_text(statement, index) else { return "" }
+        let count = Int(sqlite3_column_bytes(statement, index))
+        return String(decoding: UnsafeBufferPointer(start: bytes, count: count), as: UTF8.self)
+    }
+
+    func blob(_ index: CInt) -> [UInt8] {
+        guard let bytes = sqlite3_column_blob(statement, index) else { return [] }
+        return [UInt8](UnsafeRawBufferPointer(start: bytes, count: Int(sqlite3_column_bytes(statement, index))))
+    }
+
+    func bool(_ index: CInt) -> Bool { int(index) != 0 }
+    func won(_ index: CInt) -> Won { Won(int(index)) }
+    func instant(_ index: CInt) -> Instant { Instant(milliseconds: int(index)) }
+    func day(_ index: CInt) -> BusinessDay { BusinessDay(number: int(index)) }
+    func id<Entity>(_ index: CInt) -> Identifier<Entity> { Identifier(int(index)) }
+
+    func optionalText(_ index: CInt) -> String? { isNull(index) ? nil : text(index) }
+    func optionalWon(_ index: CInt) -> Won? { isNull(index) ? nil : won(index) }
+    func optionalInstant(_ index: CInt) -> Instant? { isNull(index) ? nil : instant(index) }
+    func optionalID<Entity>(_ index: CInt) -> Identifier<Entity>? { isNull(index) ? nil : id(index) }
+}

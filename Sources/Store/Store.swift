@@ -1,0 +1,149 @@
+package import Commerce
+import Foundation
+import GRDB
+package import Logging
+import Synchronization
+
+/// The truth for everything a person owns: balances, orders, payments, issued coupons and the outbox.
+///
+/// One SQLite file in WAL mode. Writes go through the group-commit writer and are durable when they are answered; reads take
+/// connections of their own and never wait for a write.
+package final class Store: Sendable {
+    let options: StoreOptions
+    private let path: String
+    private let writer: GroupCommitWriter?
+    private let readers: ReaderQueue
+    private let newestUser: Atomic<Int64>
+
+    private init(path: String, options: StoreOptions, writer: GroupCommitWriter?, readers: ReaderQueue, userCount: Int64) {
+        self.path = path
+        self.options = options
+        self.writer = writer
+        self.readers = readers
+        newestUser = Atomic(userCount)
+    }
+
+    /// Opens the store in the file at `path`, making or migrating it where needed.
+    ///
+    /// Keeping a second service off the same file is the caller's part.
+    package static func open(path: String, options: StoreOptions, logger: Logger) throws(StoreError) -> Store {
+        do {
+            var writer: GroupCommitWriter?
+            if !options.isReadOnly {
+                writer = GroupCommitWriter(connection: try openForWriting(path, options), options: options, logger: logger)
+            }
+            do {
+                let readers = try ReaderQueue(path: path, options: options)
+                let userCount = try readers.now { db in
+                    try refuseNewerVersion(db)
+                    return try db.integer("SELECT max(id) FROM users")
+                }
+                return Store(path: path, options: options, writer: writer, readers: readers, userCount: userCount)
+            } catch {
+                writer?.close()
+                throw error
+            }
+        } catch {
+            throw StoreError(classifying: error)
+        }
+    }
+
+    private static func openForWriting(_ path: String, _ options: StoreOptions) throws -> DatabaseQueue {
+        let connection = try DatabaseQueue(path: path, configuration: .writer(options))
+        try connection.write { try refuseNewerVersion($0) }
+        // GRDB's WAL setup chose NORMAL, which may lose the last commits together with the power.
+        try connection.writeWithoutTransaction { try $0.execute(sql: "PRAGMA synchronous = FULL") }
+        try Schema.migrator.migrate(connection)
+        return connection
+    }
+
+    private static func refuseNewerVersion(_ db: Database) throws {
+        if try Schema.migrator.hasBeenSuperseded(db) {
+            throw StoreError(.newerVersion, "the store was written by a newer version of this program; use that version or a backup")
+        }
+    }
+
+    /// Finishes the writes that were admitted, then closes; further work is refused. Blocks; closing twice does no harm.
+    package func close() {
+        readers.close()
+        writer?.close()
+    }
+
+    /// What the writer did and how it stands.
+    package var statistics: StoreStatistics {
+        var statistics = writer?.statistics ?? StoreStatistics()
+        statistics.readDepth = readers.depth
+        let attributes = try? FileManager.default.attributesOfItem(atPath: path + "-wal")
+        statistics.walBytes = (attributes?[.size] as? NSNumber)?.int64Value ?? 0
+        return statistics
+    }
+
+    /// How many users there are; ids run from 1 to this without a gap.
+    package var userCount: Int64 { newestUser.load(ordering: .acquiring) }
+
+    /// Whether the user's creation has committed. Lock-free: it stands before every claim.
+    package func userExists(_ id: UserID) -> Bool {
+        id.rawValue >= 1 && id.rawValue <= userCount
+    }
+
+    /// Called by the writer after each commit that created a user, so in order of the ids.
+    func userCreated(_ id: UserID) {
+        newestUser.max(id.rawValue, ordering: .acquiringAndReleasing)
+    }
+
+    /// A connection for point reads; each event loop makes one.
+    package func makePointReader() throws(StoreError) -> PointReader {
+        try PointReader(path: path, options: options)
+    }
+}
+
+// MARK: - The two ways in
+
+extension Store {
+    /// Runs a job in the next commit group and returns its value once the commit is durable.
+    ///
+    /// The job may run twice, so it must have no effect but on the database.
+    func write<Value: Sendable>(
+        context: (any DeliveryContext)?, onCommit: (@Sendable (Value) -> Void)? = nil,
+        _ job: @escaping @Sendable (Database) throws -> Value
+    ) async throws(StoreError) -> Value {
+        guard let writer else { throw StoreError(.readOnly, "the store was opened for reading") }
+        let result: Result<Value, StoreError> = await withUnsafeContinuation { continuation in
+            writer.submit(context: context, job, onCommit: onCommit) { continuation.resume(returning: $0) }
+        }
+        return try result.get()
+    }
+
+    /// Runs a job that may be remembered, see ``write(context:onCommit:_:)``.
+    func write<Value: Sendable>(
+        at now: Instant, remember: Remembering<Value>?, context: (any DeliveryContext)?,
+        onCommit: (@Sendable (WriteResult<Value>) -> Void)? = nil, _ job: @escaping @Sendable (Database) throws -> Outcome<Value>
+    ) async throws(StoreError) -> WriteResult<Value> {
+        try await write(context: context, onCommit: onCommit) { db in
+            try db.remembering(remember, at: now, job: job)
+        }
+    }
+
+    /// Runs a job that may be refused and is not remembered, see ``write(context:onCommit:_:)``.
+    func decide<Value: Sendable>(
+        context: (any DeliveryContext)?, _ job: @escaping @Sendable (Database) throws -> Outcome<Value>
+    ) async throws(StoreError) -> Outcome<Value> {
+        try await write(context: context) { db in try db.deciding(job) }
+    }
+
+    /// Runs a read on the bounded reader queue, in one consistent snapshot.
+    func read<Value: Sendable>(_ body: @escaping @Sendable (Database) throws -> Value) async throws(StoreError) -> Value {
+        let result: Result<Value, StoreError> = await withUnsafeContinuation { continuation in
+            readers.submit(body) { continuation.resume(returning: $0) }
+        }
+        return try result.get()
+    }
+
+    /// Copies the store as it is now to a new file, while it serves.
+    package func backup(to destination: String) async throws(StoreError) {
+        let result: Result<Void, StoreError> = await withUnsafeContinuation { continuation in
+            readers.backup(to: destination) { continuation.resume(returning: $0) }
+        }
+        try result.get()
+    }
+}

@@ -1,0 +1,78 @@
+import GRDB
+
+/// What went wrong in the store, as opposed to what the business rules refused.
+package struct StoreError: Error, CustomStringConvertible {
+    /// The kind of failure; callers decide by it what to answer.
+    package enum Code: Sendable, Hashable {
+        /// The store cannot write or read just now: the disk is full, an I/O error, a foreign writer. Nothing was changed.
+        case unavailable
+        /// A bounded queue is full. Nothing was tried.
+        case overloaded
+        /// A newer version of the service wrote the file.
+        case newerVersion
+        /// The file is damaged or is no database.
+        case corrupt
+        /// The store was closed before the work was taken.
+        case closed
+        /// A write on a store that was opened for reading.
+        case readOnly
+        /// A cursor that no list of this kind gave out.
+        case invalidCursor
+        /// A defect of this program.
+        case `internal`
+    }
+
+    package let code: Code
+    /// Safe to show to an operator; holds no values of rows.
+    package let message: String
+    package let cause: (any Error)?
+
+    package init(_ code: Code, _ message: String, cause: (any Error)? = nil) {
+        (self.code, self.message, self.cause) = (code, message, cause)
+    }
+
+    package var description: String { message }
+}
+
+extension StoreError: CustomDebugStringConvertible {
+    package var debugDescription: String {
+        cause.map { "\(message) [\(code)]: \($0)" } ?? "\(message) [\(code)]"
+    }
+}
+
+extension StoreError {
+    /// Classes any error of the database by what SQLite says about it.
+    init(classifying error: any Error) {
+        switch error {
+        case let known as StoreError:
+            self = known
+        case let database as DatabaseError:
+            self = StoreError(Self.code(of: database.resultCode), Self.message(of: database.resultCode), cause: database)
+        default:
+            self = StoreError(.internal, "the store failed unexpectedly", cause: error)
+        }
+    }
+
+    private static func code(of result: ResultCode) -> Code {
+        switch result {
+        case .SQLITE_FULL, .SQLITE_IOERR, .SQLITE_BUSY, .SQLITE_LOCKED, .SQLITE_NOMEM, .SQLITE_CANTOPEN, .SQLITE_READONLY, .SQLITE_PROTOCOL,
+            .SQLITE_PERM:
+            .unavailable
+        case .SQLITE_CORRUPT, .SQLITE_NOTADB:
+            .corrupt
+        default:
+            .internal
+        }
+    }
+
+    private static func message(of result: ResultCode) -> String {
+        switch result {
+        case .SQLITE_FULL: "the disk that holds the store is full"
+        case .SQLITE_IOERR: "the store met an I/O error"
+        case .SQLITE_BUSY, .SQLITE_LOCKED: "another process holds the store's write lock"
+        case .SQLITE_CORRUPT, .SQLITE_NOTADB: "the store's file is damaged or is no database"
+        case .SQLITE_CANTOPEN, .SQLITE_PERM, .SQLITE_READONLY: "the store's file cannot be opened for this"
+        default: "the store failed with SQLite code \(result.rawValue)"
+        }
+    }
+}

@@ -1,0 +1,48 @@
+package import Commerce
+
+/// How a store is opened.
+package struct StoreOptions: Sendable {
+    package var policy: Policy
+    /// Decides the business day of an order number and of a sale.
+    package var calendar: BusinessCalendar
+    /// Renders the document for the data platform; called inside the transaction, so it must be quick and must not fail.
+    package var eventPayload: @Sendable (EventFacts) -> String
+
+    /// Opens for snapshots and lists alone, also beside a running service; writes are refused.
+    package var isReadOnly = false
+    /// The most jobs in one transaction: bounds how long the first of a group waits for the last.
+    package var maximumGroup = 512
+    /// The most jobs that may wait for the writer; past it a write is `.overloaded`.
+    package var maximumQueued = 16_384
+    /// How long the writer waits for company before it starts a group. 0: a commit's own fsync is all the waiting there is.
+    package var groupDelayMicroseconds: UInt32 = 0
+    /// Connections for lists and snapshots.
+    package var readers = 2
+    /// The most lists and snapshots that may wait or run; past it a read is `.overloaded`.
+    package var maximumQueuedReads = 256
+    /// How long the writer waits for a foreign process that holds the write lock.
+    package var busyTimeoutMilliseconds = 2_000
+    /// Pages (4 KiB each) in the write-ahead log at which a commit copies it back to the database file: 16 MiB.
+    package var checkpointPages = 4_096
+
+    package init(
+        policy: Policy = Policy(), calendar: BusinessCalendar, eventPayload: @escaping @Sendable (EventFacts) -> String
+    ) {
+        (self.policy, self.calendar, self.eventPayload) = (policy, calendar, eventPayload)
+    }
+}
+
+/// Everything there is to say about an order's event when it is written.
+package struct EventFacts: Sendable {
+    package let id: EventID
+    package let kind: OrderEvent.Kind
+    package let occurredAt: Instant
+    /// The order after what happened.
+    package let order: Order
+    /// The payment after what happened.
+    package let payment: Payment
+    /// `nil` for a sale.
+    package let refund: Refund?
+    /// The units given back; empty for a sale.
+    package let refundedItems: [RequestedItem]
+}

@@ -1,0 +1,24 @@
+/// What the writer did since the store was opened, and how it stands: for the metrics page.
+package struct StoreStatistics: Sendable, Equatable {
+    /// Committed transactions.
+    package var groups = 0
+    /// Jobs in committed transactions, refused ones included.
+    package var jobs = 0
+    package var largestGroup = 0
+    /// Jobs that wait for their answer now.
+    package var queueDepth = 0
+    /// Jobs turned away because the queue was full.
+    package var refusedOverload = 0
+    /// Groups of which nothing was committed.
+    package var commitFailures = 0
+    /// Groups that ran again one by one because a job failed.
+    package var regroups = 0
+    /// Seconds from BEGIN to COMMIT.
+    package var workSeconds = 0.0
+    /// Seconds inside COMMIT: the fsync, and now and then a checkpoint.
+    package var commitSeconds = 0.0
+    /// Bytes of the write-ahead log on disk now.
+    package var walBytes: Int64 = 0
+    /// Lists and snapshots that wait or run now.
+    package var readDepth = 0
+}

@@ -1,0 +1,76 @@
+import Dispatch
+import Synchronization
+
+/// The bounded queue between callers on any thread and the one writer thread.
+///
+/// State lives in the mutex. A submit while the writer works costs the lock alone; only a sleeping writer is woken.
+final class WriteQueue: Sendable {
+    enum Admission {
+        case admitted
+        case full
+        case closed
+    }
+
+    private struct State {
+        var waiting: [any WriteJob] = []
+        /// Admitted and not yet answered: `waiting` and what the writer has in hand.
+        var depth = 0
+        var writerSleeps = false
+        var isClosed = false
+    }
+
+    private let state = Mutex(State())
+    private let wakeup = DispatchSemaphore(value: 0)
+    private let limit: Int
+
+    init(limit: Int) {
+        self.limit = limit
+    }
+
+    var depth: Int { state.withLock { $0.depth } }
+
+    func append(_ job: any WriteJob) -> Admission {
+        let (admission, wakes) = state.withLock { state -> (Admission, Bool) in
+            guard !state.isClosed else { return (.closed, false) }
+            guard state.depth < limit else { return (.full, false) }
+            state.waiting.append(job)
+            state.depth += 1
+            defer { state.writerSleeps = false }
+            return (.admitted, state.writerSleeps)
+        }
+        if wakes { wakeup.signal() }
+        return admission
+    }
+
+    /// Admits nothing more; what was admitted is still handed out.
+    func close() {
+        let wakes = state.withLock { state -> Bool in
+            state.isClosed = true
+            defer { state.writerSleeps = false }
+            return state.writerSleeps
+        }
+        if wakes { wakeup.signal() }
+    }
+
+    /// Swaps everything that waits with the empty array given, sleeping until there is something; `false` once closed and empty.
+    func takeAll(into jobs: inout [any WriteJob]) -> Bool {
+        while true {
+            let sleeps = state.withLock { state -> Bool? in
+                guard state.waiting.isEmpty else {
+                    swap(&state.waiting, &jobs)
+                    return false
+                }
+                guard !state.isClosed else { return nil }
+                state.writerSleeps = true
+                return true
+            }
+            guard let sleeps else { return false }
+            guard sleeps else { return true }
+            wakeup.wait()
+        }
+    }
+
+    func answered(_ count: Int) {
+        state.withLock { $0.depth -= count }
+    }
+}
