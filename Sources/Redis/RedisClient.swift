@@ -1,7 +1,8 @@
 package import Logging
 package import NIOCore
 
-/// Redis for a whole process: one connection per event loop, made on `start()` and kept until `close()`.
+/// Redis for a whole process: one connection per event loop, made on `start()` and kept until `close()`, which has to be
+/// called before the client is let go.
 package final class RedisClient: Sendable {
     /// A connection is ready, for the first time or again.
     package struct ConnectEvent: Sendable {

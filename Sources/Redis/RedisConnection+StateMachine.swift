@@ -76,9 +76,10 @@ extension RedisConnectionStateMachine {
 
     /// Takes a command. `waiter` stays with the caller where the answer is `.fail`.
     mutating func enqueue(_ command: RedisCommand, _ waiter: Waiter, now: NIODeadline) -> EnqueueAction {
+        // A refused command uses up its number too: a late cancellation of it must not find another one's.
+        defer { nextID += 1 }
         if let refusal = refusal(ofCommands: 1) { return .fail(refusal) }
         pending.append(Entry(id: nextID, command: command, waiter: waiter, deadline: now + limits.commandDeadline))
-        nextID += 1
         return phase == .ready ? .write : .hold
     }
 

@@ -1,6 +1,6 @@
 import Logging
 package import NIOCore
-import NIOSSL
+import Synchronization
 
 /// One pipelined connection to Redis on one event loop, which reconnects by itself and is shared by all callers there.
 ///
@@ -22,10 +22,10 @@ package final class RedisConnection: @unchecked Sendable {
     private let connector: RedisConnector
     private let logger: Logger
     private let onReady: @Sendable (RedisConnection) -> Void
-    private let flushInTick: RedisFlush
 
     private var machine: RedisConnectionStateMachine<RedisWaiter>
     private var handler: RedisChannelHandler?
+    private var attempts = 0
     private var outgoing = ByteBuffer()
     private var isFlushScheduled = false
     /// The time of the first command of this tick, which all others of the tick share.
@@ -33,7 +33,7 @@ package final class RedisConnection: @unchecked Sendable {
     private var timer: Scheduled<Void>?
     private var timerTime = NIODeadline.distantFuture
     private var closePromise: EventLoopPromise<Void>?
-    private let ready = RedisCounter()
+    private let readiness = Atomic(false)
 
     /// A larger buffer is given back after its bytes left.
     private static let keptBufferBytes = 256 << 10
@@ -51,12 +51,10 @@ package final class RedisConnection: @unchecked Sendable {
         self.logger = logger
         self.onReady = onReady
         machine = RedisConnectionStateMachine(configuration: configuration)
-        flushInTick = RedisFlush()
-        flushInTick.connection = self
     }
 
     /// True while commands can be sent. Readable anywhere.
-    package var isConnected: Bool { ready.value == 1 }
+    package var isConnected: Bool { readiness.load(ordering: .relaxed) }
 
     /// Sends one command and hands its outcome to `completion`, on the loop, without a task. Call it on the loop.
     ///
@@ -69,10 +67,13 @@ package final class RedisConnection: @unchecked Sendable {
         eventLoop.assertInEventLoop()
         guard machine.connect(now: .now()) else { return }
         armTimer()
-        connector.connect(self).whenComplete { [self] result in
+        attempts += 1
+        connector.connect(self).assumeIsolated().whenComplete { [self, attempt = attempts] result in
             switch result {
-            case .success(let handler): connected(handler)
-            case .failure(let error): disconnect(because: RedisError(.notConnected, "cannot connect to \(configuration.endpoint)", cause: error))
+            case .success(let handler): connected(handler, attempt)
+            case .failure(let error) where attempt == attempts:
+                disconnect(because: RedisError(.notConnected, "cannot connect to \(configuration.endpoint)", cause: error))
+            case .failure: break
             }
         }
     }
@@ -82,7 +83,7 @@ package final class RedisConnection: @unchecked Sendable {
         let promise = closePromise ?? eventLoop.makePromise()
         if closePromise == nil {
             closePromise = promise
-            ready.set(0)
+            readiness.store(false, ordering: .relaxed)
             switch machine.close(now: .now()) {
             case .drain: armTimer()
             case .closeNow: disconnect(because: RedisError(.closed, "the Redis client is closed"))
@@ -126,10 +127,10 @@ extension RedisConnection {
     private func scheduleFlush() {
         guard !isFlushScheduled else { return }
         isFlushScheduled = true
-        eventLoop.execute(flushInTick.run)
+        eventLoop.execute { self.flush() }
     }
 
-    fileprivate func flush() {
+    private func flush() {
         isFlushScheduled = false
         guard outgoing.readableBytes > 0, let handler else { return }
         machine.flushed(now: tickTime)
@@ -171,8 +172,9 @@ extension RedisConnection {
         if machine.isDrained { disconnect(because: RedisError(.closed, "the Redis client is closed")) }
     }
 
-    private func connected(_ handler: RedisChannelHandler) {
-        guard let opening = machine.connected() else { return handler.detach() }
+    /// A socket that comes after its attempt was given up is closed again.
+    private func connected(_ handler: RedisChannelHandler, _ attempt: Int) {
+        guard attempt == attempts, let opening = machine.connected() else { return handler.detach() }
         self.handler = handler
         var buffer = ByteBuffer()
         for command in opening { command.encode(into: &buffer) }
@@ -182,7 +184,7 @@ extension RedisConnection {
     private func becameReady(sending waiting: [RedisConnectionStateMachine<RedisWaiter>.Entry]) {
         logger.info("connected to Redis", metadata: ["endpoint": "\(configuration.endpoint)"])
         counters.connects.add()
-        ready.set(1)
+        readiness.store(true, ordering: .relaxed)
         if !waiting.isEmpty {
             for entry in waiting { entry.command.encode(into: &outgoing, withSource: entry.withSource) }
             counters.sent.add(waiting.count)
@@ -197,7 +199,7 @@ extension RedisConnection {
     func disconnect(because error: RedisError) {
         eventLoop.assertInEventLoop()
         let wasReady = machine.isReady
-        ready.set(0)
+        readiness.store(false, ordering: .relaxed)
         handler?.detach()
         handler = nil
         outgoing.clear()
@@ -235,12 +237,4 @@ extension RedisConnection {
         if let error = action.disconnect { disconnect(because: error) }
         armTimer()
     }
-}
-
-/// The closure that `flush` is scheduled with, made once instead of once per tick.
-///
-/// Safety of `@unchecked Sendable`: `connection` is set before the connection is shared and never again.
-private final class RedisFlush: @unchecked Sendable {
-    weak var connection: RedisConnection?
-    lazy var run: @Sendable () -> Void = { [unowned self] in connection?.flush() }
 }

@@ -58,15 +58,15 @@ package final class TemporaryRedis: Sendable {
         shell.executableURL = URL(fileURLWithPath: "/bin/sh")
         shell.arguments =
             [
-                "-c", #"redis-server "$@" >/dev/null 2>&1 & echo $!; read -r _; kill -KILL $!; wait"#, "redis-server",
+                "-c", #"redis-server "$@" >/dev/null 2>&1 & echo $!; read -r _ || rm -rf "$0"; kill -KILL $!; wait"#, directory,
                 "--port", "\(port ?? 0)", "--bind", "127.0.0.1", "--unixsocket", socketPath, "--dir", directory,
                 "--logfile", directory + "/redis.log", "--save", "", "--appendonly", "no", "--enable-debug-command", "yes",
             ] + arguments
         shell.standardInput = lifeline
         shell.standardOutput = output
         try shell.run()
-        guard let line = try output.fileHandleForReading.read(upToCount: 16),
-            let pid = Int32(String(decoding: line, as: UTF8.self).filter(\.isNumber))
+        let line = String(decoding: output.fileHandleForReading.availableData, as: UTF8.self)
+        guard let pid = Int32(line.filter(\.isNumber))
         else { throw Failure(description: "the shell did not start redis-server") }
         server.withLock { $0 = Server(pid: pid, shell: shell, lifeline: lifeline) }
         try waitUntilReady(pid)
@@ -77,6 +77,8 @@ package final class TemporaryRedis: Sendable {
         server.withLock { server in
             guard let running = server else { return }
             _ = Foundation.kill(running.pid, SIGKILL)
+            // A line means that the folder is still needed; a pipe that closes without one, that this process died.
+            try? running.lifeline.fileHandleForWriting.write(contentsOf: Data("\n".utf8))
             try? running.lifeline.fileHandleForWriting.close()
             running.shell.waitUntilExit()
             server = nil
@@ -120,7 +122,8 @@ package final class TemporaryRedis: Sendable {
         }
     }
 
-    private func end() {
+    /// Ends the server and removes its folder.
+    package func end() {
         kill()
         try? FileManager.default.removeItem(atPath: directory)
     }
@@ -191,6 +194,6 @@ package func withTemporaryRedis<Result>(
     _ body: (TemporaryRedis) async throws -> Result
 ) async throws -> Result {
     let redis = try TemporaryRedis(arguments: arguments, onTCP: onTCP)
-    defer { redis.kill() }
+    defer { redis.end() }
     return try await body(redis)
 }
