@@ -121,7 +121,12 @@ final class HTTPConnection: ChannelDuplexHandler, @unchecked Sendable {
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        // Resets and the like: the client is gone, and nobody is left to tell.
-        context.close(promise: nil)
+        if error is HTTPParserError {
+            // The one error the decoder does not throw: a major version other than 1.
+            decodingFailed(error)
+        } else {
+            // Resets and the like: the client is gone, and nobody is left to tell.
+            context.close(promise: nil)
+        }
     }
 }

@@ -115,6 +115,15 @@ package final class RawHTTPClient {
         return count > 0
     }
 
+    /// Whether something, or the end, can be read without waiting longer than this.
+    package func hasBytesToRead(withinMilliseconds limit: Int32) throws -> Bool {
+        guard received.isEmpty else { return true }
+        var poll = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
+        let ready = Glibc.poll(&poll, 1, limit)
+        guard ready >= 0 else { throw Failure.socket(errno: errno) }
+        return ready > 0
+    }
+
     /// Whether the server ends the connection in order, with nothing more to read.
     package func readsEnd() throws -> Bool {
         guard received.isEmpty else { return false }
