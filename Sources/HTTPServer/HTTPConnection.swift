@@ -112,12 +112,12 @@ final class HTTPConnection: ChannelDuplexHandler, @unchecked Sendable {
         context = nil
         exchanges.removeAll()
         output = nil
-        loop.remove(self)
         if refusedWith == nil {
             server.counters.openConnections.decrement()
         } else {
             server.counters.openRefusals.decrement()
         }
+        loop.remove(self)
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {

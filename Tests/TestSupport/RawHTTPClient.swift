@@ -56,11 +56,8 @@ package final class RawHTTPClient {
                 Glibc.connect(descriptor, $0, socklen_t(MemoryLayout<Address>.size))
             }
         }
-        guard result == 0 else {
-            let code = errno
-            Glibc.close(descriptor)
-            throw Failure.socket(errno: code)
-        }
+        // On failure `deinit` closes the descriptor, and nothing else may: the number could be another client's by then.
+        guard result == 0 else { throw Failure.socket(errno: errno) }
     }
 
     /// Closes the socket.
