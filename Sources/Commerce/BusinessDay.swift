@@ -40,6 +40,9 @@ package struct BusinessCalendar: Sendable {
         timeZone = zone
     }
 
+    /// The IANA name of the zone, such as `Asia/Seoul`.
+    package var timeZoneIdentifier: String { timeZone.identifier }
+
     /// The business day that contains the instant.
     package func day(of instant: Instant) -> BusinessDay {
         let seconds = instant.milliseconds.flooringDivision(by: 1000).quotient

@@ -39,13 +39,15 @@ extension Snapshot {
     }
 
     /// Units sold less units refunded on a business day, by product; products that come to 0 are left out.
-    package func salesTotals(on day: BusinessDay) throws(StoreError) -> [ProductUnits] {
+    ///
+    /// `through` is the last event that counts; without it all do.
+    package func salesTotals(on day: BusinessDay, through last: EventID? = nil) throws(StoreError) -> [ProductUnits] {
         try reading { db in
             try db.all(
                 """
                 SELECT u.product_id, sum(u.units) FROM events e JOIN event_units u ON u.event_id = e.id
-                WHERE e.sale_day = ? GROUP BY u.product_id HAVING sum(u.units) <> 0 ORDER BY u.product_id
-                """, day
+                WHERE e.sale_day = ? AND e.id <= ? GROUP BY u.product_id HAVING sum(u.units) <> 0 ORDER BY u.product_id
+                """, day, last?.rawValue ?? .max
             ) { ProductUnits(productID: $0.id(0), units: $0.int(1)) }
         }
     }

@@ -1,0 +1,176 @@
+package import Commerce
+package import Redis
+package import Store
+
+/// Checks every invariant of the design over store and Redis, beside a running service too.
+///
+/// What is in flight is no violation: a difference between the two counts only where it stays the same over several looks.
+package struct Audit: Sendable {
+    private let store: Store
+    private let redis: RedisClient
+    private let calendar: BusinessCalendar
+    private let clock: WallClock
+
+    /// Looks at a difference before it counts, and the pause between two of them.
+    private static let looks = 12
+    private static let pause: Duration = .milliseconds(250)
+    private static let claimsPerStep = 10_000
+    private static let gatesPerStep = 200
+    /// How many violations of one check are named.
+    private static let named = 100
+
+    package init(store: Store, redis: RedisClient, calendar: BusinessCalendar, clock: WallClock) {
+        (self.store, self.redis, self.calendar, self.clock) = (store, redis, calendar, clock)
+    }
+
+    /// Runs every check; `progress` is told what is being looked at.
+    package func run(progress: @escaping @Sendable (String) -> Void = { _ in }) async throws -> AuditReport {
+        let results = try await store.snapshot { snapshot throws(StoreError) in try snapshot.audit { done, all in progress("the store, rule \(done) of \(all)") } }
+        var checks = results.map { result in
+            AuditReport.Check(
+                invariant: result.invariant, claim: result.claim, rowsChecked: result.rowsChecked, violationCount: result.violationCount,
+                violations: result.violations)
+        }
+        progress("gates in Redis")
+        checks += try await gateChecks()
+        progress("sales in Redis")
+        checks.append(try await salesCheck())
+        return AuditReport(checks: checks.sorted { $0.invariant < $1.invariant })
+    }
+
+    private func check(_ invariant: Int, _ claim: String, rows: Int64, _ violations: [String]) -> AuditReport.Check {
+        AuditReport.Check(
+            invariant: invariant, claim: claim, rowsChecked: rows, violationCount: Int64(violations.count),
+            violations: Array(violations.prefix(Self.named)))
+    }
+}
+
+// MARK: - Invariant 3: gates against issued coupons
+
+extension Audit {
+    private func gateChecks() async throws -> [AuditReport.Check] {
+        let campaigns = try await store.snapshot { snapshot throws(StoreError) in try snapshot.campaigns() }
+        let numbers = try await lastingFaults { try await gateFaults() }
+        var claims: (rows: Int64, faults: [String]) = (0, [])
+        for campaign in campaigns {
+            let found = try await lastingFaults { try await claimFaults(of: campaign.id) }
+            claims.rows += found.rows
+            claims.faults += found.faults
+        }
+        return [
+            check(3, "every gate that can be passed stands, and its remaining = quantity - claims", rows: numbers.rows, numbers.faults),
+            check(3, "the claims in Redis are the issued coupons of the store", rows: claims.rows, claims.faults),
+        ]
+    }
+
+    /// Looks again and again while something is wrong; what was wrong in each look is a violation.
+    private func lastingFaults(
+        _ look: () async throws -> (rows: Int64, faults: Set<String>)
+    ) async throws -> (rows: Int64, faults: [String]) {
+        var (rows, suspects) = try await look()
+        for _ in 1..<Self.looks where !suspects.isEmpty {
+            try await Task.sleep(for: Self.pause)
+            let again = try await look()
+            suspects.formIntersection(again.faults)
+            rows = max(rows, again.rows)
+        }
+        return (rows, suspects.sorted())
+    }
+
+    private func gateFaults() async throws -> (rows: Int64, faults: Set<String>) {
+        let campaigns = try await store.snapshot { snapshot throws(StoreError) in try snapshot.campaigns() }
+        var faults: Set<String> = []
+        for start in stride(from: 0, to: campaigns.count, by: Self.gatesPerStep) {
+            let chunk = campaigns[start..<min(start + Self.gatesPerStep, campaigns.count)]
+            let standings = try await CouponGate.standings(of: chunk.map(\.id), through: redis)
+            for (campaign, standing) in zip(chunk, standings) {
+                guard let standing else {
+                    if campaign.status(at: clock.now) != .closed { faults.insert("coupon \(campaign.id): no gate in Redis") }
+                    continue
+                }
+                if !standing.isOpen { faults.insert("coupon \(campaign.id): the gate is paused") }
+                if standing.isOpen, !standing.isConsistent {
+                    faults.insert("coupon \(campaign.id): remaining, sequence and claims do not agree")
+                }
+                if !standing.matches(campaign.terms) {
+                    faults.insert("coupon \(campaign.id): quantity or window differ from the store")
+                }
+            }
+        }
+        return (Int64(campaigns.count), faults)
+    }
+
+    private func claimFaults(of coupon: CouponID) async throws -> (rows: Int64, faults: Set<String>) {
+        // The store first: whatever it has, Redis must have.
+        var stored: [Int64: UserID] = [:]
+        var last: Int64 = 0
+        while true {
+            let chunk = try await store.claims(of: coupon, afterSequence: last, limit: Self.claimsPerStep)
+            for claim in chunk { stored[claim.sequence] = claim.userID }
+            guard chunk.count == Self.claimsPerStep, let end = chunk.last else { break }
+            last = end.sequence
+        }
+        let rows = Int64(stored.count)
+        guard try await CouponGate.standings(of: [coupon], through: redis)[0] != nil else { return (rows, []) }
+        var faults: Set<String> = []
+        var next: Int64 = 0
+        while true {
+            let chunk = try await CouponGate.claims(of: coupon, from: next, limit: Self.claimsPerStep, through: redis)
+            for claim in chunk where stored.removeValue(forKey: claim.sequence) != claim.user {
+                faults.insert("coupon \(coupon): user \(claim.user) has sequence \(claim.sequence) in Redis and not in the store")
+            }
+            guard chunk.count == Self.claimsPerStep, let end = chunk.last else { break }
+            next = end.sequence + 1
+        }
+        for (sequence, user) in stored {
+            faults.insert("coupon \(coupon): user \(user) has sequence \(sequence) in the store and not in Redis")
+        }
+        return (rows, faults)
+    }
+}
+
+// MARK: - Invariant 7: day scores against the units of the events that Redis says it has counted
+
+extension Audit {
+    private func salesCheck() async throws -> AuditReport.Check {
+        let claim = "the day scores in Redis are the units of the store up to the last event counted"
+        let (rows, faults) = try await lastingFaults { try await salesFaults() }
+        return check(7, claim, rows: rows, faults)
+    }
+
+    private func salesFaults() async throws -> (rows: Int64, faults: Set<String>) {
+        let days = RankingDays.all(until: calendar.day(of: clock.now))
+        let read = { (day: BusinessDay) in
+            RedisCommand("ZRANGE", .string(RedisKeys.sales(on: day)), 0, -1, "WITHSCORES", isRepeatable: true)
+        }
+        let mark = RedisCommand("GET", .string(RedisKeys.applied), isRepeatable: true)
+        let replies = try await redis.pipeline([mark] + days.map(read) + [mark])
+        let (totals, last) = try await store.snapshot { [mark = replies[0].integer ?? 0] snapshot throws(StoreError) in
+            var totals: [[ProductUnits]] = []
+            for day in days { totals.append(try snapshot.salesTotals(on: day, through: EventID(mark))) }
+            return (totals, try snapshot.lastEventID() ?? EventID(0))
+        }
+        guard let applied = replies[0].integer else {
+            return (0, last.rawValue == 0 ? [] : ["Redis has no mark of the last event counted"])
+        }
+        guard replies[days.count + 1].integer == applied else { return (0, ["the ranking moved while it was read"]) }
+        var faults: Set<String> = []
+        if applied > last.rawValue { faults.insert("Redis has counted event \(applied), and the last one is \(last)") }
+        var rows: Int64 = 0
+        for (index, day) in days.enumerated() {
+            var scores: [Int64: Int64] = [:]
+            let elements = replies[index + 1].array ?? []
+            for position in stride(from: 0, to: elements.count - 1, by: 2) {
+                scores[elements[position].integer ?? 0] = elements[position + 1].integer ?? .min
+            }
+            for line in totals[index] where scores.removeValue(forKey: line.productID.rawValue) != line.units {
+                faults.insert("\(day): product \(line.productID) sold \(line.units) units in the store, not so in Redis")
+            }
+            for (product, units) in scores {
+                faults.insert("\(day): product \(product) has \(units) units in Redis and none in the store")
+            }
+            rows += Int64(totals[index].count)
+        }
+        return (rows, faults)
+    }
+}

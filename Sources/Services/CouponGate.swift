@@ -1,0 +1,169 @@
+package import Commerce
+package import Redis
+
+/// The gates of coupon campaigns in Redis: one function for each script that touches them.
+package enum CouponGate {
+    /// A place in the queue that the gate gave to a user.
+    package struct Place: Sendable, Equatable {
+        package let sequence: Int64
+        /// Redis' own time of the answer.
+        package let at: Instant
+        package let epoch: Int64
+    }
+
+    /// How the gate decided a claim.
+    package enum Verdict: Sendable, Equatable {
+        case claimed(Place)
+        case alreadyClaimed(Place)
+        case soldOut
+        case notOpen(opensAt: Instant)
+        case closed
+        /// Being rebuilt; the last sign of life from the builder is that many milliseconds old.
+        case paused(silentForMilliseconds: Int64)
+        case notLoaded
+        case damaged(epoch: Int64)
+    }
+
+    /// Asks the gate for one coupon. Sold out, closed and the like cost Redis no write.
+    @inline(__always)
+    package static func claim(_ coupon: CouponID, by user: UserID, through redis: RedisConnection) async throws -> Verdict {
+        let reply = try await redis.evaluate(
+            Scripts.claimCoupon, keys: keys(coupon), arguments: [.integer(user.rawValue)])
+        let answer = try ScriptAnswer<ClaimCode>(reply, of: Scripts.claimCoupon)
+        switch answer.code {
+        case .claimed: return .claimed(place(answer))
+        case .alreadyClaimed: return .alreadyClaimed(place(answer))
+        case .soldOut: return .soldOut
+        case .notOpen: return .notOpen(opensAt: Instant(milliseconds: answer.number(1)))
+        case .closed: return .closed
+        case .paused: return .paused(silentForMilliseconds: answer.number(2) - answer.number(1))
+        case .notLoaded: return .notLoaded
+        case .damaged: return .damaged(epoch: answer.number(1))
+        }
+    }
+
+    /// What a gate holds, for recovery and audit.
+    package struct Standing: Sendable, Equatable {
+        package let isOpen: Bool
+        package let quantity: Int64?
+        package let remaining: Int64?
+        package let sequence: Int64?
+        package let opensAtMilliseconds: Int64?
+        package let closesAtMilliseconds: Int64?
+        package let epoch: Int64?
+        package let pausedAtMilliseconds: Int64?
+        package let claims: Int64
+
+        /// Whether window and quantity are those of the campaign.
+        package func matches(_ terms: CampaignTerms) -> Bool {
+            quantity == terms.quantity && opensAtMilliseconds == terms.opensAt.milliseconds
+                && closesAtMilliseconds == (terms.closesAt?.milliseconds ?? 0)
+        }
+
+        /// Whether the numbers agree with one another: remaining = quantity - claims, and no sequence was lost.
+        package var isConsistent: Bool {
+            guard let quantity, let remaining, let sequence else { return false }
+            return remaining == quantity - claims && sequence >= claims
+        }
+    }
+
+    /// Reads gates in one round trip; `nil` for one that is absent or not a hash.
+    package static func standings(of coupons: [CouponID], through redis: RedisClient) async throws -> [Standing?] {
+        var commands: [RedisCommand] = []
+        commands.reserveCapacity(2 * coupons.count)
+        for coupon in coupons {
+            commands.append(
+                RedisCommand(
+                    "HMGET", .string(RedisKeys.coupon(coupon)), "state", "quantity", "remaining", "sequence", "opensAt", "closesAt", "epoch",
+                    "pausedAt", isRepeatable: true))
+            commands.append(RedisCommand("ZCARD", .string(RedisKeys.claims(of: coupon)), isRepeatable: true))
+        }
+        let replies = try await redis.pipeline(commands)
+        return coupons.indices.map { index in
+            guard let fields = replies[2 * index].array, fields.count == 8, let state = fields[0].string else { return nil }
+            guard case .integer(let claims) = replies[2 * index + 1] else { return nil }
+            return Standing(
+                isOpen: state == "open", quantity: fields[1].integer, remaining: fields[2].integer, sequence: fields[3].integer,
+                opensAtMilliseconds: fields[4].integer, closesAtMilliseconds: fields[5].integer, epoch: fields[6].integer,
+                pausedAtMilliseconds: fields[7].integer, claims: claims)
+        }
+    }
+
+    /// Some of the claims of a gate in the order of their sequences, from a sequence on.
+    package static func claims(
+        of coupon: CouponID, from sequence: Int64, limit: Int, through redis: RedisClient
+    ) async throws -> [(user: UserID, sequence: Int64)] {
+        let reply = try await redis.send(
+            RedisCommand(
+                "ZRANGE", .string(RedisKeys.claims(of: coupon)), .integer(sequence), "+inf", "BYSCORE", "LIMIT", 0, .integer(Int64(limit)),
+                "WITHSCORES", isRepeatable: true))
+        guard let elements = reply.array else { return [] }
+        return stride(from: 0, to: elements.count - 1, by: 2).map { index in
+            // Somebody else's member that is no user id becomes user 0, whom the store does not know.
+            (UserID(elements[index].integer ?? 0), elements[index + 1].integer ?? 0)
+        }
+    }
+
+    /// Starts building the gate of a campaign; answers false where a build of the same or a later epoch stands there.
+    static func load(_ campaign: Campaign, through redis: RedisClient) async throws -> Bool {
+        let terms = campaign.terms
+        let reply = try await redis.evaluate(
+            Scripts.loadCoupon, keys: keys(campaign.id),
+            arguments: [
+                .integer(campaign.epoch), .integer(terms.quantity), .integer(terms.opensAt.milliseconds),
+                .integer(terms.closesAt?.milliseconds ?? 0),
+            ])
+        return try ScriptAnswer<LoadCode>(reply, of: Scripts.loadCoupon).code == .loading
+    }
+
+    /// How many claims one call of `load_claims` takes; Lua's stack bounds the arguments at about 8,000.
+    static let claimsPerLoad = 2_000
+
+    /// Adds claims to a gate that is being built.
+    static func load(
+        _ claims: [(user: UserID, sequence: Int64)], into coupon: CouponID, epoch: Int64, through redis: RedisClient
+    ) async throws -> LoadClaimsCode {
+        var arguments: [RedisArgument] = [.integer(epoch)]
+        arguments.reserveCapacity(1 + 2 * claims.count)
+        for claim in claims {
+            arguments.append(.integer(claim.sequence))
+            arguments.append(.integer(claim.user.rawValue))
+        }
+        let reply = try await redis.evaluate(Scripts.loadClaims, keys: keys(coupon), arguments: arguments)
+        return try ScriptAnswer<LoadClaimsCode>(reply, of: Scripts.loadClaims).code
+    }
+
+    /// Opens a gate that has been built with that many claims.
+    static func open(_ coupon: CouponID, epoch: Int64, claims: Int64, through redis: RedisClient) async throws -> OpenCode {
+        let reply = try await redis.evaluate(Scripts.openCoupon, keys: keys(coupon), arguments: [.integer(epoch), .integer(claims)])
+        return try ScriptAnswer<OpenCode>(reply, of: Scripts.openCoupon).code
+    }
+
+    /// How a gate took a new quantity or window.
+    enum Adjustment: Sendable, Equatable {
+        case adjusted
+        case belowIssued(claims: Int64)
+        case notStanding
+    }
+
+    /// Gives an open gate the quantity and window of the terms.
+    static func adjust(_ coupon: CouponID, to terms: CampaignTerms, through redis: RedisClient) async throws -> Adjustment {
+        let reply = try await redis.evaluate(
+            Scripts.adjustCoupon, keys: keys(coupon),
+            arguments: [.integer(terms.quantity), .integer(terms.opensAt.milliseconds), .integer(terms.closesAt?.milliseconds ?? 0)])
+        let answer = try ScriptAnswer<AdjustCode>(reply, of: Scripts.adjustCoupon)
+        switch answer.code {
+        case .adjusted: return .adjusted
+        case .belowIssued: return .belowIssued(claims: answer.number(1))
+        case .notLoaded, .paused: return .notStanding
+        }
+    }
+
+    private static func keys(_ coupon: CouponID) -> [RedisArgument] {
+        [.string(RedisKeys.coupon(coupon)), .string(RedisKeys.claims(of: coupon))]
+    }
+
+    private static func place(_ answer: ScriptAnswer<ClaimCode>) -> Place {
+        Place(sequence: answer.number(1), at: Instant(milliseconds: answer.number(2)), epoch: answer.number(3))
+    }
+}

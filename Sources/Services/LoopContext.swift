@@ -1,0 +1,20 @@
+package import NIOCore
+package import Redis
+package import Store
+
+/// What belongs to one event loop: its Redis connection, its reader of the store, and the way back from the store's writer.
+///
+/// A claim that uses the context of the loop it arrived on never changes threads between its socket and Redis.
+package final class LoopContext: DeliveryContext, Sendable {
+    package let eventLoop: any EventLoop
+    package let redis: RedisConnection
+    package let reader: PointReader
+
+    init(eventLoop: any EventLoop, redis: RedisConnection, reader: PointReader) {
+        (self.eventLoop, self.redis, self.reader) = (eventLoop, redis, reader)
+    }
+
+    package func deliver(_ work: @escaping @Sendable () -> Void) {
+        eventLoop.execute(work)
+    }
+}

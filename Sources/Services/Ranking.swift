@@ -1,0 +1,96 @@
+package import Commerce
+package import Redis
+package import Store
+import Synchronization
+
+/// The best sellers of the last three business days, read from memory and recomputed in the background.
+///
+/// The last result lives in a mutex. With Redis away it stays as it is, and its `asOf` says how old it is.
+package final class Ranking: Sendable {
+    private let reader: PointReader
+    private let redis: RedisClient
+    private let calendar: BusinessCalendar
+    private let clock: WallClock
+    private let state: Mutex<State>
+
+    /// The places of the top list, from the HTTP contract.
+    package static let places = 5
+    /// A union that nobody renews any more goes after a day.
+    private static let unionSeconds: Int64 = 86_400
+
+    private struct State {
+        var top: TopProducts
+        var order: [(product: ProductID, units: Int64)] = []
+    }
+
+    package init(reader: PointReader, redis: RedisClient, calendar: BusinessCalendar, clock: WallClock) {
+        (self.reader, self.redis, self.calendar, self.clock) = (reader, redis, calendar, clock)
+        let now = clock.now
+        let empty = TopProducts(
+            window: calendar.rankingWindow(endingOn: calendar.day(of: now)), timeZone: calendar.timeZoneIdentifier, asOf: now, items: [],
+            version: 0)
+        state = Mutex(State(top: empty))
+    }
+
+    /// The current list; never waits for Redis or the store.
+    package var top: TopProducts { state.withLock { $0.top } }
+
+    /// Unions the three days in Redis and takes over who leads.
+    package func refresh() async throws {
+        let now = clock.now
+        let window = calendar.rankingWindow(endingOn: calendar.day(of: now))
+        let keys = [RedisKeys.top] + window.map(RedisKeys.sales) + window.map(RedisKeys.views)
+        let reply = try await redis.evaluate(
+            Scripts.rankProducts, keys: keys.map { .string($0) }, arguments: [.integer(Int64(Self.places)), .integer(Self.unionSeconds)])
+        guard let elements = reply.array, elements.count.isMultiple(of: 3) else {
+            throw ServiceError(.internal, "rank_products gave an answer that its header does not name")
+        }
+        let order = stride(from: 0, to: elements.count, by: 3).map { index in
+            (product: ProductID(elements[index].integer ?? 0), units: elements[index + 1].integer ?? 0)
+        }
+        try publish(order, window: window, asOf: now)
+    }
+
+    /// Renews names, prices and stock of the listed products without asking Redis.
+    package func refreshDetails() throws {
+        let (order, top) = state.withLock { ($0.order, $0.top) }
+        try publish(order, window: top.window, asOf: top.asOf)
+    }
+
+    private func publish(_ order: [(product: ProductID, units: Int64)], window: [BusinessDay], asOf: Instant) throws {
+        let products = Dictionary(try reader.products(order.map(\.product)).map { ($0.id, $0) }, uniquingKeysWith: { first, _ in first })
+        let items = order.compactMap { place in products[place.product].map { (product: $0, units: place.units) } }
+        state.withLock { state in
+            state.order = order
+            state.top = TopProducts(
+                window: window, timeZone: calendar.timeZoneIdentifier, asOf: asOf,
+                items: items.enumerated().map { RankedProduct(rank: $0.offset + 1, product: $0.element.product, unitsSold: $0.element.units) },
+                version: state.top.version + 1)
+        }
+    }
+}
+
+/// The top list at one moment.
+package struct TopProducts: Sendable, Equatable {
+    /// The business days that count, newest first.
+    package let window: [BusinessDay]
+    /// The IANA name of the business time zone.
+    package let timeZone: String
+    /// When Redis was last asked.
+    package let asOf: Instant
+    package let items: [RankedProduct]
+    /// Greater whenever anything may have changed: what was rendered from an equal version is still right.
+    package let version: UInt64
+
+    package var windowFrom: BusinessDay { window.last ?? windowTo }
+    package var windowTo: BusinessDay { window.first ?? BusinessDay(number: 0) }
+}
+
+/// One place of the top list.
+package struct RankedProduct: Sendable, Equatable {
+    /// 1 for the best.
+    package let rank: Int
+    package let product: Product
+    /// Units paid less units refunded in the window.
+    package let unitsSold: Int64
+}

@@ -1,0 +1,23 @@
+package import Commerce
+
+/// The names of every key in Redis. All keys of one script share a hash tag, so the scripts run on Redis Cluster too.
+package enum RedisKeys {
+    /// The gate of a campaign: a hash.
+    package static func coupon(_ id: CouponID) -> String { "coupon:{\(id.rawValue)}" }
+    /// Who has claimed, in order: a sorted set of user ids by sequence.
+    package static func claims(of id: CouponID) -> String { "coupon:{\(id.rawValue)}:claims" }
+
+    /// The last outbox event counted.
+    package static let applied = "ranking:{sales}:applied"
+    /// The union of the last three days.
+    package static let top = "ranking:{sales}:top:3d"
+    /// Units sold on a business day.
+    package static func sales(on day: BusinessDay) -> String { "ranking:{sales}:\(day)" }
+    /// Views on a business day.
+    package static func views(on day: BusinessDay) -> String { "ranking:{sales}:views:\(day)" }
+    /// Scores of a day while they are rebuilt; `build` keeps two rebuilds apart.
+    package static func stagedSales(on day: BusinessDay, build: String) -> String { "ranking:{sales}:staged:\(build):\(day)" }
+
+    /// Paid and refunded orders, where no data platform is configured: a stream.
+    package static let events = "events:{orders}"
+}

@@ -1,0 +1,30 @@
+package import Redis
+
+/// Whether a Redis server may keep gates and scores.
+package enum RedisSuitability {
+    /// `ZMSCORE` and `ZRANGE ... BYSCORE` came with Redis 6.2.
+    static let leastVersion = [6, 2]
+
+    /// Throws one clear line where the server must not be used: too old, a replica, or free to evict keys.
+    package static func check(_ redis: RedisClient) async throws {
+        let reply = try await redis.send(RedisCommand("INFO", isRepeatable: true))
+        let info = RedisInfo(text: reply.string ?? "")
+        if let fault = fault(in: info) {
+            throw ServiceError(.unsuitableRedis, "the Redis at \(redis.configuration.endpoint) cannot be used: \(fault)")
+        }
+    }
+
+    /// What is wrong with a server that shows this `INFO`; `nil` for a suitable one.
+    package static func fault(in info: RedisInfo) -> String? {
+        guard let version = info.version, !version.isEmpty else { return "it does not say its version" }
+        if version.lexicographicallyPrecedes(leastVersion) {
+            return "its version is \(info["redis_version"] ?? "unknown"), and 6.2 or later is needed"
+        }
+        if let role = info["role"], role != "master" { return "it is a replica" }
+        let policy = info["maxmemory_policy"] ?? "unknown"
+        if policy != "noeviction" {
+            return "its maxmemory-policy is \(policy), which may evict coupons; set it to noeviction"
+        }
+        return nil
+    }
+}

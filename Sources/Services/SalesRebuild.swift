@@ -1,0 +1,66 @@
+package import Commerce
+package import Logging
+package import Redis
+package import Store
+
+/// Builds the day scores anew from the store: where Redis has lost its mark, or where an operator asks for it.
+///
+/// Scores are staged under other names and put in place together with their mark, so that no reader sees them half done and
+/// the relay goes on from the mark as if it had counted every event itself.
+package struct SalesRebuild: Sendable {
+    private let store: Store
+    private let redis: RedisClient
+    private let calendar: BusinessCalendar
+    private let clock: WallClock
+    private let logger: Logger
+
+    private static let productsPerCommand = 2_000
+    /// A build that dies leaves nothing for longer than this.
+    private static let stagedSeconds: Int64 = 600
+
+    package init(store: Store, redis: RedisClient, calendar: BusinessCalendar, clock: WallClock, logger: Logger) {
+        (self.store, self.redis, self.calendar, self.clock, self.logger) = (store, redis, calendar, clock, logger)
+    }
+
+    /// Rebuilds every day that Redis keeps and answers the last event that the scores contain.
+    ///
+    /// `progress` is told after each day how many of how many are staged.
+    @discardableResult
+    package func run(progress: (@Sendable (_ done: Int, _ of: Int) -> Void)? = nil) async throws -> EventID {
+        let days = RankingDays.all(until: calendar.day(of: clock.now))
+        // One moment of the store: the scores and the mark belong together.
+        let (totals, last) = try await store.snapshot { snapshot throws(StoreError) in
+            var totals: [[ProductUnits]] = []
+            for day in days { totals.append(try snapshot.salesTotals(on: day)) }
+            return (totals, try snapshot.lastEventID() ?? EventID(0))
+        }
+        let build = String(UInt64.random(in: .min ... .max), radix: 36)
+        for (index, day) in days.enumerated() {
+            try await stage(totals[index], as: RedisKeys.stagedSales(on: day, build: build))
+            progress?(index + 1, days.count)
+        }
+        var keys: [RedisArgument] = [.string(RedisKeys.applied)]
+        var arguments: [RedisArgument] = [.integer(last.rawValue)]
+        for day in days {
+            keys.append(.string(RedisKeys.sales(on: day)))
+            keys.append(.string(RedisKeys.stagedSales(on: day, build: build)))
+            arguments.append(.integer(RankingDays.expirySeconds(of: day, in: calendar)))
+        }
+        let reply = try await redis.evaluate(Scripts.swapSales, keys: keys, arguments: arguments)
+        _ = try ScriptAnswer<SwapSalesCode>(reply, of: Scripts.swapSales)
+        logger.info("ranking rebuilt from the store", metadata: ["applied": "\(last)"])
+        return last
+    }
+
+    private func stage(_ totals: [ProductUnits], as key: String) async throws {
+        for start in stride(from: 0, to: totals.count, by: Self.productsPerCommand) {
+            var words: [RedisArgument] = ["ZADD", .string(key)]
+            for line in totals[start..<min(start + Self.productsPerCommand, totals.count)] {
+                words.append(.integer(line.units))
+                words.append(.integer(line.productID.rawValue))
+            }
+            _ = try await redis.send(RedisCommand(words: words, isRepeatable: true))
+            _ = try await redis.send(RedisCommand("EXPIRE", .string(key), .integer(Self.stagedSeconds), isRepeatable: true))
+        }
+    }
+}

@@ -1,0 +1,86 @@
+import LuaScripts
+package import Redis
+
+/// The Lua scripts as the Redis client runs them. Repeatable are those that a second run finds done or answers alike.
+package enum Scripts {
+    /// A claim repeated after a lost reply answers `alreadyClaimed` with the same sequence, which resolves to the same coupon.
+    package static let claimCoupon = RedisScript(name: "claim_coupon", source: LuaScripts.claimCoupon, keyCount: 2, isRepeatable: true)
+    package static let loadCoupon = RedisScript(name: "load_coupon", source: LuaScripts.loadCoupon, keyCount: 2)
+    package static let loadClaims = RedisScript(name: "load_claims", source: LuaScripts.loadClaims, keyCount: 2, isRepeatable: true)
+    package static let openCoupon = RedisScript(name: "open_coupon", source: LuaScripts.openCoupon, keyCount: 2, isRepeatable: true)
+    package static let adjustCoupon = RedisScript(name: "adjust_coupon", source: LuaScripts.adjustCoupon, keyCount: 2, isRepeatable: true)
+    package static let recordSales = RedisScript(name: "record_sales", source: LuaScripts.recordSales, keyCount: 2)
+    package static let recordViews = RedisScript(name: "record_views", source: LuaScripts.recordViews, keyCount: 1)
+    package static let rankProducts = RedisScript(name: "rank_products", source: LuaScripts.rankProducts, keyCount: 7, isRepeatable: true)
+    package static let swapSales = RedisScript(name: "swap_sales", source: LuaScripts.swapSales, keyCount: 1 + 2 * RankingDays.kept)
+
+    package static let all = [
+        claimCoupon, loadCoupon, loadClaims, openCoupon, adjustCoupon, recordSales, recordViews, rankProducts, swapSales,
+    ]
+}
+
+/// What `claim_coupon` answers first; the names are those of the script's header.
+package enum ClaimCode: Int64, CaseIterable, Sendable {
+    case claimed = 1
+    case alreadyClaimed, soldOut, notOpen, closed, paused, notLoaded, damaged
+}
+
+/// What `load_coupon` answers first.
+package enum LoadCode: Int64, CaseIterable, Sendable {
+    case loading = 1
+    case superseded
+}
+
+/// What `load_claims` answers first.
+package enum LoadClaimsCode: Int64, CaseIterable, Sendable {
+    case loaded = 1
+    case superseded, notLoaded
+}
+
+/// What `open_coupon` answers first.
+package enum OpenCode: Int64, CaseIterable, Sendable {
+    case opened = 1
+    case superseded, notLoaded, incomplete
+}
+
+/// What `adjust_coupon` answers first.
+package enum AdjustCode: Int64, CaseIterable, Sendable {
+    case adjusted = 1
+    case belowIssued, notLoaded, paused
+}
+
+/// What `record_sales` answers first.
+package enum RecordSalesCode: Int64, CaseIterable, Sendable {
+    case applied = 1
+    case notNext, noMark
+}
+
+/// What `swap_sales` answers first.
+package enum SwapSalesCode: Int64, CaseIterable, Sendable {
+    case swapped = 1
+}
+
+/// What `record_views` answers first.
+package enum RecordViewsCode: Int64, CaseIterable, Sendable {
+    case recorded = 1
+}
+
+/// A script's answer `{code, number, ...}`, read with the enum of its codes.
+struct ScriptAnswer<Code: RawRepresentable<Int64>> {
+    let code: Code
+    private let elements: [RedisValue]
+
+    init(_ reply: RedisValue, of script: RedisScript) throws(ServiceError) {
+        guard case .array(let elements) = reply, case .integer(let number)? = elements.first, let code = Code(rawValue: number) else {
+            throw ServiceError(.internal, "\(script.name) gave an answer that its header does not name")
+        }
+        self.code = code
+        self.elements = elements
+    }
+
+    /// The number after the code at `index` (1 is the first); 0 where the script left it out.
+    func number(_ index: Int) -> Int64 {
+        guard index < elements.count, case .integer(let value) = elements[index] else { return 0 }
+        return value
+    }
+}

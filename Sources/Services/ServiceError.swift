@@ -1,0 +1,27 @@
+/// What went wrong in a use case, as opposed to what the business rules refuse.
+package struct ServiceError: Error, Sendable, CustomStringConvertible {
+    /// What a caller can do about it differs by code.
+    package enum Code: Sendable, Hashable {
+        /// The campaign's gate is being rebuilt: try again in moments.
+        case paused
+        /// The Redis server must not be used: it may evict keys, or is too old.
+        case unsuitableRedis
+        /// The private Redis cannot be started.
+        case privateRedis
+        /// The data platform did not take an event.
+        case deliveryFailed
+        /// A promise between our own parts was broken.
+        case `internal`
+    }
+
+    package let code: Code
+    /// One line without secrets and without data of users.
+    package let message: String
+    package let cause: (any Error)?
+
+    package init(_ code: Code, _ message: String, cause: (any Error)? = nil) {
+        (self.code, self.message, self.cause) = (code, message, cause)
+    }
+
+    package var description: String { "\(code): \(message)" }
+}

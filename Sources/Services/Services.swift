@@ -1,0 +1,257 @@
+import AsyncHTTPClient
+package import Commerce
+package import Logging
+package import NIOCore
+package import Redis
+package import Store
+import Synchronization
+
+/// How the services are set up.
+package struct ServicesConfiguration: Sendable {
+    package var policy: Policy
+    package var calendar: BusinessCalendar
+    package var clock: WallClock
+    /// The least time between two unions of the ranking.
+    package var rankingRefresh: Duration = .seconds(1)
+    /// How often gates and store are compared when nothing has happened to either.
+    package var recoveryInterval: Duration = .seconds(10)
+    /// `nil` sends events to the Redis stream.
+    package var platform: DataPlatform?
+    /// Brings a private Redis back when it is gone; `nil` where Redis is somebody else's.
+    package var privateRedis: PrivateRedis?
+
+    package init(policy: Policy = Policy(), calendar: BusinessCalendar, clock: WallClock = .system) {
+        (self.policy, self.calendar, self.clock) = (policy, calendar, clock)
+    }
+}
+
+/// Every use case that joins Redis and the store, and the background work that keeps the two together.
+package final class Services: Sendable {
+    package let configuration: ServicesConfiguration
+    package let store: Store
+    package let redis: RedisClient
+    package let claims: Claims
+    package let campaigns: Campaigns
+    package let ranking: Ranking
+    package let views: ViewCounter
+
+    private let contexts: [LoopContext]
+    private let recovery: ClaimRecovery
+    private let relay: SalesRelay
+    private let delivery: EventDelivery
+    private let reader: PointReader
+    private let httpClient: HTTPClient?
+    private let logger: Logger
+    private let background = Mutex<Task<Void, Never>?>(nil)
+    /// Whether the Redis that is connected may be used; false until it was asked.
+    private let isSuitable = Atomic<Bool>(false)
+
+    /// - Parameter redis: made for the loops of `eventLoopGroup`, with ``Scripts/all``.
+    package init(
+        configuration: ServicesConfiguration, store: Store, redis: RedisClient, eventLoopGroup: any EventLoopGroup, logger: Logger
+    ) throws(StoreError) {
+        let (calendar, clock) = (configuration.calendar, configuration.clock)
+        let reader = try store.makePointReader()
+        var contexts: [LoopContext] = []
+        for loop in eventLoopGroup.makeIterator() {
+            contexts.append(LoopContext(eventLoop: loop, redis: redis.connection(on: loop), reader: try store.makePointReader()))
+        }
+        let campaigns = Campaigns(store: store, reader: reader, redis: redis, logger: logger)
+        let client = configuration.platform.map { _ in HTTPClient(eventLoopGroupProvider: .shared(eventLoopGroup)) }
+        let sink: any EventSink
+        if let platform = configuration.platform, let client {
+            sink = WebhookSink(platform: platform, client: client)
+        } else {
+            sink = StreamSink(redis: redis)
+        }
+        self.configuration = configuration
+        self.store = store
+        self.redis = redis
+        self.contexts = contexts
+        self.reader = reader
+        self.campaigns = campaigns
+        self.logger = logger
+        httpClient = client
+        claims = Claims(store: store, campaigns: campaigns)
+        ranking = Ranking(reader: reader, redis: redis, calendar: calendar, clock: clock)
+        views = ViewCounter(redis: redis, calendar: calendar, clock: clock)
+        recovery = ClaimRecovery(store: store, redis: redis, campaigns: campaigns, clock: clock, logger: logger)
+        let rebuild = SalesRebuild(store: store, redis: redis, calendar: calendar, clock: clock, logger: logger)
+        relay = SalesRelay(store: store, reader: reader, redis: redis, rebuild: rebuild, calendar: calendar, logger: logger)
+        delivery = EventDelivery(store: store, reader: reader, sink: sink, clock: clock, logger: logger)
+    }
+
+    /// What belongs to the loop, which has to be one of the group the services were made with.
+    package func context(for eventLoop: any EventLoop) -> LoopContext {
+        // A machine has few loops: looking along them costs less than hashing.
+        for context in contexts where context.eventLoop === eventLoop { return context }
+        preconditionFailure("the event loop is not one of this service's")
+    }
+
+    /// Recovers what a crash left behind, then keeps the background work going until ``stop()``.
+    ///
+    /// - Throws: `ServiceError` with code `unsuitableRedis` where Redis answers and must not be used. A Redis that does not answer
+    ///   is waited for in the background.
+    package func start() async throws {
+        do {
+            try await RedisSuitability.check(redis)
+            isSuitable.store(true, ordering: .releasing)
+            try await recovery.run(deep: true)
+            try await relay.step()
+            try await ranking.refresh()
+        } catch let error as ServiceError where error.code == .unsuitableRedis {
+            throw error
+        } catch {
+            logger.warning("Redis does not answer yet, claims wait for it", metadata: ["error": "\(error)"])
+        }
+        background.withLock { $0 = Task { await self.work() } }
+    }
+
+    /// Ends the background work and waits for it.
+    package func stop() async {
+        let task = background.withLock { $0.take() }
+        task?.cancel()
+        await task?.value
+        // Views are the only thing that waits in memory.
+        try? await views.flush()
+        try? await httpClient?.shutdown()
+    }
+}
+
+// MARK: - Background work
+
+extension Services {
+    private func work() async {
+        await withTaskGroup { group in
+            group.addTask { await self.followReconnects() }
+            group.addTask { await self.recoverRegularly() }
+            group.addTask { await self.refreshRanking() }
+            group.addTask { await self.keepPrivateRedis() }
+            for task in regularWork {
+                group.addTask { [logger] in await periodically(task.name, every: task.interval, logger: logger, task.step) }
+            }
+        }
+    }
+
+    private typealias RegularWork = (name: String, interval: Duration, step: @Sendable () async throws -> Void)
+
+    private var regularWork: [RegularWork] {
+        let (store, clock) = (store, configuration.clock)
+        return [
+            ("sales relay", .milliseconds(25), { [relay] in try await relay.step() }),
+            ("event delivery", .milliseconds(50), { [delivery] in try await delivery.step() }),
+            ("view counts", .milliseconds(500), { [views] in try await views.flush() }),
+            (
+                "order expiry", .milliseconds(100),
+                {
+                    guard let next = try await store.nextExpiry(), next <= clock.now else { return }
+                    while try await store.expireOrders(at: clock.now) > 0 {}
+                }
+            ),
+            (
+                "forgetting old answers", .seconds(60),
+                {
+                    guard let limit = clock.now.advanced(byMilliseconds: -Self.answersKeptMilliseconds) else { return }
+                    while try await store.purgeRememberedAnswers(before: limit) > 0 {}
+                }
+            ),
+        ]
+    }
+
+    /// How long answers are remembered under their idempotency keys: 24 hours, from the HTTP contract.
+    private static var answersKeptMilliseconds: Int64 { 86_400_000 }
+
+    /// A connection that comes back may lead to another Redis, or to one that has forgotten something.
+    private func followReconnects() async {
+        for await _ in redis.connectEvents() {
+            relay.forgetMark()
+            do {
+                try await RedisSuitability.check(redis)
+                isSuitable.store(true, ordering: .releasing)
+                try await recovery.run(deep: true)
+            } catch {
+                let isUnsuitable = (error as? ServiceError)?.code == .unsuitableRedis
+                if isUnsuitable { isSuitable.store(false, ordering: .releasing) }
+                logger.log(level: isUnsuitable ? .error : .warning, "recovery after a reconnect failed", metadata: ["error": "\(error)"])
+            }
+        }
+    }
+
+    private func recoverRegularly() async {
+        let interval = configuration.recoveryInterval
+        try? await Task.sleep(for: interval)
+        await periodically("recovery", every: interval, logger: logger) { [recovery, relay] in
+            relay.forgetMark()
+            try await recovery.run(deep: false)
+        }
+    }
+
+    /// Unions no more often than asked for, and leaves Redis at least nineteen times as long alone as a union takes.
+    private func refreshRanking() async {
+        let (ranking, least) = (ranking, configuration.rankingRefresh)
+        await withTaskGroup { group in
+            group.addTask { [logger] in
+                await periodically("ranking", every: least, logger: logger) {
+                    let start = ContinuousClock.now
+                    try await ranking.refresh()
+                    try await Task.sleep(for: (ContinuousClock.now - start) * 19)
+                }
+            }
+            guard least > .seconds(1) else { return }
+            group.addTask { [logger] in
+                await periodically("ranked products", every: .seconds(1), logger: logger) { try ranking.refreshDetails() }
+            }
+        }
+    }
+
+    private func keepPrivateRedis() async {
+        guard let privateRedis = configuration.privateRedis else { return }
+        await periodically("private Redis", every: .milliseconds(200), logger: logger) { [redis, logger] in
+            guard !redis.isConnected else { return }
+            if try await privateRedis.ensureRunning(logger: logger) { logger.warning("the private redis-server was gone and runs again") }
+        }
+    }
+}
+
+// MARK: - How the services are doing
+
+/// Whether the service can do all that it is there for.
+package struct Readiness: Sendable, Equatable {
+    package let storeAnswers: Bool
+    package let redisAnswers: Bool
+    /// Open campaigns whose gate does not stand; `nil` before the first look at them.
+    package let unloadedCampaigns: [CouponID]?
+
+    package var isReady: Bool { storeAnswers && redisAnswers && unloadedCampaigns?.isEmpty == true }
+}
+
+extension Services {
+    /// Asks store and Redis; takes no longer than Redis' command deadline.
+    package func readiness() async -> Readiness {
+        let storeAnswers = (try? reader.lastEventID()) != nil
+        let answer = try? await redis.send(RedisCommand("PING", isRepeatable: true))
+        return Readiness(
+            storeAnswers: storeAnswers, redisAnswers: answer?.string == "PONG" && isSuitable.load(ordering: .acquiring),
+            unloadedCampaigns: recovery.unloadedCampaigns)
+    }
+
+    /// The numbers of store, Redis client and background work.
+    package func metrics() -> [Metric] {
+        let (store, redis) = (store.statistics, redis.statistics)
+        return [
+            Metric("firstcome_store_commits_total", .counter, "Committed groups of writes.", store.groups),
+            Metric("firstcome_store_writes_total", .counter, "Writes in committed groups.", store.jobs),
+            Metric("firstcome_store_queue_depth", .gauge, "Writes that wait for their commit.", store.queueDepth),
+            Metric("firstcome_store_overloaded_total", .counter, "Writes turned away because the queue was full.", store.refusedOverload),
+            Metric("firstcome_store_commit_failures_total", .counter, "Groups of which nothing was committed.", store.commitFailures),
+            Metric("firstcome_store_wal_bytes", .gauge, "Size of the write-ahead log.", store.walBytes),
+            Metric("firstcome_redis_commands_total", .counter, "Commands sent to Redis.", redis.sent),
+            Metric("firstcome_redis_pending", .gauge, "Commands that wait for their reply.", redis.pending),
+            Metric("firstcome_redis_reconnects_total", .counter, "Connections made after the first.", redis.reconnects),
+            Metric("firstcome_redis_overloaded_total", .counter, "Commands turned away because the queue was full.", redis.overloaded),
+            Metric("firstcome_redis_unknown_outcomes_total", .counter, "Commands whose reply was lost.", redis.unknownOutcomes + redis.timedOut),
+            Metric("firstcome_ranking_lag_events", .gauge, "Events that the ranking has not counted; -1 while unknown.", relay.lag ?? -1),
+            Metric("firstcome_campaigns_unloaded", .gauge, "Open campaigns whose gate does not stand.", recovery.unloadedCampaigns?.count ?? 0),
+        ]
+    }
+}

@@ -1,0 +1,24 @@
+import API
+import Redis
+import Services
+import Store
+
+/// A command that cannot do its work, in one line.
+struct CommandError: Error, CustomStringConvertible {
+    let description: String
+
+    init(_ description: String) {
+        self.description = description
+    }
+
+    /// The one-line form of an error of our own modules; `nil` for a foreign one.
+    static func describing(_ error: any Error) -> CommandError? {
+        switch error {
+        case let error as StoreError: CommandError(error.message)
+        case let error as ServiceError: CommandError(error.message)
+        case let error as RedisError: CommandError("Redis: \(error.message)")
+        case let error as TokenKeyError: CommandError(error.message)
+        default: nil
+        }
+    }
+}

@@ -1,0 +1,55 @@
+import Foundation
+import Glibc
+import Services
+
+/// The folder that holds everything one service keeps: the store, the token key and the private Redis.
+struct DataFolder: Sendable {
+    let path: String
+
+    var storePath: String { path + "/store.sqlite" }
+
+    /// Opens the folder, making it where it is missing.
+    static func make(_ path: String) throws -> DataFolder {
+        do {
+            try FileManager.default.createDirectory(
+                atPath: path, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
+        } catch {
+            throw CommandError("the data folder \(path) cannot be made: \(error.localizedDescription)")
+        }
+        return DataFolder(path: path)
+    }
+
+    /// Opens a folder that a service has used before.
+    static func existing(_ path: String) throws -> DataFolder {
+        let folder = DataFolder(path: path)
+        guard FileManager.default.fileExists(atPath: folder.storePath) else {
+            throw CommandError("there is no store in the data folder \(path); `firstcome serve` or `firstcome demo` makes one")
+        }
+        return folder
+    }
+
+    /// Keeps every other writer off the folder until the lock is released or the process ends, however it ends.
+    func lock() throws -> DataFolderLock {
+        let descriptor = open(path + "/lock", O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
+        guard descriptor >= 0 else { throw CommandError("the data folder \(path) cannot be locked: \(String(cString: strerror(errno)))") }
+        guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
+            close(descriptor)
+            throw CommandError("the data folder \(path) is in use by another firstcome; stop that one first")
+        }
+        return DataFolderLock(descriptor: descriptor)
+    }
+
+    /// The Redis that belongs to the folder.
+    func privateRedis() throws -> PrivateRedis { try PrivateRedis(dataFolder: path) }
+}
+
+/// An advisory lock on a data folder.
+final class DataFolderLock: Sendable {
+    private let descriptor: Int32
+
+    fileprivate init(descriptor: Int32) {
+        self.descriptor = descriptor
+    }
+
+    deinit { close(descriptor) }
+}

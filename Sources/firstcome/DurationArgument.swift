@@ -1,0 +1,31 @@
+import ArgumentParser
+
+/// A length of time on the command line: a whole number and a unit, as in `500ms`, `30s`, `15m`, `24h` or `7d`.
+struct DurationArgument: ExpressibleByArgument, Sendable, Hashable {
+    let milliseconds: Int64
+
+    private static let units: [(suffix: String, milliseconds: Int64)] = [
+        ("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000),
+    ]
+
+    init(milliseconds: Int64) {
+        self.milliseconds = milliseconds
+    }
+
+    init?(argument: String) {
+        // "ms" comes before "s" and "m": it ends in one and begins with the other.
+        guard let unit = Self.units.first(where: { argument.hasSuffix($0.suffix) }),
+            let number = Int64(argument.dropLast(unit.suffix.count)), number > 0
+        else { return nil }
+        let (product, overflow) = number.multipliedReportingOverflow(by: unit.milliseconds)
+        guard !overflow, product <= 3_650 * 86_400_000 else { return nil }
+        milliseconds = product
+    }
+
+    var defaultValueDescription: String {
+        let unit = Self.units.last { milliseconds.isMultiple(of: $0.milliseconds) } ?? Self.units[0]
+        return "\(milliseconds / unit.milliseconds)\(unit.suffix)"
+    }
+
+    var duration: Duration { .milliseconds(milliseconds) }
+}

@@ -1,0 +1,36 @@
+import ArgumentParser
+
+/// The one executable of the project.
+@main
+struct Firstcome: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "firstcome",
+        abstract: "First come, first served: coupons, balance, orders and the best sellers of three days.",
+        discussion: "Every flag can also be set by an environment variable: --time-zone by FIRSTCOME_TIME_ZONE, and so on.",
+        subcommands: [Serve.self, Token.self, Demo.self, AuditCommand.self, RankingCommand.self, Backup.self]
+    )
+
+    static func main() async {
+        let given = Array(CommandLine.arguments.dropFirst())
+        let arguments = EnvironmentFlags.merged(into: given, environment: EnvironmentFlags.ofProcess)
+        do {
+            var command = try parseAsRoot(arguments)
+            if var command = command as? any AsyncParsableCommand {
+                try await command.run()
+            } else {
+                try command.run()
+            }
+        } catch {
+            exit(withError: readable(error))
+        }
+    }
+
+    /// Our own errors in one line; what the parser throws keeps its form, since it knows the usage.
+    private static func readable(_ error: any Error) -> any Error {
+        switch error {
+        case let error as CommandError: error
+        case is CleanExit, is ExitCode, is ValidationError: error
+        default: CommandError.describing(error) ?? error
+        }
+    }
+}

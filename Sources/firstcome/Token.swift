@@ -1,0 +1,53 @@
+import API
+import ArgumentParser
+import Commerce
+import Foundation
+
+/// `firstcome token`: signs tokens with the key of a data folder.
+struct Token: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(abstract: "Prints a token (JWT) for a user, a range of users, or an admin.")
+
+    @OptionGroup var data: DataOption
+
+    @Option(help: ArgumentHelp("A user id, or a range of them such as 1-5000: one token a line, in order.", valueName: "id|first-last"))
+    var user: UserRange?
+
+    @Flag(help: "A token for an operator.")
+    var admin = false
+
+    @Option(help: "How long the token is valid, such as 30m, 24h or 7d.")
+    var ttl = DurationArgument(milliseconds: 86_400_000)
+
+    func validate() throws {
+        guard admin != (user != nil) else { throw ValidationError("give either --user or --admin") }
+    }
+
+    func run() async throws {
+        let folder = try DataFolder.make(data.path)
+        let key = try await TokenKey.load(fromDataFolder: folder.path)
+        let now = WallClock.system.now
+        guard let end = now.advanced(byMilliseconds: ttl.milliseconds) else { throw ValidationError("--ttl is too long") }
+        guard let user else {
+            print(try await key.sign(.anyAdmin, issuedAt: now, expiresAt: end))
+            return
+        }
+        for id in user.ids {
+            print(try await key.sign(.user(UserID(id)), issuedAt: now, expiresAt: end))
+        }
+    }
+}
+
+/// `7` or `1-5000`.
+struct UserRange: ExpressibleByArgument, Sendable {
+    let ids: ClosedRange<Int64>
+
+    /// More tokens than this at once are a slip of the finger.
+    static let most: Int64 = 10_000_000
+
+    init?(argument: String) {
+        let parts = argument.split(separator: "-", omittingEmptySubsequences: false).map { Int64($0) }
+        guard parts.count <= 2, let first = parts[0], let last = parts.count == 2 ? parts[1] : first else { return nil }
+        guard first >= 1, last >= first, last - first < Self.most else { return nil }
+        ids = first...last
+    }
+}

@@ -1,0 +1,55 @@
+import Commerce
+import Logging
+import NIOCore
+import NIOPosix
+import Redis
+import Services
+import Store
+
+/// Store and Redis of a data folder, opened beside a service that may be running, for the commands that look and mend.
+struct Workbench {
+    let store: Store
+    let redis: RedisClient
+    let calendar: BusinessCalendar
+    let logger: Logger
+
+    /// Opens the store for reading and finds Redis: the given one, or the folder's own, started for this call if need be.
+    static func use<Value>(
+        data: DataOption, redis option: RedisOption, timeZone: TimeZoneOption, _ body: (Workbench) async throws -> Value
+    ) async throws -> Value {
+        let folder = try DataFolder.existing(data.path)
+        let calendar = try timeZone.calendar()
+        var logger = Logger(label: "firstcome", factory: StreamLogHandler.standardError(label:))
+        logger.logLevel = .warning
+        var endpoint = try option.endpoint()
+        var started: PrivateRedis?
+        if endpoint == nil {
+            let privateRedis = try folder.privateRedis()
+            if try await privateRedis.ensureRunning(logger: logger) { started = privateRedis }
+            endpoint = privateRedis.endpoint
+        }
+        guard let endpoint else { throw CommandError("no Redis") }
+        var options = StoreOptions.standard(calendar: calendar)
+        options.isReadOnly = true
+        let store = try Store.open(path: folder.storePath, options: options, logger: logger)
+        defer { store.close() }
+        let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
+        var configuration = RedisConfiguration(endpoint: endpoint, scripts: Scripts.all)
+        configuration.clientName = "firstcome-tool"
+        // A rebuild or a look at a large sorted set takes Redis longer than any request may.
+        configuration.commandDeadline = .seconds(30)
+        let client = RedisClient(configuration: configuration, eventLoopGroup: group, logger: logger)
+        client.start()
+        let result: Result<Value, any Error>
+        do {
+            try await RedisSuitability.check(client)
+            result = .success(try await body(Workbench(store: store, redis: client, calendar: calendar, logger: logger)))
+        } catch {
+            result = .failure(error)
+        }
+        await client.close()
+        try await group.shutdownGracefully()
+        await started?.stop()
+        return try result.get()
+    }
+}
