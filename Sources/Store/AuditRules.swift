@@ -168,6 +168,9 @@ extension AuditRule {
                     FROM events GROUP BY order_id) e ON e.order_id = p.order_id
                 LEFT JOIN (SELECT payment_id, count(*) n FROM refunds GROUP BY payment_id) r ON r.payment_id = p.id
                 WHERE coalesce(e.sales, 0) <> 1 OR coalesce(e.refunds, 0) <> coalesce(r.n, 0) OR e.days <> p.sale_day * e.n
+                UNION ALL
+                SELECT 'event ' || e.id || ': order ' || e.order_id || ' has no payment'
+                FROM events e LEFT JOIN payments p ON p.order_id = e.order_id WHERE p.id IS NULL
                 """),
         AuditRule(
             invariant: 8, claim: "events are numbered without a gap, and each is delivered, waiting or parked",

@@ -143,7 +143,9 @@ extension GroupCommitWriter {
     /// Nothing of the group is in the store, and each of its callers learns that. The next group tries afresh, so the store
     /// heals by itself once there is room again.
     private func abandon(_ group: ArraySlice<any WriteJob>, after error: any Error, on db: Database) {
-        let failure = StoreError(classifying: error)
+        let classified = StoreError(classifying: error)
+        // Whatever kept the transaction from committing, to its callers the store was not able to write.
+        let failure = classified.code == .corrupt ? classified : StoreError(.unavailable, classified.message, cause: classified.cause)
         for job in group { job.fail(failure) }
         counters.withLock { $0.commitFailures += 1 }
         logger.error("a commit group failed", metadata: ["error": "\(failure)", "jobs": "\(group.count)"])

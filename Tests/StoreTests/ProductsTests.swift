@@ -1,0 +1,69 @@
+import Commerce
+import Store
+import Testing
+
+@Suite struct ProductsTests {
+    let home: TemporaryStore
+    let store: Store
+
+    init() throws {
+        home = try TemporaryStore()
+        store = home.store
+    }
+
+    @Test("a product is what was made of it, and changes field by field")
+    func changing() async throws {
+        let reader = try store.makePointReader()
+        let product = try await store.createProduct(name: "Green tea", price: Won(4_000), stock: 7, at: noon).value
+        #expect(product == Product(id: ProductID(1), name: "Green tea", price: Won(4_000), stock: 7, held: 0, createdAt: noon))
+        #expect(try reader.product(product.id) == product)
+        #expect(try await store.updateProduct(product.id, ProductChange()).value == product)
+        let renamed = try await store.updateProduct(product.id, ProductChange(name: "Black tea", price: Won(5_000), stock: 9)).value
+        #expect(renamed == Product(id: product.id, name: "Black tea", price: Won(5_000), stock: 9, held: 0, createdAt: noon))
+        #expect(try reader.product(product.id) == renamed)
+        let found = try await store.products(ProductFilter(nameContains: "BLACK"), page: PageRequest())
+        #expect(found.items == [renamed])
+        try await home.expectRefused(.productNotFound(ProductID(2))) { try await $0.updateProduct(ProductID(2), ProductChange(stock: 1)) }
+    }
+
+    @Test("a stock below what pending orders hold is refused, down to it is not")
+    func heldStock() async throws {
+        let user = try await store.makeUsers(1)[0]
+        let tea = try await store.makeProduct(stock: 10)
+        _ = try await store.order(user, [(tea, 4)])
+        try await home.expectRefused(.stockHeld(held: 4)) { try await $0.updateProduct(tea, ProductChange(stock: 3)) }
+        let product = try await store.updateProduct(tea, ProductChange(stock: 4)).value
+        #expect(product.available == 0)
+    }
+
+    @Test(
+        "a name is found by any part, without regard to case and normalization",
+        arguments: [
+            ("Café au lait", "CAFÉ"), ("Cafe\u{301} au lait", "caf\u{e9} AU"), ("Straße", "STRASSE"), ("100% wool", "0% w"),
+            ("a_b", "_"), ("녹차", "\u{1102}\u{1169}\u{11A8}차"),
+        ])
+    func searching(name: String, part: String) async throws {
+        let wanted = try await store.makeProduct(name)
+        _ = try await store.makeProduct("Something else")
+        let found = try await store.products(ProductFilter(nameContains: part), page: PageRequest())
+        #expect(found.items.map(\.id) == [wanted])
+    }
+
+    @Test("filters narrow the list, and what is held is not in stock")
+    func filtering() async throws {
+        let user = try await store.makeUsers(1)[0]
+        let cheap = try await store.makeProduct("A", price: 1_000, stock: 1)
+        let middle = try await store.makeProduct("B", price: 2_000, stock: 1)
+        let dear = try await store.makeProduct("C", price: 3_000, stock: 1)
+        _ = try await store.order(user, [(middle, 1)])
+        func ids(_ filter: ProductFilter) async throws -> [ProductID] {
+            try await store.products(filter, page: PageRequest()).items.map(\.id)
+        }
+        #expect(try await ids(ProductFilter()) == [dear, middle, cheap])
+        #expect(try await ids(ProductFilter(sort: .priceAscending)) == [cheap, middle, dear])
+        #expect(try await ids(ProductFilter(sort: .priceDescending)) == [dear, middle, cheap])
+        #expect(try await ids(ProductFilter(minPrice: Won(2_000), sort: .priceAscending)) == [middle, dear])
+        #expect(try await ids(ProductFilter(maxPrice: Won(2_000))) == [middle, cheap])
+        #expect(try await ids(ProductFilter(inStockOnly: true)) == [dear, cheap])
+    }
+}
