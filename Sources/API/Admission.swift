@@ -1,0 +1,45 @@
+import Commerce
+import HTTPServer
+
+/// The decision whether an authenticated request may reach its handler: the contract's column "Who".
+enum Admission: Sendable {
+    case plain(Route.Handler)
+    case user(Route.UserHandler, UserID)
+    case identity(Route.IdentityHandler, Identity)
+    case refused(HTTPResponse)
+
+    /// - Parameters:
+    ///   - pathUser: the user whom the path names, where the route's rule is about them.
+    ///   - userExists: whether the store has a user; a valid token may name one it does not have.
+    init(_ access: Route.Access, _ identity: Identity, pathUser: UserID?, userExists: (UserID) -> Bool) {
+        switch (access, identity) {
+        case (.open(let handler), _), (.admin(let handler), .admin):
+            self = .plain(handler)
+        case (.admin, .user):
+            self = .refused(PreparedAnswers.adminOnly)
+        case (.user(let handler), .user(let id)):
+            self = userExists(id) ? .user(handler, id) : .refused(PreparedAnswers.userNotFound)
+        case (.user, .admin):
+            self = .refused(PreparedAnswers.userOnly)
+        case (.selfOrAdmin(let handler), _):
+            guard let pathUser, identity.mayRead(whatBelongsTo: pathUser) else {
+                self = .refused(PreparedAnswers.notYours)
+                return
+            }
+            self = userExists(pathUser) ? .user(handler, pathUser) : .refused(PreparedAnswers.userNotFound)
+        case (.ownerOrAdmin(let handler), _):
+            let isGone = identity.userID.map { !userExists($0) } ?? false
+            self = isGone ? .refused(PreparedAnswers.userNotFound) : .identity(handler, identity)
+        }
+    }
+
+    /// Runs the handler, or answers the refusal.
+    func answer(_ call: Call) async throws -> HTTPResponse {
+        switch self {
+        case .plain(let handler): try await handler(call)
+        case .user(let handler, let id): try await handler(call, id)
+        case .identity(let handler, let identity): try await handler(call, identity)
+        case .refused(let response): response
+        }
+    }
+}

@@ -1,0 +1,61 @@
+import Commerce
+import HTTPServer
+import JSON
+import NIOCore
+import Services
+import Store
+
+/// What a write answers when it succeeds, and again when the same request comes with the same key.
+struct Success<Value: Sendable>: Sendable {
+    let status: Int
+    /// Writes the members of the answer. It must depend on the value alone: a repeated rendering gives the same bytes.
+    let write: @Sendable (inout JSONWriter, Value) -> Void
+
+    static func created(_ write: @escaping @Sendable (inout JSONWriter, Value) -> Void) -> Success {
+        Success(status: 201, write: write)
+    }
+
+    static func ok(_ write: @escaping @Sendable (inout JSONWriter, Value) -> Void) -> Success {
+        Success(status: 200, write: write)
+    }
+
+    func body(_ value: Value) -> ByteBuffer {
+        JSONWriter.document { write(&$0, value) }
+    }
+}
+
+extension Call {
+    /// Runs a write whose success is remembered under the request's `Idempotency-Key`, if it has one, and answers its outcome.
+    ///
+    /// `Location` is read from the answer's bytes, so a replay has the same one without its being kept.
+    func answer<Value>(
+        _ success: Success<Value>, _ write: (Remembering<Value>?) async throws -> WriteResult<Value>
+    ) async throws -> HTTPResponse {
+        let remembering = answerKey.map { key in
+            Remembering<Value>(key: key) { value in
+                RememberedAnswer(status: success.status, body: Array(success.body(value).readableBytesView))
+            }
+        }
+        switch try await write(remembering) {
+        case .done(let value):
+            return response(status: success.status, success.body(value))
+        case .refused(let refusal):
+            return self.refusal(refusal)
+        case .replayed(let answer):
+            return replay(answer)
+        }
+    }
+
+    /// The remembered answer of this route's first success.
+    func replay(_ answer: RememberedAnswer) -> HTTPResponse {
+        var response = response(status: answer.status, ByteBuffer(bytes: answer.body))
+        response.headers.append(("idempotent-replayed", "true"))
+        return response
+    }
+
+    private func response(status: Int, _ body: ByteBuffer) -> HTTPResponse {
+        var headers = [(name: "cache-control", value: "no-store")]
+        if let location = route.location?.path(in: body) { headers.append(("location", location)) }
+        return .json(status: status, body, headers: headers)
+    }
+}

@@ -1,0 +1,81 @@
+import Commerce
+import HTTPServer
+import JSON
+import NIOCore
+import Services
+import Store
+
+/// One request on its way through its handler, with everything the handler may need.
+struct Call: Sendable {
+    let route: Route
+    let request: HTTPRequest
+    let parameters: RouteParameters
+    let application: FirstcomeAPI
+    let loop: LoopState
+    /// The service's time when the handler began; one request has one time.
+    let now: Instant
+    /// Set where this request's answer is to be remembered.
+    var answerKey: AnswerKey?
+
+    var services: Services { application.services }
+    var store: Store { application.services.store }
+    /// Point reads on this loop, which take microseconds and do not suspend.
+    var reader: PointReader { loop.context.reader }
+
+    /// An id of the path.
+    func id<Entity>(_ name: String, of: Entity.Type) throws(RequestFault) -> Identifier<Entity> {
+        guard let value = parameters.int64(name), value > 0 else { throw RequestFault(field: name, "must be a positive integer") }
+        return Identifier(value)
+    }
+
+    /// The user whom the path names, where the route lets only them and admins through; else `nil`.
+    func pathUser() throws(RequestFault) -> UserID? {
+        guard case .selfOrAdmin = route.access else { return nil }
+        return try id("userId", of: User.self)
+    }
+
+    /// The typed body, or a problem naming all that is wrong with it.
+    func body<Value>(_ read: (inout FieldReader) -> Value?) throws(RequestFault) -> Value {
+        try JSONBody.decode(request, read)
+    }
+
+    /// Refuses a body that is no JSON object on a route that needs none.
+    func ignoreBody() throws(RequestFault) {
+        _ = try JSONBody.object(of: request)
+    }
+
+    func query<Value>(_ read: (inout QueryReader) -> Value) throws(RequestFault) -> Value {
+        try QueryReader.decode(request, read)
+    }
+
+    func refusal(_ refusal: Refusal) -> HTTPResponse {
+        PreparedAnswers.response(to: refusal, at: now)
+    }
+}
+
+/// Who must not see what in a cache.
+enum Privacy: Sendable {
+    /// What everybody may read anyway.
+    case open
+    /// What belongs to somebody: never stored by a cache.
+    case personal
+}
+
+extension HTTPResponse {
+    /// A 200 with one JSON object.
+    static func object(_ privacy: Privacy, _ write: (inout JSONWriter) -> Void) -> HTTPResponse {
+        success(JSONWriter.document(write), privacy)
+    }
+
+    /// A 200 with one page of a list.
+    static func page<Item>(_ page: Page<Item>, _ privacy: Privacy, _ write: (inout JSONWriter, Item) -> Void) -> HTTPResponse {
+        success(JSONWriter.page(page, write), privacy)
+    }
+
+    private static func success(_ body: ByteBuffer, _ privacy: Privacy) -> HTTPResponse {
+        switch privacy {
+        case .open: .json(body)
+        case .personal: .json(body, headers: [("cache-control", "no-store")])
+        }
+    }
+}

@@ -1,0 +1,44 @@
+import Commerce
+import HTTPServer
+import Store
+
+/// The handlers through which operators see and retry what the data platform did not take.
+enum Events {
+    static let list: Route.Handler = { call in
+        let (state, request) = try call.query { ($0.choice("state", of: EventState.self), $0.page()) }
+        let page = try await call.store.events(state: state?.delivery, page: request)
+        return .page(page, .personal) { $0.write($1) }
+    }
+
+    static let retry: Route.Handler = { call in
+        let id = try call.id("eventId", of: OrderEvent.self)
+        try call.ignoreBody()
+        switch try await call.store.retryParked(id, at: call.now, context: call.loop.context) {
+        case .done(let record): return .object(.personal) { $0.write(record) }
+        case .refused(let refusal): return call.refusal(refusal)
+        }
+    }
+}
+
+/// How far an event has come, as the contract spells it.
+enum EventState: String, CaseIterable, Sendable {
+    case waiting
+    case delivered
+    case parked
+
+    init(_ delivery: OrderEvent.Delivery) {
+        switch delivery {
+        case .waiting: self = .waiting
+        case .delivered: self = .delivered
+        case .parked: self = .parked
+        }
+    }
+
+    var delivery: OrderEvent.Delivery {
+        switch self {
+        case .waiting: .waiting
+        case .delivered: .delivered
+        case .parked: .parked
+        }
+    }
+}

@@ -1,0 +1,45 @@
+import Crypto
+import HTTPServer
+import NIOCore
+import NIOHTTP1
+import Store
+import Synchronization
+
+/// The keys whose first request is still running, so that a second one is told so instead of waiting. They live in a mutex.
+final class RunningKeys: Sendable {
+    private struct Key: Hashable {
+        let scope: String
+        let key: String
+    }
+
+    private let running = Mutex<Set<Key>>([])
+
+    /// Takes the key for one request; `false` where another one has it. Whoever got it gives it back by ``release(_:)``.
+    func take(_ key: AnswerKey) -> Bool {
+        running.withLock { $0.insert(Key(scope: key.scope, key: key.key)).inserted }
+    }
+
+    func release(_ key: AnswerKey) {
+        running.withLock { _ = $0.remove(Key(scope: key.scope, key: key.key)) }
+    }
+}
+
+extension AnswerKey {
+    /// The key of a request that sent an `Idempotency-Key`; `nil` without one.
+    init?(_ request: HTTPRequest, of identity: Identity) throws(RequestFault) {
+        guard let key = request.idempotencyKey else { return nil }
+        // A comma may be part of a key, or join two fields: then it is another key than either, and harms nobody.
+        guard (1...255).contains(key.utf8.count), key.utf8.allSatisfy({ (0x21...0x7E).contains($0) }) else {
+            throw RequestFault(field: "Idempotency-Key", "must have 1 to 255 visible ASCII characters")
+        }
+        self.init(scope: "\(identity.role):\(identity.subject)", key: key, fingerprint: AnswerKey.fingerprint(of: request))
+    }
+
+    /// A digest of method, path and body. The lines before the body cannot hold a line feed, so no two requests read alike.
+    static func fingerprint(of request: HTTPRequest) -> [UInt8] {
+        var hash = SHA256()
+        hash.update(data: Array("\(request.method.rawValue) \(request.path)\n".utf8))
+        request.body.withUnsafeReadableBytes { hash.update(bufferPointer: $0) }
+        return Array(hash.finalize())
+    }
+}

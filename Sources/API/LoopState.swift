@@ -1,0 +1,34 @@
+import Commerce
+import HTTPServer
+import NIOCore
+import Services
+
+/// What belongs to one event loop: its services context, its token cache, its counters, and the top list as last rendered.
+///
+/// Safety of `@unchecked Sendable`: `tokens` and `topProducts` are touched on the event loop alone, by the part of a request that
+/// runs before its handler or by handlers, which all run there; both accesses check. Everything else is itself `Sendable`.
+final class LoopState: @unchecked Sendable {
+    let eventLoop: any EventLoop
+    let context: LoopContext
+    /// One for each route of the table, in its order, and a last one for requests that no route answers.
+    let counters: [RouteCounters]
+    private var tokens = TokenCache()
+    private var renderedTop = TopProductsAnswer()
+
+    init(eventLoop: any EventLoop, context: LoopContext, routeCount: Int) {
+        self.eventLoop = eventLoop
+        self.context = context
+        counters = (0...routeCount).map { _ in RouteCounters() }
+    }
+
+    /// Who a request comes from, by its `Authorization`.
+    func authenticate(_ authorization: String?, at now: Instant, with verifier: TokenVerifier) -> Authentication {
+        eventLoop.assertInEventLoop()
+        return verifier.authenticate(authorization, at: now, cache: &tokens)
+    }
+
+    func topProducts(_ top: TopProducts) -> HTTPResponse {
+        eventLoop.assertInEventLoop()
+        return renderedTop.response(for: top)
+    }
+}

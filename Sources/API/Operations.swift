@@ -1,0 +1,46 @@
+import HTTPServer
+import JSON
+import NIOCore
+import Services
+
+/// The handlers for operators and their tools, outside the versioned API.
+enum Operations {
+    private static let alive = HTTPResponse.object(.personal) { $0.member("status", raw: "\"ok\"") }.prerendered()
+    private static let ready = HTTPResponse.object(.personal) { $0.member("status", raw: "\"ready\"") }.prerendered()
+    private static let apiDocument = HTTPResponse.json(ByteBuffer(bytes: PackageResources.openapi_json)).prerendered()
+
+    static let health: Route.Handler = { _ in alive }
+
+    static let document: Route.Handler = { _ in apiDocument }
+
+    static let readiness: Route.Handler = { call in
+        let readiness = await call.services.readiness()
+        return readiness.isReady ? ready : Problem(readiness).response
+    }
+
+    static let metrics: Route.Handler = { call in
+        HTTPResponse(
+            status: 200, headers: [("cache-control", "no-store")], contentType: PrometheusText.contentType,
+            body: call.application.metrics())
+    }
+}
+
+extension Problem {
+    /// The answer of a service that is not ready, naming what is missing: `store`, `redis`, a campaign such as `coupon:7`,
+    /// or `coupons` before the first look at them.
+    init(_ readiness: Readiness) {
+        var json = JSONWriter()
+        json.beginArray()
+        if !readiness.storeAnswers { json.element("store") }
+        if !readiness.redisAnswers { json.element("redis") }
+        if let unloaded = readiness.unloadedCampaigns {
+            for coupon in unloaded { json.element("coupon:\(coupon)") }
+        } else {
+            json.element("coupons")
+        }
+        json.endArray()
+        self.init(
+            code: .temporarilyUnavailable, detail: "The service is not ready.", members: [.json("missing", json.buffer)],
+            headers: [.retryAfter(seconds: 1)])
+    }
+}

@@ -1,0 +1,74 @@
+import Redis
+import Services
+import Store
+
+/// What a request ends with when it was neither done nor refused by the business rules.
+enum Failure: Sendable {
+    /// The request itself is at fault.
+    case refused(Problem)
+    /// A part of the service cannot work now, and trying again may help.
+    case unavailable(retryAfterSeconds: Int64)
+    /// Something that must not happen; worth a line in the log.
+    case broken
+
+    /// The one table from errors to answers. What it calls unavailable is expected to pass by itself.
+    init(_ error: any Error) {
+        switch error {
+        case let error as RequestFault: self = .refused(error.problem)
+        case let error as StoreError: self = Failure(error.code)
+        case let error as RedisError: self = Failure(error.code)
+        case let error as ServiceError: self = Failure(error.code)
+        case is CancellationError: self = .unavailable(retryAfterSeconds: 1)
+        default: self = .broken
+        }
+    }
+
+    private init(_ code: StoreError.Code) {
+        switch code {
+        case .unavailable, .overloaded, .closed, .readOnly: self = .unavailable(retryAfterSeconds: 1)
+        case .invalidCursor: self = .refused(.invalid([FieldFault(field: "cursor", reason: "must be the nextCursor of this list")]))
+        case .newerVersion, .corrupt, .internal: self = .broken
+        }
+    }
+
+    private init(_ code: RedisError.Code) {
+        switch code {
+        case .overloaded, .timedOut, .unknownOutcome, .notConnected, .closed, .cancelled: self = .unavailable(retryAfterSeconds: 1)
+        case .server(let kind): self = Failure(kind)
+        case .protocolViolation, .misconfigured: self = .broken
+        }
+    }
+
+    private init(_ kind: RedisServerError.Kind) {
+        switch kind {
+        case .loading, .readOnly, .primaryDown, .outOfMemory, .busy, .cannotPersist, .noScript, .transactionAborted:
+            self = .unavailable(retryAfterSeconds: 1)
+        case .authenticationRequired, .wrongPassword, .notPermitted, .wrongType, .other: self = .broken
+        }
+    }
+
+    private init(_ code: ServiceError.Code) {
+        switch code {
+        case .paused, .unsuitableRedis, .privateRedis, .deliveryFailed: self = .unavailable(retryAfterSeconds: 1)
+        case .internal: self = .broken
+        }
+    }
+
+    var problem: Problem {
+        switch self {
+        case .refused(let problem): problem
+        case .unavailable(let seconds): .temporarilyUnavailable(retryAfterSeconds: seconds)
+        case .broken: .internalError
+        }
+    }
+}
+
+extension Problem {
+    static let internalError = Problem(code: .internal, detail: "The request could not be finished; nothing is wrong with it.")
+
+    static func temporarilyUnavailable(retryAfterSeconds seconds: Int64) -> Problem {
+        Problem(
+            code: .temporarilyUnavailable, detail: "A part this request needs does not answer now. Try again.",
+            headers: [.retryAfter(seconds: seconds)])
+    }
+}

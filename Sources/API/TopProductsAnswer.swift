@@ -1,0 +1,15 @@
+import HTTPServer
+import JSON
+import Services
+
+/// The rendered top list, made anew when its version changes. Belongs to one event loop, like the ``LoopState`` that holds it.
+struct TopProductsAnswer {
+    private var rendered: (version: UInt64, response: HTTPResponse)?
+
+    mutating func response(for top: TopProducts) -> HTTPResponse {
+        if let rendered, rendered.version == top.version { return rendered.response }
+        let response = HTTPResponse.object(.open) { $0.write(top) }.prerendered()
+        rendered = (top.version, response)
+        return response
+    }
+}
