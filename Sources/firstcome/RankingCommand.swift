@@ -1,6 +1,7 @@
 import ArgumentParser
 import Commerce
 import Services
+import Store
 
 /// `firstcome ranking`: shows the 3-day top, or rebuilds the day keys from the store.
 struct RankingCommand: AsyncParsableCommand {

@@ -34,8 +34,11 @@ struct RedisOption: ParsableArguments {
 
     /// `nil` for the private one.
     func endpoint() throws -> RedisEndpoint? {
-        try url.map { url in
-            do { return try RedisEndpoint(url: url) } catch { throw ValidationError("--redis: \(error.message)") }
+        guard let url else { return nil }
+        do {
+            return try RedisEndpoint(url: url)
+        } catch {
+            throw ValidationError("--redis: \(error.message)")
         }
     }
 }

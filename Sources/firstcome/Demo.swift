@@ -1,0 +1,32 @@
+import API
+import ArgumentParser
+import Commerce
+import Foundation
+import Logging
+import Store
+
+/// `firstcome demo`: fills an empty store with sample data and prints what to try.
+struct Demo: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Fills an empty store with sample users, products and an open coupon, and prints curl lines to try.",
+        discussion: "A store that is not empty stays as it is. The service must not be running on the folder.")
+
+    @OptionGroup var data: DataOption
+    @OptionGroup var timeZone: TimeZoneOption
+
+    func run() async throws {
+        let folder = try DataFolder.make(data.path)
+        let lock = try folder.lock()
+        defer { withExtendedLifetime(lock) {} }
+        let store = try Store.open(
+            path: folder.storePath, options: .standard(calendar: try timeZone.calendar()), logger: Logger(label: "firstcome"))
+        defer { store.close() }
+        if try await store.counts().isEmpty {
+            try await SampleData(store: store, now: WallClock.system.now).fill()
+            print("made \(SampleData.users) users, \(SampleData.products.count) products, 2 coupons and the sales of three days\n")
+        } else {
+            print("the store is not empty and stays as it is\n")
+        }
+        print(try await Tour(key: try await TokenKey.load(fromDataFolder: folder.path)).text)
+    }
+}

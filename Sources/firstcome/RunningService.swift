@@ -1,0 +1,137 @@
+package import API
+package import Commerce
+package import HTTPServer
+package import Logging
+import NIOCore
+import NIOPosix
+package import Redis
+package import Services
+import Store
+
+/// What a service is started with.
+package struct RunConfiguration: Sendable {
+    /// The folder that exists and is locked.
+    package var dataFolder: String
+    package var http = HTTPServerConfiguration(host: "127.0.0.1", port: 8080)
+    /// `nil` for a private Redis in the data folder.
+    package var redis: RedisEndpoint?
+    package var policy = Policy()
+    package var calendar: BusinessCalendar
+    package var clock = WallClock.system
+    package var platform: DataPlatform?
+    package var rankingRefresh: Duration = .seconds(1)
+    package var recoveryInterval: Duration = .seconds(10)
+    /// How many event loops serve.
+    package var loops = 1
+    /// How long requests may take to finish when the service stops.
+    package var drainDeadline: Duration = .seconds(10)
+
+    package init(dataFolder: String, calendar: BusinessCalendar) {
+        (self.dataFolder, self.calendar) = (dataFolder, calendar)
+    }
+}
+
+/// A whole service, from its sockets to its files: built by one function, for the executable and for tests.
+package final class RunningService: Sendable {
+    package let services: Services
+    package let server: HTTPServer
+    package let tokenKey: TokenKey
+    private let store: Store
+    private let redis: RedisClient
+    private let privateRedis: PrivateRedis?
+    private let group: MultiThreadedEventLoopGroup
+    private let drainDeadline: Duration
+
+    /// Where Redis is, for people: without a password.
+    package var redisDescription: String { redis.configuration.endpoint.description }
+
+    private init(
+        services: Services, server: HTTPServer, tokenKey: TokenKey, parts: Parts, drainDeadline: Duration
+    ) {
+        self.services = services
+        self.server = server
+        self.tokenKey = tokenKey
+        self.drainDeadline = drainDeadline
+        (store, redis, privateRedis, group) = (parts.store, parts.redis, parts.privateRedis, parts.group)
+    }
+
+    /// The parts that have to be given back, also where a later step of the start fails.
+    private struct Parts {
+        let store: Store
+        let redis: RedisClient
+        let privateRedis: PrivateRedis?
+        let group: MultiThreadedEventLoopGroup
+
+        func close() async {
+            await redis.close()
+            store.close()
+            await privateRedis?.stop()
+            // Nothing is left on the loops whose end could fail.
+            try? await group.shutdownGracefully()
+        }
+    }
+
+    /// Starts everything and returns once clients can connect.
+    package static func start(_ configuration: RunConfiguration, logger: Logger) async throws -> RunningService {
+        let tokenKey = try await TokenKey.load(fromDataFolder: configuration.dataFolder)
+        let parts = try await open(configuration, logger: logger)
+        do {
+            var options = ServicesConfiguration(
+                policy: configuration.policy, calendar: configuration.calendar, clock: configuration.clock)
+            options.rankingRefresh = configuration.rankingRefresh
+            options.recoveryInterval = configuration.recoveryInterval
+            options.platform = configuration.platform
+            options.privateRedis = parts.privateRedis
+            let services = try Services(
+                configuration: options, store: parts.store, redis: parts.redis, eventLoopGroup: parts.group, logger: logger)
+            do {
+                try await services.start()
+                let api = try await FirstcomeAPI(services: services, tokenKey: tokenKey, eventLoopGroup: parts.group, logger: logger)
+                let server = HTTPServer(
+                    configuration: configuration.http, eventLoopGroup: parts.group, handler: api.handler,
+                    refusalResponse: api.refusalResponse, logger: logger)
+                api.reportStatistics(of: server)
+                try await server.start()
+                return RunningService(
+                    services: services, server: server, tokenKey: tokenKey, parts: parts, drainDeadline: configuration.drainDeadline)
+            } catch {
+                await services.stop()
+                throw error
+            }
+        } catch {
+            await parts.close()
+            throw error
+        }
+    }
+
+    private static func open(_ configuration: RunConfiguration, logger: Logger) async throws -> Parts {
+        let store = try Store.open(
+            path: DataFolder(path: configuration.dataFolder).storePath,
+            options: .standard(policy: configuration.policy, calendar: configuration.calendar), logger: logger)
+        var privateRedis: PrivateRedis?
+        var endpoint = configuration.redis
+        if endpoint == nil {
+            do {
+                let redis = try PrivateRedis(dataFolder: configuration.dataFolder)
+                try await redis.ensureRunning(logger: logger)
+                (privateRedis, endpoint) = (redis, redis.endpoint)
+            } catch {
+                store.close()
+                throw error
+            }
+        }
+        guard let endpoint else { preconditionFailure("either a given Redis or the private one") }
+        let group = MultiThreadedEventLoopGroup(numberOfThreads: configuration.loops)
+        let redis = RedisClient(
+            configuration: RedisConfiguration(endpoint: endpoint, scripts: Scripts.all), eventLoopGroup: group, logger: logger)
+        redis.start()
+        return Parts(store: store, redis: redis, privateRedis: privateRedis, group: group)
+    }
+
+    /// Lets running requests finish, writes what waits, and ends everything that ``start(_:logger:)`` began, the private Redis too.
+    package func stop() async {
+        await server.drain(deadline: drainDeadline)
+        await services.stop()
+        await Parts(store: store, redis: redis, privateRedis: privateRedis, group: group).close()
+    }
+}

@@ -1,0 +1,130 @@
+import ArgumentParser
+import Commerce
+import Foundation
+import HTTPServer
+import Logging
+import NIOCore
+import Services
+
+/// `firstcome serve`: runs the service.
+struct Serve: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Runs the service.",
+        discussion: "The first line on standard output says where it listens; logs go to standard error. SIGTERM and SIGINT drain and end it.")
+
+    /// The flags that the environment may set.
+    static let valueFlags = [
+        "host", "port", "data", "redis", "time-zone", "data-platform", "data-platform-secret", "ranking-refresh", "loops",
+        "max-connections", "max-requests", "charge-min", "charge-max", "balance-limit", "order-hold", "drain-timeout", "log-level",
+    ]
+
+    @Option(help: "The address to listen on.")
+    var host = "127.0.0.1"
+
+    @Option(help: "The port to listen on; 0 lets the system choose.")
+    var port = 8080
+
+    @OptionGroup var data: DataOption
+    @OptionGroup var redis: RedisOption
+    @OptionGroup var timeZone: TimeZoneOption
+
+    @Option(help: ArgumentHelp("Where paid and refunded orders are posted; without it, they go to the Redis stream events:{orders}.", valueName: "url"))
+    var dataPlatform: String?
+
+    @Option(help: "The secret that signs what is posted to the data platform. Better set by FIRSTCOME_DATA_PLATFORM_SECRET.")
+    var dataPlatformSecret: String?
+
+    @Option(help: "The least time between two computations of the top products.")
+    var rankingRefresh = DurationArgument(milliseconds: 1_000)
+
+    @Option(help: "Threads that serve connections; one leaves the other core of a small machine to Redis and to the store's writer.")
+    var loops = max(1, ProcessInfo.processInfo.activeProcessorCount - 1)
+
+    @Option(help: "Open connections; further ones are answered 503.")
+    var maxConnections = 10_000
+
+    @Option(help: "Requests in progress at once; further ones are answered 429.")
+    var maxRequests = 8_192
+
+    @Option(help: "The least amount of one charge, in won.")
+    var chargeMin: Int64 = 1_000
+
+    @Option(help: "The greatest amount of one charge, in won.")
+    var chargeMax: Int64 = 1_000_000
+
+    @Option(help: "The greatest balance that charging may reach, in won.")
+    var balanceLimit: Int64 = 10_000_000
+
+    @Option(help: "How long a pending order holds stock and coupon.")
+    var orderHold = DurationArgument(milliseconds: 15 * 60_000)
+
+    @Option(help: "How long running requests may take to finish when the service stops.")
+    var drainTimeout = DurationArgument(milliseconds: 10_000)
+
+    @Option(help: "trace, debug, info, notice, warning, error or critical.")
+    var logLevel = "info"
+
+    func validate() throws {
+        guard (0...65_535).contains(port) else { throw ValidationError("--port takes 0 to 65535") }
+        guard (1...64).contains(loops) else { throw ValidationError("--loops takes 1 to 64") }
+        guard maxConnections >= 1, maxRequests >= 1 else { throw ValidationError("--max-connections and --max-requests take 1 or more") }
+        guard chargeMin >= 1, chargeMin <= chargeMax else { throw ValidationError("--charge-min takes 1 or more, and no more than --charge-max") }
+        guard (chargeMax...Bounds.price.upperBound).contains(balanceLimit) else {
+            throw ValidationError("--balance-limit takes --charge-max or more, up to \(Bounds.price.upperBound)")
+        }
+        guard Logger.Level(rawValue: logLevel) != nil else { throw ValidationError("--log-level \(logLevel): there is no such level") }
+        if let dataPlatform {
+            guard let url = URL(string: dataPlatform), ["http", "https"].contains(url.scheme), url.host != nil else {
+                throw ValidationError("--data-platform takes an http:// or https:// URL")
+            }
+            guard let secret = dataPlatformSecret, !secret.isEmpty else {
+                throw ValidationError("--data-platform needs --data-platform-secret, which signs what is posted")
+            }
+        }
+    }
+
+    func run() async throws {
+        let folder = try DataFolder.make(data.path)
+        let lock = try folder.lock()
+        defer { withExtendedLifetime(lock) {} }
+        var logger = Logger(label: "firstcome", factory: StreamLogHandler.standardError(label:))
+        logger.logLevel = Logger.Level(rawValue: logLevel) ?? .info
+        let stopSignal = StopSignal()
+        let service = try await start(folder, logger: logger)
+        announce(service, folder)
+        await stopSignal.wait()
+        logger.info("stopping")
+        await service.stop()
+    }
+
+    private func start(_ folder: DataFolder, logger: Logger) async throws -> RunningService {
+        do {
+            return try await RunningService.start(try runConfiguration(folder), logger: logger)
+        } catch let error as IOError where error.errnoCode == EADDRINUSE {
+            throw CommandError("\(host):\(port) is in use by another program")
+        } catch let error as IOError {
+            throw CommandError("cannot listen on \(host):\(port): \(String(cString: strerror(error.errnoCode)))")
+        }
+    }
+
+    private func runConfiguration(_ folder: DataFolder) throws -> RunConfiguration {
+        var configuration = RunConfiguration(dataFolder: folder.path, calendar: try timeZone.calendar())
+        configuration.http = HTTPServerConfiguration(host: host, port: port)
+        configuration.http.maximumConnections = maxConnections
+        configuration.http.maximumRequestsInFlight = maxRequests
+        configuration.redis = try redis.endpoint()
+        configuration.policy = Policy(
+            chargeAmounts: Won(chargeMin)...Won(chargeMax), balanceLimit: Won(balanceLimit), orderHoldMilliseconds: orderHold.milliseconds)
+        configuration.platform = dataPlatform.map { DataPlatform(url: $0, secret: Array((dataPlatformSecret ?? "").utf8)) }
+        configuration.rankingRefresh = rankingRefresh.duration
+        configuration.loops = loops
+        configuration.drainDeadline = drainTimeout.duration
+        return configuration
+    }
+
+    private func announce(_ service: RunningService, _ folder: DataFolder) {
+        let shownHost = host.contains(":") ? "[\(host)]" : host
+        let line = "firstcome listens on http://\(shownHost):\(service.server.port ?? port) (data \(folder.path), Redis \(service.redisDescription))\n"
+        FileHandle.standardOutput.write(Data(line.utf8))
+    }
+}
