@@ -14,9 +14,9 @@ struct DateField {
     private var validUntil = NIODeadline.distantPast
 
     /// The field for the wall clock's current second; `now` only decides whether the second may have passed.
-    mutating func current(_ now: NIODeadline) -> RenderedDate {
+    mutating func current(_ now: NIODeadline) -> ByteBuffer {
         if now >= validUntil { refresh(now) }
-        return RenderedDate(bytes: bytes)
+        return bytes
     }
 
     private mutating func refresh(_ now: NIODeadline) {
@@ -50,14 +50,5 @@ struct DateField {
         let day = dayOfYear - (153 * shiftedMonth + 2) / 5 + 1
         let month = shiftedMonth < 10 ? shiftedMonth + 3 : shiftedMonth - 9
         return (yearOfEra + era * 400 + (month <= 2 ? 1 : 0), month, day)
-    }
-}
-
-/// A rendered `Date` field with the end of the head.
-struct RenderedDate {
-    let bytes: ByteBuffer
-
-    func write(into buffer: inout ByteBuffer) {
-        buffer.writeImmutableBuffer(bytes)
     }
 }

@@ -2,7 +2,8 @@ import NIOCore
 
 /// A request and its answer, in the queue that keeps a connection's answers in the order of its requests.
 struct Exchange {
-    enum State {
+    // Indirect, so that the usual exchange, which is only ever running, is small to queue.
+    indirect enum State {
         /// Complete, not yet given to the handler.
         case waiting(HTTPRequest)
         /// Inside the handler.

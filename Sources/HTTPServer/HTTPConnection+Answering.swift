@@ -1,48 +1,65 @@
 import NIOCore
+import NIOHTTP1
 
 extension HTTPConnection {
+    /// Takes a complete request: runs it at once where nothing is before it, and else queues it.
+    func accept(_ request: PartialRequest) {
+        let method = request.request.method
+        var exchange = Exchange(
+            state: .running, isHead: method == .HEAD, connection: request.connection, isSafe: method.isSafe
+        )
+        guard exchanges.isEmpty, !isPumping, mayStartNext(isSafe: exchange.isSafe) else {
+            exchange.state = .waiting(request.request)
+            exchanges.append(exchange)
+            return pump()
+        }
+        exchanges.append(exchange)
+        startedCount = 1
+        isPumping = true
+        run(request.request, number: firstNumber, isSafe: exchange.isSafe)
+        isPumping = false
+    }
+
     /// Starts what may start and renders what is answered, until neither goes on.
     func pump() {
-        // A handler that never suspends comes back here from inside `start`.
+        // A handler that never suspends comes back here from inside `run`.
         guard !isPumping else { return }
         isPumping = true
         defer { isPumping = false }
         renderAnswers()
-        while startedCount < exchanges.count, mayStartNext {
+        while startedCount < exchanges.count, mayStartNext(isSafe: exchanges[offset: startedCount].isSafe) {
             startNext()
             renderAnswers()
         }
     }
 
-    private var mayStartNext: Bool {
-        guard phase == .open, let context else { return false }
+    private func mayStartNext(isSafe: Bool) -> Bool {
+        guard phase == .open else { return false }
         // Answers beyond the mark must leave first, and with a slow reader they wait for it.
-        if let output, output.readableBytes >= configuration.writeHighWaterMark {
-            flushOutput()
-            guard context.channel.isWritable else { return false }
-        }
-        if runningCount == 0 { return context.channel.isWritable }
-        let next = exchanges[offset: startedCount]
-        return next.isSafe && !runsUnsafeRequest && runningCount < configuration.maximumPipelinedRequests
+        if let output, output.readableBytes >= limits.writeHighWaterMark { flushOutput() }
+        guard isWritable else { return false }
+        return runningCount == 0 || (isSafe && !runsUnsafeRequest && runningCount < limits.maximumPipelinedRequests)
     }
 
     private func startNext() {
         let index = startedCount
         startedCount += 1
         guard case .waiting(let request) = exchanges[offset: index].state else { return }
+        exchanges[offset: index].state = .running
+        run(request, number: firstNumber + index, isSafe: exchanges[offset: index].isSafe)
+    }
+
+    private func run(_ request: HTTPRequest, number: Int, isSafe: Bool) {
         let counters = server.counters
-        guard ServerCounters.take(counters.requestsInFlight, limit: configuration.maximumRequestsInFlight) else {
+        guard ServerCounters.take(counters.requestsInFlight, limit: limits.maximumRequestsInFlight) else {
             counters.refusedRequests.increment()
-            exchanges[offset: index].state = .answered(server.refusalResponse(.tooManyRequests))
-            return
+            return settle(number, server.refusalResponse(.tooManyRequests))
         }
         counters.requests.increment()
-        exchanges[offset: index].state = .running
         runningCount += 1
-        runsUnsafeRequest = !exchanges[offset: index].isSafe
-        let number = firstNumber + index
-        Task.immediate(executorPreference: loop.executor) { [server] in
-            let response = await server.handler(request)
+        runsUnsafeRequest = !isSafe
+        Task.immediate(executorPreference: loop.executor) {
+            let response = await self.server.handler(request)
             self.handlerFinished(number, response)
         }
     }
@@ -60,29 +77,39 @@ extension HTTPConnection {
         guard phase != .closed else { return }
         runningCount -= 1
         runsUnsafeRequest = false
-        exchanges[offset: number - firstNumber].state = .answered(response)
-        // A handler that did not suspend was started by `pump`, which goes on by itself.
-        guard !isPumping else { return }
+        // A handler that did not suspend was started by `pump` or `accept`, which go on by themselves.
+        guard !isPumping else { return settle(number, response) }
         now = .now()
+        settle(number, response)
         pump()
         if !isInReadBatch { flush() }
     }
 
+    /// Renders an answer if it is the next to leave, and else keeps it for its turn.
+    private func settle(_ number: Int, _ response: HTTPResponse) {
+        if number == firstNumber {
+            renderFirst(response)
+        } else {
+            exchanges[offset: number - firstNumber].state = .answered(response)
+        }
+    }
+
     private func renderAnswers() {
-        while let first = exchanges.first, case .answered(let response) = first.state {
-            exchanges.removeFirst()
-            firstNumber += 1
-            startedCount = max(0, startedCount - 1)
-            var connection = first.connection
-            if exchanges.isEmpty, isLastAnswer { connection = .close }
-            if case .close = connection { input = .discarding }
-            let date = loop.renderedDate(now)
-            withOutput { response.render(into: &$0, date: date, connection: connection, isHead: first.isHead) }
-        }
-        if exchanges.isEmpty {
-            sendContinueIfDue()
-            if case .idle = input { readDeadline = now + configuration.idleTimeout }
-        }
+        while let first = exchanges.first, case .answered(let response) = first.state { renderFirst(response) }
+    }
+
+    private func renderFirst(_ response: HTTPResponse) {
+        let first = exchanges.removeFirst()
+        firstNumber += 1
+        startedCount = max(0, startedCount - 1)
+        var connection = first.connection
+        if exchanges.isEmpty, isLastAnswer { connection = .close }
+        if case .close = connection { input = .discarding }
+        let date = loop.renderedDate(now)
+        withOutput { response.render(into: &$0, date: date, connection: connection, isHead: first.isHead) }
+        guard exchanges.isEmpty else { return }
+        sendContinueIfDue()
+        if case .idle = input { readDeadline = now + limits.idleTimeout }
     }
 
     /// Whether nothing follows the answer being rendered, the last one in the queue.
@@ -118,7 +145,8 @@ extension HTTPConnection {
     }
 
     func channelWritabilityChanged(context: ChannelHandlerContext) {
-        if context.channel.isWritable {
+        isWritable = context.channel.isWritable
+        if isWritable {
             writeDeadline = .distantFuture
             if phase == .open {
                 now = .now()
@@ -126,8 +154,18 @@ extension HTTPConnection {
                 if !isInReadBatch { flush() }
             }
         } else {
-            writeDeadline = .now() + configuration.writeTimeout
+            writeDeadline = .now() + limits.writeTimeout
         }
         context.fireChannelWritabilityChanged()
+    }
+}
+
+extension HTTPMethod {
+    /// Whether the method is defined to change nothing (RFC 9110 section 9.2.1).
+    fileprivate var isSafe: Bool {
+        switch self {
+        case .GET, .HEAD, .OPTIONS, .TRACE: true
+        default: false
+        }
     }
 }

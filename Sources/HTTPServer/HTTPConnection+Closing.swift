@@ -9,7 +9,7 @@ extension HTTPConnection {
         guard let buffer = output else { return shutDown() }
         output = nil
         phase = .sendingLastAnswer
-        readDeadline = now + configuration.writeTimeout
+        readDeadline = now + limits.writeTimeout
         let written = context.eventLoop.makePromise(of: Void.self)
         written.futureResult.assumeIsolated().whenComplete { result in
             switch result {
@@ -24,7 +24,7 @@ extension HTTPConnection {
     private func shutDown() {
         guard phase != .closed, let context else { return }
         phase = .lingering
-        readDeadline = .now() + configuration.lingerTimeout
+        readDeadline = .now() + limits.lingerTimeout
         if clientHasClosed { return cut() }
         context.close(mode: .output, promise: nil)
         resumeReading()
@@ -52,7 +52,7 @@ extension HTTPConnection {
         case .head, .body:
             if readIsHeld {
                 // It is we who do not read; the client's time stands still meanwhile.
-                readDeadline = now + configuration.headTimeout
+                readDeadline = now + limits.headTimeout
             } else {
                 self.now = now
                 reject(.requestTimeout)

@@ -11,7 +11,7 @@ extension HTTPConnection {
     /// Whether more bytes are wanted: not while enough requests wait, and not while the client leaves its answers unread.
     private var mayRead: Bool {
         guard takesRequests else { return true }
-        return exchanges.count < configuration.maximumPipelinedRequests && (context?.channel.isWritable ?? false)
+        return exchanges.count < limits.maximumPipelinedRequests && isWritable
     }
 
     func read(context: ChannelHandlerContext) {
@@ -39,14 +39,14 @@ extension HTTPConnection {
     func bytesDecoded(leftOver: Int) {
         switch input {
         case .idle, .head:
-            if max(overheadBytes, leftOver) > configuration.maximumHeaderBytes { return reject(.headersTooLarge) }
+            if max(overheadBytes, leftOver) > limits.maximumHeaderBytes { return reject(.headersTooLarge) }
             if case .idle = input, leftOver > 0 || overheadBytes > 0 {
                 input = .head
-                readDeadline = now + configuration.headTimeout
+                readDeadline = now + limits.headTimeout
             }
-        case .body(let partial):
+        case .body:
             // A chunk of one byte has five bytes of framing; extensions and trailers share the allowance of the head.
-            let allowed = configuration.maximumHeaderBytes + partial.request.body.readableBytes * 8
+            let allowed = limits.maximumHeaderBytes + (partial?.request.body.readableBytes ?? 0) * 8
             if overheadBytes > allowed { reject(.badRequest(reason: "The chunked body has too much framing.")) }
         case .discarding:
             break
@@ -71,63 +71,56 @@ extension HTTPConnection {
 
     private func headArrived(_ head: HTTPRequestHead) {
         overheadBytes = 0
+        let fields = RequestFields(head.headers)
         let check: RequestHeadCheck
         do throws(RequestRefused) {
-            check = try RequestHeadCheck(head, configuration: configuration)
+            check = try RequestHeadCheck(head, fields, limits: limits)
         } catch {
             return reject(error.refusal, isHead: head.method == .HEAD)
         }
-        let request = HTTPRequest(
-            method: head.method, path: check.target.path, query: check.target.query, headers: head.headers, fields: check.fields,
-            body: ByteBuffer(), eventLoop: loop.eventLoop, receivedAt: now
-        )
         // The decoder stops at an upgrade, so such a request is answered as if it asked for none, and is the last one.
-        let staysOpen = head.isKeepAlive && !check.fields.asksForUpgrade
-        let connection: ConnectionHeader = !staysOpen ? .close : head.version == .http1_0 ? .keepAlive : .none
-        input = .body(PartialRequest(request: request, connection: connection, awaitsContinue: check.awaitsContinue))
-        readDeadline = now + configuration.bodyTimeout
-        sendContinueIfDue()
+        let staysOpen = head.isKeepAlive && !fields.asksForUpgrade
+        partial = PartialRequest(
+            request: HTTPRequest(
+                method: head.method, path: check.target.path, query: check.target.query, headers: head.headers, fields: fields,
+                body: ByteBuffer(), eventLoop: loop.eventLoop, receivedAt: now
+            ),
+            connection: !staysOpen ? .close : head.version == .http1_0 ? .keepAlive : .none,
+            awaitsContinue: check.awaitsContinue
+        )
+        input = .body
+        readDeadline = now + limits.bodyTimeout
+        if check.awaitsContinue { sendContinueIfDue() }
     }
 
     private func bodyArrived(_ bytes: ByteBuffer) {
-        guard case .body(var partial) = input else { return }
-        // Otherwise `input` holds the body too, and appending would copy it every time.
-        input = .idle
         overheadBytes -= bytes.readableBytes
-        guard partial.request.body.readableBytes + bytes.readableBytes <= configuration.maximumBodyBytes else {
-            return reject(.payloadTooLarge, isHead: partial.request.method == .HEAD)
+        let received = partial?.request.body.readableBytes ?? 0
+        guard received + bytes.readableBytes <= limits.maximumBodyBytes else {
+            return reject(.payloadTooLarge, isHead: partial?.request.method == .HEAD)
         }
-        partial.awaitsContinue = false
-        if partial.request.body.readableBytes == 0 {
-            partial.request.body = bytes
+        partial?.awaitsContinue = false
+        if received == 0 {
+            partial?.request.body = bytes
         } else {
-            partial.request.body.writeImmutableBuffer(bytes)
+            partial?.request.body.writeImmutableBuffer(bytes)
         }
-        input = .body(partial)
     }
 
     private func requestArrived() {
-        guard case .body(let partial) = input else { return }
+        guard var request = partial.take() else { return }
         overheadBytes = 0
         readDeadline = .distantFuture
-        var request = partial.request
-        request.receivedAt = now
-        let staysOpen = if case .close = partial.connection { false } else { true }
+        request.request.receivedAt = now
+        let staysOpen = if case .close = request.connection { false } else { true }
         input = staysOpen ? .idle : .discarding
-        exchanges.append(
-            Exchange(
-                state: .waiting(request), isHead: request.method == .HEAD, connection: partial.connection,
-                isSafe: request.method.isSafe
-            )
-        )
-        pump()
+        accept(request)
     }
 
     /// Tells a waiting client to send its body, once every earlier answer is on its way.
     func sendContinueIfDue() {
-        guard exchanges.isEmpty, case .body(var partial) = input, partial.awaitsContinue else { return }
-        partial.awaitsContinue = false
-        input = .body(partial)
+        guard exchanges.isEmpty, partial?.awaitsContinue == true else { return }
+        partial?.awaitsContinue = false
         withOutput { $0.writeStaticString("HTTP/1.1 100 Continue\r\n\r\n") }
     }
 
@@ -144,6 +137,7 @@ extension HTTPConnection {
 
     func enqueueRefusal(_ refusal: HTTPRefusal, isHead: Bool = false) {
         input = .discarding
+        partial = nil
         readDeadline = .distantFuture
         exchanges.append(
             Exchange(state: .answered(server.refusalResponse(refusal)), isHead: isHead, connection: .close, isSafe: true)
@@ -155,19 +149,10 @@ extension HTTPConnection {
         if let event = event as? ChannelEvent, event == .inputClosed {
             clientHasClosed = true
             input = .discarding
+            partial = nil
             readDeadline = .distantFuture
             flush()
         }
         context.fireUserInboundEventTriggered(event)
-    }
-}
-
-extension HTTPMethod {
-    /// Whether the method is defined to change nothing (RFC 9110 section 9.2.1).
-    fileprivate var isSafe: Bool {
-        switch self {
-        case .GET, .HEAD, .OPTIONS, .TRACE: true
-        default: false
-        }
     }
 }

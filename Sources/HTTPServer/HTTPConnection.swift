@@ -19,8 +19,8 @@ final class HTTPConnection: ChannelDuplexHandler, @unchecked Sendable {
         case idle
         /// A head that has begun.
         case head
-        /// The body of this request.
-        case body(PartialRequest)
+        /// The body of `partial`.
+        case body
         /// Nothing any more: the last request was read, and what follows is dropped.
         case discarding
     }
@@ -36,12 +36,15 @@ final class HTTPConnection: ChannelDuplexHandler, @unchecked Sendable {
     }
 
     let loop: HTTPServerLoop
+    let limits: ConnectionLimits
     let server: ServerContext
     /// Set where the connection is refused as a whole, before anything is read.
     let refusedWith: HTTPRefusal?
     var context: ChannelHandlerContext?
 
     var input = Input.idle
+    /// The request whose body is arriving. Beside `input` and not in it, so that it is filled in place and never copied.
+    var partial: PartialRequest?
     var phase = Phase.open
     var clientHasClosed = false
 
@@ -58,6 +61,8 @@ final class HTTPConnection: ChannelDuplexHandler, @unchecked Sendable {
     /// Answers of the current read batch.
     var output: ByteBuffer?
     var isInReadBatch = false
+    /// Whether the client takes its answers: what the channel last said, which costs less than asking it.
+    var isWritable = true
     var readIsHeld = false
     var now = NIODeadline.now()
 
@@ -70,16 +75,15 @@ final class HTTPConnection: ChannelDuplexHandler, @unchecked Sendable {
 
     init(loop: HTTPServerLoop, refusedWith: HTTPRefusal? = nil) {
         self.loop = loop
+        self.limits = loop.limits
         self.server = loop.context
         self.refusedWith = refusedWith
     }
 
-    var configuration: HTTPServerConfiguration { server.configuration }
-
     func handlerAdded(context: ChannelHandlerContext) {
         self.context = context
         now = .now()
-        readDeadline = now + configuration.headTimeout
+        readDeadline = now + limits.headTimeout
         loop.add(self)
         if context.channel.isActive { refuseIfDue() }
     }
@@ -110,6 +114,7 @@ final class HTTPConnection: ChannelDuplexHandler, @unchecked Sendable {
         phase = .closed
         input = .discarding
         context = nil
+        partial = nil
         exchanges.removeAll()
         output = nil
         if refusedWith == nil {

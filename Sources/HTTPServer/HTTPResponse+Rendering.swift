@@ -15,7 +15,7 @@ extension HTTPResponse {
     private var forbidsBody: Bool { status == 204 || status == 304 }
 
     /// Appends the whole answer: status line, header fields, and the body unless the request was HEAD.
-    func render(into buffer: inout ByteBuffer, date: RenderedDate, connection: ConnectionHeader, isHead: Bool) {
+    func render(into buffer: inout ByteBuffer, date: ByteBuffer, connection: ConnectionHeader, isHead: Bool) {
         if let renderedHead {
             buffer.writeImmutableBuffer(renderedHead)
         } else {
@@ -26,7 +26,7 @@ extension HTTPResponse {
         case .close: buffer.writeStaticString("connection: close\r\n")
         case .keepAlive: buffer.writeStaticString("connection: keep-alive\r\n")
         }
-        date.write(into: &buffer)
+        buffer.writeImmutableBuffer(date)
         if !isHead, !forbidsBody { buffer.writeImmutableBuffer(body) }
     }
 

@@ -48,8 +48,7 @@ package final class HTTPServer: Sendable {
         logger: Logger
     ) {
         let context = ServerContext(
-            configuration: configuration, handler: handler, refusalResponse: refusalResponse, counters: ServerCounters(),
-            logger: logger
+            configuration: configuration, handler: handler, refusalResponse: refusalResponse, logger: logger
         )
         self.context = context
         self.eventLoopGroup = eventLoopGroup

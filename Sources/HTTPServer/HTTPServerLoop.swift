@@ -2,12 +2,25 @@ import Logging
 import NIOCore
 
 /// What all loops of one server share and never change.
-struct ServerContext: Sendable {
+final class ServerContext: Sendable {
     let configuration: HTTPServerConfiguration
     let handler: HTTPHandler
     let refusalResponse: @Sendable (HTTPRefusal) -> HTTPResponse
     let counters: ServerCounters
     let logger: Logger
+
+    init(
+        configuration: HTTPServerConfiguration,
+        handler: @escaping HTTPHandler,
+        refusalResponse: @escaping @Sendable (HTTPRefusal) -> HTTPResponse,
+        logger: Logger
+    ) {
+        self.configuration = configuration
+        self.handler = handler
+        self.refusalResponse = refusalResponse
+        self.counters = ServerCounters()
+        self.logger = logger
+    }
 }
 
 /// One event loop's share of the server: its connections, their timer, and what they reuse.
@@ -17,6 +30,7 @@ final class HTTPServerLoop: @unchecked Sendable {
     let eventLoop: any EventLoop
     let executor: any TaskExecutor
     let context: ServerContext
+    let limits: ConnectionLimits
     /// Succeeds when the loop drains and its last connection is closed.
     let drained: EventLoopPromise<Void>
 
@@ -34,6 +48,7 @@ final class HTTPServerLoop: @unchecked Sendable {
         self.eventLoop = eventLoop
         self.executor = context.configuration.executor(eventLoop)
         self.context = context
+        self.limits = ConnectionLimits(context.configuration)
         self.drained = eventLoop.makePromise()
         self.tickInterval = HTTPServerLoop.tickInterval(context.configuration)
     }
@@ -86,7 +101,8 @@ final class HTTPServerLoop: @unchecked Sendable {
         for connection in Array(connections.values) { connection.cut() }
     }
 
-    func renderedDate(_ now: NIODeadline) -> RenderedDate {
+    /// The `Date` field with the end of the head.
+    func renderedDate(_ now: NIODeadline) -> ByteBuffer {
         date.current(now)
     }
 

@@ -3,15 +3,13 @@ import NIOHTTP1
 
 /// What a head must satisfy beyond what the decoder has checked, so that no proxy can understand it otherwise than we do.
 struct RequestHeadCheck {
-    let fields: RequestFields
     let target: RequestTarget
     let awaitsContinue: Bool
 
-    init(_ head: HTTPRequestHead, configuration: HTTPServerConfiguration) throws(RequestRefused) {
-        fields = RequestFields(head.headers)
+    init(_ head: HTTPRequestHead, _ fields: RequestFields, limits: ConnectionLimits) throws(RequestRefused) {
         // Method, target, version, two spaces and the line end; the decoder's own limit leaves out separators.
         let requestLine = head.method.rawValue.utf8.count + head.uri.utf8.count + 12
-        guard requestLine + fields.byteCount + 2 <= configuration.maximumHeaderBytes else {
+        guard requestLine + fields.byteCount + 2 <= limits.maximumHeaderBytes else {
             throw RequestRefused(.headersTooLarge)
         }
         guard head.version == .http1_1 || head.version == .http1_0 else { throw .bad("The HTTP version is not supported.") }
@@ -24,7 +22,7 @@ struct RequestHeadCheck {
         awaitsContinue = try RequestHeadCheck.checkExpectation(fields, version: head.version)
         if let length = fields.contentLength {
             // Digits only were let through by the decoder; what does not fit an Int is too large in any case.
-            guard let count = Int(length), count <= configuration.maximumBodyBytes else { throw RequestRefused(.payloadTooLarge) }
+            guard let count = Int(length), count <= limits.maximumBodyBytes else { throw RequestRefused(.payloadTooLarge) }
         }
     }
 

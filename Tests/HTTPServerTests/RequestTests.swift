@@ -49,7 +49,7 @@ struct RequestTests {
             for connection in [ConnectionHeader.none, .close, .keepAlive] {
                 var plain = ByteBuffer()
                 var prerendered = ByteBuffer()
-                let date = RenderedDate(bytes: ByteBuffer(string: "date: x\r\n\r\n"))
+                let date = ByteBuffer(string: "date: x\r\n\r\n")
                 response.render(into: &plain, date: date, connection: connection, isHead: isHead)
                 response.prerendered().render(into: &prerendered, date: date, connection: connection, isHead: isHead)
                 #expect(plain == prerendered)
