@@ -58,7 +58,7 @@ package final class TemporaryRedis: Sendable {
         shell.executableURL = URL(fileURLWithPath: "/bin/sh")
         shell.arguments =
             [
-                "-c", #"redis-server "$@" >/dev/null 2>&1 & echo $!; read -r _ || rm -rf "$0"; kill -KILL $!; wait"#, directory,
+                "-c", #"redis-server "$@" >/dev/null 2>&1 & echo $!; read -r _ || rm -rf "$0"; kill -KILL $!"#, directory,
                 "--port", "\(port ?? 0)", "--bind", "127.0.0.1", "--unixsocket", socketPath, "--dir", directory,
                 "--logfile", directory + "/redis.log", "--save", "", "--appendonly", "no", "--enable-debug-command", "yes",
             ] + arguments
