@@ -19,6 +19,7 @@ let jwt = Target.Dependency.product(name: "JWTKit", package: "jwt-kit")
 let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
 let httpClient = Target.Dependency.product(name: "AsyncHTTPClient", package: "async-http-client")
 let argumentParser = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
+let subprocess = Target.Dependency.product(name: "Subprocess", package: "swift-subprocess")
 let collections = Target.Dependency.product(name: "DequeModule", package: "swift-collections")
 
 let luaScripts = [
@@ -37,6 +38,7 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-nio-ssl.git", from: "2.37.0"),
         .package(url: "https://github.com/groue/GRDB.swift.git", from: "7.10.0"),
         .package(url: "https://github.com/swift-server/async-http-client.git", from: "1.37.0"),
+        .package(url: "https://github.com/swiftlang/swift-subprocess.git", from: "1.0.0", traits: []),
         .package(url: "https://github.com/vapor/jwt-kit.git", from: "5.7.0"),
     ],
     targets: [
@@ -49,7 +51,7 @@ let package = Package(
         .target(name: "HTTPServer", dependencies: [nioCore, nioPosix, nioHTTP1, logging], swiftSettings: strict),
         .target(
             name: "Services",
-            dependencies: ["Commerce", "Store", "Redis", "LuaScripts", "JSON", nioCore, nioPosix, crypto, httpClient, logging],
+            dependencies: ["Commerce", "Store", "Redis", "LuaScripts", "JSON", nioCore, nioPosix, crypto, httpClient, subprocess, logging],
             swiftSettings: strict
         ),
         .target(

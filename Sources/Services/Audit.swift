@@ -58,7 +58,7 @@ extension Audit {
             claims.faults += found.faults
         }
         return [
-            check(3, "every gate that can be passed stands, and its remaining = quantity - claims", rows: numbers.rows, numbers.faults),
+            check(3, "every gate in Redis has the quantity and window of its campaign, and remaining = quantity - claims", rows: numbers.rows, numbers.faults),
             check(3, "the claims in Redis are the issued coupons of the store", rows: claims.rows, claims.faults),
         ]
     }
@@ -79,15 +79,14 @@ extension Audit {
 
     private func gateFaults() async throws -> (rows: Int64, faults: Set<String>) {
         let campaigns = try await store.snapshot { snapshot throws(StoreError) in try snapshot.campaigns() }
-        var faults: Set<String> = []
+        var (rows, faults): (Int64, Set<String>) = (0, [])
         for start in stride(from: 0, to: campaigns.count, by: Self.gatesPerStep) {
             let chunk = campaigns[start..<min(start + Self.gatesPerStep, campaigns.count)]
             let standings = try await CouponGate.standings(of: chunk.map(\.id), through: redis)
             for (campaign, standing) in zip(chunk, standings) {
-                guard let standing else {
-                    if campaign.status(at: clock.now) != .closed { faults.insert("coupon \(campaign.id): no gate in Redis") }
-                    continue
-                }
+                // A gate that is not loaded decides nothing: the next claim or recovery builds it from the store.
+                guard let standing else { continue }
+                rows += 1
                 if !standing.isOpen { faults.insert("coupon \(campaign.id): the gate is paused") }
                 if standing.isOpen, !standing.isConsistent {
                     faults.insert("coupon \(campaign.id): remaining, sequence and claims do not agree")
@@ -97,7 +96,7 @@ extension Audit {
                 }
             }
         }
-        return (Int64(campaigns.count), faults)
+        return (rows, faults)
     }
 
     private func claimFaults(of coupon: CouponID) async throws -> (rows: Int64, faults: Set<String>) {
@@ -150,9 +149,8 @@ extension Audit {
             for day in days { totals.append(try snapshot.salesTotals(on: day, through: EventID(mark))) }
             return (totals, try snapshot.lastEventID() ?? EventID(0))
         }
-        guard let applied = replies[0].integer else {
-            return (0, last.rawValue == 0 ? [] : ["Redis has no mark of the last event counted"])
-        }
+        // Without a mark nothing has been counted yet: the relay rebuilds the days before it counts on.
+        guard let applied = replies[0].integer else { return (0, []) }
         guard replies[days.count + 1].integer == applied else { return (0, ["the ranking moved while it was read"]) }
         var faults: Set<String> = []
         if applied > last.rawValue { faults.insert("Redis has counted event \(applied), and the last one is \(last)") }

@@ -2,6 +2,7 @@ import Foundation
 import Glibc
 package import Logging
 package import Redis
+import Subprocess
 
 /// The Redis server of one data folder: on a unix socket in it, with an append-only file and without eviction.
 ///
@@ -82,16 +83,8 @@ package struct PrivateRedis: Sendable {
     /// Starts the daemon and waits for its socket; false when it does not come up.
     private func start() async throws -> Bool {
         try? FileManager.default.removeItem(atPath: socketPath)
-        let status = try await run([
-            "redis-server", "--port", "0", "--unixsocket", socketPath, "--unixsocketperm", "700", "--daemonize", "yes",
-            "--dir", folder, "--pidfile", folder + "/redis.pid", "--logfile", folder + "/redis.log",
-            "--appendonly", "yes", "--appendfsync", "everysec", "--save", "", "--maxmemory-policy", "noeviction",
-        ])
-        // 127: env(1) found no such command.
-        if status == 127 {
-            throw ServiceError(.privateRedis, "redis-server is not installed (on Debian: apt-get install redis-server)")
-        }
-        let deadline = ContinuousClock.now + (status == 0 ? Self.startTimeout : .zero)
+        guard try await launch() else { return false }
+        let deadline = ContinuousClock.now + Self.startTimeout
         while ContinuousClock.now < deadline {
             if runningPID != nil { return true }
             if hasGivenUp { return false }
@@ -107,20 +100,20 @@ package struct PrivateRedis: Sendable {
         return lastLines.contains { $0.contains("Fatal error") || $0.contains("Bad file format") || $0.contains("Can't open or create") }
     }
 
-    private func run(_ words: [String]) async throws -> Int32 {
-        let process = Process()
-        process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
-        process.arguments = words
-        process.standardInput = FileHandle.nullDevice
-        process.standardOutput = FileHandle.nullDevice
-        process.standardError = FileHandle.nullDevice
-        return try await withCheckedThrowingContinuation { continuation in
-            process.terminationHandler = { continuation.resume(returning: $0.terminationStatus) }
-            do {
-                try process.run()
-            } catch {
-                continuation.resume(throwing: ServiceError(.privateRedis, "redis-server cannot be started", cause: error))
-            }
+    /// Runs `redis-server` until it has become a daemon; false where it failed before that.
+    private func launch() async throws -> Bool {
+        let arguments: Arguments = [
+            "--port", "0", "--unixsocket", socketPath, "--unixsocketperm", "700", "--daemonize", "yes",
+            "--dir", folder, "--pidfile", folder + "/redis.pid", "--logfile", folder + "/redis.log",
+            "--appendonly", "yes", "--appendfsync", "everysec", "--save", "", "--maxmemory-policy", "noeviction",
+        ]
+        do {
+            let result = try await run(.name("redis-server"), arguments: arguments, output: .discarded, error: .discarded)
+            return result.terminationStatus.isSuccess
+        } catch let error as SubprocessError where error.code == .executableNotFound {
+            throw ServiceError(.privateRedis, "redis-server is not installed (on Debian: apt-get install redis-server)")
+        } catch {
+            throw ServiceError(.privateRedis, "redis-server cannot be started", cause: error)
         }
     }
 }
