@@ -146,10 +146,13 @@ struct LimitTests {
                 #expect(throws: RawHTTPClient.Failure.self) {
                     for _ in 0..<10_000 { try client.send(request) }
                 }
+                // A million requests were on offer; answers are made for what the socket buffers take, some 60, and not for a
+                // whole read batch, some 2,000.
+                #expect(server.statistics.requests < 500)
+                // The client is still there, and does not close by itself.
+                try waitUntil { server.statistics.openConnections == 0 }
+                client.close()
             }
-            // A million requests were on offer; what was answered fits the socket buffers and one read batch.
-            #expect(server.statistics.requests < 5_000)
-            try await eventually("the client is cut") { server.statistics.openConnections == 0 }
         }
     }
 
