@@ -113,6 +113,11 @@ extension AuditRule {
                 FROM lines l LEFT JOIN back b USING (order_id, product_id) LEFT JOIN told t USING (order_id, product_id)
                 WHERE l.refunded <> coalesce(b.units, 0) OR l.quantity <> coalesce(t.sold, 0) OR l.refunded <> coalesce(t.back, 0)
                 UNION ALL
+                SELECT 'order ' || order_id || ', product ' || product_id || ': refunded or told, but not in the order'
+                FROM (SELECT order_id, product_id FROM back UNION SELECT order_id, product_id FROM told) other
+                WHERE NOT EXISTS (
+                    SELECT 1 FROM order_lines l WHERE l.order_id = other.order_id AND l.product_id = other.product_id)
+                UNION ALL
                 SELECT 'order ' || l.order_id || ', product ' || l.product_id || ': refunded without a payment'
                 FROM order_lines l LEFT JOIN payments p ON p.order_id = l.order_id WHERE l.refunded <> 0 AND p.id IS NULL
                 """),

@@ -40,9 +40,9 @@ import Testing
         try await home.expectRefused(.refundExceedsPayment) {
             try await $0.refund(paymentID: checkout.payment.id, items: nil, at: noon)
         }
-        #expect(try await home.audit().allSatisfy(\.holds))
+        #expect(try await home.audit().filter { !$0.holds } == [])
         if restores { _ = try await paid([(tea, 1)], by: user, coupon: coupon.id) }
-        #expect(try await home.audit().allSatisfy(\.holds))
+        #expect(try await home.audit().filter { !$0.holds } == [])
     }
 
     @Test("parts are rounded down, and the last one pays the exact rest")
@@ -66,7 +66,7 @@ import Testing
         #expect(try reader.balance(of: user)?.amount == Won(50_000))
         #expect(try reader.order(checkout.order.id)?.storedStatus == .refunded)
         #expect(try reader.issuedCoupon(coupon.id)?.state == .issued)
-        #expect(try await home.audit().allSatisfy(\.holds))
+        #expect(try await home.audit().filter { !$0.holds } == [])
     }
 
     @Test("a refund of more than is left, of something else or of nothing is refused")

@@ -1,0 +1,151 @@
+import Commerce
+import Foundation
+import GRDB
+import TestSupport
+import Testing
+
+@testable import Store
+
+@Suite struct OpeningTests {
+    @Test("every commit is synced: WAL, synchronous = FULL, foreign keys on")
+    func durability() async throws {
+        let home = try TemporaryStore()
+        let settings = try await home.store.write(context: nil) { db in
+            [
+                try db.first("PRAGMA journal_mode") { $0.text(0) } ?? "", "\(try db.integer("PRAGMA synchronous"))",
+                "\(try db.integer("PRAGMA foreign_keys"))",
+            ]
+        }
+        #expect(settings == ["wal", "2", "1"])
+    }
+
+    @Test("a store that a newer version wrote is refused in one line, and left as it was")
+    func newerVersion() async throws {
+        let home = try TemporaryStore()
+        home.store.close()
+        try home.foreign { try $0.execute(sql: "INSERT INTO grdb_migrations (identifier) VALUES ('v999')") }
+        let before = try home.dump()
+        for isReadOnly in [false, true] {
+            let error = #expect(throws: StoreError.self) {
+                try TemporaryStore.open(home.folder) { $0.isReadOnly = isReadOnly }
+            }
+            #expect(error?.code == .newerVersion)
+            #expect(error?.message.contains("newer version") == true && error?.message.contains("\n") == false)
+        }
+        #expect(try home.dump() == before)
+    }
+
+    @Test("a file that is no database is said to be damaged")
+    func notADatabase() throws {
+        let folder = FileManager.default.temporaryDirectory.appending(path: "store-\(UUID().uuidString)")
+        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        defer { try? FileManager.default.removeItem(at: folder) }
+        try Data(repeating: 0x41, count: 8_192).write(to: folder.appending(path: "store.sqlite"))
+        let error = #expect(throws: StoreError.self) { try TemporaryStore.open(folder) }
+        #expect(error?.code == .corrupt)
+    }
+
+    @Test("a folder that is not there is an error that says what failed")
+    func noFolder() {
+        let folder = FileManager.default.temporaryDirectory.appending(path: "store-\(UUID().uuidString)")
+        let error = #expect(throws: StoreError.self) { try TemporaryStore.open(folder) }
+        #expect(error?.code == .unavailable)
+    }
+
+    @Test("what was answered is there after closing and opening again")
+    func reopening() async throws {
+        let home = try TemporaryStore()
+        let user = try await home.store.makeUsers(1, balance: 20_000)[0]
+        let tea = try await home.store.makeProduct()
+        _ = try await home.store.checkout(userID: user, items: wishes([(tea, 1)]), issuedCouponID: nil, at: noon).value
+        let before = try home.dump()
+        home.store.close()
+        #expect(try home.dump() == before)
+        let again = try TemporaryStore.open(home.folder)
+        defer { again.close() }
+        #expect(try again.makePointReader().balance(of: user)?.amount == Won(10_000))
+        #expect(try await again.order(user, [(tea, 1)]).number.counter == 2)
+    }
+
+    @Test("a store opened for reading reads beside the one that writes, and writes nothing")
+    func readOnly() async throws {
+        let home = try TemporaryStore()
+        _ = try await home.store.makeUsers(1, balance: 20_000)
+        let second = try TemporaryStore.open(home.folder) { $0.isReadOnly = true }
+        defer { second.close() }
+        _ = try await home.store.createUser(name: "Later", at: noon)
+        #expect(try await second.counts().users == 2)
+        let results = try await second.snapshot { snapshot throws(StoreError) in try snapshot.audit() }
+        #expect(results.filter { !$0.holds } == [])
+        let error = await #expect(throws: StoreError.self) { try await second.createUser(name: "No", at: noon) }
+        #expect(error?.code == .readOnly)
+    }
+
+    @Test("a store that nothing else has open can be opened for reading alone")
+    func readOnlyAlone() async throws {
+        let home = try TemporaryStore()
+        _ = try await home.store.makeUsers(2)
+        home.store.close()
+        let alone = try TemporaryStore.open(home.folder) { $0.isReadOnly = true }
+        defer { alone.close() }
+        #expect(try await alone.counts().users == 2)
+    }
+
+    @Test("work after closing is refused, and closing twice does no harm")
+    func closing() async throws {
+        let home = try TemporaryStore()
+        home.store.close()
+        home.store.close()
+        let write = await #expect(throws: StoreError.self) { try await home.store.createUser(name: "No", at: noon) }
+        let read = await #expect(throws: StoreError.self) { try await home.store.campaigns(page: PageRequest()) }
+        #expect(write?.code == .closed && read?.code == .closed)
+    }
+
+    @Test("a backup made while writes go on is a store of one moment")
+    func backup() async throws {
+        let home = try TemporaryStore()
+        let store = home.store
+        let users = try await store.makeUsers(20)
+        let writing = Task {
+            while !Task.isCancelled {
+                for user in users { _ = try await store.charge(userID: user, amount: Won(1_000), at: noon) }
+            }
+        }
+        let copyFolder = home.folder.appending(path: "copy")
+        try FileManager.default.createDirectory(at: copyFolder, withIntermediateDirectories: true)
+        try await store.backup(to: copyFolder.appending(path: "store.sqlite").path)
+        writing.cancel()
+        try await writing.value
+        let copy = try TemporaryStore.open(copyFolder)
+        defer { copy.close() }
+        #expect(copy.userCount == 20)
+        let results = try await copy.snapshot { snapshot throws(StoreError) in try snapshot.audit() }
+        #expect(results.filter { !$0.holds } == [])
+    }
+
+    @Test("a long reader keeps its moment while writes go on, and the log shrinks again after it")
+    func longReader() async throws {
+        let home = try TemporaryStore { $0.checkpointPages = 50 }
+        let store = home.store
+        let users = try await store.makeUsers(10)
+        let entered = Flag()
+        let mayEnd = DispatchSemaphore(value: 0)
+        let reading = Task {
+            try await store.snapshot { snapshot throws(StoreError) in
+                let first = try snapshot.counts()
+                entered.raise()
+                mayEnd.wait()
+                return [first, try snapshot.counts()]
+            }
+        }
+        try await eventually("the reader has its snapshot") { entered.isRaised }
+        for _ in 0..<20 { for user in users { _ = try await store.charge(userID: user, amount: Won(1_000), at: noon) } }
+        let grown = store.statistics.walBytes
+        #expect(grown > 50 * 4_096, "the log holds what the reader must not see")
+        mayEnd.signal()
+        let counts = try await reading.value
+        #expect(counts[0] == counts[1])
+        for _ in 0..<20 { for user in users { _ = try await store.charge(userID: user, amount: Won(1_000), at: noon) } }
+        #expect(store.statistics.walBytes <= grown + 100 * 4_096, "written over from its start once nobody needs it")
+    }
+}
