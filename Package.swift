@@ -56,13 +56,54 @@ let package = Package(
         ),
         .target(
             name: "API",
-            dependencies: ["HTTPServer", "Services", "Commerce", "Store", "JSON", jwt, nioCore, nioHTTP1, logging],
+            dependencies: ["HTTPServer", "Services", "Commerce", "Store", "Redis", "JSON", jwt, crypto, nioCore, nioHTTP1, logging],
             resources: [.embedInCode("openapi.json")],
             swiftSettings: strict
         ),
         .executableTarget(
             name: "firstcome",
             dependencies: ["API", "HTTPServer", "Services", "Store", "Redis", "Commerce", argumentParser, nioCore, nioPosix, logging],
+            swiftSettings: strict
+        ),
+        .target(name: "TestSupport", dependencies: [nioCore, nioPosix], path: "Tests/TestSupport", swiftSettings: strict),
+        .testTarget(name: "JSONTests", dependencies: ["JSON", nioCore], swiftSettings: strict),
+        .testTarget(name: "CommerceTests", dependencies: ["Commerce"], swiftSettings: strict),
+        .testTarget(
+            name: "RedisTests",
+            dependencies: ["Redis", "TestSupport", nioCore, nioPosix, nioEmbedded, nioSSL, logging],
+            swiftSettings: strict
+        ),
+        .testTarget(
+            name: "LuaTests",
+            dependencies: ["LuaScripts", "Redis", "Services", "Commerce", "TestSupport", nioCore, nioPosix, logging],
+            swiftSettings: strict
+        ),
+        .testTarget(name: "StoreTests", dependencies: ["Store", "Commerce", "TestSupport", grdb, logging], swiftSettings: strict),
+        .testTarget(
+            name: "HTTPServerTests",
+            dependencies: ["HTTPServer", "TestSupport", nioCore, nioPosix, nioEmbedded, nioHTTP1, logging],
+            swiftSettings: strict
+        ),
+        .testTarget(
+            name: "ServicesTests",
+            dependencies: [
+                "Services", "Store", "Redis", "Commerce", "JSON", "HTTPServer", "TestSupport", nioCore, nioPosix, logging, crypto,
+            ],
+            swiftSettings: strict
+        ),
+        .testTarget(
+            name: "APITests",
+            dependencies: [
+                "API", "HTTPServer", "Services", "Store", "Commerce", "JSON", "TestSupport", jwt, crypto, nioCore, nioPosix, nioHTTP1,
+                logging,
+            ],
+            swiftSettings: strict
+        ),
+        .testTarget(
+            name: "EndToEndTests",
+            dependencies: [
+                "firstcome", "API", "HTTPServer", "Services", "Store", "Redis", "Commerce", "JSON", "TestSupport", nioCore, nioPosix, logging,
+            ],
             swiftSettings: strict
         ),
     ]

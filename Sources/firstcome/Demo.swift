@@ -8,11 +8,14 @@ import Store
 /// `firstcome demo`: fills an empty store with sample data and prints what to try.
 struct Demo: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Fills an empty store with sample users, products and an open coupon, and prints curl lines to try.",
+        abstract: "Fills an empty store with sample users, products and an open coupon, and prints lines to try.",
         discussion: "A store that is not empty stays as it is. The service must not be running on the folder.")
 
     @OptionGroup var data: DataOption
     @OptionGroup var timeZone: TimeZoneOption
+
+    @Option(help: "Where the service listens or will listen, for the lines that are printed.")
+    var url = "http://127.0.0.1:8080"
 
     func run() async throws {
         let folder = try DataFolder.make(data.path)
@@ -27,6 +30,7 @@ struct Demo: AsyncParsableCommand {
         } else {
             print("the store is not empty and stays as it is\n")
         }
-        print(try await Tour(key: try await TokenKey.load(fromDataFolder: folder.path)).text)
+        let key = try await TokenKey.load(fromDataFolder: folder.path)
+        print(try await Tour(key: key, url: url, socketPath: try folder.privateRedis().socketPath).text)
     }
 }

@@ -10,7 +10,7 @@ enum EnvironmentFlags {
     static let values: [String: [String]] = [
         "serve": Serve.valueFlags,
         "token": ["data", "user", "ttl"],
-        "demo": ["data", "time-zone"],
+        "demo": ["data", "time-zone", "url"],
         "audit": ["data", "redis", "time-zone"],
         "ranking show": ["data", "redis", "time-zone"],
         "ranking rebuild": ["data", "redis", "time-zone"],

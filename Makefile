@@ -1,0 +1,64 @@
+# Firstcome. Plain `make` prints what there is.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+# What the build and the service need beyond a Swift 6 toolchain, by Debian's names.
+PACKAGES := libhiredis-dev libsqlite3-dev zlib1g-dev redis-server redis-tools
+LINT_PACKAGES := lua-check
+TEST_PACKAGES := openssl
+
+# The release links Swift's runtime statically: it starts faster, costs less CPU, and runs where no toolchain is.
+RELEASE := -c release --static-swift-stdlib
+BINARY = $$(swift build $(RELEASE) --show-bin-path)/firstcome
+
+# Where `make run` keeps its data and listens.
+DATA ?= data
+HOST ?= 127.0.0.1
+PORT ?= 8080
+
+.PHONY: help run test build lint format clean packages test-packages lint-packages
+
+help: ## Print this list
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-8s %s\n", $$1, $$2 }'
+
+run: build ## Build a release and start the service on 127.0.0.1:8080, with sample data on the first start
+	@$(BINARY) demo --data '$(DATA)' --url 'http://$(HOST):$(PORT)'
+	@exec $(BINARY) serve --data '$(DATA)' --host '$(HOST)' --port '$(PORT)'
+
+build: packages ## Build a release
+	swift build $(RELEASE) --product firstcome
+	@echo "built $(BINARY)"
+
+test: packages test-packages ## Build and run every test
+	swift build --build-tests
+	swift test --skip-build
+
+lint: lint-packages ## Check the format of Swift and the sense of Lua
+	swift format lint --strict --recursive --parallel Package.swift Sources Tests lua
+	luacheck --no-color --quiet lua
+
+format: ## Format every Swift file in place
+	swift format --in-place --recursive --parallel Package.swift Sources Tests lua
+
+clean: ## Remove what was built; data stays
+	rm -rf .build .build-*
+
+packages: ; @$(call install,$(PACKAGES))
+test-packages: ; @$(call install,$(TEST_PACKAGES))
+lint-packages: ; @$(call install,$(LINT_PACKAGES))
+
+# Installs those of the named Debian packages that are missing, as root or through sudo.
+define install
+missing=(); \
+for package in $(1); do \
+  [[ "$$(dpkg-query -W -f '$${db:Status-Status}' "$$package" 2>/dev/null)" == installed ]] || missing+=("$$package"); \
+done; \
+if (( $${#missing[@]} )); then \
+  command -v apt-get >/dev/null || { echo "please install: $${missing[*]}" >&2; exit 1; }; \
+  echo "installing $${missing[*]}"; \
+  run() { if (( EUID )); then sudo "$$@"; else "$$@"; fi; }; \
+  run apt-get update -qq; \
+  run env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$${missing[@]}"; \
+fi
+endef
