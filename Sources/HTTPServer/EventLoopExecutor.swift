@@ -15,6 +15,7 @@ package final class EventLoopExecutor: TaskExecutor, @unchecked Sendable {
         self.eventLoop = eventLoop
     }
 
+    /// Runs the job on the loop, never before this call returns.
     package func enqueue(_ job: consuming ExecutorJob) {
         let job = UnownedJob(job)
         guard eventLoop.inEventLoop else {
@@ -36,6 +37,7 @@ package final class EventLoopExecutor: TaskExecutor, @unchecked Sendable {
         spare.removeAll(keepingCapacity: true)
     }
 
+    /// This executor, as the runtime refers to it.
     package func asUnownedTaskExecutor() -> UnownedTaskExecutor {
         UnownedTaskExecutor(ordinary: self)
     }
