@@ -69,7 +69,7 @@ struct LimitTests {
             let start = NIODeadline.now()
             #expect(try client.readsEnd())
             let waited = NIODeadline.now() - start
-            #expect(waited >= .milliseconds(190) && waited < .seconds(2), "closed after \(waited)")
+            #expect(waited >= .milliseconds(190) && waited < .seconds(5), "closed after \(waited)")
         }
     }
 
@@ -83,13 +83,13 @@ struct LimitTests {
 
     @Test("a head that drips in is answered 408 when its time is over, whatever arrives", arguments: [false, true])
     func slowHead(afterARequest: Bool) async throws {
-        try await withClient(configure: { $0.headTimeout = .milliseconds(200) }) { port in
+        try await withClient(configure: { $0.headTimeout = .seconds(1) }) { port in
             let client = try RawHTTPClient(port: port)
             if afterARequest { _ = try client.exchange(.get("/")) }
             let start = NIODeadline.now()
             let status = try drip("GET / HTTP/1.1\r\nHost: test\r\nA: " + String(repeating: "a", count: 1000), into: client)
             #expect(status == 408)
-            #expect(NIODeadline.now() - start < .seconds(2))
+            #expect(NIODeadline.now() - start < .seconds(5))
         }
     }
 
@@ -119,12 +119,12 @@ struct LimitTests {
     func slowHandler() async throws {
         try await withClient(
             configure: { configuration in
-                configuration.idleTimeout = .milliseconds(200)
-                configuration.headTimeout = .milliseconds(200)
-                configuration.bodyTimeout = .milliseconds(200)
+                configuration.idleTimeout = .milliseconds(800)
+                configuration.headTimeout = .milliseconds(800)
+                configuration.bodyTimeout = .milliseconds(800)
             },
             handler: { _ in
-                try? await Task.sleep(for: .milliseconds(700))
+                try? await Task.sleep(for: .milliseconds(1800))
                 return .text("late")
             }
         ) { port in
