@@ -1,0 +1,113 @@
+import Commerce
+import Foundation
+import HTTPServer
+import JSON
+import Logging
+import NIOCore
+import NIOHTTP1
+import NIOPosix
+import Redis
+import Services
+import Store
+import Testing
+
+@testable import API
+
+/// The whole application on a real store in a temporary folder, called without a socket. Redis is where nobody listens: what
+/// needs no Redis has to work anyway.
+struct ApplicationFixture: Sendable {
+    let api: FirstcomeAPI
+    let services: Services
+    let store: Store
+    let key: TokenKey
+    let loop: any EventLoop
+    let executor: EventLoopExecutor
+
+    /// The instant at which every request of the fixture happens.
+    static let now = Instant(milliseconds: 1_795_000_000_000)
+
+    /// Builds it, runs the body, and takes everything down again however the body ends.
+    static func run(_ body: @escaping @Sendable (ApplicationFixture) async throws -> Void) async throws {
+        let folder = FileManager.default.temporaryDirectory.appending(path: "firstcome-api-\(UUID().uuidString)").path
+        try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+        defer { try? FileManager.default.removeItem(atPath: folder) }
+        let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
+        let result: Result<Void, any Error>
+        do {
+            result = .success(try await run(in: folder, group, body))
+        } catch {
+            result = .failure(error)
+        }
+        try await group.shutdownGracefully()
+        try result.get()
+    }
+
+    private static func run(
+        in folder: String, _ group: MultiThreadedEventLoopGroup, _ body: (ApplicationFixture) async throws -> Void
+    ) async throws {
+        let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
+        let calendar = try #require(BusinessCalendar(timeZoneIdentifier: "Asia/Seoul"))
+        let options = StoreOptions(calendar: calendar, eventPayload: EventPayload.render)
+        let store = try Store.open(path: folder + "/store.sqlite", options: options, logger: logger)
+        defer { store.close() }
+        let redis = RedisClient(
+            configuration: RedisConfiguration(endpoint: .unix(path: folder + "/nobody.sock")), eventLoopGroup: group, logger: logger)
+        let configuration = ServicesConfiguration(calendar: calendar, clock: WallClock { now })
+        let services = try Services(configuration: configuration, store: store, redis: redis, eventLoopGroup: group, logger: logger)
+        let key = await TokenKey(bytes: Array(repeating: 7, count: TokenKey.length))
+        let api = try await FirstcomeAPI(services: services, tokenKey: key, eventLoopGroup: group, logger: logger)
+        let loop = group.next()
+        redis.start()
+        try await body(
+            ApplicationFixture(
+                api: api, services: services, store: store, key: key, loop: loop, executor: EventLoopExecutor(eventLoop: loop)))
+        await redis.close()
+    }
+
+    /// Sends one request as somebody, or as nobody, and waits for its answer.
+    func send(
+        _ method: HTTPMethod, _ target: String, as identity: Identity? = nil, key idempotencyKey: String? = nil, _ body: String = "",
+        contentType: String? = "application/json"
+    ) async throws -> HTTPResponse {
+        var headers = HTTPHeaders()
+        if let identity {
+            let later = Instant(milliseconds: Self.now.milliseconds + 3_600_000)
+            headers.add(name: "Authorization", value: "Bearer \(try await key.sign(identity, issuedAt: Self.now, expiresAt: later))")
+        }
+        if let idempotencyKey { headers.add(name: "Idempotency-Key", value: idempotencyKey) }
+        if let contentType, !body.isEmpty { headers.add(name: "Content-Type", value: contentType) }
+        let parts = target.split(separator: "?", maxSplits: 1).map(String.init)
+        let request = HTTPRequest(
+            method: method, path: parts[0], query: parts.count > 1 ? parts[1] : nil, headers: headers, body: ByteBuffer(string: body),
+            eventLoop: loop)
+        return await answer(request)
+    }
+
+    /// Sends the same request many times at once.
+    func sendTogether(
+        _ count: Int, _ method: HTTPMethod, _ target: String, as identity: Identity, key: String, _ body: String
+    ) async throws -> [HTTPResponse] {
+        let tasks = (0..<count).map { _ in Task { try await send(method, target, as: identity, key: key, body) } }
+        var answers: [HTTPResponse] = []
+        for task in tasks { answers.append(try await task.value) }
+        return answers
+    }
+
+    /// Runs the handler where a server would: on the loop.
+    func answer(_ request: HTTPRequest) async -> HTTPResponse {
+        let handler = api.handler
+        return await Task(executorPreference: executor) { await handler(request) }.value
+    }
+}
+
+extension HTTPResponse {
+    /// The body as JSON.
+    var json: JSONValue {
+        get throws { try JSONParser.parse(body) }
+    }
+
+    /// The problem's code; `nil` for another body.
+    var code: String? { (try? json)?["code"]?.text }
+
+    func header(_ name: String) -> String? { headers.first { $0.name == name }?.value }
+}

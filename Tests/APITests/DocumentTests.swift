@@ -1,0 +1,219 @@
+import Commerce
+import Foundation
+import HTTPServer
+import JSON
+import NIOCore
+import NIOEmbedded
+import NIOHTTP1
+import Store
+import Testing
+
+@testable import API
+@testable import Services
+
+/// The API document that the service serves.
+private func document() throws -> JSONValue {
+    try JSONParser.parse(ByteBuffer(bytes: PackageResources.openapi_json), maximumDepth: 64)
+}
+
+@Suite("The API document and the route table")
+struct DocumentTests {
+    private func operation(_ route: Route) throws -> JSONValue {
+        try #require(try document()["paths"]?[route.template]?[route.method.rawValue.lowercased()], "\(route.operationID)")
+    }
+
+    /// Objects behind a reference, or the object itself.
+    private func resolved(_ value: JSONValue) throws -> JSONValue {
+        guard case .string(let reference)? = value["$ref"] else { return value }
+        return try #require(Schema(document: try document()).resolve(reference), "\(reference)")
+    }
+
+    @Test("both have the same routes and methods")
+    func sameRoutes() throws {
+        let paths = try #require(try document()["paths"]?.object)
+        let described = paths.members.flatMap { path in
+            (path.value.object?.members ?? []).map { "\($0.name.uppercased()) \(path.name) \($0.value["operationId"]?.text ?? "")" }
+        }
+        let served = RouteTable.routes.map { "\($0.method.rawValue) \($0.template) \($0.operationID)" }
+        #expect(Set(described) == Set(served))
+        #expect(Set(served).count == served.count && Set(RouteTable.routes.map(\.operationID)).count == served.count)
+        #expect(served.count == 30)
+    }
+
+    @Test("each route names every refusal it can give, under its status, and no other", arguments: RouteTable.routes.indices)
+    func refusals(index: Int) throws {
+        let route = RouteTable.routes[index]
+        var described: Set<String> = []
+        for response in try #require(try operation(route)["responses"]?.object).members where response.name >= "4" {
+            let target = try resolved(response.value)
+            let schema = try #require(target["content"]?["application/problem+json"]?["schema"], "\(route.operationID) \(response.name)")
+            let codes = try #require(schema["allOf"]?.elements?.last?["properties"]?["code"]?["enum"]?.elements).compactMap(\.text)
+            for text in codes {
+                let code = try #require(ProblemCode(rawValue: text))
+                #expect(String(code.status) == response.name, "\(route.operationID) \(code)")
+                #expect(described.insert(text).inserted, "\(route.operationID) names \(code) twice")
+            }
+        }
+        #expect(described == Set(route.allRefusals.map(\.rawValue)), "\(route.operationID)")
+    }
+
+    @Test("each route says who may use it, which key it honours and where what it makes can be read", arguments: RouteTable.routes.indices)
+    func rules(index: Int) throws {
+        let route = RouteTable.routes[index]
+        let operation = try operation(route)
+        let who =
+            switch route.access {
+            case .open: "all"
+            case .user: "user"
+            case .admin: "admin"
+            case .selfOrAdmin: "self or admin"
+            case .ownerOrAdmin: "owner or admin"
+            }
+        #expect(operation["x-who"] == .string(who), "\(route.operationID)")
+        #expect((operation["security"] == .array([])) == (who == "all"), "\(route.operationID)")
+        let parameters = try (operation["parameters"]?.elements ?? []).map(resolved)
+        let names = parameters.filter { $0["in"] == .string("path") }.compactMap { $0["name"]?.text }
+        let inTemplate = route.template.split(separator: "/").filter { $0.hasPrefix("{") }.map { String($0.dropFirst().dropLast()) }
+        #expect(names == inTemplate, "\(route.operationID)")
+        #expect(parameters.contains { $0["name"] == .string("Idempotency-Key") } == route.honoursIdempotencyKey, "\(route.operationID)")
+        let success = try #require(operation["responses"]?.object?.members.first { $0.name < "3" }?.value)
+        #expect((success["headers"]?["Location"] != nil) == (route.location != nil), "\(route.operationID)")
+        #expect((success["headers"]?["Idempotent-Replayed"] != nil) == route.honoursIdempotencyKey, "\(route.operationID)")
+    }
+
+    @Test("the document's list of codes is the service's")
+    func codes() throws {
+        let listed = try document()["components"]?["schemas"]?["Problem"]?["properties"]?["code"]?["enum"]?.elements?.compactMap(\.text)
+        #expect(Set(listed ?? []) == Set(ProblemCode.allCases.map(\.rawValue)))
+    }
+
+    @Test("every reference leads somewhere, and every schema's example is valid and fully described")
+    func examples() throws {
+        let checker = Schema(document: try document())
+        func visit(_ value: JSONValue) throws {
+            if case .string(let reference)? = value["$ref"] { #expect(checker.resolve(reference) != nil, "\(reference)") }
+            for member in value.object?.members ?? [] { try visit(member.value) }
+            for element in value.elements ?? [] { try visit(element) }
+        }
+        try visit(try document())
+        var count = 0
+        for schema in try #require(try document()["components"]?["schemas"]?.object).members {
+            for example in schema.value["examples"]?.elements ?? [] {
+                #expect(checker.faults(example, schema.value) == [], "\(schema.name)")
+                #expect(checker.unnamed(example, schema.value) == [], "\(schema.name)")
+                count += 1
+            }
+        }
+        #expect(count > 20)
+    }
+
+    @Test("the examples of bodies are bodies the service takes")
+    func bodyExamples() throws {
+        func check(_ name: String, _ read: (inout FieldReader) -> (some Any)?) throws {
+            let examples = try document()["components"]?["schemas"]?[name]?["examples"]?.elements ?? []
+            try #require(!examples.isEmpty, "\(name)")
+            for example in examples {
+                var json = JSONWriter()
+                json.element(example)
+                let request = HTTPRequest(
+                    method: .POST, path: "/", headers: ["Content-Type": "application/json"], body: json.buffer, eventLoop: EmbeddedEventLoop())
+                #expect(throws: Never.self, "\(name)") { _ = try JSONBody.decode(request, read) }
+            }
+        }
+        try check("NewUser") { NewUser(&$0) }
+        try check("NewCharge") { NewCharge(&$0) }
+        try check("NewProduct") { NewProduct(&$0) }
+        try check("ProductChange") { ProductChange(&$0) }
+        try check("NewCoupon") { CampaignTerms(&$0, now: Samples.now) }
+        try check("CouponChange") { CampaignChange(&$0) }
+        try check("NewOrder") { NewOrder(&$0) }
+        try check("NewPayment") { NewPayment(&$0) }
+        try check("NewRefund") { NewRefund(&$0) }
+    }
+}
+
+@Suite("Answers and the API document")
+struct AnswerTests {
+    private func check(_ name: String, _ write: (inout JSONWriter) -> Void) throws {
+        let checker = Schema(document: try document())
+        let schema = try #require(try document()["components"]?["schemas"]?[name])
+        let value = try JSONParser.parse(JSONWriter.document(write))
+        #expect(checker.faults(value, schema) == [], "\(name)")
+        #expect(checker.unnamed(value, schema) == [], "\(name)")
+    }
+
+    @Test("every answer has the members its schema describes, and no others")
+    func answers() throws {
+        try check("User") { $0.write(Samples.user) }
+        try check("Balance") { $0.write(Balance(userID: UserID(1), amount: .zero, updatedAt: nil)) }
+        try check("Balance") { $0.write(Balance(userID: UserID(1), amount: Won(5), updatedAt: Samples.now)) }
+        try check("Charge") { $0.write(Samples.charge) }
+        try check("Product") { $0.write(Samples.product) }
+        try check("Payment") { $0.write(Samples.payment) }
+        try check("Refund") { $0.write(Samples.refund) }
+        try check("Checkout") { $0.write(Checkout(order: Samples.order(.paid), payment: Samples.payment), at: Samples.now) }
+        for kind in [BalanceEntry.Kind.charge, .payment, .refund] {
+            let order = kind == .charge ? nil : OrderID(6)
+            try check("BalanceEntry") {
+                $0.write(BalanceEntry(id: EntryID(1), kind: kind, amount: Won(-5), balanceAfter: .zero, orderID: order, at: Samples.now))
+            }
+        }
+        for status in Order.Status.allCases { try check("Order") { $0.write(Samples.order(status), at: Samples.now) } }
+    }
+
+    @Test("coupons look as described, in every state and with every discount")
+    func coupons() throws {
+        var terms = Samples.terms
+        terms.discount = .fixed(amount: Won(3000))
+        terms.closesAt = nil
+        let endless = Campaign(id: CouponID(4), terms: terms, issued: 0, createdAt: Samples.now, epoch: 0)
+        for campaign in [Samples.campaign, endless] {
+            for now in [Samples.now, Samples.later, Instant(milliseconds: 0)] { try check("Coupon") { $0.write(campaign, at: now) } }
+        }
+        for discount in [Discount.fixed(amount: Won(1)), .percent(100, maxAmount: nil), .percent(1, maxAmount: Won(1))] {
+            for state in [IssuedCoupon.State.issued, .held, .used] {
+                let coupon = try Samples.coupon(discount, state: state)
+                for now in [Samples.now, Samples.later] { try check("IssuedCoupon") { $0.write(coupon, at: now) } }
+            }
+        }
+    }
+
+    @Test("the top list looks as described, empty and full")
+    func top() throws {
+        let days = [20_775, 20_774, 20_773].map(BusinessDay.init)
+        let ranked = (1...5).map { RankedProduct(rank: $0, product: Samples.product, unitsSold: Int64(80 - $0)) }
+        for items in [[], ranked] {
+            let top = TopProducts(window: days, timeZone: "Asia/Seoul", asOf: Samples.now, items: items, version: 1)
+            try check("TopProducts") { $0.write(top) }
+        }
+    }
+
+    @Test("a page says where the next one starts, or null on the last")
+    func pages() throws {
+        let checker = Schema(document: try document())
+        let schema = try #require(try document()["components"]?["schemas"]?["ProductList"])
+        for cursor in [nil, "abc"] as [String?] {
+            let page = Page(items: [Samples.product, Samples.product], nextCursor: cursor)
+            let value = try JSONParser.parse(JSONWriter.page(page) { $0.write($1) })
+            #expect(checker.faults(value, schema) == [])
+            #expect(value["nextCursor"] == (cursor.map { .string($0) } ?? .null))
+            #expect(value["items"]?.elements?.count == 2)
+        }
+    }
+
+    @Test("every refusal is a problem as described")
+    func refusals() throws {
+        let checker = Schema(document: try document())
+        let schema = try #require(try document()["components"]?["schemas"]?["Problem"])
+        for (refusal, code) in try Samples.refusals() {
+            for response in [Problem(refusal, at: Samples.now).response, PreparedAnswers.response(to: refusal, at: Samples.now)] {
+                let value = try JSONParser.parse(response.body)
+                #expect(value["code"] == .string(code))
+                #expect(value["status"] == .integer(Int64(response.status)))
+                #expect(response.contentType == "application/problem+json")
+                #expect(checker.faults(value, schema) == [], "\(refusal)")
+                #expect(checker.unnamed(value, schema) == [], "\(refusal)")
+            }
+        }
+    }
+}

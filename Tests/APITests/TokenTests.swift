@@ -1,0 +1,145 @@
+import Commerce
+import Crypto
+import Foundation
+import JWTKit
+import Testing
+
+@testable import API
+
+@Suite("Tokens")
+struct TokenTests {
+    static let keyBytes = Array("0123456789abcdef0123456789abcdef".utf8)
+    static let now = Instant(milliseconds: 1_795_000_000_000)
+    static let later = Instant(milliseconds: now.milliseconds + 60_000)
+
+    private func authenticate(_ authorization: String?, at instant: Instant = now) async throws -> Authentication {
+        let verifier = try await TokenKey(bytes: Self.keyBytes).verifier()
+        var cache = TokenCache()
+        return verifier.authenticate(authorization, at: instant, cache: &cache)
+    }
+
+    /// A token with any header and payload, signed as HS256 with any key: what no library would make.
+    private func token(header: String, payload: String, key: [UInt8] = keyBytes) -> String {
+        let signed = Self.base64URL(Data(header.utf8)) + "." + Self.base64URL(Data(payload.utf8))
+        let code = HMAC<SHA256>.authenticationCode(for: Data(signed.utf8), using: SymmetricKey(data: key))
+        return signed + "." + Self.base64URL(Data(code))
+    }
+
+    private static func base64URL(_ data: Data) -> String {
+        data.base64EncodedString().replacing("+", with: "-").replacing("/", with: "_").replacing("=", with: "")
+    }
+
+    @Test("a token speaks for the identity it was signed for", arguments: [Identity.user(UserID(17)), .anyAdmin, .admin(subject: "운영자")])
+    func roundTrip(identity: Identity) async throws {
+        let token = try await TokenKey(bytes: Self.keyBytes).sign(identity, issuedAt: Self.now, expiresAt: Self.later)
+        #expect(try await authenticate("Bearer \(token)") == .authenticated(identity))
+        #expect(try await authenticate("bEARER  \(token)") == .authenticated(identity))
+    }
+
+    @Test("a token is valid until the millisecond before it expires, also when it is cached")
+    func expiry() async throws {
+        let key = await TokenKey(bytes: Self.keyBytes)
+        let value = "Bearer " + (try await key.sign(.user(UserID(1)), issuedAt: Self.now, expiresAt: Self.later))
+        let verifier = try await key.verifier()
+        var cache = TokenCache()
+        let justBefore = Instant(milliseconds: Self.later.milliseconds - 1)
+        #expect(verifier.authenticate(value, at: justBefore, cache: &cache) == .authenticated(.user(UserID(1))))
+        #expect(cache.count == 1)
+        #expect(verifier.authenticate(value, at: Self.later, cache: &cache) == .refused(.expired))
+    }
+
+    @Test("the header and claims written by hand below are those of a good token")
+    func handMadeTokenIsGood() async throws {
+        let good = token(header: #"{"alg":"HS256","typ":"JWT"}"#, payload: #"{"sub":"7","role":"user","exp":4102444800}"#)
+        #expect(try await authenticate("Bearer \(good)") == .authenticated(.user(UserID(7))))
+    }
+
+    @Test(
+        "a token whose header asks for another algorithm or an unknown extension is refused",
+        arguments: [
+            #"{"alg":"none"}"#, #"{"alg":"RS256"}"#, #"{"alg":"HS512"}"#, #"{"alg":"hs256"}"#, #"{"typ":"JWT"}"#, "{}", "not json",
+            #"{"alg":"HS256","crit":["exp"]}"#, #"{"alg":"HS256","b64":false,"crit":["b64"]}"#,
+        ])
+    func foreignHeader(header: String) async throws {
+        let token = token(header: header, payload: #"{"sub":"7","role":"user","exp":4102444800}"#)
+        #expect(try await authenticate("Bearer \(token)") == .refused(.invalid))
+    }
+
+    @Test(
+        "a token with a claim missing or without meaning is refused",
+        arguments: [
+            #"{"role":"user","exp":4102444800}"#, #"{"sub":"7","exp":4102444800}"#, #"{"sub":"7","role":"user"}"#,
+            #"{"sub":7,"role":"user","exp":4102444800}"#, #"{"sub":"7","role":"user","exp":"4102444800"}"#,
+            #"{"sub":"7","role":"user","exp":null}"#, #"{"sub":"7","role":"root","exp":4102444800}"#,
+            #"{"sub":"7","role":"USER","exp":4102444800}"#, #"{"sub":"","role":"user","exp":4102444800}"#,
+            #"{"sub":"0","role":"user","exp":4102444800}"#, #"{"sub":"-7","role":"user","exp":4102444800}"#,
+            #"{"sub":"+7","role":"user","exp":4102444800}"#, #"{"sub":"07","role":"user","exp":4102444800}"#,
+            #"{"sub":"7 ","role":"user","exp":4102444800}"#, #"{"sub":"٧","role":"user","exp":4102444800}"#,
+            #"{"sub":"9223372036854775808","role":"user","exp":4102444800}"#, #"{"sub":"","role":"admin","exp":4102444800}"#,
+            #"{"sub":"admin","role":"user","exp":4102444800}"#, "[]", "{", "",
+        ])
+    func badClaims(payload: String) async throws {
+        let token = token(header: #"{"alg":"HS256"}"#, payload: payload)
+        #expect(try await authenticate("Bearer \(token)") == .refused(.invalid))
+    }
+
+    @Test("a token signed with another key, or changed in any part, is refused")
+    func forged() async throws {
+        let header = #"{"alg":"HS256"}"#
+        let payload = #"{"sub":"7","role":"user","exp":4102444800}"#
+        let foreign = token(header: header, payload: payload, key: Array(repeating: 1, count: 32))
+        #expect(try await authenticate("Bearer \(foreign)") == .refused(.invalid))
+        let parts = token(header: header, payload: payload).split(separator: ".").map(String.init)
+        let otherUser = Self.base64URL(Data(#"{"sub":"8","role":"user","exp":4102444800}"#.utf8))
+        let unsigned = [
+            "\(parts[0]).\(otherUser).\(parts[2])", "\(parts[0]).\(parts[1]).", "\(parts[0]).\(parts[1])",
+            "\(parts[0]).\(parts[1]).\(parts[2]).", "\(parts[0]).\(parts[1]).\(parts[2].dropLast(4))", "..", "", "x",
+        ]
+        for token in unsigned { #expect(try await authenticate("Bearer \(token)") == .refused(.invalid), "\(token)") }
+    }
+
+    @Test("a token whose not-before lies ahead is refused until then")
+    func notBefore() async throws {
+        let start = Self.now.milliseconds / 1000 + 10
+        let token = token(header: #"{"alg":"HS256"}"#, payload: #"{"sub":"7","role":"user","exp":4102444800,"nbf":\#(start)}"#)
+        #expect(try await authenticate("Bearer \(token)") == .refused(.premature))
+        #expect(try await authenticate("Bearer \(token)", at: Instant(milliseconds: start * 1000)) == .authenticated(.user(UserID(7))))
+    }
+
+    @Test("an expiry beyond the calendar is no crash", arguments: ["1e300", "9223372036854775807", "-1e300", "1e12"])
+    func extremeExpiry(exp: String) async throws {
+        let token = token(header: #"{"alg":"HS256"}"#, payload: #"{"sub":"7","role":"user","exp":\#(exp)}"#)
+        let expected: Authentication = exp.hasPrefix("-") ? .refused(.expired) : .authenticated(.user(UserID(7)))
+        #expect(try await authenticate("Bearer \(token)") == expected)
+    }
+
+    @Test("no Authorization is missing; another scheme, two values or an endless token are invalid")
+    func otherCredentials() async throws {
+        #expect(try await authenticate(nil) == .refused(.missing))
+        let good = token(header: #"{"alg":"HS256"}"#, payload: #"{"sub":"7","role":"user","exp":4102444800}"#)
+        let values = ["", "Bearer", "Bearer ", "Basic YTpi", good, "Bearer \(good), Bearer \(good)", "Bearer " + String(repeating: "a", count: 5000)]
+        for value in values { #expect(try await authenticate(value) == .refused(.invalid), "\(value.prefix(40))") }
+    }
+}
+
+@Suite("The cache of verified tokens")
+struct TokenCacheTests {
+    private func token(_ id: Int64) throws -> VerifiedToken {
+        try #require(VerifiedToken(TokenClaims(sub: .init(value: "\(id)"), role: "user", exp: .init(value: .distantFuture))))
+    }
+
+    @Test("it never holds more than two generations and keeps what is asked for")
+    func bounded() throws {
+        var cache = TokenCache(generationSize: 10)
+        let kept = try token(1)
+        cache.insert(kept, for: "kept")
+        for id in 2...500 {
+            cache.insert(try token(Int64(id)), for: "token \(id)")
+            if id.isMultiple(of: 5) { #expect(cache.find("kept") == kept) }
+            #expect(cache.count <= 20)
+        }
+        #expect(cache.find("token 2") == nil)
+        let last = try token(500)
+        #expect(cache.find("token 500") == last)
+    }
+}
