@@ -16,6 +16,9 @@ func withClient<Result>(
 ) async throws -> Result {
     var configuration = RedisConfiguration(endpoint: endpoint)
     configuration.drainTimeout = .milliseconds(500)
+    // A machine busy with other builds must not turn a claim about order or loss into one about speed.
+    configuration.commandDeadline = .seconds(30)
+    configuration.connectTimeout = .seconds(30)
     configure(&configuration)
     var connector = RedisConnector(configuration: configuration)
     connector.additionalHandlers = handlers
@@ -28,7 +31,7 @@ func withClient<Result>(
     )
     client.start()
     do {
-        if waitsForConnection { try await eventually("connected to \(endpoint)") { client.isConnected } }
+        if waitsForConnection { try await eventually("connected to \(endpoint)", within: .seconds(30)) { client.isConnected } }
         let result = try await body(client)
         await client.close()
         return result

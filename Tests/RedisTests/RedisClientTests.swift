@@ -7,7 +7,7 @@ import Testing
 @testable import Redis
 
 /// Against a real server on a unix socket.
-@Suite struct RedisClientTests {
+@Suite(.serialized) struct RedisClientTests {
     static let addOne = RedisScript(name: "add_one", source: "return redis.call('INCR', KEYS[1])", keyCount: 1)
     static let echo = RedisScript(name: "echo", source: "return {ARGV[1], tonumber(ARGV[2])}", keyCount: 0, isRepeatable: true)
 

@@ -6,7 +6,7 @@ import Testing
 @testable import Redis
 
 /// Servers that stall, die, forget and connections that are cut.
-@Suite struct RedisFaultTests {
+@Suite(.serialized) struct RedisFaultTests {
     static let countOnce = RedisScript(name: "count", source: "return redis.call('INCR', KEYS[1])", keyCount: 1)
     /// Leaves and answers the same however often it runs; `runs` shows that it did.
     static let countAgain = RedisScript(

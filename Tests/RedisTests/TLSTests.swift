@@ -6,7 +6,7 @@ import Testing
 @testable import Redis
 
 /// `rediss://` against a server with a certificate made for the test.
-@Suite struct TLSTests {
+@Suite(.serialized) struct TLSTests {
     @Test("commands go through TLS where the certificate is trusted, and nowhere else")
     func trusted() async throws {
         let folder = "/tmp/fc-tls-\(UInt32.random(in: 0 ... .max))"

@@ -1,7 +1,7 @@
 /// Waits until `condition` holds, asking again every few milliseconds, and throws when `deadline` passes before.
 package func eventually(
     _ claim: String,
-    within deadline: Duration = .seconds(10),
+    within deadline: Duration = .seconds(30),
     isolation: isolated (any Actor)? = #isolation,
     _ condition: () async throws -> Bool
 ) async throws {
