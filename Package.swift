@@ -94,8 +94,8 @@ let package = Package(
         .testTarget(
             name: "APITests",
             dependencies: [
-                "API", "HTTPServer", "Services", "Store", "Commerce", "JSON", "TestSupport", jwt, crypto, nioCore, nioPosix, nioHTTP1,
-                logging,
+                "API", "HTTPServer", "Services", "Store", "Redis", "Commerce", "JSON", "TestSupport", jwt, crypto, nioCore, nioPosix,
+                nioEmbedded, nioHTTP1, logging,
             ],
             swiftSettings: strict
         ),
