@@ -15,13 +15,18 @@ final class GroupCommitWriter: Sendable {
     private let queue: WriteQueue
     private let connection: DatabaseQueue
     private let options: StoreOptions
+    private let log: WriteAheadLog
+    private let onLongLog: @Sendable () -> Void
     private let logger: Logger
     private let counters = Mutex(StoreStatistics())
     private let thread = DispatchGroup()
 
-    init(connection: DatabaseQueue, options: StoreOptions, logger: Logger) {
+    /// Starts the thread; `onLongLog` is called on it after each commit that leaves the write-ahead log too long.
+    init(connection: DatabaseQueue, options: StoreOptions, logger: Logger, onLongLog: @escaping @Sendable () -> Void) {
         self.connection = connection
         self.options = options
+        self.onLongLog = onLongLog
+        log = WriteAheadLog(ofStoreAt: connection.path)
         self.logger = logger
         queue = WriteQueue(limit: options.maximumQueued)
         thread.enter()
@@ -68,6 +73,7 @@ final class GroupCommitWriter: Sendable {
     var statistics: StoreStatistics {
         var now = counters.withLock { $0 }
         now.queueDepth = queue.depth
+        now.walBytes = log.bytes
         return now
     }
 }
@@ -86,6 +92,7 @@ extension GroupCommitWriter {
                 commit(group, on: db)
                 queue.answered(group.count)
                 deliver(group)
+                boundLog()
                 start = end
             }
             jobs.removeAll(keepingCapacity: true)
@@ -164,6 +171,14 @@ extension GroupCommitWriter {
         case .unavailable, .corrupt: true
         case .overloaded, .newerVersion, .closed, .readOnly, .invalidCursor, .internal: false
         }
+    }
+
+    /// A reader that keeps its snapshot keeps the log growing, and in the end the disk full.
+    private func boundLog() {
+        guard log.bytes > options.maximumLogBytes else { return }
+        counters.withLock { $0.readsEnded += 1 }
+        logger.warning("the write-ahead log is too long, reads are ended", metadata: ["limit": "\(options.maximumLogBytes)"])
+        onLongLog()
     }
 
     private func count(_ jobs: Int, working: UInt64, committing: UInt64) {

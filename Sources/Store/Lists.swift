@@ -65,16 +65,15 @@ extension Store {
     package func events(state: OrderEvent.Delivery?, page: PageRequest) async throws(StoreError) -> Page<EventRecord> {
         try await read { db in
             let list = NewestFirst(list: "events")
-            // Spelled out and not an argument: only so does SQLite take the partial indexes.
+            // Spelled out and not an argument: only so does SQLite take the partial indexes of the few that are not delivered.
             let condition =
                 switch state {
-                case nil: ""
-                case .waiting: "AND delivery = 0"
-                case .delivered: "AND delivery = 1"
-                case .parked: "AND delivery = 2"
+                case nil: "WHERE"
+                case .waiting: "INDEXED BY events_waiting WHERE delivery = 0 AND"
+                case .delivered: "WHERE delivery = 1 AND"
+                case .parked: "INDEXED BY events_parked WHERE delivery = 2 AND"
                 }
-            let rows = try db.events(
-                "WHERE id < ? \(condition) ORDER BY id DESC LIMIT ?", [try list.bound(page), page.limit + 1])
+            let rows = try db.events("\(condition) id < ? ORDER BY id DESC LIMIT ?", [try list.bound(page), page.limit + 1])
             return list.page(rows, page) { $0.event.id.rawValue }
         }
     }

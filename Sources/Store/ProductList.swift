@@ -2,7 +2,7 @@ package import Commerce
 import GRDB
 
 extension Store {
-    /// Products that pass a filter, in its order; among equal prices the newer one comes first.
+    /// Products that pass a filter, in its order. Equal prices are ordered by id, in the direction of the prices.
     package func products(_ filter: ProductFilter, page: PageRequest) async throws(StoreError) -> Page<Product> {
         try await read { db in
             let query = try ProductQuery(filter, page: page)
@@ -50,7 +50,7 @@ extension ProductFilter.Sort {
     fileprivate var order: String {
         switch self {
         case .newest: "id DESC"
-        case .priceAscending: "price, id DESC"
+        case .priceAscending: "price, id"
         case .priceDescending: "price DESC, id DESC"
         }
     }
@@ -59,7 +59,7 @@ extension ProductFilter.Sort {
     fileprivate var continuation: String {
         switch self {
         case .newest: "id < ?"
-        case .priceAscending: "price >= ? AND (price > ? OR id < ?)"
+        case .priceAscending: "(price, id) > (?, ?)"
         case .priceDescending: "(price, id) < (?, ?)"
         }
     }
@@ -67,18 +67,14 @@ extension ProductFilter.Sort {
     fileprivate var keyLength: Int {
         switch self {
         case .newest: 1
-        case .priceAscending: 3
-        case .priceDescending: 2
+        case .priceAscending, .priceDescending: 2
         }
     }
 
     fileprivate func cursor(after last: Product) -> Cursor {
-        let key =
-            switch self {
-            case .newest: [last.id.rawValue]
-            case .priceAscending: [last.price.rawValue, last.price.rawValue, last.id.rawValue]
-            case .priceDescending: [last.price.rawValue, last.id.rawValue]
-            }
-        return Cursor(list: list, key: key)
+        switch self {
+        case .newest: Cursor(list: list, key: [last.id.rawValue])
+        case .priceAscending, .priceDescending: Cursor(list: list, key: [last.price.rawValue, last.id.rawValue])
+        }
     }
 }

@@ -23,7 +23,8 @@ extension Store {
         let folded = ProductName.folded(name)
         return try await write(at: now, remember: remember, context: context) { db in
             try db.run(
-                "INSERT INTO products (name, name_folded, price, stock, created_at) VALUES (?, ?, ?, ?, ?)", name, folded, price, stock, now)
+                "INSERT INTO products (name, name_folded, price, stock, created_at) VALUES (?, ?, ?, ?, ?)", name, folded, price, stock, now
+            )
             return .done(
                 Product(id: ProductID(db.lastInsertedRowID), name: name, price: price, stock: stock, held: 0, createdAt: now))
         }

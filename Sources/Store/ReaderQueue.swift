@@ -1,6 +1,19 @@
 import Foundation
 import GRDB
+import Logging
 import Synchronization
+
+/// One read while it holds its snapshot.
+final class RunningRead: Sendable {
+    private let isEnded = Atomic(false)
+
+    func end() { isEnded.store(true, ordering: .releasing) }
+
+    /// Asked before each statement: SQLite's interrupt reaches only one that is running.
+    func checkNotEnded() throws(StoreError) {
+        if isEnded.load(ordering: .acquiring) { throw StoreError(interrupting: nil) }
+    }
+}
 
 /// Lists and long reads: a few read-only connections behind a bounded queue, on threads of their own.
 ///
@@ -10,15 +23,18 @@ final class ReaderQueue: Sendable {
         /// Reads that wait or run.
         var depth = 0
         var isClosed = false
+        var running: [ObjectIdentifier: RunningRead] = [:]
     }
 
     private let pool: DatabasePool
     private let operations = OperationQueue()
     private let state = Mutex(State())
     private let limit: Int
+    private let logger: Logger
 
-    init(path: String, options: StoreOptions) throws {
+    init(path: String, options: StoreOptions, logger: Logger) throws {
         limit = options.maximumQueuedReads
+        self.logger = logger
         pool = try DatabasePool(path: path, configuration: .reader(connections: options.readers))
         operations.name = "store-readers"
         // As many at once as there are connections: a read that waits occupies no thread.
@@ -29,9 +45,15 @@ final class ReaderQueue: Sendable {
 
     /// Runs a read soon, in one snapshot; the completion runs on the reader's thread, or at once on this one when not admitted.
     func submit<Value: Sendable>(
-        _ body: @escaping @Sendable (Database) throws -> Value, completion: @escaping @Sendable (Result<Value, StoreError>) -> Void
+        _ body: @escaping @Sendable (Database, RunningRead) throws -> Value,
+        completion: @escaping @Sendable (Result<Value, StoreError>) -> Void
     ) {
-        enqueue(completion) { pool in try pool.read(body) }
+        enqueue(completion) { [self] pool in
+            let read = RunningRead()
+            state.withLock { $0.running[ObjectIdentifier(read)] = read }
+            defer { state.withLock { $0.running[ObjectIdentifier(read)] = nil } }
+            return try pool.read { db in try body(db, read) }
+        }
     }
 
     /// Copies the whole store to a file in one snapshot.
@@ -48,6 +70,12 @@ final class ReaderQueue: Sendable {
         try pool.read(body)
     }
 
+    /// Ends the reads that run now; each fails as unavailable, in the middle of its statement or before its next one.
+    func endRunningReads() {
+        for read in state.withLock({ $0.running.values }) { read.end() }
+        pool.interrupt()
+    }
+
     /// Waits for the reads that were admitted and closes the connections.
     func close() {
         state.withLock { $0.isClosed = true }
@@ -55,7 +83,7 @@ final class ReaderQueue: Sendable {
         do {
             try pool.close()
         } catch {
-            // A connection that stays open reads only; the process that ends closes it.
+            logger.error("the store's read connections did not close", metadata: ["error": "\(error)"])
         }
     }
 

@@ -1,5 +1,4 @@
 package import Commerce
-import Foundation
 import GRDB
 package import Logging
 import Synchronization
@@ -25,24 +24,19 @@ package final class Store: Sendable {
 
     /// Opens the store in the file at `path`, making or migrating it where needed.
     ///
-    /// Keeping a second service off the same file is the caller's part.
+    /// Keeping a second service off the same file is the caller's part and so is `close`, for a store keeps a thread until it is closed.
     package static func open(path: String, options: StoreOptions, logger: Logger) throws(StoreError) -> Store {
         do {
-            var writer: GroupCommitWriter?
-            if !options.isReadOnly {
-                writer = GroupCommitWriter(connection: try openForWriting(path, options), options: options, logger: logger)
+            let connection = options.isReadOnly ? nil : try openForWriting(path, options)
+            let readers = try ReaderQueue(path: path, options: options, logger: logger)
+            let userCount = try readers.now { db in
+                try refuseOtherVersion(db)
+                return try db.integer("SELECT max(id) FROM users")
             }
-            do {
-                let readers = try ReaderQueue(path: path, options: options)
-                let userCount = try readers.now { db in
-                    try refuseNewerVersion(db)
-                    return try db.integer("SELECT max(id) FROM users")
-                }
-                return Store(path: path, options: options, writer: writer, readers: readers, userCount: userCount)
-            } catch {
-                writer?.close()
-                throw error
+            let writer = connection.map { connection in
+                GroupCommitWriter(connection: connection, options: options, logger: logger) { readers.endRunningReads() }
             }
+            return Store(path: path, options: options, writer: writer, readers: readers, userCount: userCount)
         } catch {
             throw StoreError(classifying: error)
         }
@@ -50,11 +44,20 @@ package final class Store: Sendable {
 
     private static func openForWriting(_ path: String, _ options: StoreOptions) throws -> DatabaseQueue {
         let connection = try DatabaseQueue(path: path, configuration: .writer(options))
-        try connection.write { try refuseNewerVersion($0) }
+        // Before anything is written: a newer store stays as it is.
+        try connection.read { try refuseNewerVersion($0) }
         // GRDB's WAL setup chose NORMAL, which may lose the last commits together with the power.
         try connection.writeWithoutTransaction { try $0.execute(sql: "PRAGMA synchronous = FULL") }
         try Schema.migrator.migrate(connection)
         return connection
+    }
+
+    /// For a store that is opened for reading: nobody migrates it.
+    private static func refuseOtherVersion(_ db: Database) throws {
+        try refuseNewerVersion(db)
+        guard try Schema.migrator.hasCompletedMigrations(db) else {
+            throw StoreError(.unavailable, "the store was not set up by this version yet; start the service once")
+        }
     }
 
     private static func refuseNewerVersion(_ db: Database) throws {
@@ -73,8 +76,6 @@ package final class Store: Sendable {
     package var statistics: StoreStatistics {
         var statistics = writer?.statistics ?? StoreStatistics()
         statistics.readDepth = readers.depth
-        let attributes = try? FileManager.default.attributesOfItem(atPath: path + "-wal")
-        statistics.walBytes = (attributes?[.size] as? NSNumber)?.int64Value ?? 0
         return statistics
     }
 
@@ -134,7 +135,27 @@ extension Store {
     /// Runs a read on the bounded reader queue, in one consistent snapshot.
     func read<Value: Sendable>(_ body: @escaping @Sendable (Database) throws -> Value) async throws(StoreError) -> Value {
         let result: Result<Value, StoreError> = await withUnsafeContinuation { continuation in
-            readers.submit(body) { continuation.resume(returning: $0) }
+            readers.submit { db, _ in
+                try body(db)
+            } completion: {
+                continuation.resume(returning: $0)
+            }
+        }
+        return try result.get()
+    }
+
+    /// Runs reads that have to fit together, on the bounded reader queue.
+    ///
+    /// A snapshot may be ended as `unavailable` when it keeps the write-ahead log from starting over for too long.
+    package func snapshot<Value: Sendable>(
+        _ body: @escaping @Sendable (Snapshot) throws(StoreError) -> Value
+    ) async throws(StoreError) -> Value {
+        let result: Result<Value, StoreError> = await withUnsafeContinuation { continuation in
+            readers.submit { db, read in
+                try body(Snapshot(db: db, read: read))
+            } completion: {
+                continuation.resume(returning: $0)
+            }
         }
         return try result.get()
     }

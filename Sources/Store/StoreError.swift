@@ -46,6 +46,8 @@ extension StoreError {
         switch error {
         case let known as StoreError:
             self = known
+        case let database as DatabaseError where database.resultCode == .SQLITE_INTERRUPT:
+            self = StoreError(interrupting: database)
         case let database as DatabaseError:
             self = StoreError(Self.code(of: database.resultCode), Self.message(of: database.resultCode), cause: database)
         default:
@@ -53,9 +55,15 @@ extension StoreError {
         }
     }
 
+    /// A read that kept its snapshot for too long.
+    init(interrupting cause: DatabaseError?) {
+        self = StoreError(.unavailable, "a read took so long that it was ended to keep the write-ahead log bounded", cause: cause)
+    }
+
     private static func code(of result: ResultCode) -> Code {
         switch result {
-        case .SQLITE_FULL, .SQLITE_IOERR, .SQLITE_BUSY, .SQLITE_LOCKED, .SQLITE_NOMEM, .SQLITE_CANTOPEN, .SQLITE_READONLY, .SQLITE_PROTOCOL,
+        case .SQLITE_FULL, .SQLITE_IOERR, .SQLITE_BUSY, .SQLITE_LOCKED, .SQLITE_NOMEM, .SQLITE_CANTOPEN,
+            .SQLITE_READONLY, .SQLITE_PROTOCOL,
             .SQLITE_PERM:
             .unavailable
         case .SQLITE_CORRUPT, .SQLITE_NOTADB:

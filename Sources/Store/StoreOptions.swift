@@ -24,6 +24,8 @@ package struct StoreOptions: Sendable {
     package var busyTimeoutMilliseconds = 2_000
     /// Pages (4 KiB each) in the write-ahead log at which a commit copies it back to the database file: 16 MiB.
     package var checkpointPages = 4_096
+    /// Bytes of the write-ahead log at which lists and snapshots are ended, because one of them keeps it from starting over.
+    package var maximumLogBytes: Int64 = 512 << 20
 
     package init(
         policy: Policy = Policy(), calendar: BusinessCalendar, eventPayload: @escaping @Sendable (EventFacts) -> String

@@ -89,7 +89,10 @@ import Testing
         ("UPDATE issued_coupons SET state = 2, used_at = 1 WHERE id = 2", ["a coupon is used by exactly"]),
         ("UPDATE orders SET issued_coupon_id = 1 WHERE id = 3", ["a coupon is used by exactly"]),
         ("UPDATE events SET sale_day = sale_day + 1 WHERE id = 1", ["every payment and every refund"]),
-        ("DELETE FROM event_units WHERE event_id = 5; DELETE FROM events WHERE id = 5", ["units sold are", "every payment and every refund"]),
+        (
+            "DELETE FROM event_units WHERE event_id = 5; DELETE FROM events WHERE id = 5",
+            ["units sold are", "every payment and every refund"]
+        ),
         ("UPDATE events SET id = 9 WHERE id = 5; UPDATE event_units SET event_id = 9 WHERE event_id = 5", ["events are numbered"]),
         ("UPDATE events SET delivery = 7 WHERE id = 1", ["events are numbered"]),
     ]

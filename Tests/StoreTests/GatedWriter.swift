@@ -15,8 +15,7 @@ final class GatedWriter: Sendable {
     private let gate = DispatchSemaphore(value: 0)
 
     init(_ configure: (inout StoreOptions) -> Void = { _ in }) throws {
-        folder = FileManager.default.temporaryDirectory.appending(path: "writer-\(UUID().uuidString)")
-        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        folder = try makeTemporaryFolder()
         var options = try TemporaryStore.defaultOptions()
         configure(&options)
         let connection = try DatabaseQueue(path: folder.appending(path: "file.sqlite").path, configuration: .writer(options))
@@ -31,7 +30,7 @@ final class GatedWriter: Sendable {
         }
         var logger = Logger(label: "store-tests")
         logger.logLevel = .critical
-        writer = GroupCommitWriter(connection: connection, options: options, logger: logger)
+        writer = GroupCommitWriter(connection: connection, options: options, logger: logger) {}
     }
 
     deinit {

@@ -37,8 +37,7 @@ import Testing
 
     @Test("a file that is no database is said to be damaged")
     func notADatabase() throws {
-        let folder = FileManager.default.temporaryDirectory.appending(path: "store-\(UUID().uuidString)")
-        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        let folder = try makeTemporaryFolder()
         defer { try? FileManager.default.removeItem(at: folder) }
         try Data(repeating: 0x41, count: 8_192).write(to: folder.appending(path: "store.sqlite"))
         let error = #expect(throws: StoreError.self) { try TemporaryStore.open(folder) }
@@ -89,6 +88,42 @@ import Testing
         let alone = try TemporaryStore.open(home.folder) { $0.isReadOnly = true }
         defer { alone.close() }
         #expect(try await alone.counts().users == 2)
+    }
+
+    @Test("a reader that lets the log grow past its bound is ended, and writes never fail for it")
+    func boundedLog() async throws {
+        let bound: Int64 = 1 << 20
+        let home = try TemporaryStore { options in
+            options.checkpointPages = 20
+            options.maximumLogBytes = bound
+        }
+        let store = home.store
+        let users = try await store.makeUsers(10)
+        let reading = Task {
+            try await store.snapshot { snapshot throws(StoreError) in
+                while true { _ = try snapshot.counts() }
+            }
+        }
+        let name = String(repeating: "x", count: 200)
+        var highest: Int64 = 0
+        for _ in 0..<1_000 where store.statistics.readsEnded == 0 {
+            _ = try await store.createProduct(name: name, price: Won(1), stock: 1, at: noon)
+            highest = max(highest, store.statistics.walBytes)
+        }
+        let error = await #expect(throws: StoreError.self) { try await reading.value }
+        #expect(error?.code == .unavailable)
+        #expect(highest < 2 * bound)
+        for user in users { #expect(try await store.charge(userID: user, amount: Won(1_000), at: noon).isDone) }
+        #expect(try await store.counts().users == 10)
+    }
+
+    @Test("a file that this version never set up cannot be opened for reading")
+    func notSetUp() throws {
+        let home = try TemporaryStore()
+        home.store.close()
+        try home.foreign { try $0.execute(sql: "DELETE FROM grdb_migrations") }
+        let error = #expect(throws: StoreError.self) { try TemporaryStore.open(home.folder) { $0.isReadOnly = true } }
+        #expect(error?.code == .unavailable)
     }
 
     @Test("work after closing is refused, and closing twice does no harm")

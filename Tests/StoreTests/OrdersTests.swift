@@ -79,7 +79,8 @@ import Testing
         try await home.expectRefused(.couponNotUsable(.belowMinimum), place(users[0], 1, coupon.id))
         try await home.expectRefused(.couponNotUsable(.expired), place(users[0], 2, coupon.id, at: coupon.expiresAt))
         _ = try await store.charge(userID: users[0], amount: Won(50_000), at: noon)
-        let order = try await store.order(users[0], [(tea, 2)], coupon: coupon.id, at: Instant(milliseconds: coupon.expiresAt.milliseconds - 1))
+        let order = try await store.order(
+            users[0], [(tea, 2)], coupon: coupon.id, at: Instant(milliseconds: coupon.expiresAt.milliseconds - 1))
         try await home.expectRefused(.couponNotUsable(.held), place(users[0], 2, coupon.id))
         _ = try await store.pay(orderID: order.id, by: users[0], at: coupon.expiresAt).value
         try await home.expectRefused(.couponNotUsable(.used), place(users[0], 2, coupon.id))

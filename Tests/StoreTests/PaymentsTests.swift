@@ -69,7 +69,8 @@ import Testing
         let tea = try await store.makeProduct(price: 2_000, stock: 1)
         let coupon = try await store.issue(store.makeCampaign(restoreOnRefund: true), to: user)
         let checkout = try await store.checkout(
-            userID: user, items: wishes([(tea, 1)]), issuedCouponID: coupon.id, at: noon).value
+            userID: user, items: wishes([(tea, 1)]), issuedCouponID: coupon.id, at: noon
+        ).value
         #expect(checkout.payment.amount == .zero && checkout.order.discountAmount == Won(2_000))
         let refund = try await store.refund(paymentID: checkout.payment.id, items: nil, at: noon).value
         #expect(refund.amount == .zero)
@@ -83,7 +84,8 @@ import Testing
         let tea = try await store.makeProduct(price: 10_000, stock: 5)
         let coupon = try await store.issue(store.makeCampaign(.percent(15, maxAmount: Won(4_000))), to: user)
         let checkout = try await store.checkout(
-            userID: user, items: wishes([(tea, 1), (tea, 2)]), issuedCouponID: coupon.id, at: noon).value
+            userID: user, items: wishes([(tea, 1), (tea, 2)]), issuedCouponID: coupon.id, at: noon
+        ).value
         #expect(checkout.order.storedStatus == .paid && checkout.order.paidAt == noon)
         #expect(checkout.payment.amount == Won(26_000) && checkout.payment.balance == Won(24_000))
         #expect(try reader.order(checkout.order.id) == checkout.order)

@@ -12,8 +12,7 @@ final class TemporaryStore: Sendable {
     let store: Store
 
     init(_ configure: (inout StoreOptions) -> Void = { _ in }) throws {
-        folder = FileManager.default.temporaryDirectory.appending(path: "store-\(UUID().uuidString)")
-        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        folder = try makeTemporaryFolder()
         do {
             store = try Self.open(folder, configure)
         } catch {
