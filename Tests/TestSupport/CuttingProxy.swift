@@ -3,19 +3,19 @@ import NIOPosix
 import Synchronization
 
 /// Stands between client and server on unix sockets and loses replies on demand.
-final class CuttingProxy: Sendable {
-    enum Fault: Sendable {
+package final class CuttingProxy: Sendable {
+    package enum Fault: Sendable {
         case none
         /// After this many more bytes of replies the connection is cut; then all is well again.
         case cut(afterReplyBytes: Int)
     }
 
-    let socketPath: String
+    package let socketPath: String
     private let fault: FaultSwitch
     private let server: any Channel
 
     /// - Parameter directory: where the proxy's socket goes.
-    init(to serverPath: String, in directory: String) async throws {
+    package init(to serverPath: String, in directory: String) async throws {
         let path = directory + "/proxy.sock"
         let fault = FaultSwitch()
         socketPath = path
@@ -34,9 +34,12 @@ final class CuttingProxy: Sendable {
             .bind(unixDomainSocketPath: path).get()
     }
 
-    func inject(_ next: Fault) { fault.state.withLock { $0 = next } }
+    package func inject(_ next: Fault) { fault.state.withLock { $0 = next } }
 
-    func close() async throws { try await server.close() }
+    /// True when nothing is left to lose: what was injected last has happened.
+    package var isHealthy: Bool { fault.state.withLock { if case .none = $0 { true } else { false } } }
+
+    package func close() async throws { try await server.close() }
 
     private final class FaultSwitch: Sendable {
         let state = Mutex(Fault.none)
