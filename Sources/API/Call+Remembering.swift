@@ -8,19 +8,20 @@ import Store
 /// What a write answers when it succeeds, and again when the same request comes with the same key.
 struct Success<Value: Sendable>: Sendable {
     let status: Int
-    /// Writes the members of the answer. It must depend on the value alone: a repeated rendering gives the same bytes.
-    let write: @Sendable (inout JSONWriter, Value) -> Void
+    /// Writes the members of the answer as they are at an instant. It must depend on its arguments alone: a repeated rendering
+    /// gives the same bytes. One that captures nothing costs those who are refused nothing.
+    let write: @Sendable (inout JSONWriter, Value, Instant) -> Void
 
-    static func created(_ write: @escaping @Sendable (inout JSONWriter, Value) -> Void) -> Success {
+    static func created(_ write: @escaping @Sendable (inout JSONWriter, Value, Instant) -> Void) -> Success {
         Success(status: 201, write: write)
     }
 
-    static func ok(_ write: @escaping @Sendable (inout JSONWriter, Value) -> Void) -> Success {
+    static func ok(_ write: @escaping @Sendable (inout JSONWriter, Value, Instant) -> Void) -> Success {
         Success(status: 200, write: write)
     }
 
-    func body(_ value: Value) -> ByteBuffer {
-        JSONWriter.document { write(&$0, value) }
+    func body(_ value: Value, at now: Instant) -> ByteBuffer {
+        JSONWriter.document { write(&$0, value, now) }
     }
 }
 
@@ -31,14 +32,15 @@ extension Call {
     func answer<Value>(
         _ success: Success<Value>, _ write: (Remembering<Value>?) async throws -> WriteResult<Value>
     ) async throws -> HTTPResponse {
+        let now = now
         let remembering = answerKey.map { key in
             Remembering<Value>(key: key) { value in
-                RememberedAnswer(status: success.status, body: Array(success.body(value).readableBytesView))
+                RememberedAnswer(status: success.status, body: Array(success.body(value, at: now).readableBytesView))
             }
         }
         switch try await write(remembering) {
         case .done(let value):
-            return response(status: success.status, success.body(value))
+            return response(status: success.status, success.body(value, at: now))
         case .refused(let refusal):
             return self.refusal(refusal)
         case .replayed(let answer):

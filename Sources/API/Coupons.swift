@@ -7,7 +7,7 @@ import Store
 enum Coupons {
     static let create: Route.Handler = { call in
         let terms = try call.body { CampaignTerms(&$0, now: call.now) }
-        return try await call.answer(.created { $0.write($1, at: call.now) }) { remembering in
+        return try await call.answer(.created { $0.write($1, at: $2) }) { remembering in
             try await call.services.campaigns.create(terms, at: call.now, on: call.loop.context, remembering: remembering)
         }
     }
@@ -37,7 +37,7 @@ enum Coupons {
     @Sendable static func claim(_ call: Call, _ user: UserID) async throws -> HTTPResponse {
         let id = try call.id("couponId", of: Campaign.self)
         try call.ignoreBody()
-        return try await call.answer(.created { $0.write($1, at: call.now) }) { remembering in
+        return try await call.answer(.created { $0.write($1, at: $2) }) { remembering in
             try await call.services.claims.claim(id, by: user, on: call.loop.context, remembering: remembering)
         }
     }

@@ -6,7 +6,7 @@ import Store
 enum Orders {
     @Sendable static func place(_ call: Call, _ user: UserID) async throws -> HTTPResponse {
         let order = try call.body { NewOrder(&$0) }
-        return try await call.answer(.created { $0.write($1, at: call.now) }) { remembering in
+        return try await call.answer(.created { $0.write($1, at: $2) }) { remembering in
             try await call.store.placeOrder(
                 userID: user, items: order.items, issuedCouponID: order.issuedCouponID, at: call.now, remember: remembering,
                 context: call.loop.context)
@@ -15,7 +15,7 @@ enum Orders {
 
     @Sendable static func checkout(_ call: Call, _ user: UserID) async throws -> HTTPResponse {
         let order = try call.body { NewOrder(&$0) }
-        return try await call.answer(.created { $0.write($1, at: call.now) }) { remembering in
+        return try await call.answer(.created { $0.write($1, at: $2) }) { remembering in
             try await call.store.checkout(
                 userID: user, items: order.items, issuedCouponID: order.issuedCouponID, at: call.now, remember: remembering,
                 context: call.loop.context)
@@ -32,7 +32,7 @@ enum Orders {
     @Sendable static func cancel(_ call: Call, _ identity: Identity) async throws -> HTTPResponse {
         let id = try call.id("orderId", of: Order.self)
         try call.ignoreBody()
-        return try await call.answer(.ok { $0.write($1, at: call.now) }) { remembering in
+        return try await call.answer(.ok { $0.write($1, at: $2) }) { remembering in
             try await call.store.cancelOrder(id, by: identity.userID, at: call.now, remember: remembering, context: call.loop.context)
         }
     }

@@ -6,7 +6,7 @@ import Store
 enum Payments {
     @Sendable static func pay(_ call: Call, _ user: UserID) async throws -> HTTPResponse {
         let payment = try call.body { NewPayment(&$0) }
-        return try await call.answer(.created { $0.write($1) }) { remembering in
+        return try await call.answer(.created { json, value, _ in json.write(value) }) { remembering in
             try await call.store.pay(
                 orderID: payment.orderID, by: user, at: call.now, remember: remembering, context: call.loop.context)
         }
@@ -22,7 +22,7 @@ enum Payments {
     static let refund: Route.Handler = { call in
         let id = try call.id("paymentId", of: Payment.self)
         let refund = try call.body { NewRefund(&$0) }
-        return try await call.answer(.created { $0.write($1) }) { remembering in
+        return try await call.answer(.created { json, value, _ in json.write(value) }) { remembering in
             try await call.store.refund(
                 paymentID: id, items: refund.items, at: call.now, remember: remembering, context: call.loop.context)
         }

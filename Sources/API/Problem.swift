@@ -38,7 +38,7 @@ struct Problem: Sendable {
     }
 
     private var body: ByteBuffer {
-        var json = JSONWriter(capacity: 256)
+        var json = JSONWriter(capacity: 768)
         json.beginObject()
         json.member("type", code.type)
         json.member("title", code.title)

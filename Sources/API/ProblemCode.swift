@@ -106,7 +106,8 @@ package enum ProblemCode: String, CaseIterable, Sendable {
     }
 
     /// The problem type as a stable relative URI, such as `/problems/coupon-sold-out`.
-    package var type: String {
-        "/problems/" + rawValue.lowercased().replacing("_", with: "-")
-    }
+    package var type: String { Self.types[self] ?? "about:blank" }
+
+    private static let types = Dictionary(
+        uniqueKeysWithValues: allCases.map { ($0, "/problems/" + $0.rawValue.lowercased().replacing("_", with: "-")) })
 }

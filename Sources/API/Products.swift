@@ -8,7 +8,7 @@ import Store
 enum Products {
     static let create: Route.Handler = { call in
         let product = try call.body { NewProduct(&$0) }
-        return try await call.answer(.created { $0.write($1) }) { remembering in
+        return try await call.answer(.created { json, value, _ in json.write(value) }) { remembering in
             try await call.store.createProduct(
                 name: product.name, price: product.price, stock: product.stock, at: call.now, remember: remembering,
                 context: call.loop.context)

@@ -7,7 +7,7 @@ import Store
 enum Users {
     static let create: Route.Handler = { call in
         let user = try call.body { NewUser(&$0) }
-        return try await call.answer(.created { $0.write($1) }) { remembering in
+        return try await call.answer(.created { json, value, _ in json.write(value) }) { remembering in
             try await call.store.createUser(name: user.name, at: call.now, remember: remembering, context: call.loop.context)
         }
     }
@@ -29,7 +29,7 @@ enum Balances {
         let charge = try call.body { NewCharge(&$0) }
         let amounts = call.services.configuration.policy.chargeAmounts
         guard amounts.contains(charge.amount) else { return call.refusal(.amountOutOfRange(amounts)) }
-        return try await call.answer(.created { $0.write($1) }) { remembering in
+        return try await call.answer(.created { json, value, _ in json.write(value) }) { remembering in
             try await call.store.charge(
                 userID: id, amount: charge.amount, at: call.now, remember: remembering, context: call.loop.context)
         }

@@ -27,14 +27,16 @@ struct ApplicationFixture: Sendable {
     static let now = Instant(milliseconds: 1_795_000_000_000)
 
     /// Builds it, runs the body, and takes everything down again however the body ends.
-    static func run(_ body: @escaping @Sendable (ApplicationFixture) async throws -> Void) async throws {
+    static func run(
+        logger: Logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }, _ body: @escaping @Sendable (ApplicationFixture) async throws -> Void
+    ) async throws {
         let folder = FileManager.default.temporaryDirectory.appending(path: "firstcome-api-\(UUID().uuidString)").path
         try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
         defer { try? FileManager.default.removeItem(atPath: folder) }
         let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
         let result: Result<Void, any Error>
         do {
-            result = .success(try await run(in: folder, group, body))
+            result = .success(try await run(in: folder, group, logger, body))
         } catch {
             result = .failure(error)
         }
@@ -43,9 +45,8 @@ struct ApplicationFixture: Sendable {
     }
 
     private static func run(
-        in folder: String, _ group: MultiThreadedEventLoopGroup, _ body: (ApplicationFixture) async throws -> Void
+        in folder: String, _ group: MultiThreadedEventLoopGroup, _ logger: Logger, _ body: (ApplicationFixture) async throws -> Void
     ) async throws {
-        let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
         let calendar = try #require(BusinessCalendar(timeZoneIdentifier: "Asia/Seoul"))
         let options = StoreOptions(calendar: calendar, eventPayload: EventPayload.render)
         let store = try Store.open(path: folder + "/store.sqlite", options: options, logger: logger)
