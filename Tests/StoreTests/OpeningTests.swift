@@ -90,8 +90,10 @@ import Testing
         #expect(try await alone.counts().users == 2)
     }
 
-    @Test("a reader that lets the log grow past its bound is ended, and writes never fail for it")
-    func boundedLog() async throws {
+    @Test(
+        "a reader that lets the log grow past its bound is ended, inside a query or between two, and writes never fail for it",
+        arguments: [0, 0.003])
+    func boundedLog(secondsBetweenQueries: Double) async throws {
         let bound: Int64 = 1 << 20
         let home = try TemporaryStore { options in
             options.checkpointPages = 20
@@ -99,9 +101,13 @@ import Testing
         }
         let store = home.store
         let users = try await store.makeUsers(10)
+        let deadline = ContinuousClock.now + .seconds(10)
         let reading = Task {
             try await store.snapshot { snapshot throws(StoreError) in
-                while true { _ = try snapshot.counts() }
+                while ContinuousClock.now < deadline {
+                    _ = try snapshot.counts()
+                    Thread.sleep(forTimeInterval: secondsBetweenQueries)
+                }
             }
         }
         let name = String(repeating: "x", count: 200)
