@@ -60,7 +60,8 @@ extension FirstcomeAPI {
             Metric("firstcome_http_connections", .gauge, "Connections open now.", statistics.openConnections),
             Metric("firstcome_http_requests_in_flight", .gauge, "Requests inside handlers now.", statistics.requestsInFlight),
             Metric("firstcome_http_connections_total", .counter, "Connections accepted.", statistics.acceptedConnections),
-            Metric("firstcome_http_connections_refused_total", .counter, "Connections refused at the bound.", statistics.refusedConnections),
+            Metric(
+                "firstcome_http_connections_refused_total", .counter, "Connections refused at the bound.", statistics.refusedConnections),
             Metric("firstcome_http_requests_refused_total", .counter, "Requests answered 429 at the bound.", statistics.refusedRequests),
             Metric(
                 "firstcome_http_requests_rejected_total", .counter, "Requests that were malformed, too large or too slow.",

@@ -38,7 +38,8 @@ extension Problem {
             self.init(code: .couponNotUsable, detail: fault.sentence, members: [.text("reason", fault.rawValue)])
         case .orderNotCancellable(let status):
             self.init(
-                code: .orderNotCancellable, detail: "Only a pending order can be cancelled.", members: [.text("orderStatus", status.rawValue)])
+                code: .orderNotCancellable, detail: "Only a pending order can be cancelled.",
+                members: [.text("orderStatus", status.rawValue)])
         case .orderNotPayable(let status):
             self.init(code: .orderNotPayable, detail: "Only a pending order can be paid.", members: [.text("orderStatus", status.rawValue)])
         case .insufficientBalance(let balance, let required):

@@ -49,7 +49,8 @@ package enum ProblemCode: String, CaseIterable, Sendable {
         case .requestTimeout: 408
         case .stockHeld, .quantityIssued, .couponSoldOut, .couponAlreadyClaimed, .couponNotOpen, .couponClosed, .outOfStock,
             .couponNotUsable, .orderNotCancellable, .orderNotPayable, .insufficientBalance, .refundExceedsPayment, .eventNotParked,
-            .idempotencyKeyInUse: 409
+            .idempotencyKeyInUse:
+            409
         case .payloadTooLarge: 413
         case .unsupportedMediaType: 415
         case .expectationFailed: 417

@@ -52,7 +52,9 @@ final class Route: Sendable {
 
     /// Every code an answer of this route may carry.
     var allRefusals: Set<ProblemCode> {
-        var codes: Set<ProblemCode> = [.invalidRequest, .payloadTooLarge, .tooManyRequests, .headersTooLarge, .internal, .temporarilyUnavailable]
+        var codes: Set<ProblemCode> = [
+            .invalidRequest, .payloadTooLarge, .tooManyRequests, .headersTooLarge, .internal, .temporarilyUnavailable,
+        ]
         codes.formUnion(refusals)
         if readsBody { codes.insert(.unsupportedMediaType) }
         if honoursIdempotencyKey { codes.formUnion([.idempotencyKeyInUse, .idempotencyKeyReused]) }

@@ -37,7 +37,8 @@ enum RouteTable {
 
     private static let orders = [
         Route(
-            .POST, "/api/v1/orders", "placeOrder", .user(Orders.place), location: "/api/v1/orders/", refusals: [.productNotFound, .outOfStock, .couponNotUsable]),
+            .POST, "/api/v1/orders", "placeOrder", .user(Orders.place), location: "/api/v1/orders/",
+            refusals: [.productNotFound, .outOfStock, .couponNotUsable]),
         Route(.GET, "/api/v1/orders/{orderId}", "getOrder", .ownerOrAdmin(Orders.get), refusals: [.orderNotFound]),
         Route(
             .POST, "/api/v1/orders/{orderId}/cancel", "cancelOrder", .ownerOrAdmin(Orders.cancel),

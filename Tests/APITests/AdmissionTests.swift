@@ -43,8 +43,13 @@ struct AdmissionTests {
 
     @Test("the rules are those of the contract's table")
     func rules() {
-        let open = ["listProducts", "getTopProducts", "getProduct", "listCoupons", "getCoupon", "getHealth", "getReadiness", "getMetrics", "getAPIDocument"]
-        let admin = ["createUser", "createProduct", "updateProduct", "createCoupon", "updateCoupon", "refundPayment", "listEvents", "retryEvent"]
+        let open = [
+            "listProducts", "getTopProducts", "getProduct", "listCoupons", "getCoupon", "getHealth", "getReadiness", "getMetrics",
+            "getAPIDocument",
+        ]
+        let admin = [
+            "createUser", "createProduct", "updateProduct", "createCoupon", "updateCoupon", "refundPayment", "listEvents", "retryEvent",
+        ]
         let user = ["claimCoupon", "placeOrder", "checkout", "payOrder"]
         let selfOrAdmin = ["getUser", "getBalance", "chargeBalance", "listBalanceHistory", "listIssuedCoupons", "listOrders"]
         let owner = ["getOrder", "cancelOrder", "getPayment"]

@@ -13,8 +13,8 @@ import Testing
 
 @testable import API
 
-/// The whole application on a real store in a temporary folder, called without a socket. Redis is where nobody listens: what
-/// needs no Redis has to work anyway.
+/// The whole application on a real store in a temporary folder, called without a socket. Where no Redis is given, it is where
+/// nobody listens: what needs no Redis has to work anyway.
 struct ApplicationFixture: Sendable {
     let api: FirstcomeAPI
     let services: Services
@@ -28,7 +28,9 @@ struct ApplicationFixture: Sendable {
 
     /// Builds it, runs the body, and takes everything down again however the body ends.
     static func run(
-        logger: Logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }, _ body: @escaping @Sendable (ApplicationFixture) async throws -> Void
+        redis: RedisEndpoint? = nil,
+        logger: Logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() },
+        _ body: @escaping @Sendable (ApplicationFixture) async throws -> Void
     ) async throws {
         let folder = FileManager.default.temporaryDirectory.appending(path: "firstcome-api-\(UUID().uuidString)").path
         try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
@@ -36,7 +38,7 @@ struct ApplicationFixture: Sendable {
         let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
         let result: Result<Void, any Error>
         do {
-            result = .success(try await run(in: folder, group, logger, body))
+            result = .success(try await run(in: folder, group, redis ?? .unix(path: folder + "/nobody.sock"), logger, body))
         } catch {
             result = .failure(error)
         }
@@ -45,14 +47,15 @@ struct ApplicationFixture: Sendable {
     }
 
     private static func run(
-        in folder: String, _ group: MultiThreadedEventLoopGroup, _ logger: Logger, _ body: (ApplicationFixture) async throws -> Void
+        in folder: String, _ group: MultiThreadedEventLoopGroup, _ endpoint: RedisEndpoint, _ logger: Logger,
+        _ body: (ApplicationFixture) async throws -> Void
     ) async throws {
         let calendar = try #require(BusinessCalendar(timeZoneIdentifier: "Asia/Seoul"))
         let options = StoreOptions(calendar: calendar, eventPayload: EventPayload.render)
         let store = try Store.open(path: folder + "/store.sqlite", options: options, logger: logger)
         defer { store.close() }
         let redis = RedisClient(
-            configuration: RedisConfiguration(endpoint: .unix(path: folder + "/nobody.sock")), eventLoopGroup: group, logger: logger)
+            configuration: RedisConfiguration(endpoint: endpoint, scripts: Scripts.all), eventLoopGroup: group, logger: logger)
         let configuration = ServicesConfiguration(calendar: calendar, clock: WallClock { now })
         let services = try Services(configuration: configuration, store: store, redis: redis, eventLoopGroup: group, logger: logger)
         let key = await TokenKey(bytes: Array(repeating: 7, count: TokenKey.length))

@@ -99,7 +99,9 @@ struct ApplicationTests {
         }
     }
 
-    @Test("a key that is empty, too long or not visible ASCII is refused", arguments: ["", " ", "a b", "키", "a\u{7F}", String(repeating: "k", count: 256)])
+    @Test(
+        "a key that is empty, too long or not visible ASCII is refused",
+        arguments: ["", " ", "a b", "키", "a\u{7F}", String(repeating: "k", count: 256)])
     func badKey(key: String) async throws {
         try await withUser { app in
             let answer = try await app.send(.POST, "/api/v1/users/1/balance/charges", as: user, key: key, #"{"amount":1000}"#)
@@ -220,7 +222,8 @@ struct ApplicationTests {
             #expect(answer.contentType == "text/plain; version=0.0.4; charset=utf-8")
             let text = String(buffer: answer.body)
             #expect(text.contains("firstcome_http_requests_total{method=\"GET\",route=\"/healthz\",status=\"2xx\"} 3\n"))
-            #expect(text.contains("firstcome_http_requests_total{method=\"GET\",route=\"/api/v1/products/{productId}\",status=\"4xx\"} 1\n"))
+            #expect(
+                text.contains("firstcome_http_requests_total{method=\"GET\",route=\"/api/v1/products/{productId}\",status=\"4xx\"} 1\n"))
             #expect(text.contains("firstcome_http_requests_total{method=\"\",route=\"none\",status=\"4xx\"} 1\n"))
             #expect(text.contains("firstcome_http_request_seconds_bucket{method=\"GET\",route=\"/healthz\",le=\"+Inf\"} 3\n"))
             #expect(text.contains("firstcome_http_request_seconds_count{method=\"GET\",route=\"/healthz\"} 3\n"))

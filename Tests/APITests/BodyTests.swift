@@ -15,7 +15,8 @@ private enum Reading<Value: Equatable>: Equatable {
 
     init(_ body: String, contentType: String = "application/json", _ read: (inout FieldReader) -> Value?) {
         let request = HTTPRequest(
-            method: .POST, path: "/", headers: ["Content-Type": contentType], body: ByteBuffer(string: body), eventLoop: EmbeddedEventLoop())
+            method: .POST, path: "/", headers: ["Content-Type": contentType], body: ByteBuffer(string: body), eventLoop: EmbeddedEventLoop()
+        )
         do throws(RequestFault) {
             self = .value(try JSONBody.decode(request, read))
         } catch {
@@ -28,7 +29,9 @@ private let now = Instant(milliseconds: 1_795_000_000_000)
 private let tooLong = String(repeating: "가", count: 201)
 
 /// Every way in which a name can be wrong.
-private let badNames = ["null", "7", "true", "[]", "{}", #""""#, #""  ""#, "\"\(tooLong)\"", #""a\u0000b""#, #""a\nb""#, #""\u007f""#, #""\u2028""#]
+private let badNames = [
+    "null", "7", "true", "[]", "{}", #""""#, #""  ""#, "\"\(tooLong)\"", #""a\u0000b""#, #""a\nb""#, #""\u007f""#, #""\u2028""#,
+]
 
 /// Every way in which a positive integer up to `maximum` can be wrong; `required` adds null.
 private func badIntegers(above maximum: Int64, below minimum: Int64, required: Bool) -> [String] {
@@ -109,8 +112,12 @@ struct BodyTests {
         #expect(Reading("{}") { ProductChange(&$0).stock.map { _ in true } ?? false } == .value(false))
         #expect(Reading(#"{"name":null,"price":null}"#) { ProductChange(&$0).name == nil } == .value(true))
         check(good, "name", badNames.filter { $0 != "null" }, required: false) { ProductChange(&$0).price }
-        check(good, "price", badIntegers(above: Bounds.price.upperBound, below: 1, required: false), required: false) { ProductChange(&$0).name }
-        check(good, "stock", badIntegers(above: Bounds.stock.upperBound, below: 0, required: false), required: false) { ProductChange(&$0).name }
+        check(good, "price", badIntegers(above: Bounds.price.upperBound, below: 1, required: false), required: false) {
+            ProductChange(&$0).name
+        }
+        check(good, "stock", badIntegers(above: Bounds.stock.upperBound, below: 0, required: false), required: false) {
+            ProductChange(&$0).name
+        }
     }
 
     private let campaign = [
@@ -157,9 +164,11 @@ struct BodyTests {
         "a discount is refused by the member at fault",
         arguments: [
             (#"{}"#, ["discount.type"]), (#"{"type":null}"#, ["discount.type"]), (#"{"type":"fixed","amount":1}"#, ["discount.type"]),
-            (#"{"type":1}"#, ["discount.type"]), (#"{"type":"FIXED"}"#, ["discount.amount"]), (#"{"type":"FIXED","amount":0}"#, ["discount.amount"]),
+            (#"{"type":1}"#, ["discount.type"]), (#"{"type":"FIXED"}"#, ["discount.amount"]),
+            (#"{"type":"FIXED","amount":0}"#, ["discount.amount"]),
             (#"{"type":"FIXED","amount":-1}"#, ["discount.amount"]), (#"{"type":"FIXED","amount":1000000000001}"#, ["discount.amount"]),
-            (#"{"type":"FIXED","amount":9223372036854775808}"#, ["discount.amount"]), (#"{"type":"FIXED","percent":10}"#, ["discount.amount"]),
+            (#"{"type":"FIXED","amount":9223372036854775808}"#, ["discount.amount"]),
+            (#"{"type":"FIXED","percent":10}"#, ["discount.amount"]),
             (#"{"type":"PERCENT"}"#, ["discount.percent"]), (#"{"type":"PERCENT","percent":0}"#, ["discount.percent"]),
             (#"{"type":"PERCENT","percent":101}"#, ["discount.percent"]), (#"{"type":"PERCENT","percent":0.5}"#, ["discount.percent"]),
             (#"{"type":"PERCENT","percent":"10"}"#, ["discount.percent"]),
@@ -183,7 +192,8 @@ struct BodyTests {
 
     @Test("the lines of one product are added up")
     func orderLines() {
-        let document = #"{"items":[{"productId":2,"quantity":1},{"productId":1,"quantity":5},{"productId":2,"quantity":3}],"issuedCouponId":9}"#
+        let document =
+            #"{"items":[{"productId":2,"quantity":1},{"productId":1,"quantity":5},{"productId":2,"quantity":3}],"issuedCouponId":9}"#
         let items = [RequestedItem(productID: ProductID(2), quantity: 4), RequestedItem(productID: ProductID(1), quantity: 5)]
         #expect(Reading(document) { NewOrder(&$0)?.items } == .value(items))
         #expect(Reading(document) { NewOrder(&$0)?.issuedCouponID } == .value(IssuedCouponID(9)))

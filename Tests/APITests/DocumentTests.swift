@@ -116,7 +116,8 @@ struct DocumentTests {
                 var json = JSONWriter()
                 json.element(example)
                 let request = HTTPRequest(
-                    method: .POST, path: "/", headers: ["Content-Type": "application/json"], body: json.buffer, eventLoop: EmbeddedEventLoop())
+                    method: .POST, path: "/", headers: ["Content-Type": "application/json"], body: json.buffer,
+                    eventLoop: EmbeddedEventLoop())
                 #expect(throws: Never.self, "\(name)") { _ = try JSONBody.decode(request, read) }
             }
         }

@@ -77,11 +77,15 @@ struct PrometheusTextTests {
     func escaping() {
         var text = PrometheusText()
         text.write(
-            Metric("m", .gauge, "a\nb\\c", samples: [(labels: [("l", "x\"y\\z\n")], value: 3), (labels: [], value: 0.5), (labels: [], value: -1)]))
+            Metric(
+                "m", .gauge, "a\nb\\c",
+                samples: [(labels: [("l", "x\"y\\z\n")], value: 3), (labels: [], value: 0.5), (labels: [], value: -1)]))
         #expect(String(buffer: text.buffer) == "# HELP m a\\nb\\\\c\n# TYPE m gauge\nm{l=\"x\\\"y\\\\z\\n\"} 3\nm 0.5\nm -1\n")
     }
 
-    @Test("a latency falls into the bucket of its bound, one above into the next", arguments: [(0, 0), (100_000, 0), (100_001, 1), (1_000_000_000, 7), (1_000_000_001, 8)])
+    @Test(
+        "a latency falls into the bucket of its bound, one above into the next",
+        arguments: [(0, 0), (100_000, 0), (100_001, 1), (1_000_000_000, 7), (1_000_000_001, 8)])
     func buckets(nanoseconds: Int64, bucket: Int) {
         let counters = RouteCounters()
         counters.count(status: 503, nanoseconds: nanoseconds)

@@ -121,7 +121,8 @@ struct ResourceLocationTests {
         #expect(ResourceLocation(stringLiteral: "/p/").path(in: JSONWriter.document { $0.write(Samples.payment) }) == "/p/7")
         #expect(ResourceLocation(stringLiteral: "/p/").path(in: JSONWriter.document { $0.write(Samples.product) }) == "/p/3")
         #expect(ResourceLocation(stringLiteral: "/p/").path(in: JSONWriter.document { $0.write(Samples.user) }) == "/p/1")
-        #expect(ResourceLocation(stringLiteral: "/p/").path(in: JSONWriter.document { $0.write(Samples.campaign, at: Samples.now) }) == "/p/4")
+        #expect(
+            ResourceLocation(stringLiteral: "/p/").path(in: JSONWriter.document { $0.write(Samples.campaign, at: Samples.now) }) == "/p/4")
         #expect(orders.path(in: ByteBuffer(string: "{}")) == nil)
     }
 }

@@ -51,7 +51,9 @@ struct QueryTests {
 
     @Test("every product filter is understood")
     func productFilter() throws {
-        let filter = try read("q=%EA%B0%90%EA%B7%A4+3kg&minPrice=0&maxPrice=9223372036854775807&inStock=true&sort=-price") { ProductFilter(&$0) }
+        let filter = try read("q=%EA%B0%90%EA%B7%A4+3kg&minPrice=0&maxPrice=9223372036854775807&inStock=true&sort=-price") {
+            ProductFilter(&$0)
+        }
         let expected = ProductFilter(
             nameContains: "감귤 3kg", minPrice: .zero, maxPrice: Won(Int64.max), inStockOnly: true, sort: .priceDescending)
         #expect(filter == expected)
@@ -61,7 +63,8 @@ struct QueryTests {
     @Test(
         "a bad product filter is refused by its name",
         arguments: [
-            ("minPrice=-1", "minPrice"), ("minPrice=", "minPrice"), ("maxPrice=9223372036854775808", "maxPrice"), ("maxPrice=1.5", "maxPrice"),
+            ("minPrice=-1", "minPrice"), ("minPrice=", "minPrice"), ("maxPrice=9223372036854775808", "maxPrice"),
+            ("maxPrice=1.5", "maxPrice"),
             ("inStock=1", "inStock"), ("inStock=TRUE", "inStock"), ("inStock=", "inStock"), ("sort=Price", "sort"), ("sort=", "sort"),
             ("q=a%00b", "q"), ("q=%20", "q"), ("q=" + String(repeating: "a", count: 201), "q"), ("q=a&q=b", "q"),
         ])

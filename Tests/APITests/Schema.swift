@@ -49,7 +49,9 @@ struct Schema {
         case "items":
             return (value.elements ?? []).enumerated().flatMap { faults($0.element, rule, at: "\(place)[\($0.offset)]") }
         case "required":
-            return (rule.elements ?? []).compactMap(\.text).filter { value.object != nil && value[$0] == nil }.map { "\(place): lacks \($0)" }
+            return (rule.elements ?? []).compactMap(\.text).filter { value.object != nil && value[$0] == nil }.map {
+                "\(place): lacks \($0)"
+            }
         case "properties":
             return (value.object?.members ?? []).flatMap { member in
                 rule[member.name].map { faults(member.value, $0, at: "\(place).\(member.name)") } ?? []

@@ -117,7 +117,9 @@ struct TokenTests {
     func otherCredentials() async throws {
         #expect(try await authenticate(nil) == .refused(.missing))
         let good = token(header: #"{"alg":"HS256"}"#, payload: #"{"sub":"7","role":"user","exp":4102444800}"#)
-        let values = ["", "Bearer", "Bearer ", "Basic YTpi", good, "Bearer \(good), Bearer \(good)", "Bearer " + String(repeating: "a", count: 5000)]
+        let values = [
+            "", "Bearer", "Bearer ", "Basic YTpi", good, "Bearer \(good), Bearer \(good)", "Bearer " + String(repeating: "a", count: 5000),
+        ]
         for value in values { #expect(try await authenticate(value) == .refused(.invalid), "\(value.prefix(40))") }
     }
 }
