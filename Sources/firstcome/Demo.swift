@@ -3,6 +3,7 @@ import ArgumentParser
 import Commerce
 import Foundation
 import Logging
+import Services
 import Store
 
 /// `firstcome demo`: fills an empty store with sample data and prints what to try.
