@@ -67,7 +67,7 @@ let package = Package(
         ),
         .target(name: "TestSupport", dependencies: [nioCore, nioPosix], path: "Tests/TestSupport", swiftSettings: strict),
         .testTarget(name: "JSONTests", dependencies: ["JSON", nioCore], swiftSettings: strict),
-        .testTarget(name: "CommerceTests", dependencies: ["Commerce"], swiftSettings: strict),
+        .testTarget(name: "CommerceTests", dependencies: ["Commerce", "TestSupport"], swiftSettings: strict),
         .testTarget(
             name: "RedisTests",
             dependencies: ["Redis", "TestSupport", nioCore, nioPosix, nioEmbedded, nioSSL, logging],
@@ -87,7 +87,7 @@ let package = Package(
         .testTarget(
             name: "ServicesTests",
             dependencies: [
-                "Services", "Store", "Redis", "Commerce", "JSON", "HTTPServer", "TestSupport", nioCore, nioPosix, logging, crypto,
+                "Services", "Store", "Redis", "Commerce", "JSON", "HTTPServer", "TestSupport", nioCore, nioPosix, nioHTTP1, logging, crypto, grdb, httpClient,
             ],
             swiftSettings: strict
         ),

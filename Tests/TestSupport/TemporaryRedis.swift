@@ -98,7 +98,10 @@ package final class TemporaryRedis: Sendable {
 
     /// Runs `redis-cli` with these arguments against the server and returns what it prints, without the last newline.
     @discardableResult
-    package func cli(_ arguments: String...) throws -> String {
+    package func cli(_ arguments: String...) throws -> String { try cli(arguments) }
+
+    @discardableResult
+    package func cli(_ arguments: [String]) throws -> String {
         let process = Process()
         process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
         process.arguments = ["redis-cli", "-s", socketPath] + arguments
