@@ -12,7 +12,7 @@ package final class Campaigns: Sendable {
     private let reader: PointReader
     private let redis: RedisClient
     private let logger: Logger
-    private let builds = Mutex<[CouponID: Task<Bool, any Error>]>([:])
+    private let builds = Mutex<[CouponID: Task<Int64?, any Error>]>([:])
     private let changes = TaskQueue()
 
     /// A paused gate whose builder has been silent for this long has lost it; a builder shows itself with every chunk of claims.
@@ -102,21 +102,25 @@ package final class Campaigns: Sendable {
 
 extension Campaigns {
     /// Sees to it that an open gate with the store's own epoch stands, and with a later one than `epoch` where that is given:
-    /// the epoch whose gate has proved to be wrong. Joins a build that is under way.
+    /// the epoch whose gate has proved to be wrong. Joins a build that is under way, and builds again where that one, begun for
+    /// somebody who asked for less, left the wrong gate standing.
     ///
     /// - Returns: false where the store knows no such campaign.
     @discardableResult
     package func build(_ id: CouponID, beyond epoch: Int64?) async throws -> Bool {
-        let build = builds.withLock { builds in
-            if let running = builds[id] { return running }
-            let task = Task { [self] in
-                defer { self.builds.withLock { _ = $0.removeValue(forKey: id) } }
-                return try await buildAlone(id, beyond: epoch)
+        while true {
+            let (build, isOurs) = builds.withLock { builds in
+                if let running = builds[id] { return (running, false) }
+                let task = Task { [self] in
+                    defer { self.builds.withLock { _ = $0.removeValue(forKey: id) } }
+                    return try await buildAlone(id, beyond: epoch)
+                }
+                builds[id] = task
+                return (task, true)
             }
-            builds[id] = task
-            return task
+            guard let standing = try await build.value else { return false }
+            if isOurs || standing > epoch ?? -1 { return true }
         }
-        return try await build.value
     }
 
     /// Builds a gate whose builder is gone.
@@ -125,15 +129,16 @@ extension Campaigns {
         return try await build(id, beyond: campaign.epoch)
     }
 
-    private func buildAlone(_ id: CouponID, beyond epoch: Int64?) async throws -> Bool {
-        guard let campaign = try reader.campaign(id) else { return false }
+    /// The epoch of the gate that stands afterwards; `nil` where the store knows no such campaign.
+    private func buildAlone(_ id: CouponID, beyond epoch: Int64?) async throws -> Int64? {
+        guard let campaign = try reader.campaign(id) else { return nil }
         if let standing = try await CouponGate.standings(of: [id], through: redis)[0],
             standing.isOpen, standing.isConsistent, standing.epoch == campaign.epoch, campaign.epoch > epoch ?? -1
         {
-            return true
+            return campaign.epoch
         }
         // From the commit of the new epoch on, the store refuses every win of an older one: what it holds is all there is.
-        guard case .done(let current) = try await store.bumpEpoch(of: id, context: nil) else { return false }
+        guard case .done(let current) = try await store.bumpEpoch(of: id, context: nil) else { return nil }
         guard try await CouponGate.load(current, through: redis) else {
             throw ServiceError(.paused, "another process is rebuilding the campaign")
         }
@@ -141,10 +146,17 @@ extension Campaigns {
         switch try await CouponGate.open(id, epoch: current.epoch, claims: claims, through: redis) {
         case .opened:
             logger.info("gate built", metadata: ["coupon": "\(id)", "epoch": "\(current.epoch)", "claims": "\(claims)"])
-            return true
+            try await adjust(id, builtWith: current.terms)
+            return current.epoch
         case .superseded, .notLoaded, .incomplete:
             throw ServiceError(.paused, "the gate changed while it was built")
         }
+    }
+
+    /// A change that was made durable during the build found no open gate to tell, so the build passes it on.
+    private func adjust(_ id: CouponID, builtWith terms: CampaignTerms) async throws {
+        guard let latest = try reader.campaign(id), latest.terms != terms else { return }
+        _ = try await CouponGate.adjust(id, to: latest.terms, through: redis)
     }
 
     private func loadClaims(of campaign: Campaign) async throws -> Int64 {

@@ -17,6 +17,8 @@ final class ClaimRecovery: Sendable {
     /// Gates read in one round trip, and claims compared in one step.
     private static let gatesPerRead = 200
     private static let claimsPerStep = 5_000
+    /// Claims written together, so that they share commits.
+    private static let writesAtOnce = 256
 
     init(store: Store, redis: RedisClient, campaigns: Campaigns, clock: WallClock, logger: Logger) {
         (self.store, self.redis, self.campaigns, self.clock, self.logger) = (store, redis, campaigns, clock, logger)
@@ -26,16 +28,21 @@ final class ClaimRecovery: Sendable {
     var unloadedCampaigns: [CouponID]? { unloaded.withLock { $0?.sorted() } }
 
     /// Looks at every campaign; `deep` compares the claims one by one also where their number agrees.
-    func run(deep: Bool) async throws {
+    ///
+    /// A claim without a row may be on its way to the store just now, and its claimant is owed the 201 that goes with writing it.
+    /// So such claims get `grace` before they are written here; none is needed while nobody can claim.
+    func run(deep: Bool, grace: Duration = .zero) async throws {
         // The store first: every claim that it shows has passed the gate, so the gate must know it.
         let all = try await store.snapshot { snapshot throws(StoreError) in try snapshot.campaigns() }
         var missing: Set<CouponID> = []
+        var unwritten: [(campaign: Campaign, claims: [GrantedClaim])] = []
         for start in stride(from: 0, to: all.count, by: Self.gatesPerRead) {
             let chunk = all[start..<min(start + Self.gatesPerRead, all.count)]
             let standings = try await CouponGate.standings(of: chunk.map(\.id), through: redis)
             for (campaign, standing) in zip(chunk, standings) {
                 do {
-                    try await recover(campaign, standing, deep: deep)
+                    let claims = try await recover(campaign, standing, deep: deep)
+                    if !claims.isEmpty { unwritten.append((campaign, claims)) }
                 } catch {
                     missing.insert(campaign.id)
                     logger.warning("campaign not recovered", metadata: ["coupon": "\(campaign.id)", "error": "\(error)"])
@@ -43,38 +50,55 @@ final class ClaimRecovery: Sendable {
             }
         }
         unloaded.withLock { $0 = missing }
+        if unwritten.isEmpty { return }
+        try await Task.sleep(for: grace)
+        for (campaign, claims) in unwritten where try await !honour(claims, of: campaign) {
+            try await campaigns.build(campaign.id, beyond: campaign.epoch)
+        }
     }
 
-    private func recover(_ campaign: Campaign, _ standing: CouponGate.Standing?, deep: Bool) async throws {
-        guard let standing else {
+    /// Sees to it that the right gate stands; answers the claims that the gate has granted and the store does not have.
+    private func recover(_ campaign: Campaign, _ standing: CouponGate.Standing?, deep: Bool) async throws -> [GrantedClaim] {
+        guard var standing else {
             // A gate that nobody can pass any more needs not stand.
             if campaign.status(at: clock.now) != .closed { try await campaigns.build(campaign.id, beyond: nil) }
-            return
+            return []
         }
         guard standing.isOpen else {
-            let silence = clock.now.milliseconds - (standing.pausedAtMilliseconds ?? 0)
-            if silence > Campaigns.abandonedAfterMilliseconds { _ = try await campaigns.buildAbandoned(campaign.id) }
-            return
+            let now = try await CouponGate.now(through: redis).milliseconds
+            // A time that is yet to come is none that a builder has left.
+            let silence = now - (standing.pausedAtMilliseconds.flatMap { $0 <= now ? $0 : nil } ?? 0)
+            guard silence > Campaigns.abandonedAfterMilliseconds else { throw ServiceError(.paused, "the campaign is being rebuilt") }
+            _ = try await campaigns.buildAbandoned(campaign.id)
+            return []
         }
+        // The two reads of a standing are no single moment, and a claim may fall between them: look again before tearing down.
+        if !standing.isConsistent, let again = try await CouponGate.standings(of: [campaign.id], through: redis)[0] { standing = again }
         guard standing.epoch == campaign.epoch, standing.isConsistent else {
             try await campaigns.build(campaign.id, beyond: campaign.epoch)
-            return
+            return []
         }
+        var unwritten: [GrantedClaim] = []
         if deep || standing.claims != campaign.issued {
-            guard try await settle(campaign) else {
+            guard let found = try await unwrittenClaims(of: campaign) else {
                 try await campaigns.build(campaign.id, beyond: campaign.epoch)
-                return
+                return []
             }
+            unwritten = found
         }
         if !standing.matches(campaign.terms) {
             if try await CouponGate.adjust(campaign.id, to: campaign.terms, through: redis) != .adjusted {
                 try await campaigns.build(campaign.id, beyond: campaign.epoch)
             }
         }
+        return unwritten
     }
 
-    /// Writes the rows that only the gate knows; false where the gate misses or contradicts a row of the store.
-    private func settle(_ campaign: Campaign) async throws -> Bool {
+    private typealias GrantedClaim = (user: UserID, sequence: Int64)
+
+    /// The claims that only the gate knows; `nil` where the gate misses or contradicts a row of the store.
+    private func unwrittenClaims(of campaign: Campaign) async throws -> [GrantedClaim]? {
+        var unwritten: [GrantedClaim] = []
         var last: Int64 = 0
         while true {
             let stored = try await store.claims(of: campaign.id, afterSequence: last, limit: Self.claimsPerStep)
@@ -86,21 +110,35 @@ final class ClaimRecovery: Sendable {
                 for claim in granted {
                     guard claim.sequence <= end else { break reading }
                     if let user = rows.removeValue(forKey: claim.sequence) {
-                        guard user == claim.user else { return false }
+                        guard user == claim.user else { return nil }
                     } else {
-                        guard try await honour(claim, of: campaign) else { return false }
+                        unwritten.append(claim)
                     }
                 }
                 guard granted.count == Self.claimsPerStep, let final = granted.last else { break }
                 next = final.sequence + 1
             }
-            guard rows.isEmpty else { return false }
-            guard end < Int64.max else { return true }
+            guard rows.isEmpty else { return nil }
+            guard end < Int64.max else { return unwritten }
             last = end
         }
     }
 
-    private func honour(_ claim: (user: UserID, sequence: Int64), of campaign: Campaign) async throws -> Bool {
+    /// Writes the rows of claims whose claimants did not; false where the store contradicts one.
+    private func honour(_ claims: [GrantedClaim], of campaign: Campaign) async throws -> Bool {
+        for start in stride(from: 0, to: claims.count, by: Self.writesAtOnce) {
+            let agrees = try await withThrowingTaskGroup { group in
+                for claim in claims[start..<min(start + Self.writesAtOnce, claims.count)] {
+                    group.addTask { try await self.honour(claim, of: campaign) }
+                }
+                return try await group.reduce(true) { $0 && $1 }
+            }
+            guard agrees else { return false }
+        }
+        return true
+    }
+
+    private func honour(_ claim: GrantedClaim, of campaign: Campaign) async throws -> Bool {
         let record = try await store.recordClaim(
             Claim(
                 couponID: campaign.id, userID: claim.user, sequence: claim.sequence, epoch: campaign.epoch, issuedAt: clock.now))

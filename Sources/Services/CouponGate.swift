@@ -89,6 +89,15 @@ package enum CouponGate {
         }
     }
 
+    /// Redis' own clock, by which it opens, closes and pauses gates.
+    static func now(through redis: RedisClient) async throws -> Instant {
+        let reply = try await redis.send(RedisCommand("TIME", isRepeatable: true))
+        guard let parts = reply.array, parts.count == 2, let seconds = parts[0].integer, let microseconds = parts[1].integer else {
+            throw ServiceError(.internal, "TIME gave an answer that is no time")
+        }
+        return Instant(milliseconds: seconds * 1000 + microseconds / 1000)
+    }
+
     /// Some of the claims of a gate in the order of their sequences, from a sequence on.
     package static func claims(
         of coupon: CouponID, from sequence: Int64, limit: Int, through redis: RedisClient

@@ -20,23 +20,50 @@ struct EventDelivery: Sendable {
     /// Events read at once.
     private static let eventsPerStep = 256
 
-    /// Delivers what is due; goes on until nothing is.
+    /// How often new events are looked for while others are on their way.
+    private static let pauseWhileDelivering: Duration = .milliseconds(50)
+
+    private enum Progress: Sendable {
+        case done(EventID, isOutage: Bool)
+        case lookAgain
+    }
+
+    /// Delivers what is due; goes on until nothing is. An event that hangs holds up its own order only: the others go past it,
+    /// those that come up meanwhile too.
     func step() async throws {
-        while true {
-            let due = try await store.dueEvents(at: clock.now, limit: Self.eventsPerStep)
-            guard !due.isEmpty else { return }
-            // Each order appears once in `due`, so orders overtake one another and events of one order do not.
-            let outage = try await withThrowingTaskGroup { group in
-                var outage = false
-                for (index, record) in due.enumerated() {
-                    if index >= Self.concurrency, try await group.next() == true { outage = true }
-                    if outage { break }
-                    group.addTask { try await deliver(record) }
+        try await withThrowingTaskGroup(of: Progress.self) { group in
+            var waiting: ArraySlice<EventRecord> = []
+            var underWay: Set<EventID> = []
+            var (isPausing, isOutage) = (false, false)
+            while true {
+                if waiting.isEmpty, !isOutage {
+                    // Each order appears once among what is due, so orders overtake one another and events of one order do not.
+                    waiting = try await store.dueEvents(at: clock.now, limit: Self.eventsPerStep)
+                        .filter { !underWay.contains($0.event.id) }[...]
                 }
-                for try await isOutage in group where isOutage { outage = true }
-                return outage
+                while underWay.count < Self.concurrency, let record = waiting.popFirst() {
+                    underWay.insert(record.event.id)
+                    group.addTask { .done(record.event.id, isOutage: try await deliver(record)) }
+                }
+                if underWay.isEmpty { break }
+                if !isPausing {
+                    isPausing = true
+                    group.addTask {
+                        try? await Task.sleep(for: Self.pauseWhileDelivering)
+                        return .lookAgain
+                    }
+                }
+                switch try await group.next() {
+                case .done(let id, let metOutage):
+                    underWay.remove(id)
+                    // What is on its way may arrive; nothing new is sent after it.
+                    if metOutage { (isOutage, waiting) = (true, []) }
+                case .lookAgain, nil:
+                    isPausing = false
+                }
             }
-            if outage { throw ServiceError(.deliveryFailed, "events wait until their sink can be reached") }
+            group.cancelAll()
+            if isOutage { throw ServiceError(.deliveryFailed, "events wait until their sink can be reached") }
         }
     }
 
@@ -46,6 +73,8 @@ struct EventDelivery: Sendable {
         do {
             try await sink.deliver(event)
         } catch {
+            // The service stops: the platform may have the event or not, and is not to blame.
+            try Task.checkCancellation()
             if sink.isOutage(error) { return true }
             try await note(error, of: record)
             return false

@@ -49,7 +49,7 @@ package struct PrivateRedis: Sendable {
         return credentials.pid
     }
 
-    /// Makes sure that the server runs: finds a running one, or starts it.
+    /// Makes sure that the server runs: finds a running one, or starts it. Two calls at once, of two processes too, start one.
     ///
     /// - Returns: whether this call started it.
     /// - Throws: `ServiceError` with code `privateRedis` where `redis-server` is missing or does not come up.
@@ -57,17 +57,46 @@ package struct PrivateRedis: Sendable {
     package func ensureRunning(logger: Logger) async throws -> Bool {
         if runningPID != nil { return false }
         try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
-        if try await start() { return true }
+        let lock = try await lockStarts()
+        // Closing gives the lock back, as does the end of the process.
+        defer { close(lock) }
+        if runningPID != nil { return false }
+        switch try await start() {
+        case .running: return true
+        case .failed: throw notComingUp
+        case .damagedFile: break
+        }
         // An append-only file that cannot be read is worth less than the store: set it aside and begin anew.
         let damaged = "appendonlydir.damaged-\(Int(Date().timeIntervalSince1970))"
         guard (try? FileManager.default.moveItem(atPath: folder + "/appendonlydir", toPath: folder + "/" + damaged)) != nil else {
-            throw ServiceError(.privateRedis, "the private redis-server does not come up; see \(folder)/redis.log")
+            throw notComingUp
         }
         logger.warning("the private redis-server could not read its append-only file, which was set aside", metadata: ["as": "\(damaged)"])
-        guard try await start() else {
-            throw ServiceError(.privateRedis, "the private redis-server does not come up; see \(folder)/redis.log")
-        }
+        guard try await start() == .running else { throw notComingUp }
         return true
+    }
+
+    private var notComingUp: ServiceError {
+        ServiceError(.privateRedis, "the private redis-server does not come up; see \(folder)/redis.log")
+    }
+
+    /// Waits for its turn to start the server: two servers on one append-only file would ruin it.
+    ///
+    /// - Returns: a file descriptor that holds the lock until it is closed. The server does not inherit it.
+    private func lockStarts() async throws -> Int32 {
+        let descriptor = open(folder + "/start.lock", O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
+        guard descriptor >= 0 else { throw ServiceError(.privateRedis, "\(folder) cannot be written: error \(errno)") }
+        let deadline = ContinuousClock.now + Self.startTimeout * 2
+        while flock(descriptor, LOCK_EX | LOCK_NB) != 0 {
+            do {
+                guard ContinuousClock.now < deadline else { throw notComingUp }
+                try await Task.sleep(for: .milliseconds(10))
+            } catch {
+                close(descriptor)
+                throw error
+            }
+        }
+        return descriptor
     }
 
     /// Ends the server in good order: it writes what it has to disk first.
@@ -75,36 +104,71 @@ package struct PrivateRedis: Sendable {
         guard let pid = runningPID else { return }
         kill(pid, SIGTERM)
         let deadline = ContinuousClock.now + Self.stopTimeout
-        while kill(pid, 0) == 0, ContinuousClock.now < deadline {
+        while isAlive(pid), ContinuousClock.now < deadline {
             try? await Task.sleep(for: .milliseconds(10))
         }
     }
 
-    /// Starts the daemon and waits for its socket; false when it does not come up.
-    private func start() async throws -> Bool {
-        try? FileManager.default.removeItem(atPath: socketPath)
-        guard try await launch() else { return false }
-        let deadline = ContinuousClock.now + Self.startTimeout
-        while ContinuousClock.now < deadline {
-            if runningPID != nil { return true }
-            if hasGivenUp { return false }
-            try await Task.sleep(for: .milliseconds(10))
-        }
-        return false
+    /// Whether the process still runs; one that is dead and waits for its parent to notice does not.
+    private func isAlive(_ pid: Int32) -> Bool {
+        guard kill(pid, 0) == 0 else { return false }
+        guard let status = try? String(contentsOfFile: "/proc/\(pid)/stat", encoding: .utf8) else { return true }
+        // "pid (name) state ...", and the name may hold anything (proc_pid_stat(5)).
+        return status[(status.lastIndex(of: ")") ?? status.startIndex)...].dropFirst(2).first != "Z"
     }
 
-    /// A daemon that failed after its fork says so only in its log.
-    private var hasGivenUp: Bool {
-        guard let log = try? String(contentsOfFile: folder + "/redis.log", encoding: .utf8) else { return false }
-        let lastLines = log.split(separator: "\n").suffix(3)
-        return lastLines.contains { $0.contains("Fatal error") || $0.contains("Bad file format") || $0.contains("Can't open or create") }
+    private enum Start: Equatable {
+        case running
+        /// The server was set up and ended while it read its files.
+        case damagedFile
+        case failed
+    }
+
+    /// Starts the daemon and waits until it has read its files.
+    private func start() async throws -> Start {
+        try? FileManager.default.removeItem(atPath: socketPath)
+        let logged = logSize
+        guard try await launch() else { return .failed }
+        let deadline = ContinuousClock.now + Self.startTimeout
+        while ContinuousClock.now < deadline {
+            // A daemon that fails after its fork says so only in its log. The socket listens before the files are read.
+            let said = log(since: logged)
+            if runningPID != nil, said.contains("ready to accept connections") { return .running }
+            if let pid = Self.pid(in: said), !isAlive(pid) {
+                return said.contains("Server initialized") ? .damagedFile : .failed
+            }
+            try await Task.sleep(for: .milliseconds(10))
+        }
+        // One that still reads comes up later, and clients wait for it.
+        return runningPID == nil ? .failed : .running
+    }
+
+    /// The pid in the line `Redis version=..., pid=123, just started`.
+    private static func pid(in log: String) -> Int32? {
+        guard let line = log.split(separator: "\n").last(where: { $0.hasSuffix("just started") }) else { return nil }
+        return line.split(separator: " ").last { $0.hasPrefix("pid=") }.flatMap { Int32($0.dropFirst(4).dropLast()) }
+    }
+
+    private var logPath: String { folder + "/redis.log" }
+
+    private var logSize: UInt64 {
+        let attributes = try? FileManager.default.attributesOfItem(atPath: logPath)
+        return (attributes?[.size] as? NSNumber)?.uint64Value ?? 0
+    }
+
+    /// What the server has logged since the log had that size.
+    private func log(since size: UInt64) -> String {
+        guard let file = FileHandle(forReadingAtPath: logPath) else { return "" }
+        defer { try? file.close() }
+        guard (try? file.seek(toOffset: size)) != nil, let bytes = try? file.readToEnd() else { return "" }
+        return String(decoding: bytes, as: UTF8.self)
     }
 
     /// Runs `redis-server` until it has become a daemon; false where it failed before that.
     private func launch() async throws -> Bool {
         let arguments: Arguments = [
             "--port", "0", "--unixsocket", socketPath, "--unixsocketperm", "700", "--daemonize", "yes",
-            "--dir", folder, "--pidfile", folder + "/redis.pid", "--logfile", folder + "/redis.log",
+            "--dir", folder, "--pidfile", folder + "/redis.pid", "--logfile", logPath,
             "--appendonly", "yes", "--appendfsync", "everysec", "--save", "", "--maxmemory-policy", "noeviction",
         ]
         do {

@@ -54,13 +54,18 @@ package final class Ranking: Sendable {
     /// Renews names, prices and stock of the listed products without asking Redis.
     package func refreshDetails() throws {
         let (order, top) = state.withLock { ($0.order, $0.top) }
-        try publish(order, window: top.window, asOf: top.asOf)
+        try publish(order, window: top.window, asOf: top.asOf, inPlaceOf: top.version)
     }
 
-    private func publish(_ order: [(product: ProductID, units: Int64)], window: [BusinessDay], asOf: Instant) throws {
+    /// - Parameter version: the only version that may be replaced; `nil` replaces any.
+    private func publish(
+        _ order: [(product: ProductID, units: Int64)], window: [BusinessDay], asOf: Instant, inPlaceOf version: UInt64? = nil
+    ) throws {
         let products = Dictionary(try reader.products(order.map(\.product)).map { ($0.id, $0) }, uniquingKeysWith: { first, _ in first })
         let items = order.compactMap { place in products[place.product].map { (product: $0, units: place.units) } }
         state.withLock { state in
+            // A union that came in meanwhile is newer than what these details belong to.
+            guard version == nil || version == state.top.version else { return }
             state.order = order
             state.top = TopProducts(
                 window: window, timeZone: calendar.timeZoneIdentifier, asOf: asOf,

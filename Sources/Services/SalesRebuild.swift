@@ -27,12 +27,14 @@ package struct SalesRebuild: Sendable {
     /// `progress` is told after each day how many of how many are staged.
     @discardableResult
     package func run(progress: (@Sendable (_ done: Int, _ of: Int) -> Void)? = nil) async throws -> EventID {
-        let days = RankingDays.all(until: calendar.day(of: clock.now))
-        // One moment of the store: the scores and the mark belong together.
-        let (totals, last) = try await store.snapshot { snapshot throws(StoreError) in
+        // One moment of the store: the scores and the mark belong together. The clock is read after that moment, so that no event
+        // up to the mark lies on a day that is not rebuilt because midnight passed in between.
+        let (days, totals, last) = try await store.snapshot { [calendar, clock] snapshot throws(StoreError) in
+            let last = try snapshot.lastEventID() ?? EventID(0)
+            let days = RankingDays.all(until: calendar.day(of: clock.now))
             var totals: [[ProductUnits]] = []
             for day in days { totals.append(try snapshot.salesTotals(on: day)) }
-            return (totals, try snapshot.lastEventID() ?? EventID(0))
+            return (days, totals, last)
         }
         let build = String(UInt64.random(in: .min ... .max), radix: 36)
         for (index, day) in days.enumerated() {

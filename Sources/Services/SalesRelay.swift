@@ -56,8 +56,10 @@ final class SalesRelay: Sendable {
 
     private func standingMark() async throws -> EventID {
         if let known = applied.withLock({ $0 }) { return known }
-        let reply = try await redis.send(RedisCommand("GET", .string(RedisKeys.applied), isRepeatable: true))
+        let mark = RedisCommand("GET", .string(RedisKeys.applied), isRepeatable: true)
+        let reply = try await redis.pipeline([mark])[0]
         if let number = reply.integer { return EventID(number) }
+        if case .error(let error) = reply, error.kind != .wrongType { throw RedisError(error) }
         return try await rebuild.run()
     }
 
@@ -68,6 +70,8 @@ final class SalesRelay: Sendable {
         for reply in replies {
             if case .error(let error) = reply {
                 forgetMark()
+                // Somebody put something else where a day or the mark stood: a rebuild replaces it.
+                if error.kind == .wrongType { return try await rebuild.run() }
                 throw RedisError(error)
             }
             let answer = try ScriptAnswer<RecordSalesCode>(reply, of: Scripts.recordSales)

@@ -57,7 +57,7 @@ package final class Services: Sendable {
             contexts.append(LoopContext(eventLoop: loop, redis: redis.connection(on: loop), reader: try store.makePointReader()))
         }
         let campaigns = Campaigns(store: store, reader: reader, redis: redis, logger: logger)
-        let client = configuration.platform.map { _ in HTTPClient(eventLoopGroupProvider: .shared(eventLoopGroup)) }
+        let client = configuration.platform.map { _ in WebhookSink.makeClient(on: eventLoopGroup) }
         let sink: any EventSink
         if let platform = configuration.platform, let client {
             sink = WebhookSink(platform: platform, client: client)
@@ -93,9 +93,10 @@ package final class Services: Sendable {
     /// - Throws: `ServiceError` with code `unsuitableRedis` where Redis answers and must not be used. A Redis that does not answer
     ///   is waited for in the background.
     package func start() async throws {
+        // Before the first look: a connection that is made from here on is followed, whichever of the two comes first.
+        let connects = redis.connectEvents()
         do {
-            try await RedisSuitability.check(redis)
-            isSuitable.store(true, ordering: .releasing)
+            try await checkRedis()
             try await recovery.run(deep: true)
             try await relay.step()
             try await ranking.refresh()
@@ -104,7 +105,7 @@ package final class Services: Sendable {
         } catch {
             logger.warning("Redis does not answer yet, claims wait for it", metadata: ["error": "\(error)"])
         }
-        background.withLock { $0 = Task { await self.work() } }
+        background.withLock { $0 = Task { await self.work(following: connects) } }
     }
 
     /// Ends the background work and waits for it.
@@ -121,9 +122,9 @@ package final class Services: Sendable {
 // MARK: - Background work
 
 extension Services {
-    private func work() async {
+    private func work(following connects: AsyncStream<RedisClient.ConnectEvent>) async {
         await withTaskGroup { group in
-            group.addTask { await self.followReconnects() }
+            group.addTask { for await _ in connects { await self.recoverAfterReconnect() } }
             group.addTask { await self.recoverRegularly() }
             group.addTask { await self.refreshRanking() }
             group.addTask { await self.keepPrivateRedis() }
@@ -162,27 +163,50 @@ extension Services {
     private static var answersKeptMilliseconds: Int64 { 86_400_000 }
 
     /// A connection that comes back may lead to another Redis, or to one that has forgotten something.
-    private func followReconnects() async {
-        for await _ in redis.connectEvents() {
-            relay.forgetMark()
+    private func recoverAfterReconnect() async {
+        relay.forgetMark()
+        let backoff = Backoff(firstMilliseconds: 50, longestMilliseconds: 1_000)
+        for failures in 1...Int64.max {
             do {
-                try await RedisSuitability.check(redis)
-                isSuitable.store(true, ordering: .releasing)
-                try await recovery.run(deep: true)
+                return try await recover(deep: true)
             } catch {
                 let isUnsuitable = (error as? ServiceError)?.code == .unsuitableRedis
-                if isUnsuitable { isSuitable.store(false, ordering: .releasing) }
-                logger.log(level: isUnsuitable ? .error : .warning, "recovery after a reconnect failed", metadata: ["error": "\(error)"])
+                if isUnsuitable || failures == 1 {
+                    logger.log(level: isUnsuitable ? .error : .warning, "recovery after a reconnect failed", metadata: ["error": "\(error)"])
+                }
+                // Without a connection the next one is waited for; an unsuitable server is looked at again with the regular recovery.
+                if isUnsuitable || !redis.isConnected || Task.isCancelled { return }
+                try? await Task.sleep(for: .milliseconds(backoff.milliseconds(afterFailures: failures)))
             }
         }
     }
 
     private func recoverRegularly() async {
         let interval = configuration.recoveryInterval
-        try? await Task.sleep(for: interval)
-        await periodically("recovery", every: interval, logger: logger) { [recovery, relay] in
+        // What the start has left undone does not wait for the interval.
+        if recovery.unloadedCampaigns?.isEmpty == true { try? await Task.sleep(for: interval) }
+        await periodically("recovery", every: interval, logger: logger) { [self] in
             relay.forgetMark()
-            try await recovery.run(deep: false)
+            try await recover(deep: false)
+        }
+    }
+
+    private func recover(deep: Bool) async throws {
+        try await checkRedis()
+        // A claim whose reply takes longer has been given up by its claimant.
+        try await recovery.run(deep: deep, grace: .nanoseconds(redis.configuration.commandDeadline.nanoseconds))
+        if let missing = recovery.unloadedCampaigns, !missing.isEmpty {
+            throw ServiceError(.paused, "\(missing.count) campaigns have no gate yet")
+        }
+    }
+
+    private func checkRedis() async throws {
+        do {
+            try await RedisSuitability.check(redis)
+            isSuitable.store(true, ordering: .releasing)
+        } catch let error as ServiceError where error.code == .unsuitableRedis {
+            isSuitable.store(false, ordering: .releasing)
+            throw error
         }
     }
 
@@ -228,7 +252,8 @@ package struct Readiness: Sendable, Equatable {
 extension Services {
     /// Asks store and Redis; takes no longer than Redis' command deadline.
     package func readiness() async -> Readiness {
-        let storeAnswers = (try? reader.lastEventID()) != nil
+        // No event yet is an answer too, which `try?` on an optional would hide.
+        let storeAnswers = (try? reader.campaign(CouponID(0)).map { _ in () } ?? ()) != nil
         let answer = try? await redis.send(RedisCommand("PING", isRepeatable: true))
         return Readiness(
             storeAnswers: storeAnswers, redisAnswers: answer?.string == "PONG" && isSuitable.load(ordering: .acquiring),

@@ -42,8 +42,23 @@ struct WebhookSink: EventSink {
         guard (200..<300).contains(response.status.code) else {
             throw ServiceError(.deliveryFailed, "the data platform answered \(response.status.code)")
         }
-        // The rest of the answer is of no interest, but reading it lets the connection be used again.
-        _ = try? await response.body.collect(upTo: 64 * 1024)
+        await drain(response.body)
+    }
+
+    /// The rest of an answer is of no interest, but reading it lets the connection be used again. A platform that dawdles over it
+    /// loses the connection: the deadline of the request has ended with the head.
+    private func drain(_ body: HTTPClientResponse.Body) async {
+        await withTaskGroup { group in
+            group.addTask { _ = try? await body.collect(upTo: 64 * 1024) }
+            group.addTask { try? await Task.sleep(for: .seconds(1)) }
+            await group.next()
+            group.cancelAll()
+        }
+    }
+
+    /// A client for the platform. It follows no redirects: a POST that ends as a GET elsewhere would count as delivered.
+    static func makeClient(on group: any EventLoopGroup) -> HTTPClient {
+        HTTPClient(eventLoopGroupProvider: .shared(group), configuration: .init(redirectConfiguration: .disallow))
     }
 
     /// A platform that cannot be reached counts: an event is parked rather than tried forever.
