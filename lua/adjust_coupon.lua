@@ -15,10 +15,15 @@
 -- COST     O(1)
 -- KEEPS    invariants 1 and 3: remaining = quantity - claims, decided where claims are decided
 
+-- tonumber() alone takes 'nan', 'inf' and '1.5', and a gate with such a field would be damaged.
+local function is_integer(text)
+  return text and #text <= 15 and string.find(text, '^%-?%d+$')
+end
+
 local state = redis.call('HGET', KEYS[1], 'state')
 local claims = redis.call('ZCARD', KEYS[2])
-local quantity = assert(tonumber(ARGV[1]), 'quantity')
-assert(tonumber(ARGV[2]) and tonumber(ARGV[3]), 'opensAt, closesAt')
+assert(is_integer(ARGV[1]) and is_integer(ARGV[2]) and is_integer(ARGV[3]), 'quantity, opensAt, closesAt')
+local quantity = tonumber(ARGV[1])
 if not state then
   return { 3 }
 end

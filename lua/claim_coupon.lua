@@ -10,9 +10,9 @@
 --   3 SOLD_OUT
 --   4 NOT_OPEN         opensAt (ms), now (ms)
 --   5 CLOSED
---   6 PAUSED           pausedAt (ms), now (ms)
+--   6 PAUSED           pausedAt (ms) or 0 where it is no past instant, now (ms)
 --   7 NOT_LOADED
---   8 DAMAGED          epoch, or 0: a field is missing or not a number
+--   8 DAMAGED          epoch, or 0: a field is missing or not a whole number
 --
 -- COST     O(log N) in the claims; a refusal writes nothing and keeps nothing
 -- KEEPS    invariants 1 and 3: sequence and remaining move with the member they stand for, in one HSET and one ZADD
@@ -28,15 +28,24 @@ local sequence = tonumber(coupon[3])
 local opens_at = tonumber(coupon[4])
 local closes_at = tonumber(coupon[5])
 local epoch = tonumber(coupon[6])
+-- tonumber() takes 'nan', 'inf', '1.5' and '1e300' too; none of them is a whole number that a double holds exactly.
+if epoch and (epoch % 1 ~= 0 or epoch > 2 ^ 53 or epoch < -2 ^ 53) then
+  epoch = nil
+end
 
 if not state and not epoch then
   return { 7 }
 end
 if state == 'paused' then
-  return { 6, tonumber(coupon[7]) or 0, now }
+  local paused_at = tonumber(coupon[7])
+  return { 6, paused_at and paused_at > 0 and paused_at <= now and paused_at or 0, now }
 end
 if state ~= 'open' or not (remaining and sequence and opens_at and closes_at and epoch) then
   return { 8, epoch or 0 }
+end
+local sum = remaining + sequence + opens_at + closes_at
+if sum % 1 ~= 0 or sum > 2 ^ 53 or sum < -2 ^ 53 then
+  return { 8, epoch }
 end
 if now < opens_at then
   return { 4, opens_at, now }

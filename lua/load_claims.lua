@@ -3,7 +3,7 @@
 -- KEYS[1]  coupon:{ID}         hash: the campaign's gate
 -- KEYS[2]  coupon:{ID}:claims  sorted set: user id -> sequence
 -- ARGV[1]  epoch of this build
--- ARGV[2..] sequence, user id, sequence, user id, ... (at most 3,500 pairs: Lua's stack bounds a call's arguments)
+-- ARGV[2..] sequence, user id, sequence, user id, ... (1 to 3,500 pairs: Lua's stack bounds a call's arguments)
 --
 -- RETURNS  an array of integers, the code first:
 --   1 LOADED           claims in the gate now
@@ -13,16 +13,22 @@
 -- COST     O(M log N) for M pairs
 -- KEEPS    invariant 3: only the build that paused the gate fills it; pausedAt says that it is alive
 
+-- tonumber() alone takes 'nan', ' 5' and '1.5', which Redis refuses later, in the middle of the writes.
+local function is_integer(text)
+  return text and #text <= 15 and string.find(text, '^%-?%d+$')
+end
+
 local coupon = redis.call('HMGET', KEYS[1], 'state', 'epoch')
 redis.call('ZCARD', KEYS[2])
+assert(#ARGV % 2 == 1 and #ARGV >= 3 and #ARGV <= 7001, '1 to 3,500 pairs')
+for index = 2, #ARGV, 2 do
+  assert(is_integer(ARGV[index]), 'sequence')
+end
 if not coupon[2] then
   return { 3 }
 end
 if coupon[2] ~= ARGV[1] or coupon[1] ~= 'paused' then
   return { 2, tonumber(coupon[2]) or 0 }
-end
-for index = 2, #ARGV, 2 do
-  assert(tonumber(ARGV[index]) and ARGV[index + 1], 'sequence and user id')
 end
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)

@@ -14,13 +14,18 @@
 -- COST     O(1); the old claims are freed in the background
 -- KEEPS    invariant 1: claims decided before this moment carry an older epoch, which the store refuses
 
-local epoch = assert(tonumber(ARGV[1]), 'epoch')
-assert(tonumber(ARGV[2]) and tonumber(ARGV[3]) and tonumber(ARGV[4]), 'quantity, opensAt, closesAt')
--- Whatever is not a hash was put there by somebody else and is replaced.
+-- tonumber() alone takes 'nan', 'inf' and '1.5', and a gate with such a field would be damaged.
+local function is_integer(text)
+  return text and #text <= 15 and string.find(text, '^%-?%d+$')
+end
+
+assert(is_integer(ARGV[1]) and is_integer(ARGV[2]) and is_integer(ARGV[3]) and is_integer(ARGV[4]), 'epoch, quantity, opensAt, closesAt')
+local epoch = tonumber(ARGV[1])
+-- Whatever is not a hash, or has no epoch that we wrote, was put there by somebody else and is replaced.
 if redis.call('TYPE', KEYS[1]).ok == 'hash' then
-  local standing = tonumber(redis.call('HGET', KEYS[1], 'epoch'))
-  if standing and standing >= epoch then
-    return { 2, standing }
+  local standing = redis.call('HGET', KEYS[1], 'epoch')
+  if is_integer(standing) and tonumber(standing) >= epoch then
+    return { 2, tonumber(standing) }
   end
 end
 local time = redis.call('TIME')

@@ -16,11 +16,16 @@
 -- COST     O(N log N) for N products sold in the three days, and O(T) for the T products that tie at the last place
 -- KEEPS    scores are plain units; ties are settled after the union and before cutting
 
+-- tonumber() alone takes 'nan', ' 5' and '1.5', which Redis refuses later, in the middle of the writes.
+local function is_integer(text)
+  return text and #text <= 15 and string.find(text, '^%-?%d+$')
+end
+
 for index = 2, 7 do
   redis.call('ZCARD', KEYS[index])
 end
-local places = assert(tonumber(ARGV[1]), 'places')
-assert(tonumber(ARGV[2]), 'seconds')
+assert(is_integer(ARGV[1]) and is_integer(ARGV[2]), 'places, seconds')
+local places = tonumber(ARGV[1])
 
 redis.call('ZUNIONSTORE', KEYS[1], 3, KEYS[2], KEYS[3], KEYS[4])
 redis.call('EXPIRE', KEYS[1], ARGV[2])

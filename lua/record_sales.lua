@@ -14,18 +14,24 @@
 -- COST     O(M log N) for M products
 -- KEEPS    invariant 7: the scores and the mark move together
 
+-- tonumber() alone takes 'nan', ' 5' and '1.5', which Redis refuses later, in the middle of the writes.
+local function is_integer(text)
+  return text and #text <= 15 and string.find(text, '^%-?%d+$')
+end
+
 local applied = redis.call('GET', KEYS[1])
 redis.call('ZCARD', KEYS[2])
-local event = assert(tonumber(ARGV[1]), 'event id')
-local expires_at = assert(tonumber(ARGV[2]), 'expiry')
-if not applied or not tonumber(applied) then
+assert(is_integer(ARGV[1]) and is_integer(ARGV[2]), 'event id, expiry')
+for index = 3, #ARGV, 2 do
+  assert(is_integer(ARGV[index + 1]), 'units')
+end
+local event = tonumber(ARGV[1])
+local expires_at = tonumber(ARGV[2])
+if not is_integer(applied) then
   return { 3 }
 end
 if tonumber(applied) + 1 ~= event then
   return { 2, tonumber(applied) }
-end
-for index = 3, #ARGV, 2 do
-  assert(tonumber(ARGV[index + 1]), 'units')
 end
 
 -- A refund of a day that has left Redis changes no ranking any more.

@@ -10,10 +10,15 @@
 -- COST     O(M log N) for M products
 -- KEEPS    no invariant: views break ties only, and a repetition after a lost reply may count some twice
 
+-- tonumber() alone takes 'nan', ' 5' and '1.5', which Redis refuses later, in the middle of the writes.
+local function is_integer(text)
+  return text and #text <= 15 and string.find(text, '^%-?%d+$')
+end
+
 redis.call('ZCARD', KEYS[1])
-assert(tonumber(ARGV[1]), 'expiry')
+assert(is_integer(ARGV[1]), 'expiry')
 for index = 2, #ARGV, 2 do
-  assert(tonumber(ARGV[index + 1]), 'views')
+  assert(is_integer(ARGV[index + 1]), 'views')
 end
 
 for index = 2, #ARGV, 2 do

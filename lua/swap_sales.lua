@@ -11,16 +11,25 @@
 -- COST     O(D) for D days; the old scores are freed in the background
 -- KEEPS    invariant 7: no reader sees scores without their mark
 
-assert(tonumber(ARGV[1]), 'event id')
+-- tonumber() alone takes 'nan', ' 5' and '1.5', which Redis refuses later, in the middle of the writes.
+local function is_integer(text)
+  return text and #text <= 15 and string.find(text, '^%-?%d+$')
+end
+
+assert(is_integer(ARGV[1]), 'event id')
 assert(#KEYS % 2 == 1 and #ARGV == (#KEYS + 1) / 2, 'one expiry for each day')
 for index = 2, #ARGV do
-  assert(tonumber(ARGV[index]), 'expiry')
+  assert(is_integer(ARGV[index]), 'expiry')
+end
+local products = {}
+for index = 2, #KEYS, 2 do
+  products[index] = redis.call('ZCARD', KEYS[index + 1])
 end
 
 local days = 0
 for index = 2, #KEYS, 2 do
   redis.call('UNLINK', KEYS[index])
-  if redis.call('EXISTS', KEYS[index + 1]) == 1 then
+  if products[index] > 0 then
     redis.call('RENAME', KEYS[index + 1], KEYS[index])
     redis.call('EXPIREAT', KEYS[index], ARGV[index / 2 + 1])
     days = days + 1

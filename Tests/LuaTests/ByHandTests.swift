@@ -1,0 +1,57 @@
+import Foundation
+import Redis
+import Services
+import TestSupport
+import Testing
+
+/// Every script runs as its file stands, by hand: `redis-cli --eval lua/claim_coupon.lua 'coupon:{7}' 'coupon:{7}:claims' , 42`.
+@Suite("by hand with redis-cli", .redisServer, .serialized)
+struct ByHandTests {
+    /// One life of a gate and of a ranking, in this order, with what redis-cli prints; `*` stands for an instant.
+    static let session: [(script: String, keys: [String], arguments: [String], printed: [String])] = {
+        let sales = [RedisKeys.applied, SalesKeys.days[0]]
+        let kept = (0..<RankingDays.kept).flatMap { ["{sales}day\($0)", "{sales}staged\($0)"] }
+        let expiry = "\(SalesKeys.expiry)"
+        return [
+            ("load_coupon", Gate.keys, ["1", "3", "0", "0"], ["1"]),
+            ("load_claims", Gate.keys, ["1", "1", "11"], ["1", "1"]),
+            ("open_coupon", Gate.keys, ["1", "1"], ["1", "2"]),
+            ("claim_coupon", Gate.keys, ["42"], ["1", "2", "*", "1"]),
+            ("claim_coupon", Gate.keys, ["42"], ["2", "2", "*", "1"]),
+            ("adjust_coupon", Gate.keys, ["2", "0", "0"], ["1", "0"]),
+            ("claim_coupon", Gate.keys, ["43"], ["3"]),
+            ("swap_sales", [RedisKeys.applied] + kept, ["8"] + Array(repeating: expiry, count: RankingDays.kept), ["1", "0"]),
+            ("record_sales", sales, ["9", expiry, "1", "2", "10", "2"], ["1", "9"]),
+            ("record_views", [SalesKeys.views[0]], [expiry, "1", "4"], ["1", "1"]),
+            ("rank_products", RankProductsTests.keys, ["5", "60"], ["1", "2", "4", "10", "2", "0"]),
+        ]
+    }()
+
+    @Test("every script runs with redis-cli --eval and prints what its header says")
+    func byHand() async throws {
+        let redis = try await LuaServer.emptied()
+        for step in Self.session {
+            let file = ScriptFile.folder.appending(path: "\(step.script).lua").path
+            let words = ["-s", redis.process.socketPath, "--eval", file] + step.keys + [","] + step.arguments
+            let printed = try await offPool { try Self.redisCLI(words) }
+            try #require(printed.count == step.printed.count, "\(step.script) printed \(printed)")
+            for (line, expected) in zip(printed, step.printed) where expected != "*" {
+                #expect(line == expected, "\(step.script) printed \(printed)")
+            }
+        }
+        #expect(Set(Self.session.map(\.script)) == Set(Scripts.all.map(\.name)))
+    }
+
+    private static func redisCLI(_ words: [String]) throws -> [String] {
+        let process = Process()
+        let output = Pipe()
+        process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
+        process.arguments = ["redis-cli"] + words
+        process.standardOutput = output
+        process.standardError = output
+        try process.run()
+        let text = String(decoding: output.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
+        process.waitUntilExit()
+        return text.split(separator: "\n").map(String.init)
+    }
+}

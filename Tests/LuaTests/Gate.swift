@@ -1,0 +1,61 @@
+import Commerce
+import Redis
+import Services
+
+/// A campaign's gate as `redis-cli` would show it; tests put it into Redis and expect it there.
+struct Gate: Sendable {
+    static let key = RedisKeys.coupon(CouponID(7))
+    static let claimsKey = RedisKeys.claims(of: CouponID(7))
+    static let keys = [key, claimsKey]
+
+    var fields = [
+        "state": "open", "quantity": "3", "remaining": "3", "sequence": "0", "opensAt": "0", "closesAt": "0", "epoch": "5",
+    ]
+    /// Sequences by user id.
+    var claims: [String: String] = [:]
+
+    /// An open gate without claims.
+    static let open = Gate()
+    /// Open, and users 1 to 3 have taken all three units.
+    static let soldOut = Gate.open.setting(["remaining": "0", "sequence": "3"]).claimed(["1": "1", "2": "2", "3": "3"])
+
+    /// Being built, as `load_coupon` leaves it.
+    static func paused(at milliseconds: Int64) -> Gate {
+        open.setting(["state": "paused", "pausedAt": "\(milliseconds)", "remaining": "0"])
+    }
+
+    /// The same gate with other fields; a nil takes the field away.
+    func setting(_ changes: [String: String?]) -> Gate {
+        var gate = self
+        for (field, value) in changes { gate.fields[field] = value }
+        return gate
+    }
+
+    func claimed(_ claims: [String: String]) -> Gate {
+        var gate = self
+        gate.claims = claims
+        return gate
+    }
+
+    /// What Redis holds when this gate is all it holds.
+    var snapshot: Snapshot {
+        var snapshot = Snapshot()
+        if !fields.isEmpty { snapshot.keys[Self.key] = .hash(fields) }
+        if !claims.isEmpty { snapshot.keys[Self.claimsKey] = .sortedSet(claims) }
+        return snapshot
+    }
+}
+
+extension LuaServer {
+    func put(_ gate: Gate) async throws {
+        _ = try await send("DEL", .string(Gate.key), .string(Gate.claimsKey))
+        var commands: [RedisCommand] = []
+        for (field, value) in gate.fields { commands.append(RedisCommand("HSET", .string(Gate.key), .string(field), .string(value))) }
+        for (user, sequence) in gate.claims { commands.append(RedisCommand("ZADD", .string(Gate.claimsKey), .string(sequence), .string(user))) }
+        for case .error(let error) in try await pipeline(commands) { throw RedisError(error) }
+    }
+
+    func claim(_ user: RedisArgument) async throws -> [Int64] {
+        try await numbers(Scripts.claimCoupon, Gate.keys, [user])
+    }
+}

@@ -1,0 +1,163 @@
+import Commerce
+import Redis
+import Services
+import Testing
+
+/// The keys of the ranking on three days that every test uses, and on days of its own.
+enum SalesKeys {
+    static let applied = RedisKeys.applied
+    static let days = [20_777, 20_776, 20_775].map { RedisKeys.sales(on: BusinessDay(number: $0)) }
+    static let views = [20_777, 20_776, 20_775].map { RedisKeys.views(on: BusinessDay(number: $0)) }
+    /// An instant at which every key of the tests may go, in seconds: the year 2255.
+    static let expiry: Int64 = 9_000_000_000
+}
+
+@Suite("record_sales", .redisServer, .serialized)
+struct RecordSalesTests {
+    static let day = SalesKeys.days[0]
+    static let keys = [SalesKeys.applied, day]
+
+    /// Event 8 was counted last; product 1 has sold three, product 2 one.
+    private func standing() async throws -> LuaServer {
+        let redis = try await LuaServer.emptied()
+        _ = try await redis.send("SET", .string(SalesKeys.applied), 8)
+        _ = try await redis.send("ZADD", .string(Self.day), 3, "1", 1, "2")
+        return redis
+    }
+
+    private static func snapshot(mark: String, _ scores: [String: String], expiry: Int64? = SalesKeys.expiry) -> Snapshot {
+        var snapshot = Snapshot(keys: [SalesKeys.applied: .string(mark)])
+        if !scores.isEmpty {
+            snapshot.keys[day] = .sortedSet(scores)
+            snapshot.expiries[day] = expiry
+        }
+        return snapshot
+    }
+
+    static let applied: [(String, [RedisArgument], [String: String])] = [
+        ("units add up", ["1", 2, "2", 5], ["1": "5", "2": "6"]),
+        ("a new product begins at its units", ["31", 4], ["1": "3", "2": "1", "31": "4"]),
+        ("one product in two lines counts twice", ["1", 2, "1", 3], ["1": "8", "2": "1"]),
+        ("a refund takes units away", ["1", -2], ["1": "1", "2": "1"]),
+        ("a refund of everything removes the member", ["2", -1], ["1": "3"]),
+        ("a refund of the last product removes the key", ["1", -3, "2", -1], [:]),
+        ("a refund before its sale stands below zero", ["5", -2], ["1": "3", "2": "1", "5": "-2"]),
+        ("an event without products moves the mark alone", [], ["1": "3", "2": "1"]),
+        ("no units add no member", ["5", 0], ["1": "3", "2": "1"]),
+        (
+            "ids beyond 2^53 stay exact", ["9007199254740992", 1, "9007199254740993", 2],
+            ["1": "3", "2": "1", "9007199254740992": "1", "9007199254740993": "2"]
+        ),
+    ]
+
+    @Test("the next event moves scores and mark together and sets when the day may go", arguments: applied)
+    func counts(_ name: String, _ pairs: [RedisArgument], _ scores: [String: String]) async throws {
+        let redis = try await standing()
+        let answer = try await redis.numbers(Scripts.recordSales, Self.keys, [9, .integer(SalesKeys.expiry)] + pairs)
+        #expect(answer == [RecordSalesCode.applied.rawValue, 9])
+        #expect(try await redis.snapshot() == Self.snapshot(mark: "9", scores))
+    }
+
+    @Test("the first sale of a day makes its key, with the expiry that is given")
+    func firstSale() async throws {
+        let redis = try await LuaServer.emptied()
+        _ = try await redis.send("SET", .string(SalesKeys.applied), 0)
+        let expiry = try await redis.now / 1000 + 3_600
+        #expect(try await redis.numbers(Scripts.recordSales, Self.keys, [1, .integer(expiry), "7", 2]) == [RecordSalesCode.applied.rawValue, 1])
+        #expect(try await redis.snapshot() == Self.snapshot(mark: "1", ["7": "2"], expiry: expiry))
+    }
+
+    static let refusals: [(String, String?, Int64, [Int64])] = [
+        ("a repetition", "8", 8, [2, 8]),
+        ("an event long counted", "8", 3, [2, 8]),
+        ("a gap", "8", 10, [2, 8]),
+        ("no mark", nil, 9, [3]),
+        ("no mark, and the very first event", nil, 1, [3]),
+        ("a mark that is no number", "many", 9, [3]),
+        ("a mark that only Lua takes for a number", "nan", 9, [3]),
+        ("a mark between two events", "8.5", 9, [3]),
+        ("an empty mark", "", 1, [3]),
+    ]
+
+    @Test("an event that is not the next one is refused and changes nothing", arguments: refusals)
+    func refused(_ name: String, _ mark: String?, _ event: Int64, _ answer: [Int64]) async throws {
+        let redis = try await standing()
+        _ = try await redis.send("DEL", .string(SalesKeys.applied))
+        if let mark { _ = try await redis.send("SET", .string(SalesKeys.applied), .string(mark)) }
+        try await redis.expectRefusal(answer, from: Scripts.recordSales, Self.keys, [.integer(event), .integer(SalesKeys.expiry), "1", 2])
+    }
+
+    @Test("the refusals reach every code but APPLIED")
+    func everyCode() {
+        #expect(Set(Self.refusals.map { $0.3[0] }) == Set(RecordSalesCode.allCases.map(\.rawValue)).subtracting([1]))
+    }
+
+    @Test("of an event sent twice at once, one counts")
+    func twice() async throws {
+        let redis = try await standing()
+        let command = Scripts.recordSales.command(Self.keys, [9, .integer(SalesKeys.expiry), "1", 2])
+        let answers = try await redis.pipeline([command, command]).map(LuaServer.numbers)
+        #expect(answers == [[RecordSalesCode.applied.rawValue, 9], [RecordSalesCode.notNext.rawValue, 9]])
+        #expect(try await redis.snapshot() == Self.snapshot(mark: "9", ["1": "5", "2": "1"]))
+    }
+
+    @Test("a refund of a day that has left Redis moves the mark alone", arguments: [(0, false), (1_000, false), (1_001, true)])
+    func expiredDay(_ expiry: Int64, _ counts: Bool) async throws {
+        let redis = try await LuaServer.emptied()
+        _ = try await redis.send("SET", .string(SalesKeys.applied), 8)
+        // At second 1,000 of the script's frozen clock; the server's own clock would drop the key at once, so look at the answer of
+        // the command that would have made it.
+        let script = Scripts.recordSales.frozen(atMilliseconds: 1_000_999)
+        _ = try await redis.send("CONFIG", "RESETSTAT")
+        #expect(try await redis.numbers(script, Self.keys, [9, .integer(expiry), "1", -2]) == [RecordSalesCode.applied.rawValue, 9])
+        #expect(try await redis.snapshot() == Self.snapshot(mark: "9", [:]))
+        #expect((try await redis.info("cmdstat_zincrby") != nil) == counts)
+    }
+
+    @Test("a day in the past by Redis' own clock gets no key")
+    func pastDay() async throws {
+        let redis = try await standing()
+        _ = try await redis.send("DEL", .string(Self.day))
+        let yesterday = try await redis.now / 1000 - 86_400
+        #expect(try await redis.numbers(Scripts.recordSales, Self.keys, [9, .integer(yesterday), "1", -2]) == [RecordSalesCode.applied.rawValue, 9])
+        #expect(try await redis.snapshot() == Self.snapshot(mark: "9", [:]))
+    }
+
+    static let garbage: [(String, [RedisArgument])] = [
+        ("no arguments", []),
+        ("no expiry", [9]),
+        ("an event that is no number", ["x", 9_000_000_000, "1", 2]),
+        ("an event that only Lua takes", ["9.0", 9_000_000_000, "1", 2]),
+        ("an expiry that is no number", [9, "soon", "1", 2]),
+        ("an expiry that Redis does not take", [9, "9000000000.5", "1", 2]),
+        ("an expiry beyond Redis' clock", [9, "9000000000000000", "1", 2]),
+        ("a product without units", [9, 9_000_000_000, "1"]),
+        ("a bad pair in the middle", [9, 9_000_000_000, "1", 2, "2", "x", "3", 1]),
+        ("a bad pair at the end", [9, 9_000_000_000, "1", 2, "2", 1, "3", ""]),
+        ("units nan in the middle", [9, 9_000_000_000, "1", 2, "2", "nan", "3", 1]),
+        ("units inf in the middle", [9, 9_000_000_000, "1", 2, "2", "inf", "3", 1]),
+        ("units with a space in the middle", [9, 9_000_000_000, "1", 2, "2", " 5", "3", 1]),
+        ("half a unit", [9, 9_000_000_000, "1", 2, "2", "0.5"]),
+        ("more units than a score holds exactly", [9, 9_000_000_000, "1", 2, "2", "9007199254740993"]),
+    ]
+
+    @Test("garbage arguments are an error and change nothing, not even by the pairs before", arguments: garbage)
+    func noHalfApplication(_ name: String, _ arguments: [RedisArgument]) async throws {
+        let redis = try await standing()
+        try await redis.expectError("ERR", from: Scripts.recordSales, Self.keys, arguments)
+    }
+
+    @Test("a key of another type is an error and nothing changes", arguments: keys, [ForeignType.list, .set])
+    func wrongType(_ key: String, _ type: ForeignType) async throws {
+        let redis = try await standing()
+        try await redis.put(type, at: key)
+        try await redis.expectError("WRONGTYPE", from: Scripts.recordSales, Self.keys, [9, .integer(SalesKeys.expiry), "1", 2])
+    }
+
+    @Test("a string at the day's key is an error and nothing changes")
+    func stringDay() async throws {
+        let redis = try await standing()
+        try await redis.put(.string, at: Self.day)
+        try await redis.expectError("WRONGTYPE", from: Scripts.recordSales, Self.keys, [9, .integer(SalesKeys.expiry), "1", 2])
+    }
+}
