@@ -160,7 +160,8 @@ struct BuildGateTests {
             Gate.open.setting(["remaining": "1", "sequence": "7"]).claimed(["8": "2", "9": "7"]), 1
         ),
         (
-            "more claims than units: none is left, not less", .paused(at: 1).setting(["quantity": "1"]).claimed(["8": "1", "9": "2"]), [5, 2],
+            "more claims than units: none is left, not less", .paused(at: 1).setting(["quantity": "1"]).claimed(["8": "1", "9": "2"]),
+            [5, 2],
             Gate.open.setting(["quantity": "1", "remaining": "0", "sequence": "2"]).claimed(["8": "1", "9": "2"]), 0
         ),
     ]

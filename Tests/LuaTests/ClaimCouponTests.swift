@@ -35,7 +35,8 @@ struct ClaimCouponTests {
         Refusal(testDescription: "not open", gate: .open.setting(["opensAt": "\(future)"]), answer: [4, future, -1]),
         Refusal(testDescription: "not open, although sold out", gate: .soldOut.setting(["opensAt": "\(future)"]), answer: [4, future, -1]),
         Refusal(testDescription: "closed", gate: .open.setting(["closesAt": "\(past)"]), answer: [5]),
-        Refusal(testDescription: "closed, although claimed before", gate: .soldOut.setting(["closesAt": "\(past)"]), user: "2", answer: [5]),
+        Refusal(
+            testDescription: "closed, although claimed before", gate: .soldOut.setting(["closesAt": "\(past)"]), user: "2", answer: [5]),
         Refusal(testDescription: "paused", gate: .paused(at: past), answer: [6, past, -1]),
         Refusal(testDescription: "paused, although claimed before", gate: .paused(at: past).claimed(["42": "1"]), answer: [6, past, -1]),
         Refusal(testDescription: "paused since nobody knows", gate: .paused(at: past).setting(["pausedAt": nil]), answer: [6, 0, -1]),
@@ -140,7 +141,8 @@ struct ClaimCouponTests {
         #expect(try await redis.claim("9")[1] == 2)
         let again = try await redis.claim("8")
         #expect(again[0] == ClaimCode.alreadyClaimed.rawValue && again[1] == 1 && again[3] == 5)
-        #expect(try await redis.snapshot() == Gate.open.setting(["remaining": "1", "sequence": "2"]).claimed(["8": "1", "9": "2"]).snapshot)
+        #expect(
+            try await redis.snapshot() == Gate.open.setting(["remaining": "1", "sequence": "2"]).claimed(["8": "1", "9": "2"]).snapshot)
     }
 
     @Test("one user who claims 1,000 times at once takes one unit")
@@ -161,7 +163,8 @@ struct ClaimCouponTests {
         let gate = Gate.open.setting(["quantity": "100", "remaining": "100"])
         try await redis.put(gate)
         let users = (1...500).shuffled()
-        let answers = try await redis.pipeline(users.map { Scripts.claimCoupon.command(Gate.keys, [RedisArgument($0)]) }).map(LuaServer.numbers)
+        let answers = try await redis.pipeline(users.map { Scripts.claimCoupon.command(Gate.keys, [RedisArgument($0)]) }).map(
+            LuaServer.numbers)
         #expect(answers[..<100].map { $0[0] } == Array(repeating: 1, count: 100))
         #expect(answers[..<100].map { $0[1] } == Array(1...100))
         #expect(answers[100...].allSatisfy { $0 == [ClaimCode.soldOut.rawValue] })

@@ -51,7 +51,9 @@ extension LuaServer {
         _ = try await send("DEL", .string(Gate.key), .string(Gate.claimsKey))
         var commands: [RedisCommand] = []
         for (field, value) in gate.fields { commands.append(RedisCommand("HSET", .string(Gate.key), .string(field), .string(value))) }
-        for (user, sequence) in gate.claims { commands.append(RedisCommand("ZADD", .string(Gate.claimsKey), .string(sequence), .string(user))) }
+        for (user, sequence) in gate.claims {
+            commands.append(RedisCommand("ZADD", .string(Gate.claimsKey), .string(sequence), .string(user)))
+        }
         for case .error(let error) in try await pipeline(commands) { throw RedisError(error) }
     }
 

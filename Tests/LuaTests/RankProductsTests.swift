@@ -132,7 +132,9 @@ struct RankProductsTests {
         try await redis.expectError("WRONGTYPE", from: Scripts.rankProducts, Self.keys, Self.arguments)
     }
 
-    @Test("an argument that is no integer, or missing, is an error and nothing changes", arguments: 0..<2, ["", "x", "nan", "inf", "1.5", " 1"])
+    @Test(
+        "an argument that is no integer, or missing, is an error and nothing changes", arguments: 0..<2,
+        ["", "x", "nan", "inf", "1.5", " 1"])
     func garbage(_ place: Int, _ value: String) async throws {
         let redis = try await LuaServer.emptied()
         try await redis.put(Days(units: [["1": 1]]))

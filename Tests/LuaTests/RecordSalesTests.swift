@@ -63,7 +63,8 @@ struct RecordSalesTests {
         let redis = try await LuaServer.emptied()
         _ = try await redis.send("SET", .string(SalesKeys.applied), 0)
         let expiry = try await redis.now / 1000 + 3_600
-        #expect(try await redis.numbers(Scripts.recordSales, Self.keys, [1, .integer(expiry), "7", 2]) == [RecordSalesCode.applied.rawValue, 1])
+        #expect(
+            try await redis.numbers(Scripts.recordSales, Self.keys, [1, .integer(expiry), "7", 2]) == [RecordSalesCode.applied.rawValue, 1])
         #expect(try await redis.snapshot() == Self.snapshot(mark: "1", ["7": "2"], expiry: expiry))
     }
 
@@ -119,7 +120,10 @@ struct RecordSalesTests {
         let redis = try await standing()
         _ = try await redis.send("DEL", .string(Self.day))
         let yesterday = try await redis.now / 1000 - 86_400
-        #expect(try await redis.numbers(Scripts.recordSales, Self.keys, [9, .integer(yesterday), "1", -2]) == [RecordSalesCode.applied.rawValue, 9])
+        #expect(
+            try await redis.numbers(Scripts.recordSales, Self.keys, [9, .integer(yesterday), "1", -2]) == [
+                RecordSalesCode.applied.rawValue, 9,
+            ])
         #expect(try await redis.snapshot() == Self.snapshot(mark: "9", [:]))
     }
 

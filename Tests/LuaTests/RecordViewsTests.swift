@@ -29,7 +29,10 @@ struct RecordViewsTests {
     func pastDay() async throws {
         let redis = try await LuaServer.emptied()
         let yesterday = try await redis.now / 1000 - 86_400
-        #expect(try await redis.numbers(Scripts.recordViews, [Self.key], [.integer(yesterday), "1", 2]) == [RecordViewsCode.recorded.rawValue, 1])
+        #expect(
+            try await redis.numbers(Scripts.recordViews, [Self.key], [.integer(yesterday), "1", 2]) == [
+                RecordViewsCode.recorded.rawValue, 1,
+            ])
         #expect(try await redis.snapshot() == Snapshot())
     }
 

@@ -17,9 +17,10 @@ struct ScriptContractTests {
     ]
 
     private static func names<Code: CaseIterable & RawRepresentable<Int64>>(of: Code.Type) -> [Int64: String] {
-        Dictionary(uniqueKeysWithValues: Code.allCases.map { code in
-            (code.rawValue, "\(code)".replacing(#/[A-Z]/#) { "_\($0.output)" }.uppercased())
-        })
+        Dictionary(
+            uniqueKeysWithValues: Code.allCases.map { code in
+                (code.rawValue, "\(code)".replacing(#/[A-Z]/#) { "_\($0.output)" }.uppercased())
+            })
     }
 
     private func file(_ name: String) throws -> ScriptFile {
@@ -69,7 +70,8 @@ struct ScriptContractTests {
         let file = try file(name)
         for (table, numbers) in [("KEYS", file.keys.numbers), ("ARGV", file.arguments)] {
             #expect(numbers == Array(1...max(1, numbers.count)), "\(table)")
-            let used = Set(file.body.matches(of: try Regex("\(table)\\[(\\d+)\\]", as: (Substring, Substring).self)).compactMap { Int($0.1) })
+            let used = Set(
+                file.body.matches(of: try Regex("\(table)\\[(\\d+)\\]", as: (Substring, Substring).self)).compactMap { Int($0.1) })
             let walks = file.body.contains("\(table)[index") || file.body.contains("\(table)[day") || file.body.contains("unpack(\(table)")
             #expect(used.isSubset(of: Set(numbers)), "\(table) that the header of \(name).lua lacks")
             #expect(walks || used == Set(numbers), "\(table) that the body of \(name).lua lacks")
