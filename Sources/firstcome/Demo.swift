@@ -4,6 +4,7 @@ import Commerce
 import Foundation
 import Logging
 import Services
+import Services
 import Store
 
 /// `firstcome demo`: fills an empty store with sample data and prints what to try.
