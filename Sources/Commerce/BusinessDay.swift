@@ -33,15 +33,14 @@ package struct BusinessDay: Hashable, Comparable, Sendable, CustomStringConverti
 /// Says which business day an instant belongs to, in one fixed time zone whatever the machine's own zone is.
 package struct BusinessCalendar: Sendable {
     package let timeZone: TimeZone
+    /// The IANA name of the zone as it was given, such as `Asia/Seoul`: Foundation would call `UTC` by another name, `GMT`.
+    package let timeZoneIdentifier: String
 
     /// `nil` when the system knows no zone of that IANA name.
     package init?(timeZoneIdentifier: String) {
         guard let zone = TimeZone(identifier: timeZoneIdentifier) else { return nil }
-        timeZone = zone
+        (timeZone, self.timeZoneIdentifier) = (zone, timeZoneIdentifier)
     }
-
-    /// The IANA name of the zone, such as `Asia/Seoul`.
-    package var timeZoneIdentifier: String { timeZone.identifier }
 
     /// The business day that contains the instant.
     package func day(of instant: Instant) -> BusinessDay {
