@@ -4,7 +4,6 @@ import Commerce
 import Foundation
 import Logging
 import Services
-import Services
 import Store
 
 /// `firstcome demo`: fills an empty store with sample data and prints what to try.
