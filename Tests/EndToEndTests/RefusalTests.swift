@@ -1,0 +1,58 @@
+import API
+import JSON
+import Testing
+
+extension EndToEnd {
+    @Suite("Every refusal that the contract names can be met, as a problem with its code", .sharedService)
+    struct RefusalTests {}
+}
+
+extension EndToEnd.RefusalTests {
+    private static let standardMembers = ["type", "title", "status", "detail", "code"]
+
+    @Test("a refusal is a problem document with status, code, and the members the contract promises", arguments: Provocation.all)
+    func refusal(_ provocation: Provocation) async throws {
+        let answer = try await provocation.provoke(try service)
+        #expect(answer.status == provocation.status && answer.code == provocation.code, "\(answer.status) \(answer.text)")
+        guard case .object(let problem) = try answer.json() else { throw HTTPAnswer.NotAsExpected(description: answer.text) }
+        #expect(problem["status"]?.int == Int64(provocation.status))
+        for member in Self.standardMembers { #expect(problem[member] != nil, "\(member)") }
+        let extra = problem.members.filter { !Self.standardMembers.contains($0.name) }
+        #expect(Dictionary(uniqueKeysWithValues: extra.map { ($0.name, $0.value.shape) }) == provocation.members)
+        #expect(answer[header: "cache-control"] == "no-store")
+        if provocation.code == "COUPON_NOT_OPEN" { #expect((answer[header: "retry-after"].flatMap(Int.init) ?? 0) > 0) }
+    }
+
+    @Test("the provocations reach every refusal of the contract's table, and no other")
+    func completeness() {
+        var reached: [String: Set<String>] = [:]
+        for provocation in Provocation.all { reached[provocation.route, default: []].insert(provocation.code) }
+        #expect(reached == ContractRefusals.table)
+    }
+
+    @Test("every code that the service has is met by one of these tests")
+    func everyCode() {
+        let elsewhere: [ProblemCode] = [
+            // In AnyRouteTests.
+            .invalidRequest, .unauthenticated, .forbidden, .notFound, .methodNotAllowed, .payloadTooLarge, .unsupportedMediaType,
+            .headersTooLarge,
+            .expectationFailed, .notImplemented,
+            // In IdempotencyTests.
+            .idempotencyKeyInUse, .idempotencyKeyReused,
+            // In OutageTests.
+            .tooManyRequests, .temporarilyUnavailable, .internal,
+            // In HTTPServerTests, with short timeouts.
+            .requestTimeout,
+        ]
+        #expect(Set(Provocation.all.map(\.code)).union(elsewhere.map(\.rawValue)) == Set(ProblemCode.allCases.map(\.rawValue)))
+    }
+
+    @Test("each reason why a coupon cannot be used is reached on both routes that use one")
+    func reasons() {
+        for route in ["POST /orders", "POST /checkout"] {
+            let reasons = Set(
+                Provocation.all.filter { $0.route == route && $0.code == "COUPON_NOT_USABLE" }.compactMap { $0.members["reason"] })
+            #expect(reasons == ["NOT_YOURS", "USED", "HELD", "EXPIRED", "BELOW_MINIMUM"])
+        }
+    }
+}
