@@ -12,7 +12,7 @@
 --   5 CLOSED
 --   6 PAUSED           pausedAt (ms) or 0 where it is no past instant, now (ms)
 --   7 NOT_LOADED
---   8 DAMAGED          epoch, or 0: a field is missing or not a whole number
+--   8 DAMAGED          epoch, or 0: a field is missing or not a whole number, or the claims are gone
 --
 -- COST     O(log N) in the claims; a refusal writes nothing and keeps nothing
 -- KEEPS    invariants 1 and 3: sequence and remaining move with the member they stand for, in one HSET and one ZADD
@@ -55,6 +55,10 @@ if closes_at > 0 and now >= closes_at then
 end
 if claimed then
   return { 2, tonumber(claimed), now, epoch }
+end
+-- Places were given and nobody holds one: the claims are lost, and deciding without them would turn winners away.
+if sequence > 0 and redis.call('EXISTS', KEYS[2]) == 0 then
+  return { 8, epoch }
 end
 if remaining < 1 then
   return { 3 }

@@ -47,6 +47,8 @@ struct ClaimCouponTests {
         Refusal(testDescription: "not loaded", gate: Gate(fields: [:]), answer: [7]),
         Refusal(testDescription: "not loaded, although claims stand", gate: Gate(fields: [:], claims: ["42": "1"]), answer: [7]),
         Refusal(testDescription: "a hash of somebody else", gate: Gate(fields: ["colour": "red"]), answer: [7]),
+        Refusal(testDescription: "sold out, and the claims are gone", gate: .soldOut.claimed([:]), answer: [8, 5]),
+        Refusal(testDescription: "some left, and the claims are gone", gate: .open.setting(["remaining": "2", "sequence": "1"]), answer: [8, 5]),
         Refusal(testDescription: "no state", gate: .open.setting(["state": nil]), answer: [8, 5]),
         Refusal(testDescription: "an unknown state", gate: .open.setting(["state": "OPEN"]), answer: [8, 5]),
         Refusal(testDescription: "only a state", gate: Gate(fields: ["state": "open"]), answer: [8, 0]),
@@ -187,10 +189,11 @@ struct ClaimCouponTests {
     @Test("large numbers are written in full, not as 1e+15")
     func largeNumbers() async throws {
         let redis = try await LuaServer.emptied()
-        let gate = Gate.open.setting(["remaining": "1000000000000001", "sequence": "1999999999999999"])
+        let gate = Gate.open.setting(["remaining": "1000000000000001", "sequence": "1999999999999999"]).claimed(["7": "1999999999999999"])
         try await redis.put(gate)
         #expect(try await redis.claim("42")[1] == 2_000_000_000_000_000)
-        let after = gate.setting(["remaining": "1000000000000000", "sequence": "2000000000000000"]).claimed(["42": "2000000000000000"])
+        let after = gate.setting(["remaining": "1000000000000000", "sequence": "2000000000000000"])
+            .claimed(["7": "1999999999999999", "42": "2000000000000000"])
         #expect(try await redis.snapshot() == after.snapshot)
     }
 
