@@ -11,9 +11,10 @@ package struct Audit: Sendable {
     private let calendar: BusinessCalendar
     private let clock: WallClock
 
-    /// Looks at a difference before it counts, and the pause between two of them.
+    /// Looks at a difference before it counts.
     private static let looks = 12
-    private static let pause: Duration = .milliseconds(250)
+    /// The pause between two of them: together they outlast any claim or payment on its way.
+    var pause: Duration = .milliseconds(250)
     private static let claimsPerStep = 10_000
     private static let gatesPerStep = 200
     /// How many violations of one check are named.
@@ -69,7 +70,7 @@ extension Audit {
     ) async throws -> (rows: Int64, faults: [String]) {
         var (rows, suspects) = try await look()
         for _ in 1..<Self.looks where !suspects.isEmpty {
-            try await Task.sleep(for: Self.pause)
+            try await Task.sleep(for: pause)
             let again = try await look()
             suspects.formIntersection(again.faults)
             rows = max(rows, again.rows)

@@ -1,0 +1,114 @@
+import Commerce
+import Redis
+import Store
+import TestSupport
+import Testing
+
+@testable import Services
+
+@Suite("Top products", .serialized)
+struct RankingTests {
+    @Test("the top five are the units of three days, best first, with the products as they are now")
+    func refresh() async throws {
+        try await withShop { shop in
+            let user = try await shop.makeUsers(1, balance: 1_000_000)[0]
+            var products: [ProductID] = []
+            for _ in 0..<7 { products.append(try await shop.makeProduct(price: 1)) }
+            for (index, product) in products.enumerated() {
+                // Product 7 sold most, but on a day that counts no more.
+                let day = shop.day(ago: index == 6 ? 3 : Int64(index % 3))
+                _ = try await shop.sell([(product, Int64(index) + 1)], to: user, on: day)
+            }
+            let ranking = shop.services.ranking
+            #expect(ranking.top.items.isEmpty)
+            try await shop.makeRelay().step()
+            try await ranking.refresh()
+            #expect(ranking.top.items.map(\.product.id) == [products[5], products[4], products[3], products[2], products[1]])
+            #expect(ranking.top.items.map(\.rank) == [1, 2, 3, 4, 5])
+            #expect(ranking.top.items.map(\.unitsSold) == [6, 5, 4, 3, 2])
+            #expect(ranking.top.items.first?.product.stock == Int64(999_994))
+            #expect(ranking.top.windowTo == shop.day(ago: 0) && ranking.top.windowFrom == shop.day(ago: 2))
+        }
+    }
+
+    @Test("ties in units go to the product that was seen more, then to the newer one")
+    func ties() async throws {
+        try await withShop { shop in
+            let user = try await shop.makeUsers(1, balance: 1_000_000)[0]
+            var products: [ProductID] = []
+            for _ in 0..<12 { products.append(try await shop.makeProduct(price: 1)) }
+            for product in products { _ = try await shop.sell([(product, 2)], to: user, on: shop.day(ago: 1)) }
+            for _ in 0..<3 { shop.services.views.count(products[1]) }
+            shop.services.views.count(products[8])
+            try await shop.services.views.flush()
+            try await shop.makeRelay().step()
+            try await shop.services.ranking.refresh()
+            // Ids 9 and 10 to 12: as text "9" would come after "12".
+            #expect(shop.services.ranking.top.items.map(\.product.id.rawValue) == [2, 9, 12, 11, 10])
+        }
+    }
+
+    @Test("details are renewed without Redis, and the time of the list stays that of its union")
+    func details() async throws {
+        try await withShop { shop in
+            let user = try await shop.makeUsers(1, balance: 1_000_000)[0]
+            let product = try await shop.makeProduct(price: 1)
+            _ = try await shop.sell([(product, 3)], to: user, on: shop.day(ago: 0))
+            try await shop.makeRelay().step()
+            let ranking = shop.services.ranking
+            try await ranking.refresh()
+            let before = ranking.top
+            shop.server.kill()
+            try await eventually("Redis is away") { !shop.redis.isConnected }
+            _ = try await shop.store.updateProduct(product, ProductChange(name: "Green tea", price: Won(7))).value
+            await #expect(throws: (any Error).self) { try await ranking.refresh() }
+            #expect(ranking.top == before)
+            try ranking.refreshDetails()
+            #expect(ranking.top.items.map(\.product.name) == ["Green tea"])
+            #expect(ranking.top.items.map(\.unitsSold) == [3])
+            #expect(ranking.top.asOf == before.asOf)
+            #expect(ranking.top.version > before.version)
+        }
+    }
+
+    @Test("details that were read before a union never replace what the union brought")
+    func detailsBesideUnions() async throws {
+        try await withShop { shop in
+            let user = try await shop.makeUsers(1, balance: 1_000_000)[0]
+            let product = try await shop.makeProduct(price: 1)
+            let ranking = shop.services.ranking
+            let detailing = Task { while !Task.isCancelled { try ranking.refreshDetails(); await Task.yield() } }
+            let relay = try shop.makeRelay()
+            for units in 1...Int64(60) {
+                _ = try await shop.sell([(product, 1)], to: user, on: shop.day(ago: 0))
+                try await relay.step()
+                try await ranking.refresh()
+                #expect(ranking.top.items.map(\.unitsSold) == [units])
+            }
+            detailing.cancel()
+            _ = await detailing.result
+            #expect(ranking.top.items.map(\.unitsSold) == [60])
+        }
+    }
+
+    @Test("the running services count sales, views and the ranking by themselves, also after Redis was away")
+    func background() async throws {
+        try await withShop(Shop.Setup(configure: { $0.recoveryInterval = .milliseconds(300) })) { shop in
+            let user = try await shop.makeUsers(1, balance: 1_000_000)[0]
+            let products = [try await shop.makeProduct(price: 1), try await shop.makeProduct(price: 1)]
+            try await shop.services.start()
+            _ = try await shop.sell([(products[0], 2)], to: user, on: shop.day(ago: 0))
+            try await eventually("the sale is ranked") { shop.services.ranking.top.items.map(\.unitsSold) == [2] }
+            let asOf = shop.services.ranking.top.asOf
+            shop.server.kill()
+            try await eventually("Redis is away") { !shop.redis.isConnected }
+            _ = try await shop.sell([(products[1], 5)], to: user, on: shop.day(ago: 0))
+            #expect(shop.services.ranking.top.items.map(\.unitsSold) == [2])
+            #expect(await !shop.services.readiness().isReady)
+            try shop.server.start()
+            try await eventually("both are ranked") { shop.services.ranking.top.items.map(\.unitsSold) == [5, 2] }
+            #expect(shop.services.ranking.top.asOf > asOf)
+            try await eventually("ready again") { await shop.services.readiness().isReady }
+        }
+    }
+}

@@ -1,0 +1,267 @@
+import Commerce
+import Foundation
+import GRDB
+import NIOPosix
+import Redis
+import Store
+import TestSupport
+import Testing
+
+@testable import Services
+
+/// One way in which Redis can lose or mix up what it knew of a campaign.
+struct Loss: Sendable, CustomTestStringConvertible {
+    let testDescription: String
+    let happen: @Sendable (Shop, CouponID) throws -> Void
+
+    init(_ description: String, _ happen: @escaping @Sendable (Shop, CouponID) throws -> Void) {
+        (testDescription, self.happen) = (description, happen)
+    }
+
+    /// Redis commands, with GATE and CLAIMS for the campaign's keys.
+    private static func run(_ commands: String...) -> @Sendable (Shop, CouponID) throws -> Void {
+        { shop, coupon in
+            for command in commands {
+                let line = command.replacing("GATE", with: RedisKeys.coupon(coupon)).replacing("CLAIMS", with: RedisKeys.claims(of: coupon))
+                let script = "return tostring(redis.call(unpack(ARGV)))"
+                let reply = try shop.server.cli(["EVAL", script, "0"] + line.split(separator: " ").map(String.init))
+                guard !reply.contains("ERR") else { throw NotDone(result: "\(line): \(reply)") }
+            }
+        }
+    }
+
+    static let all = [
+        Loss("everything (FLUSHALL)", run("FLUSHALL")),
+        Loss("the gate", run("DEL GATE")),
+        Loss("the claims", run("DEL CLAIMS")),
+        Loss("both keys", run("DEL GATE CLAIMS")),
+        Loss("the gate, for a string", run("SET GATE something")),
+        Loss("the claims, for a list", run("DEL CLAIMS", "LPUSH CLAIMS 1 2 3")),
+        Loss("both, for foreign types", run("SET GATE x", "SET CLAIMS y")),
+        Loss("what was left", run("HDEL GATE remaining")),
+        Loss("what was left, for no number", run("HSET GATE remaining nan")),
+        Loss("the state", run("HSET GATE state ajar")),
+        Loss("the epoch", run("HDEL GATE epoch")),
+        Loss("the epoch, for an older one", run("HSET GATE epoch 0")),
+        Loss("the sequence, which starts anew", run("HSET GATE sequence 0")),
+        Loss("one claim", run("ZREM CLAIMS 1", "HINCRBY GATE remaining 1")),
+        Loss("the builder of a paused gate", run("HSET GATE state paused pausedAt 1")),
+        Loss("the builder of a half-loaded gate", run("HSET GATE state paused pausedAt 1 remaining 0 sequence 0", "ZREMRANGEBYRANK CLAIMS 5 -1")),
+        Loss("the scripts") { shop, _ in _ = try shop.server.cli("SCRIPT", "FLUSH") },
+    ]
+}
+
+@Suite("Redis forgets", .serialized)
+struct RedisForgetsTests {
+    @Test("winners stay winners and the rest goes to others, once and whole, after Redis has lost", arguments: Loss.all)
+    func losses(loss: Loss) async throws {
+        try await withShop { shop in
+            let users = try await shop.makeUsers(70)
+            let coupon = try await shop.makeCampaign(quantity: 30)
+            let before = try await shop.claimTogether(coupon, by: Array(users[..<20]))
+            try loss.happen(shop, coupon)
+            // Half of the earlier winners come again among the newcomers, and nobody runs a recovery.
+            let after = try await shop.claimTogether(coupon, by: Array(users[10...]))
+            for user in users[10..<20] {
+                guard case .won(let place)? = before[user] else { throw NotDone(result: "\(user) did not win") }
+                #expect(after[user] == .already(place))
+            }
+            let newcomers = users[20...].compactMap { after[$0] }
+            #expect(newcomers.count { if case .won = $0 { true } else { false } } == 10)
+            #expect(newcomers.count { $0 == .refused(.couponSoldOut) } == 40)
+            #expect(try await shop.issued(coupon).count == 30)
+            try await shop.recovery.run(deep: true)
+            try await shop.expectAgreement(on: coupon)
+        }
+    }
+
+    @Test("recovery alone puts right what Redis has lost", arguments: Loss.all)
+    func recovery(loss: Loss) async throws {
+        try await withShop { shop in
+            let users = try await shop.makeUsers(20)
+            let coupon = try await shop.makeCampaign(quantity: 30)
+            _ = try await shop.claimTogether(coupon, by: users)
+            let issued = try await shop.issued(coupon)
+            try loss.happen(shop, coupon)
+            let recovery = shop.recovery
+            try await recovery.run(deep: true)
+            #expect(recovery.unloadedCampaigns == [])
+            try await shop.expectAgreement(on: coupon)
+            #expect(try await shop.issued(coupon) == issued)
+        }
+    }
+
+    @Test("a loss in the middle of the crowd costs nobody a place", arguments: Loss.all.prefix(6))
+    func midSale(loss: Loss) async throws {
+        try await withShop { shop in
+            let users = try await shop.makeUsers(300)
+            let coupon = try await shop.makeCampaign(quantity: 100)
+            async let answers = shop.claimTogether(coupon, by: users)
+            try await eventually("the sale is under way") { try await shop.issued(coupon).count >= 10 }
+            try loss.happen(shop, coupon)
+            let places = try await answers.compactMap { if case .won(let place) = $0.value { ($0.key, place) } else { nil } }
+            try await shop.recovery.run(deep: true)
+            try await shop.expectAgreement(on: coupon)
+            // Whoever was told that they won has that very place in the store.
+            let issued = try await shop.issued(coupon)
+            for (user, place) in places { #expect(issued[place] == user) }
+            #expect(Set(places.map(\.1)).count == places.count)
+            // A place that was granted right before the loss goes to whoever asks next.
+            let late = try await shop.claimTogether(coupon, by: users)
+            let won = late.values.count { if case .won = $0 { true } else { false } }
+            #expect(places.count + won == 100)
+            #expect(try await shop.issued(coupon).count == 100)
+        }
+    }
+
+    @Test("sold out and the claims deleted: recovery brings every winner back")
+    func soldOutWithoutClaims() async throws {
+        try await withShop { shop in
+            let users = try await shop.makeUsers(11)
+            let coupon = try await shop.makeCampaign(quantity: 10)
+            let places = try await shop.claimTogether(coupon, by: Array(users[..<10]))
+            _ = try shop.server.cli("DEL", RedisKeys.claims(of: coupon))
+            try await shop.recovery.run(deep: false)
+            for user in users[..<10] {
+                guard case .won(let place)? = places[user] else { throw NotDone(result: "\(user) did not win") }
+                #expect(try await shop.claimPatiently(coupon, by: user) == .already(place))
+            }
+            #expect(try await shop.claimPatiently(coupon, by: users[10]) == .refused(.couponSoldOut))
+        }
+    }
+
+    @Test("an older snapshot comes back: later winners are still winners, and no place is given twice", arguments: [true, false])
+    func olderSnapshot(withBackgroundWork: Bool) async throws {
+        try await withShop(Shop.Setup(configure: { $0.recoveryInterval = .milliseconds(200) })) { shop in
+            let users = try await shop.makeUsers(80)
+            let coupon = try await shop.makeCampaign(quantity: 50)
+            if withBackgroundWork { try await shop.services.start() }
+            let early = try await shop.claimTogether(coupon, by: Array(users[..<15]))
+            _ = try shop.server.cli("SAVE")
+            let later = try await shop.claimTogether(coupon, by: Array(users[15..<35]))
+            // Nothing was saved since, so the dump is the older state.
+            shop.server.kill()
+            try shop.server.start()
+            let winners = early.merging(later) { first, _ in first }
+            let newcomers = try await shop.claimTogether(coupon, by: Array(users[35...]))
+            #expect(newcomers.values.count { if case .won = $0 { true } else { false } } == 15)
+            for user in users[..<35] {
+                guard case .won(let place)? = winners[user] else { throw NotDone(result: "\(user) did not win") }
+                #expect(try await shop.claimPatiently(coupon, by: user) == .already(place))
+            }
+            if !withBackgroundWork { try await shop.recovery.run(deep: true) }
+            try await eventually("gate and store agree") { try await shop.granted(coupon) == shop.issued(coupon) }
+            #expect(try await shop.issued(coupon).count == 50)
+            try await shop.expectAgreement(on: coupon)
+        }
+    }
+
+    @Test("a gate of an older epoch that looks sold out is not believed by recovery")
+    func olderEpochSoldOut() async throws {
+        try await withShop { shop in
+            let users = try await shop.makeUsers(4)
+            let coupon = try await shop.makeCampaign(quantity: 2)
+            #expect(try await shop.claim(coupon, by: users[0]) == .won(1))
+            _ = try await shop.grantOnly(coupon, to: users[1])
+            _ = try shop.server.cli("SAVE")
+            _ = try shop.server.cli("FLUSHALL")
+            // Built without the place that the store never heard of, which goes to somebody else.
+            #expect(try await shop.claimPatiently(coupon, by: users[2]) == .won(2))
+            shop.server.kill()
+            try shop.server.start()
+            #expect(try await shop.claimPatiently(coupon, by: users[1]) == .refused(.couponSoldOut))
+            try await shop.recovery.run(deep: true)
+            #expect(try await shop.issued(coupon) == [1: users[0], 2: users[2]])
+            try await shop.expectAgreement(on: coupon)
+        }
+    }
+
+    @Test("many recoveries at once, beside the sale, do no harm")
+    func concurrentRecoveries() async throws {
+        try await withShop { shop in
+            let users = try await shop.makeUsers(200)
+            let coupon = try await shop.makeCampaign(quantity: 80)
+            async let answers = shop.claimTogether(coupon, by: users)
+            try await withThrowingTaskGroup { group in
+                for round in 0..<8 {
+                    group.addTask {
+                        if round == 3 { _ = try shop.server.cli("FLUSHALL") }
+                        // Two builds may get in each other's way: whoever loses is told, and the campaign is looked at again.
+                        try await shop.recovery.run(deep: round.isMultiple(of: 2), grace: .milliseconds(200))
+                    }
+                }
+                try await group.waitForAll()
+            }
+            let won = try await answers.values.count { if case .won = $0 { true } else { false } }
+            try await shop.recovery.run(deep: true)
+            try await shop.expectAgreement(on: coupon)
+            let late = try await shop.claimTogether(coupon, by: users).values.count { if case .won = $0 { true } else { false } }
+            #expect(won + late == 80)
+        }
+    }
+
+    @Test("whatever is lost and recovered under load, the gate never offers more than is left")
+    func neverAboveTheTruth() async throws {
+        try await withShop { shop in
+            let users = try await shop.makeUsers(600)
+            let coupon = try await shop.makeCampaign(quantity: 400)
+            let isOver = Flag()
+            let sampling = Task {
+                var samples = 0
+                while !isOver.isUp {
+                    // The store first: what it has by now the gate must have taken off.
+                    let issued = try #require(try shop.reader.campaign(coupon)).issued
+                    if let standing = try await shop.standing(of: coupon), standing.isOpen, let remaining = standing.remaining {
+                        #expect(remaining <= 400 - issued)
+                        samples += 1
+                    }
+                }
+                return samples
+            }
+            let recovering = Task {
+                while !isOver.isUp { try await shop.recovery.run(deep: true, grace: .milliseconds(100)) }
+            }
+            for start in stride(from: 0, to: 600, by: 100) {
+                if start == 200 { _ = try shop.server.cli("DEL", RedisKeys.coupon(coupon), RedisKeys.claims(of: coupon)) }
+                if start == 400 { _ = try shop.server.cli("FLUSHALL") }
+                _ = try await shop.claimTogether(coupon, by: Array(users[start..<start + 100]))
+            }
+            isOver.raise()
+            try await recovering.value
+            #expect(try await sampling.value > 50)
+            try await shop.recovery.run(deep: true)
+            try await shop.expectAgreement(on: coupon)
+        }
+    }
+
+    @Test("100,000 issued coupons are back in Redis within two seconds of a restart")
+    func hundredThousand() async throws {
+        let setup = Shop.Setup(fill: { db in
+            try db.execute(
+                sql: """
+                    WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < 100000)
+                    INSERT INTO users (id, name, created_at) SELECT n, 'User', 0 FROM numbers;
+                    INSERT INTO campaigns (id, name, discount_type, discount_value, quantity, issued, opens_at, valid_for_s, min_order,
+                        restore_on_refund, created_at) VALUES (1, 'Launch', 0, 1000, 100001, 100000, 0, 3600, 0, 0, 0);
+                    INSERT INTO issued_coupons (code, coupon_id, user_id, sequence, issued_at, expires_at)
+                        SELECT printf('%016d', id), 1, id, id, 0, 3600000 FROM users;
+                    """)
+        })
+        try await withShop(setup) { shop in
+            let coupon = CouponID(1)
+            try await shop.services.start()
+            #expect(try await shop.standing(of: coupon)?.claims == 100_000)
+            shop.server.kill()
+            try shop.server.start()
+            let start = ContinuousClock.now
+            try await eventually("the gate is open with all its claims") {
+                guard let standing = try? await shop.standing(of: coupon) else { return false }
+                return standing.isOpen && standing.claims == 100_000
+            }
+            let took = start.duration(to: .now)
+            #expect(took < .seconds(2), "100,000 coupons were back after \(took)")
+            #expect(try await shop.claimPatiently(coupon, by: UserID(77_777)) == .already(77_777))
+            #expect(await shop.services.readiness().isReady)
+        }
+    }
+}

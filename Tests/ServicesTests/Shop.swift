@@ -1,0 +1,266 @@
+import Commerce
+import Foundation
+import GRDB
+import Logging
+import NIOCore
+import NIOPosix
+import Redis
+import Store
+import Synchronization
+import TestSupport
+import Testing
+
+@testable import Services
+
+/// Everything between HTTP and the machines: the services over a real redis-server and a store on a real file.
+///
+/// Background work runs only where a test starts it, so that each test decides who repairs what.
+final class Shop: Sendable {
+    let server: TemporaryRedis
+    let folder: URL
+    let store: Store
+    let redis: RedisClient
+    let services: Services
+    let clock: MovableClock
+
+    static let logger = Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() })
+
+    /// What a test may want otherwise than usual.
+    struct Setup {
+        var redisArguments: [String] = []
+        /// Where the client connects instead of straight to the server.
+        var endpoint: RedisEndpoint?
+        var commandDeadline: TimeAmount = .seconds(5)
+        var configureStore: (inout StoreOptions) -> Void = { _ in }
+        var configure: (inout ServicesConfiguration) -> Void = { _ in }
+        /// Writes to the new store's file before it is opened for good.
+        var fill: (Database) throws -> Void = { _ in }
+    }
+
+    fileprivate init(_ setup: Setup, server: TemporaryRedis, folder: URL) throws {
+        (self.server, self.folder) = (server, folder)
+        let calendar = try #require(BusinessCalendar(timeZoneIdentifier: "Asia/Seoul"))
+        let clock = MovableClock()
+        self.clock = clock
+        var options = StoreOptions(calendar: calendar, eventPayload: EventPayload.render)
+        setup.configureStore(&options)
+        let path = folder.appending(path: "store.sqlite").path
+        try Store.open(path: path, options: options, logger: Self.logger).close()
+        try DatabaseQueue(path: path).write(setup.fill)
+        store = try Store.open(path: path, options: options, logger: Self.logger)
+        var redisConfiguration = RedisConfiguration(
+            endpoint: setup.endpoint ?? .unix(path: server.socketPath), scripts: Scripts.all)
+        redisConfiguration.commandDeadline = setup.commandDeadline
+        redisConfiguration.maximumBackoff = .milliseconds(100)
+        redisConfiguration.drainTimeout = .milliseconds(500)
+        redis = RedisClient(configuration: redisConfiguration, eventLoopGroup: MultiThreadedEventLoopGroup.singleton, logger: Self.logger)
+        var configuration = ServicesConfiguration(calendar: calendar, clock: WallClock { clock.now })
+        configuration.rankingRefresh = .milliseconds(50)
+        setup.configure(&configuration)
+        services = try Services(
+            configuration: configuration, store: store, redis: redis, eventLoopGroup: MultiThreadedEventLoopGroup.singleton, logger: Self.logger)
+        redis.start()
+    }
+
+    fileprivate func close() async {
+        await services.stop()
+        await redis.close()
+        store.close()
+    }
+
+    var calendar: BusinessCalendar { services.configuration.calendar }
+    var campaigns: Campaigns { services.campaigns }
+
+    /// A recovery of the test's own, which runs when the test says so.
+    var recovery: ClaimRecovery {
+        ClaimRecovery(store: store, redis: redis, campaigns: campaigns, clock: services.configuration.clock, logger: Self.logger)
+    }
+
+    /// A second connection to the store's file, such as another process would have.
+    func foreignConnection() throws -> DatabaseQueue {
+        var configuration = Configuration()
+        // To hold the write lock between two calls, as a foreign process may.
+        configuration.allowsUnsafeTransactions = true
+        return try DatabaseQueue(path: folder.appending(path: "store.sqlite").path, configuration: configuration)
+    }
+}
+
+/// Runs `body` with a shop that ends when `body` does, however it does.
+func withShop(
+    _ setup: Shop.Setup = Shop.Setup(), isolation: isolated (any Actor)? = #isolation, _ body: (Shop) async throws -> Void
+) async throws {
+    try await withTemporaryRedis(arguments: setup.redisArguments) { server in
+        try await withShop(setup, on: server, body)
+    }
+}
+
+/// The same on a server that is there already.
+func withShop(
+    _ setup: Shop.Setup = Shop.Setup(), on server: TemporaryRedis, isolation: isolated (any Actor)? = #isolation, _ body: (Shop) async throws -> Void
+) async throws {
+    let folder = FileManager.default.temporaryDirectory.appending(path: "services-\(UUID().uuidString)")
+    try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+    defer { try? FileManager.default.removeItem(at: folder) }
+    let shop = try Shop(setup, server: server, folder: folder)
+    do {
+        try await eventually("connected") { shop.redis.isConnected }
+        try await body(shop)
+    } catch {
+        await shop.close()
+        throw error
+    }
+    await shop.close()
+}
+
+/// The machine's clock, moved by as much as a test says.
+final class MovableClock: Sendable {
+    private let offset = Mutex<Int64>(0)
+
+    var now: Instant { Instant(milliseconds: WallClock.system.now.milliseconds + offset.withLock { $0 }) }
+
+    func advance(byMilliseconds milliseconds: Int64) { offset.withLock { $0 += milliseconds } }
+
+    /// From here on the clock runs from that instant.
+    func move(to instant: Instant) { offset.withLock { $0 = instant.milliseconds - WallClock.system.now.milliseconds } }
+}
+
+/// A write that should have been done was not.
+struct NotDone: Error {
+    let result: String
+}
+
+extension WriteResult {
+    var value: Value {
+        get throws {
+            guard case .done(let value) = self else { throw NotDone(result: "\(self)") }
+            return value
+        }
+    }
+}
+
+extension Outcome {
+    var value: Value {
+        get throws {
+            guard case .done(let value) = self else { throw NotDone(result: "\(self)") }
+            return value
+        }
+    }
+}
+
+// MARK: - Goods
+
+extension Shop {
+    /// That many new users, each with the balance.
+    @discardableResult
+    func makeUsers(_ count: Int, balance: Int64 = 0) async throws -> [UserID] {
+        try await withThrowingTaskGroup { group in
+            for index in 0..<count {
+                group.addTask { [store, clock] in
+                    let user = try await store.createUser(name: "User \(index)", at: clock.now).value.id
+                    if balance > 0 { _ = try await store.charge(userID: user, amount: Won(balance), at: clock.now).value }
+                    return user
+                }
+            }
+            return try await group.reduce(into: []) { $0.append($1) }.sorted()
+        }
+    }
+
+    func terms(quantity: Int64, opensIn: Int64 = -60_000, closesIn: Int64? = nil) -> CampaignTerms {
+        let now = WallClock.system.now.milliseconds
+        return CampaignTerms(
+            name: "Launch", discount: .fixed(amount: Won(1_000)), quantity: quantity, opensAt: Instant(milliseconds: now + opensIn),
+            closesAt: closesIn.map { Instant(milliseconds: now + $0) }, validForSeconds: 3_600, minOrderAmount: .zero, restoreOnRefund: false)
+    }
+
+    func makeCampaign(quantity: Int64, opensIn: Int64 = -60_000, closesIn: Int64? = nil) async throws -> CouponID {
+        try await campaigns.create(terms(quantity: quantity, opensIn: opensIn, closesIn: closesIn), at: clock.now).value.id
+    }
+
+    func makeProduct(price: Int64 = 1_000, stock: Int64 = 1_000_000) async throws -> ProductID {
+        try await store.createProduct(name: "Tea", price: Won(price), stock: stock, at: clock.now).value.id
+    }
+}
+
+// MARK: - Claims
+
+/// What a claim came to, as a value to compare.
+enum ClaimAnswer: Equatable, Sendable {
+    case won(Int64)
+    case already(Int64)
+    case refused(Refusal)
+    /// 503: come back in moments.
+    case later(String)
+}
+
+extension Shop {
+    func claim(_ coupon: CouponID, by user: UserID) async throws -> ClaimAnswer {
+        let context = services.context(for: MultiThreadedEventLoopGroup.singleton.next())
+        do {
+            switch try await services.claims.claim(coupon, by: user, on: context) {
+            case .done(let issued): return .won(issued.sequence)
+            case .refused(.couponAlreadyClaimed(let issued)): return .already(issued.sequence)
+            case .refused(let refusal): return .refused(refusal)
+            case .replayed: throw NotDone(result: "replayed without a key")
+            }
+        } catch let error as ServiceError where error.code == .paused {
+            return .later(error.message)
+        } catch let error as RedisError {
+            return .later(error.description)
+        } catch let error as StoreError where error.code == .unavailable {
+            return .later(error.message)
+        }
+    }
+
+    /// Comes back as long as it is told to, as a client does with `Retry-After`.
+    func claimPatiently(_ coupon: CouponID, by user: UserID) async throws -> ClaimAnswer {
+        let deadline = ContinuousClock.now + .seconds(15)
+        while true {
+            let answer = try await claim(coupon, by: user)
+            guard case .later = answer, ContinuousClock.now < deadline else { return answer }
+            try await Task.sleep(for: .milliseconds(20))
+        }
+    }
+
+    /// Everybody at once, each until they have an answer.
+    func claimTogether(_ coupon: CouponID, by users: [UserID]) async throws -> [UserID: ClaimAnswer] {
+        try await withThrowingTaskGroup { group in
+            for user in users { group.addTask { (user, try await self.claimPatiently(coupon, by: user)) } }
+            return try await group.reduce(into: [:]) { $0[$1.0] = $1.1 }
+        }
+    }
+
+    func standing(of coupon: CouponID) async throws -> CouponGate.Standing? {
+        try await CouponGate.standings(of: [coupon], through: redis)[0]
+    }
+
+    /// Users by sequence, as the store has them.
+    func issued(_ coupon: CouponID) async throws -> [Int64: UserID] {
+        let claims = try await store.claims(of: coupon, limit: 1_000_000)
+        return Dictionary(uniqueKeysWithValues: claims.map { ($0.sequence, $0.userID) })
+    }
+
+    /// Users by sequence, as the gate has them.
+    func granted(_ coupon: CouponID) async throws -> [Int64: UserID] {
+        let claims = try await CouponGate.claims(of: coupon, from: 0, limit: 1_000_000, through: redis)
+        return Dictionary(uniqueKeysWithValues: claims.map { ($0.sequence, $0.user) })
+    }
+
+    /// Gate and store agree in every number and every claim: remaining + issued = quantity.
+    func expectAgreement(on coupon: CouponID, sourceLocation: SourceLocation = #_sourceLocation) async throws {
+        let campaign = try #require(try services.context(for: MultiThreadedEventLoopGroup.singleton.next()).reader.campaign(coupon))
+        let standing = try #require(try await standing(of: coupon), sourceLocation: sourceLocation)
+        #expect(standing.isOpen && standing.isConsistent && standing.matches(campaign.terms), "\(standing)", sourceLocation: sourceLocation)
+        #expect(standing.remaining == campaign.terms.quantity - campaign.issued, sourceLocation: sourceLocation)
+        let issued = try await issued(coupon)
+        #expect(Int64(issued.count) == campaign.issued, sourceLocation: sourceLocation)
+        #expect(try await granted(coupon) == issued, sourceLocation: sourceLocation)
+    }
+}
+
+/// Something that happens once.
+final class Flag: Sendable {
+    private let state = Mutex(false)
+
+    var isUp: Bool { state.withLock { $0 } }
+    func raise() { state.withLock { $0 = true } }
+}
