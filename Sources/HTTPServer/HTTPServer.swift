@@ -60,8 +60,10 @@ package final class HTTPServer: Sendable {
     }
 
     deinit {
-        // A promise must be fulfilled; a server that never drained has nothing else to say.
-        for loop in loops.values { loop.drained.succeed() }
+        // A promise must be fulfilled; a server that never drained has nothing else to say. One that did has fulfilled them, and
+        // its loops may have ended since.
+        let neverDrained = state.withLock { state in if case .draining = state { false } else { true } }
+        if neverDrained { for loop in loops.values { loop.drained.succeed() } }
     }
 
     /// Binds and begins to accept; returns once clients can connect.
