@@ -27,6 +27,9 @@ final class ClaimRecovery: Sendable {
     /// Open campaigns whose gate did not stand when last looked at; `nil` before the first look.
     var unloadedCampaigns: [CouponID]? { unloaded.withLock { $0?.sorted() } }
 
+    /// After a reconnect: what was seen of one Redis says nothing about the one that answers now.
+    func forgetStandings() { unloaded.withLock { $0 = nil } }
+
     /// Looks at every campaign; `deep` compares the claims one by one also where their number agrees.
     ///
     /// A claim without a row may be on its way to the store just now, and its claimant is owed the 201 that goes with writing it.

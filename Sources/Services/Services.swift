@@ -164,6 +164,7 @@ extension Services {
 
     /// A connection that comes back may lead to another Redis, or to one that has forgotten something.
     private func recoverAfterReconnect() async {
+        recovery.forgetStandings()
         relay.forgetMark()
         let backoff = Backoff(firstMilliseconds: 50, longestMilliseconds: 1_000)
         for failures in 1...Int64.max {
