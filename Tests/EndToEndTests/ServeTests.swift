@@ -91,7 +91,7 @@ extension EndToEnd.ServeTests {
             let environment = [
                 "FIRSTCOME_PORT": String(port), "FIRSTCOME_TIME_ZONE": "America/New_York", "FIRSTCOME_CHARGE_MIN": "5",
                 "FIRSTCOME_REDIS": redis.url,
-                "FIRSTCOME_ORDER_HOLD": "7m", "TZ": "Pacific/Kiritimati",
+                "FIRSTCOME_ORDER_HOLD": "7m", "FIRSTCOME_LOG_LEVEL": "debug", "TZ": "Pacific/Kiritimati",
             ]
             try await withServe(folder, [], environment: environment) { serve in
                 #expect(serve.port == port && serve.firstLine.contains("Redis \(redis.url)"))
@@ -113,6 +113,9 @@ extension EndToEnd.ServeTests {
                 let asOf = Date(timeIntervalSince1970: Double(try Self.milliseconds(try top.string("asOf"))) / 1_000)
                 #expect(try top.string("window", "to") == formatter.string(from: asOf))
                 #expect(try await serve.end() == 0)
+                // What the log says about requests holds nothing that opens a door.
+                #expect(serve.standardError.contains("path=/api/v1/users/1/balance/charges"))
+                for secret in [try #require(admin.token), try #require(buyer.token)] { #expect(!serve.standardError.contains(secret)) }
                 // A Redis that somebody else owns is left alone.
                 #expect(try redis.cli("PING") == "PONG")
             }

@@ -128,7 +128,7 @@ extension EndToEnd.TopProductsTests {
 
     @Test("sales, refunds and views of many days give the same list as counting them", arguments: zip(zones, [UInt64(1), 2, 3]))
     func oracle(zone: String, seed: UInt64) async throws {
-        var random = Seeded(state: seed)
+        var random = Seeded(seed: seed)
         var setup = LiveService.Setup()
         setup.timeZone = zone
         // New York's clocks go forward on 2090-03-12.
@@ -195,18 +195,5 @@ extension EndToEnd.TopProductsTests {
             try await eventually("the refund is counted") { try await live.sortedSet("ranking:{sales}:2090-11-20").map(\.score) == [3] }
             #expect(try await live.sortedSet("ranking:{sales}:2090-11-23").map(\.score) == [4])
         }
-    }
-}
-
-/// A small generator whose whole state is one number, so that a failure can be repeated (splitmix64).
-private struct Seeded: RandomNumberGenerator {
-    var state: UInt64
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var z = state
-        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-        return z ^ (z >> 31)
     }
 }
