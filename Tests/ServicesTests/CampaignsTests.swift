@@ -1,4 +1,5 @@
 import Commerce
+import GRDB
 import Redis
 import Store
 import TestSupport
@@ -129,6 +130,34 @@ struct CampaignsTests {
             let won = try await answers.values.count { if case .won = $0 { true } else { false } }
             let issued = try await shop.issued(coupon).count
             #expect(won == issued)
+            try await shop.expectAgreement(on: coupon)
+        }
+    }
+
+    @Test("a change in the middle of a rebuild reaches the gate")
+    func changeDuringBuild() async throws {
+        let setup = Shop.Setup(fill: { db in
+            try db.execute(
+                sql: """
+                    WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < 8000)
+                    INSERT INTO users (id, name, created_at) SELECT n, 'User', 0 FROM numbers;
+                    INSERT INTO campaigns (id, name, discount_type, discount_value, quantity, issued, opens_at, valid_for_s, min_order,
+                        restore_on_refund, created_at) VALUES (1, 'Launch', 0, 1000, 8001, 8000, 0, 3600, 0, 0, 0);
+                    INSERT INTO issued_coupons (code, coupon_id, user_id, sequence, issued_at, expires_at)
+                        SELECT printf('%016d', id), 1, id, id, 0, 3600000 FROM users;
+                    """)
+        })
+        try await withShop(setup) { shop in
+            let coupon = CouponID(1)
+            try await shop.campaigns.build(coupon, beyond: nil)
+            for round in 1...Int64(10) {
+                let epoch = try #require(try shop.reader.campaign(coupon)).epoch
+                async let built = shop.campaigns.build(coupon, beyond: epoch)
+                try await eventually("the gate is being built") { try await shop.standing(of: coupon)?.isOpen == false }
+                _ = try await shop.campaigns.change(coupon, CampaignChange(quantity: 8_001 + round), at: shop.clock.now).value
+                #expect(try await built)
+                #expect(try await shop.standing(of: coupon)?.quantity == 8_001 + round)
+            }
             try await shop.expectAgreement(on: coupon)
         }
     }

@@ -117,6 +117,35 @@ struct ClaimsTests {
         }
     }
 
+    @Test("recovery leaves a claim that is on its way to its claimant, who is told 201 although the first reply was lost")
+    func recoveryDuringClaim() async throws {
+        try await withTemporaryRedis { server in
+            let proxy = try await CuttingProxy(to: server.socketPath, in: server.directory)
+            let setup = Shop.Setup(endpoint: .unix(path: proxy.socketPath), minimumBackoff: .milliseconds(600))
+            try await withShop(setup, on: server) { shop in
+                let user = try await shop.makeUsers(1)[0]
+                let coupon = try await shop.makeCampaign(quantity: 5)
+                let direct = RedisClient(
+                    configuration: RedisConfiguration(endpoint: .unix(path: server.socketPath), scripts: Scripts.all),
+                    eventLoopGroup: MultiThreadedEventLoopGroup.singleton, logger: Shop.logger)
+                direct.start()
+                let recovery = ClaimRecovery(
+                    store: shop.store, redis: direct, campaigns: shop.campaigns, clock: shop.services.configuration.clock, logger: Shop.logger)
+                proxy.inject(.cut(afterReplyBytes: 0))
+                async let answer = shop.claim(coupon, by: user)
+                try await eventually("the script has run") {
+                    try server.cli("ZCARD", RedisKeys.claims(of: coupon)) == "1"
+                }
+                async let recovered: Void = recovery.run(deep: true, grace: .seconds(2))
+                #expect(try await answer == .won(1))
+                try await recovered
+                await direct.close()
+                try await shop.expectAgreement(on: coupon)
+            }
+            try await proxy.close()
+        }
+    }
+
     @Test("recovery beside a sale takes no winner's answer: each of them is told 201 by their own claim")
     func recoveryBesideClaims() async throws {
         try await withShop { shop in

@@ -31,6 +31,8 @@ final class Shop: Sendable {
         /// Where the client connects instead of straight to the server.
         var endpoint: RedisEndpoint?
         var commandDeadline: TimeAmount = .seconds(5)
+        /// How long a broken connection stays down at least, roughly.
+        var minimumBackoff: TimeAmount = .milliseconds(20)
         var configureStore: (inout StoreOptions) -> Void = { _ in }
         var configure: (inout ServicesConfiguration) -> Void = { _ in }
         /// Writes to the new store's file before it is opened for good.
@@ -51,7 +53,8 @@ final class Shop: Sendable {
         var redisConfiguration = RedisConfiguration(
             endpoint: setup.endpoint ?? .unix(path: server.socketPath), scripts: Scripts.all)
         redisConfiguration.commandDeadline = setup.commandDeadline
-        redisConfiguration.maximumBackoff = .milliseconds(100)
+        redisConfiguration.minimumBackoff = setup.minimumBackoff
+        redisConfiguration.maximumBackoff = max(setup.minimumBackoff, .milliseconds(100))
         redisConfiguration.drainTimeout = .milliseconds(500)
         redis = RedisClient(configuration: redisConfiguration, eventLoopGroup: MultiThreadedEventLoopGroup.singleton, logger: Self.logger)
         var configuration = ServicesConfiguration(calendar: calendar, clock: WallClock { clock.now })
