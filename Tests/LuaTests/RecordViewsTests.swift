@@ -59,5 +59,7 @@ struct RecordViewsTests {
         let redis = try await LuaServer.emptied()
         try await redis.put(type, at: Self.key)
         try await redis.expectError("WRONGTYPE", from: Scripts.recordViews, [Self.key], [.integer(SalesKeys.expiry), "1", 2])
+        // Without products only the expiry would be written, which Redis takes for a key of any type.
+        try await redis.expectError("WRONGTYPE", from: Scripts.recordViews, [Self.key], [.integer(SalesKeys.expiry)])
     }
 }
