@@ -34,6 +34,9 @@ enum Tool {
         ["PATH": ProcessInfo.processInfo.environment["PATH"] ?? "/usr/bin:/bin", "HOME": "/tmp"].merging(additions) { $1 }
     }
 
+    /// Seconds after which a command is killed: one that should have been refused must fail its test, not hold it up.
+    private static let deadline = 60.0
+
     /// Runs a command to its end.
     static func run(_ arguments: [String], environment: [String: String] = [:]) async throws -> Output {
         try await offPool {
@@ -43,10 +46,14 @@ enum Tool {
             process.environment = Self.environment(environment)
             (process.standardOutput, process.standardError) = (output, errors)
             try process.run()
+            let pid = process.processIdentifier
+            let timeout = DispatchWorkItem { kill(pid, SIGKILL) }
+            DispatchQueue.global().asyncAfter(deadline: .now() + deadline, execute: timeout)
             // What a command complains of fits into the pipe's buffer; what it prints may not.
             let printed = output.fileHandleForReading.readDataToEndOfFile()
             let complained = errors.fileHandleForReading.readDataToEndOfFile()
             process.waitUntilExit()
+            timeout.cancel()
             return Output(
                 status: process.terminationStatus, standardOutput: String(decoding: printed, as: UTF8.self),
                 standardError: String(decoding: complained, as: UTF8.self))
