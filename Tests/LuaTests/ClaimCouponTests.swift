@@ -48,7 +48,7 @@ struct ClaimCouponTests {
         Refusal(testDescription: "not loaded, although claims stand", gate: Gate(fields: [:], claims: ["42": "1"]), answer: [7]),
         Refusal(testDescription: "a hash of somebody else", gate: Gate(fields: ["colour": "red"]), answer: [7]),
         Refusal(testDescription: "sold out, and the claims are gone", gate: .soldOut.claimed([:]), answer: [8, 5]),
-        Refusal(testDescription: "some left, and the claims are gone", gate: .open.setting(["remaining": "2", "sequence": "1"]), answer: [8, 5]),
+        Refusal(testDescription: "some left, claims gone", gate: .open.setting(["remaining": "2", "sequence": "1"]), answer: [8, 5]),
         Refusal(testDescription: "no state", gate: .open.setting(["state": nil]), answer: [8, 5]),
         Refusal(testDescription: "an unknown state", gate: .open.setting(["state": "OPEN"]), answer: [8, 5]),
         Refusal(testDescription: "only a state", gate: Gate(fields: ["state": "open"]), answer: [8, 0]),
