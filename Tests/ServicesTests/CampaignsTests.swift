@@ -44,7 +44,7 @@ struct CampaignsTests {
         try await withShop { shop in
             let users = try await shop.makeUsers(3)
             let coupon = try await shop.makeCampaign(quantity: 10)
-            for user in users { _ = try await shop.grantOnly(coupon, to: user) }
+            for user in users { try await shop.grantOnly(coupon, to: user) }
             let refused = try await shop.campaigns.change(coupon, CampaignChange(quantity: 2), at: shop.clock.now)
             #expect(refused == .refused(.quantityIssued(issued: 3)))
             #expect(try #require(try shop.reader.campaign(coupon)).terms.quantity == 10)

@@ -115,16 +115,38 @@ func withShop(
     await shop.close()
 }
 
-/// The machine's clock, moved by as much as a test says.
+/// The machine's clock, moved by as much as a test says, or stopped.
 final class MovableClock: Sendable {
-    private let offset = Mutex<Int64>(0)
+    private enum State {
+        case running(offset: Int64)
+        case stopped(Int64)
+    }
 
-    var now: Instant { Instant(milliseconds: WallClock.system.now.milliseconds + offset.withLock { $0 }) }
+    private let state = Mutex(State.running(offset: 0))
 
-    func advance(byMilliseconds milliseconds: Int64) { offset.withLock { $0 += milliseconds } }
+    var now: Instant {
+        switch state.withLock({ $0 }) {
+        case .running(let offset): Instant(milliseconds: WallClock.system.now.milliseconds + offset)
+        case .stopped(let milliseconds): Instant(milliseconds: milliseconds)
+        }
+    }
+
+    func advance(byMilliseconds milliseconds: Int64) {
+        state.withLock { state in
+            switch state {
+            case .running(let offset): state = .running(offset: offset + milliseconds)
+            case .stopped(let time): state = .stopped(time + milliseconds)
+            }
+        }
+    }
 
     /// From here on the clock runs from that instant.
-    func move(to instant: Instant) { offset.withLock { $0 = instant.milliseconds - WallClock.system.now.milliseconds } }
+    func move(to instant: Instant) {
+        state.withLock { $0 = .running(offset: instant.milliseconds - WallClock.system.now.milliseconds) }
+    }
+
+    /// From here on only the test moves the clock.
+    func stop(at instant: Instant) { state.withLock { $0 = .stopped(instant.milliseconds) } }
 }
 
 /// A write that should have been done was not.
