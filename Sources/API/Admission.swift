@@ -34,12 +34,12 @@ enum Admission: Sendable {
     }
 
     /// Runs the handler, or answers the refusal.
-    func answer(_ call: Call) async throws -> HTTPResponse {
+    func reply(to call: Call) throws -> Reply {
         switch self {
-        case .plain(let handler): try await handler(call)
-        case .user(let handler, let id): try await handler(call, id)
-        case .identity(let handler, let identity): try await handler(call, identity)
-        case .refused(let response): response
+        case .plain(let handler): try handler(call)
+        case .user(let handler, let id): try handler(call, id)
+        case .identity(let handler, let identity): try handler(call, identity)
+        case .refused(let response): .now(response)
         }
     }
 }

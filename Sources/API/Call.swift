@@ -6,7 +6,9 @@ import Services
 import Store
 
 /// One request on its way through its handler, with everything the handler may need.
-struct Call: Sendable {
+///
+/// A class of constants: every handler and closure on the way takes one reference.
+final class Call: Sendable {
     let route: Route
     let request: HTTPRequest
     let parameters: RouteParameters
@@ -15,7 +17,26 @@ struct Call: Sendable {
     /// The service's time when the handler began; one request has one time.
     let now: Instant
     /// Set where this request's answer is to be remembered.
-    var answerKey: AnswerKey?
+    let answerKey: AnswerKey?
+
+    init(
+        route: Route, request: HTTPRequest, parameters: RouteParameters, application: FirstcomeAPI, loop: LoopState, now: Instant,
+        answerKey: AnswerKey? = nil
+    ) {
+        self.route = route
+        self.request = request
+        self.parameters = parameters
+        self.application = application
+        self.loop = loop
+        self.now = now
+        self.answerKey = answerKey
+    }
+
+    /// The same call, its answer to be remembered under a key.
+    func remembered(under key: AnswerKey) -> Call {
+        Call(
+            route: route, request: request, parameters: parameters, application: application, loop: loop, now: now, answerKey: key)
+    }
 
     var services: Services { application.services }
     var store: Store { application.services.store }

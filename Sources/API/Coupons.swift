@@ -6,45 +6,73 @@ import Store
 /// The handlers of coupon campaigns, of claims, and of the coupons people have.
 enum Coupons {
     static let create: Route.Handler = { call in
-        let terms = try call.body { CampaignTerms(&$0, now: call.now) }
-        return try await call.answer(.created { $0.write($1, at: $2) }) { remembering in
-            try await call.services.campaigns.create(terms, at: call.now, on: call.loop.context, remembering: remembering)
+        .task {
+            let terms = try call.body { CampaignTerms(&$0, now: call.now) }
+            return try await call.answer(.created { $0.write($1, at: $2) }) { remembering in
+                try await call.services.campaigns.create(terms, at: call.now, on: call.loop.context, remembering: remembering)
+            }
         }
     }
 
     static let update: Route.Handler = { call in
-        let id = try call.id("couponId", of: Campaign.self)
-        let change = try call.body { CampaignChange(&$0) }
-        switch try await call.services.campaigns.change(id, change, at: call.now, on: call.loop.context) {
-        case .done(let campaign): return .object(.open) { $0.write(campaign, at: call.now) }
-        case .refused(let refusal): return call.refusal(refusal)
+        .task {
+            let id = try call.id("couponId", of: Campaign.self)
+            let change = try call.body { CampaignChange(&$0) }
+            switch try await call.services.campaigns.change(id, change, at: call.now, on: call.loop.context) {
+            case .done(let campaign): return .object(.open) { $0.write(campaign, at: call.now) }
+            case .refused(let refusal): return call.refusal(refusal)
+            }
         }
     }
 
     static let list: Route.Handler = { call in
-        let request = try call.query { $0.page() }
-        let page = try await call.store.campaigns(page: request)
-        return .page(page, .open) { $0.write($1, at: call.now) }
-    }
-
-    static let get: Route.Handler = { call in
-        let id = try call.id("couponId", of: Campaign.self)
-        guard let campaign = try call.reader.campaign(id) else { return call.refusal(.couponNotFound) }
-        return .object(.open) { $0.write(campaign, at: call.now) }
-    }
-
-    /// First come, first served.
-    @Sendable static func claim(_ call: Call, _ user: UserID) async throws -> HTTPResponse {
-        let id = try call.id("couponId", of: Campaign.self)
-        try call.ignoreBody()
-        return try await call.answer(.created { $0.write($1, at: $2) }) { remembering in
-            try await call.services.claims.claim(id, by: user, on: call.loop.context, remembering: remembering)
+        .task {
+            let request = try call.query { $0.page() }
+            let page = try await call.store.campaigns(page: request)
+            return .page(page, .open) { $0.write($1, at: call.now) }
         }
     }
 
-    @Sendable static func listIssued(_ call: Call, _ user: UserID) async throws -> HTTPResponse {
-        let (status, request) = try call.query { ($0.choice("status", of: IssuedCoupon.Status.self), $0.page()) }
-        let page = try await call.store.issuedCoupons(of: user, status: status, at: call.now, page: request)
-        return .page(page, .personal) { $0.write($1, at: call.now) }
+    static let get: Route.Handler = { call in
+        try .atOnce {
+            let id = try call.id("couponId", of: Campaign.self)
+            guard let campaign = try call.reader.campaign(id) else { return call.refusal(.couponNotFound) }
+            return .object(.open) { $0.write(campaign, at: call.now) }
+        }
+    }
+
+    /// First come, first served. Whoever gets a refusal from the gate has it without a task; the few who win go on in one.
+    @Sendable static func claim(_ call: Call, _ user: UserID) throws -> Reply {
+        let id = try call.id("couponId", of: Campaign.self)
+        try call.ignoreBody()
+        guard call.answerKey == nil else { return .task { try await claim(call, id, user, after: nil) } }
+        return .callback { done in
+            call.services.claims.ask(id, by: user, on: call.loop.context) { outcome in
+                switch outcome {
+                case .refused(let refusal): done(.success(call.refusal(refusal)))
+                case .failed(let error): done(.failure(error))
+                case .goesOn(let verdict):
+                    Task.immediate(executorPreference: call.loop.context.executor) {
+                        do { done(.success(try await claim(call, id, user, after: verdict))) } catch { done(.failure(error)) }
+                    }
+                }
+            }
+        }
+    }
+
+    private static func claim(
+        _ call: Call, _ id: CouponID, _ user: UserID, after verdict: CouponGate.Verdict?
+    ) async throws -> HTTPResponse {
+        try await call.answer(.created { $0.write($1, at: $2) }) { remembering in
+            try await call.services.claims.claim(id, by: user, on: call.loop.context, after: verdict, remembering: remembering)
+        }
+    }
+
+    @Sendable static func listIssued(_ call: Call, _ user: UserID) -> Reply {
+        .task {
+            let (status, request) = try call.query { ($0.choice("status", of: IssuedCoupon.Status.self), $0.page()) }
+            let page = try await call.store.issuedCoupons(of: user, status: status, at: call.now, page: request)
+            return .page(page, .personal) { $0.write($1, at: call.now) }
+        }
     }
 }

@@ -5,17 +5,21 @@ import Store
 /// The handlers through which operators see and retry what the data platform did not take.
 enum Events {
     static let list: Route.Handler = { call in
-        let (state, request) = try call.query { ($0.choice("state", of: EventState.self), $0.page()) }
-        let page = try await call.store.events(state: state?.delivery, page: request)
-        return .page(page, .personal) { $0.write($1) }
+        .task {
+            let (state, request) = try call.query { ($0.choice("state", of: EventState.self), $0.page()) }
+            let page = try await call.store.events(state: state?.delivery, page: request)
+            return .page(page, .personal) { $0.write($1) }
+        }
     }
 
     static let retry: Route.Handler = { call in
-        let id = try call.id("eventId", of: OrderEvent.self)
-        try call.ignoreBody()
-        switch try await call.store.retryParked(id, at: call.now, context: call.loop.context) {
-        case .done(let record): return .object(.personal) { $0.write(record) }
-        case .refused(let refusal): return call.refusal(refusal)
+        .task {
+            let id = try call.id("eventId", of: OrderEvent.self)
+            try call.ignoreBody()
+            switch try await call.store.retryParked(id, at: call.now, context: call.loop.context) {
+            case .done(let record): return .object(.personal) { $0.write(record) }
+            case .refused(let refusal): return call.refusal(refusal)
+            }
         }
     }
 }

@@ -14,7 +14,7 @@ package final class FirstcomeAPI: Sendable {
     let loops: [LoopState]
     let serverStatistics = Mutex<(@Sendable () -> HTTPServerStatistics?)?>(nil)
 
-    private let router: Router<Int>
+    private let router: Router
     private let verifier: TokenVerifier
     private let runningKeys = RunningKeys()
     private let clock: WallClock
@@ -33,7 +33,7 @@ package final class FirstcomeAPI: Sendable {
         logsRequests = logger.logLevel <= .debug
         clock = services.configuration.clock
         verifier = try await tokenKey.verifier()
-        router = Router(routes: routes.enumerated().map { ($0.element.method, $0.element.template, $0.offset) })
+        router = Router(routes: routes.map { ($0.method, $0.template) })
         let routeCount = routes.count
         loops = eventLoopGroup.makeIterator().map {
             LoopState(eventLoop: $0, context: services.context(for: $0), routeCount: routeCount)
@@ -41,8 +41,19 @@ package final class FirstcomeAPI: Sendable {
     }
 
     /// Answers one request; give it to the HTTP server.
+    package var answering: @Sendable (HTTPRequest) -> HTTPAnswer {
+        { [self] request in answer(to: request) }
+    }
+
+    /// The same with one asynchronous face, for callers that have no server. Call it on the request's loop.
     package var handler: HTTPHandler {
-        { [self] request in await respond(to: request) }
+        { [self] request in
+            switch answer(to: request) {
+            case .now(let response): return response
+            case .task(let work): return await work()
+            case .later(let begin): return await withCheckedContinuation { continuation in begin { continuation.resume(returning: $0) } }
+            }
+        }
     }
 
     /// Renders the answers the HTTP server gives by itself as the contract's problems.
@@ -55,23 +66,47 @@ package final class FirstcomeAPI: Sendable {
         serverStatistics.withLock { $0 = { [weak server] in server?.statistics } }
     }
 
-    private func respond(to request: HTTPRequest) async -> HTTPResponse {
+    private func answer(to request: HTTPRequest) -> HTTPAnswer {
         let loop = loop(of: request)
-        let index: Int
-        let response: HTTPResponse
         switch router.match(method: request.method, path: request.path) {
-        case .found(let found, let parameters):
-            index = found
-            response = await answer(request, on: loop, routes[found], parameters)
+        case .found(let index, let parameters):
+            let call = Call(
+                route: routes[index], request: request, parameters: parameters, application: self, loop: loop, now: clock.now)
+            do {
+                return answer(try reply(to: call), to: call, counter: index)
+            } catch {
+                return .now(finish(request, loop, index, response(to: error, of: call)))
+            }
         case .notFound:
-            (index, response) = (routes.count, PreparedAnswers.notFound)
+            return .now(finish(request, loop, routes.count, PreparedAnswers.notFound))
         case .methodNotAllowed(let allowed):
-            (index, response) = (routes.count, Problem.methodNotAllowed(allowed).response)
+            return .now(finish(request, loop, routes.count, Problem.methodNotAllowed(allowed).response))
         case .malformedPath:
-            (index, response) = (routes.count, Problem.invalid("The path is not percent-encoded UTF-8.").response)
+            return .now(finish(request, loop, routes.count, Problem.invalid("The path is not percent-encoded UTF-8.").response))
         }
+    }
+
+    /// Has the server's form of a reply count the answer when it is there.
+    private func answer(_ reply: Reply, to call: Call, counter: Int) -> HTTPAnswer {
+        switch reply {
+        case .now(let response):
+            return .now(finish(call.request, call.loop, counter, response))
+        case .callback(let begin):
+            return .later { [self] respond in
+                begin { [self] result in respond(finish(call.request, call.loop, counter, response(to: result, of: call))) }
+            }
+        case .task(let work):
+            return .task { [self] in
+                let result: Result<HTTPResponse, any Error>
+                do { result = .success(try await work()) } catch { result = .failure(error) }
+                return finish(call.request, call.loop, counter, response(to: result, of: call))
+            }
+        }
+    }
+
+    private func finish(_ request: HTTPRequest, _ loop: LoopState, _ counter: Int, _ response: HTTPResponse) -> HTTPResponse {
         let nanoseconds = (NIODeadline.now() - request.receivedAt).nanoseconds
-        loop.counters[index].count(status: response.status, nanoseconds: nanoseconds)
+        loop.counters[counter].count(status: response.status, nanoseconds: nanoseconds)
         if logsRequests { log(request, response, nanoseconds) }
         return response
     }
@@ -82,22 +117,22 @@ package final class FirstcomeAPI: Sendable {
         preconditionFailure("the event loop is not one of this application's")
     }
 
-    private func answer(
-        _ request: HTTPRequest, on loop: LoopState, _ route: Route, _ parameters: RouteParameters
-    ) async -> HTTPResponse {
-        let call = Call(
-            route: route, request: request, parameters: parameters, application: self, loop: loop, now: clock.now, answerKey: nil)
-        do {
-            return try await admit(call)
-        } catch {
-            let failure = Failure(error)
-            switch failure {
-            case .refused(let problem): return problem.response
-            case .unavailable: logger.debug("request not served", metadata: ["route": "\(route.operationID)", "error": "\(error)"])
-            case .broken: logger.error("request failed", metadata: ["route": "\(route.operationID)", "error": "\(error)"])
-            }
-            return failure.problem.response
+    private func response(to result: Result<HTTPResponse, any Error>, of call: Call) -> HTTPResponse {
+        switch result {
+        case .success(let response): response
+        case .failure(let error): response(to: error, of: call)
         }
+    }
+
+    private func response(to error: any Error, of call: Call) -> HTTPResponse {
+        let failure = Failure(error)
+        let metadata: Logger.Metadata = ["route": "\(call.route.operationID)", "error": "\(error)"]
+        switch failure {
+        case .refused(let problem): return problem.response
+        case .unavailable: logger.debug("request not served", metadata: metadata)
+        case .broken: logger.error("request failed", metadata: metadata)
+        }
+        return failure.problem.response
     }
 
     private func log(_ request: HTTPRequest, _ response: HTTPResponse, _ nanoseconds: Int64) {
@@ -110,33 +145,43 @@ package final class FirstcomeAPI: Sendable {
     }
 
     /// Lets a call through to its handler if its token says so.
-    private func admit(_ call: Call) async throws -> HTTPResponse {
-        if case .open(let handler) = call.route.access { return try await handler(call) }
+    private func reply(to call: Call) throws -> Reply {
+        if case .open(let handler) = call.route.access { return try handler(call) }
         let identity: Identity
         switch call.loop.authenticate(call.request.authorization, at: call.now, with: verifier) {
         case .authenticated(let known): identity = known
-        case .refused(let fault): return PreparedAnswers.response(to: fault)
+        case .refused(let fault): return .now(PreparedAnswers.response(to: fault))
         }
         let admission = Admission(
             call.route.access, identity, pathUser: try call.pathUser(), userExists: services.store.userExists)
-        if case .refused(let response) = admission { return response }
-        return try await once(call, of: identity, admission)
+        if case .refused(let response) = admission { return .now(response) }
+        guard call.route.honoursIdempotencyKey, let key = try AnswerKey(call.request, of: identity) else {
+            return try admission.reply(to: call)
+        }
+        return try once(call, key, admission)
     }
 
     /// Answers a request whose key is known from memory; keeps others with the same key out while the first one runs.
-    private func once(_ call: Call, of identity: Identity, _ admission: Admission) async throws -> HTTPResponse {
-        guard call.route.honoursIdempotencyKey, let key = try AnswerKey(call.request, of: identity) else {
-            return try await admission.answer(call)
-        }
-        guard runningKeys.take(key) else { return call.refusal(.idempotencyKeyInUse) }
-        defer { runningKeys.release(key) }
-        switch try call.reader.answer(for: key, at: call.now) {
-        case .remembered(let answer): return call.replay(answer)
-        case .reused: return call.refusal(.idempotencyKeyReused)
-        case .absent:
-            var call = call
-            call.answerKey = key
-            return try await admission.answer(call)
+    private func once(_ call: Call, _ key: AnswerKey, _ admission: Admission) throws -> Reply {
+        guard runningKeys.take(key) else { return .now(call.refusal(.idempotencyKeyInUse)) }
+        do {
+            switch try call.reader.answer(for: key, at: call.now) {
+            case .remembered(let answer):
+                runningKeys.release(key)
+                return .now(call.replay(answer))
+            case .reused:
+                runningKeys.release(key)
+                return .now(call.refusal(.idempotencyKeyReused))
+            case .absent:
+                let reply = try admission.reply(to: call.remembered(under: key))
+                return .task { [runningKeys] in
+                    defer { runningKeys.release(key) }
+                    return try await reply.response()
+                }
+            }
+        } catch {
+            runningKeys.release(key)
+            throw error
         }
     }
 }

@@ -9,19 +9,23 @@ enum Operations {
     private static let ready = HTTPResponse.object(.personal) { $0.member("status", raw: "\"ready\"") }.prerendered()
     private static let apiDocument = HTTPResponse.json(ByteBuffer(bytes: PackageResources.openapi_json)).prerendered()
 
-    static let health: Route.Handler = { _ in alive }
+    static let health: Route.Handler = { _ in .now(alive) }
 
-    static let document: Route.Handler = { _ in apiDocument }
+    static let document: Route.Handler = { _ in .now(apiDocument) }
 
     static let readiness: Route.Handler = { call in
-        let readiness = await call.services.readiness()
-        return readiness.isReady ? ready : Problem(readiness).response
+        .task {
+            let readiness = await call.services.readiness()
+            return readiness.isReady ? ready : Problem(readiness).response
+        }
     }
 
     static let metrics: Route.Handler = { call in
-        HTTPResponse(
-            status: 200, headers: [("cache-control", "no-store")], contentType: PrometheusText.contentType,
-            body: call.application.metrics())
+        .atOnce {
+            HTTPResponse(
+                status: 200, headers: [("cache-control", "no-store")], contentType: PrometheusText.contentType,
+                body: call.application.metrics())
+        }
     }
 }
 

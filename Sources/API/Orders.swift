@@ -4,42 +4,52 @@ import Store
 
 /// The handlers of orders and of checkout.
 enum Orders {
-    @Sendable static func place(_ call: Call, _ user: UserID) async throws -> HTTPResponse {
-        let order = try call.body { NewOrder(&$0) }
-        return try await call.answer(.created { $0.write($1, at: $2) }) { remembering in
-            try await call.store.placeOrder(
-                userID: user, items: order.items, issuedCouponID: order.issuedCouponID, at: call.now, remember: remembering,
-                context: call.loop.context)
+    @Sendable static func place(_ call: Call, _ user: UserID) -> Reply {
+        .task {
+            let order = try call.body { NewOrder(&$0) }
+            return try await call.answer(.created { $0.write($1, at: $2) }) { remembering in
+                try await call.store.placeOrder(
+                    userID: user, items: order.items, issuedCouponID: order.issuedCouponID, at: call.now, remember: remembering,
+                    context: call.loop.context)
+            }
         }
     }
 
-    @Sendable static func checkout(_ call: Call, _ user: UserID) async throws -> HTTPResponse {
-        let order = try call.body { NewOrder(&$0) }
-        return try await call.answer(.created { $0.write($1, at: $2) }) { remembering in
-            try await call.store.checkout(
-                userID: user, items: order.items, issuedCouponID: order.issuedCouponID, at: call.now, remember: remembering,
-                context: call.loop.context)
+    @Sendable static func checkout(_ call: Call, _ user: UserID) -> Reply {
+        .task {
+            let order = try call.body { NewOrder(&$0) }
+            return try await call.answer(.created { $0.write($1, at: $2) }) { remembering in
+                try await call.store.checkout(
+                    userID: user, items: order.items, issuedCouponID: order.issuedCouponID, at: call.now, remember: remembering,
+                    context: call.loop.context)
+            }
         }
     }
 
-    @Sendable static func get(_ call: Call, _ identity: Identity) throws -> HTTPResponse {
-        let id = try call.id("orderId", of: Order.self)
-        guard let order = try call.reader.order(id) else { return call.refusal(.orderNotFound) }
-        guard identity.mayRead(whatBelongsTo: order.userID) else { return call.refusal(.notYours) }
-        return .object(.personal) { $0.write(order, at: call.now) }
-    }
-
-    @Sendable static func cancel(_ call: Call, _ identity: Identity) async throws -> HTTPResponse {
-        let id = try call.id("orderId", of: Order.self)
-        try call.ignoreBody()
-        return try await call.answer(.ok { $0.write($1, at: $2) }) { remembering in
-            try await call.store.cancelOrder(id, by: identity.userID, at: call.now, remember: remembering, context: call.loop.context)
+    @Sendable static func get(_ call: Call, _ identity: Identity) throws -> Reply {
+        try .atOnce {
+            let id = try call.id("orderId", of: Order.self)
+            guard let order = try call.reader.order(id) else { return call.refusal(.orderNotFound) }
+            guard identity.mayRead(whatBelongsTo: order.userID) else { return call.refusal(.notYours) }
+            return .object(.personal) { $0.write(order, at: call.now) }
         }
     }
 
-    @Sendable static func list(_ call: Call, _ user: UserID) async throws -> HTTPResponse {
-        let request = try call.query { $0.page() }
-        let page = try await call.store.orders(of: user, page: request)
-        return .page(page, .personal) { $0.write($1, at: call.now) }
+    @Sendable static func cancel(_ call: Call, _ identity: Identity) -> Reply {
+        .task {
+            let id = try call.id("orderId", of: Order.self)
+            try call.ignoreBody()
+            return try await call.answer(.ok { $0.write($1, at: $2) }) { remembering in
+                try await call.store.cancelOrder(id, by: identity.userID, at: call.now, remember: remembering, context: call.loop.context)
+            }
+        }
+    }
+
+    @Sendable static func list(_ call: Call, _ user: UserID) -> Reply {
+        .task {
+            let request = try call.query { $0.page() }
+            let page = try await call.store.orders(of: user, page: request)
+            return .page(page, .personal) { $0.write($1, at: call.now) }
+        }
     }
 }

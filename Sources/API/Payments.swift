@@ -4,27 +4,33 @@ import Store
 
 /// The handlers of payments and refunds.
 enum Payments {
-    @Sendable static func pay(_ call: Call, _ user: UserID) async throws -> HTTPResponse {
-        let payment = try call.body { NewPayment(&$0) }
-        return try await call.answer(.created { json, value, _ in json.write(value) }) { remembering in
-            try await call.store.pay(
-                orderID: payment.orderID, by: user, at: call.now, remember: remembering, context: call.loop.context)
+    @Sendable static func pay(_ call: Call, _ user: UserID) -> Reply {
+        .task {
+            let payment = try call.body { NewPayment(&$0) }
+            return try await call.answer(.created { json, value, _ in json.write(value) }) { remembering in
+                try await call.store.pay(
+                    orderID: payment.orderID, by: user, at: call.now, remember: remembering, context: call.loop.context)
+            }
         }
     }
 
-    @Sendable static func get(_ call: Call, _ identity: Identity) throws -> HTTPResponse {
-        let id = try call.id("paymentId", of: Payment.self)
-        guard let payment = try call.reader.payment(id) else { return call.refusal(.paymentNotFound) }
-        guard identity.mayRead(whatBelongsTo: payment.userID) else { return call.refusal(.notYours) }
-        return .object(.personal) { $0.write(payment) }
+    @Sendable static func get(_ call: Call, _ identity: Identity) throws -> Reply {
+        try .atOnce {
+            let id = try call.id("paymentId", of: Payment.self)
+            guard let payment = try call.reader.payment(id) else { return call.refusal(.paymentNotFound) }
+            guard identity.mayRead(whatBelongsTo: payment.userID) else { return call.refusal(.notYours) }
+            return .object(.personal) { $0.write(payment) }
+        }
     }
 
     static let refund: Route.Handler = { call in
-        let id = try call.id("paymentId", of: Payment.self)
-        let refund = try call.body { NewRefund(&$0) }
-        return try await call.answer(.created { json, value, _ in json.write(value) }) { remembering in
-            try await call.store.refund(
-                paymentID: id, items: refund.items, at: call.now, remember: remembering, context: call.loop.context)
+        .task {
+            let id = try call.id("paymentId", of: Payment.self)
+            let refund = try call.body { NewRefund(&$0) }
+            return try await call.answer(.created { json, value, _ in json.write(value) }) { remembering in
+                try await call.store.refund(
+                    paymentID: id, items: refund.items, at: call.now, remember: remembering, context: call.loop.context)
+            }
         }
     }
 }

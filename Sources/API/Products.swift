@@ -7,39 +7,47 @@ import Store
 /// The handlers of `/products`.
 enum Products {
     static let create: Route.Handler = { call in
-        let product = try call.body { NewProduct(&$0) }
-        return try await call.answer(.created { json, value, _ in json.write(value) }) { remembering in
-            try await call.store.createProduct(
-                name: product.name, price: product.price, stock: product.stock, at: call.now, remember: remembering,
-                context: call.loop.context)
+        .task {
+            let product = try call.body { NewProduct(&$0) }
+            return try await call.answer(.created { json, value, _ in json.write(value) }) { remembering in
+                try await call.store.createProduct(
+                    name: product.name, price: product.price, stock: product.stock, at: call.now, remember: remembering,
+                    context: call.loop.context)
+            }
         }
     }
 
     static let update: Route.Handler = { call in
-        let id = try call.id("productId", of: Product.self)
-        let change = try call.body { ProductChange(&$0) }
-        switch try await call.store.updateProduct(id, change, context: call.loop.context) {
-        case .done(let product): return .object(.open) { $0.write(product) }
-        case .refused(let refusal): return call.refusal(refusal)
+        .task {
+            let id = try call.id("productId", of: Product.self)
+            let change = try call.body { ProductChange(&$0) }
+            switch try await call.store.updateProduct(id, change, context: call.loop.context) {
+            case .done(let product): return .object(.open) { $0.write(product) }
+            case .refused(let refusal): return call.refusal(refusal)
+            }
         }
     }
 
     static let list: Route.Handler = { call in
-        let (filter, request) = try call.query { (ProductFilter(&$0), $0.page()) }
-        let page = try await call.store.products(filter, page: request)
-        return .page(page, .open) { $0.write($1) }
+        .task {
+            let (filter, request) = try call.query { (ProductFilter(&$0), $0.page()) }
+            let page = try await call.store.products(filter, page: request)
+            return .page(page, .open) { $0.write($1) }
+        }
     }
 
     /// Counts a view, except for HEAD: nobody has seen anything.
     static let get: Route.Handler = { call in
-        let id = try call.id("productId", of: Product.self)
-        guard let product = try call.reader.product(id) else { return call.refusal(.productNotFound(id)) }
-        if call.request.method == .GET { call.services.views.count(id) }
-        return .object(.open) { $0.write(product) }
+        try .atOnce {
+            let id = try call.id("productId", of: Product.self)
+            guard let product = try call.reader.product(id) else { return call.refusal(.productNotFound(id)) }
+            if call.request.method == .GET { call.services.views.count(id) }
+            return .object(.open) { $0.write(product) }
+        }
     }
 
     static let top: Route.Handler = { call in
-        call.loop.topProducts(call.services.ranking.top)
+        .now(call.loop.topProducts(call.services.ranking.top))
     }
 }
 

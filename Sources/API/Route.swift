@@ -4,9 +4,9 @@ import NIOHTTP1
 
 /// One route of the contract: what it is called, who may use it, what it can refuse, and what runs.
 final class Route: Sendable {
-    typealias Handler = @Sendable (Call) async throws -> HTTPResponse
-    typealias UserHandler = @Sendable (Call, UserID) async throws -> HTTPResponse
-    typealias IdentityHandler = @Sendable (Call, Identity) async throws -> HTTPResponse
+    typealias Handler = @Sendable (Call) throws -> Reply
+    typealias UserHandler = @Sendable (Call, UserID) throws -> Reply
+    typealias IdentityHandler = @Sendable (Call, Identity) throws -> Reply
 
     /// Who may use a route, with the code that runs for them. Handlers get the identity their rule promises.
     enum Access: Sendable {

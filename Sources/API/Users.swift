@@ -6,38 +6,48 @@ import Store
 /// The handlers of `/users`.
 enum Users {
     static let create: Route.Handler = { call in
-        let user = try call.body { NewUser(&$0) }
-        return try await call.answer(.created { json, value, _ in json.write(value) }) { remembering in
-            try await call.store.createUser(name: user.name, at: call.now, remember: remembering, context: call.loop.context)
+        .task {
+            let user = try call.body { NewUser(&$0) }
+            return try await call.answer(.created { json, value, _ in json.write(value) }) { remembering in
+                try await call.store.createUser(name: user.name, at: call.now, remember: remembering, context: call.loop.context)
+            }
         }
     }
 
-    @Sendable static func get(_ call: Call, _ id: UserID) throws -> HTTPResponse {
-        guard let user = try call.reader.user(id) else { return call.refusal(.userNotFound) }
-        return .object(.personal) { $0.write(user) }
+    @Sendable static func get(_ call: Call, _ id: UserID) throws -> Reply {
+        try .atOnce {
+            guard let user = try call.reader.user(id) else { return call.refusal(.userNotFound) }
+            return .object(.personal) { $0.write(user) }
+        }
     }
 }
 
 /// The handlers of `/users/{userId}/balance`.
 enum Balances {
-    @Sendable static func get(_ call: Call, _ id: UserID) throws -> HTTPResponse {
-        guard let balance = try call.reader.balance(of: id) else { return call.refusal(.userNotFound) }
-        return .object(.personal) { $0.write(balance) }
-    }
-
-    @Sendable static func charge(_ call: Call, _ id: UserID) async throws -> HTTPResponse {
-        let charge = try call.body { NewCharge(&$0) }
-        let amounts = call.services.configuration.policy.chargeAmounts
-        guard amounts.contains(charge.amount) else { return call.refusal(.amountOutOfRange(amounts)) }
-        return try await call.answer(.created { json, value, _ in json.write(value) }) { remembering in
-            try await call.store.charge(
-                userID: id, amount: charge.amount, at: call.now, remember: remembering, context: call.loop.context)
+    @Sendable static func get(_ call: Call, _ id: UserID) throws -> Reply {
+        try .atOnce {
+            guard let balance = try call.reader.balance(of: id) else { return call.refusal(.userNotFound) }
+            return .object(.personal) { $0.write(balance) }
         }
     }
 
-    @Sendable static func history(_ call: Call, _ id: UserID) async throws -> HTTPResponse {
-        let request = try call.query { $0.page() }
-        let page = try await call.store.balanceHistory(of: id, page: request)
-        return .page(page, .personal) { $0.write($1) }
+    @Sendable static func charge(_ call: Call, _ id: UserID) -> Reply {
+        .task {
+            let charge = try call.body { NewCharge(&$0) }
+            let amounts = call.services.configuration.policy.chargeAmounts
+            guard amounts.contains(charge.amount) else { return call.refusal(.amountOutOfRange(amounts)) }
+            return try await call.answer(.created { json, value, _ in json.write(value) }) { remembering in
+                try await call.store.charge(
+                    userID: id, amount: charge.amount, at: call.now, remember: remembering, context: call.loop.context)
+            }
+        }
+    }
+
+    @Sendable static func history(_ call: Call, _ id: UserID) -> Reply {
+        .task {
+            let request = try call.query { $0.page() }
+            let page = try await call.store.balanceHistory(of: id, page: request)
+            return .page(page, .personal) { $0.write($1) }
+        }
     }
 }

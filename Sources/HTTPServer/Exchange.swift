@@ -1,4 +1,5 @@
 import NIOCore
+import NIOHTTP1
 
 /// A request and its answer, in the queue that keeps a connection's answers in the order of its requests.
 struct Exchange {
@@ -23,7 +24,11 @@ struct Exchange {
 
 /// A request whose head is complete and whose body is still arriving.
 struct PartialRequest {
-    var request: HTTPRequest
+    let method: HTTPMethod
+    let target: RequestTarget
+    let headers: HTTPHeaders
+    let fields: RequestFields
+    var body = ByteBuffer()
     var connection: ConnectionHeader
     /// Whether the client waits for `100 Continue` before it sends the body.
     var awaitsContinue: Bool

@@ -4,19 +4,20 @@ import NIOHTTP1
 extension HTTPConnection {
     /// Takes a complete request: runs it at once where nothing is before it, and else queues it.
     func accept(_ request: PartialRequest) {
-        let method = request.request.method
+        let method = request.method
         var exchange = Exchange(
             state: .running, isHead: method == .HEAD, connection: request.connection, isSafe: method.isSafe
         )
+        let complete = HTTPRequest(request, eventLoop: loop.eventLoop, receivedAt: now)
         guard exchanges.isEmpty, !isPumping, mayStartNext(isSafe: exchange.isSafe) else {
-            exchange.state = .waiting(request.request)
+            exchange.state = .waiting(complete)
             exchanges.append(exchange)
             return pump()
         }
         exchanges.append(exchange)
         startedCount = 1
         isPumping = true
-        run(request.request, number: firstNumber, isSafe: exchange.isSafe)
+        run(complete, number: firstNumber, isSafe: exchange.isSafe)
         isPumping = false
     }
 
@@ -58,9 +59,16 @@ extension HTTPConnection {
         counters.requests.increment()
         runningCount += 1
         runsUnsafeRequest = !isSafe
-        Task.immediate(executorPreference: loop.executor) {
-            let response = await self.server.handler(request)
-            self.handlerFinished(number, response)
+        switch server.handler(request) {
+        case .now(let response):
+            handlerFinished(number, response)
+        case .later(let begin):
+            begin { self.handlerFinished(number, $0) }
+        case .task(let work):
+            Task.immediate(executorPreference: loop.executor) {
+                let response = await work()
+                self.handlerFinished(number, response)
+            }
         }
     }
 

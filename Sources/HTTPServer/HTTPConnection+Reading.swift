@@ -46,7 +46,7 @@ extension HTTPConnection {
             }
         case .body:
             // A chunk of one byte has five bytes of framing; extensions and trailers share the allowance of the head.
-            let allowed = limits.maximumHeaderBytes + (partial?.request.body.readableBytes ?? 0) * 8
+            let allowed = limits.maximumHeaderBytes + (partial?.body.readableBytes ?? 0) * 8
             if overheadBytes > allowed { reject(.badRequest(reason: "The chunked body has too much framing.")) }
         case .discarding:
             break
@@ -81,10 +81,7 @@ extension HTTPConnection {
         // The decoder stops at an upgrade, so such a request is answered as if it asked for none, and is the last one.
         let staysOpen = head.isKeepAlive && !fields.asksForUpgrade
         partial = PartialRequest(
-            request: HTTPRequest(
-                method: head.method, path: check.target.path, query: check.target.query, headers: head.headers, fields: fields,
-                body: ByteBuffer(), eventLoop: loop.eventLoop, receivedAt: now
-            ),
+            method: head.method, target: check.target, headers: head.headers, fields: fields,
             connection: !staysOpen ? .close : head.version == .http1_0 ? .keepAlive : .none,
             awaitsContinue: check.awaitsContinue
         )
@@ -95,23 +92,22 @@ extension HTTPConnection {
 
     private func bodyArrived(_ bytes: ByteBuffer) {
         overheadBytes -= bytes.readableBytes
-        let received = partial?.request.body.readableBytes ?? 0
+        let received = partial?.body.readableBytes ?? 0
         guard received + bytes.readableBytes <= limits.maximumBodyBytes else {
-            return reject(.payloadTooLarge, isHead: partial?.request.method == .HEAD)
+            return reject(.payloadTooLarge, isHead: partial?.method == .HEAD)
         }
         partial?.awaitsContinue = false
         if received == 0 {
-            partial?.request.body = bytes
+            partial?.body = bytes
         } else {
-            partial?.request.body.writeImmutableBuffer(bytes)
+            partial?.body.writeImmutableBuffer(bytes)
         }
     }
 
     private func requestArrived() {
-        guard var request = partial.take() else { return }
+        guard let request = partial.take() else { return }
         overheadBytes = 0
         readDeadline = .distantFuture
-        request.request.receivedAt = now
         let staysOpen = if case .close = request.connection { false } else { true }
         input = staysOpen ? .idle : .discarding
         accept(request)

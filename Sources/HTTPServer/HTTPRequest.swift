@@ -2,30 +2,32 @@ package import NIOCore
 package import NIOHTTP1
 
 /// One complete request: its head and its whole body, as the handler sees it.
-package struct HTTPRequest: Sendable {
+///
+/// A class of constants: a request passes through many hands, and each of them takes one reference instead of a dozen.
+package final class HTTPRequest: Sendable {
     /// The method of the request line.
-    package var method: HTTPMethod
+    package let method: HTTPMethod
     /// The path as sent (percent-encoded), without the query; `*` for `OPTIONS *`.
-    package var path: String
+    package let path: String
     /// The query as sent, without the question mark; nil when the target has none.
-    package var query: String?
+    package let query: String?
     /// Every header field, in the order sent.
-    package var headers: HTTPHeaders
+    package let headers: HTTPHeaders
     /// The value of `Authorization`, nil when absent.
-    package var authorization: String?
+    package let authorization: String?
     /// The value of `Content-Type`, nil when absent.
-    package var contentType: String?
+    package let contentType: String?
     /// The value of `Idempotency-Key`, nil when absent. Several such fields are joined with a comma, as HTTP defines.
-    package var idempotencyKey: String?
+    package let idempotencyKey: String?
     /// The whole body; empty when the request has none.
-    package var body: ByteBuffer
+    package let body: ByteBuffer
     /// The event loop that owns the connection, and on which the handler runs.
-    package var eventLoop: any EventLoop
+    package let eventLoop: any EventLoop
     /// When the last byte of the request was read.
-    package var receivedAt: NIODeadline
+    package let receivedAt: NIODeadline
 
     /// Makes a request by hand, for handlers that are called without a connection.
-    package init(
+    package convenience init(
         method: HTTPMethod,
         path: String,
         query: String? = nil,
@@ -37,6 +39,13 @@ package struct HTTPRequest: Sendable {
         self.init(
             method: method, path: path, query: query, headers: headers, fields: RequestFields(headers),
             body: body, eventLoop: eventLoop, receivedAt: receivedAt
+        )
+    }
+
+    convenience init(_ request: borrowing PartialRequest, eventLoop: any EventLoop, receivedAt: NIODeadline) {
+        self.init(
+            method: request.method, path: request.target.path, query: request.target.query, headers: request.headers,
+            fields: request.fields, body: request.body, eventLoop: eventLoop, receivedAt: receivedAt
         )
     }
 

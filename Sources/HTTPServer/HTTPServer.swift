@@ -37,13 +37,13 @@ package final class HTTPServer: Sendable {
     /// - Parameters:
     ///   - configuration: where to listen, and every bound.
     ///   - eventLoopGroup: the loops connections are spread over; not shut down by the server.
-    ///   - handler: answers each request.
+    ///   - handler: is called on the connection's loop with each request, and must not block.
     ///   - refusalResponse: renders the answers the server gives by itself.
     ///   - logger: for what an operator should know; never holds what a client sent.
     package init(
         configuration: HTTPServerConfiguration,
         eventLoopGroup: any EventLoopGroup,
-        handler: @escaping HTTPHandler,
+        answering handler: @escaping @Sendable (HTTPRequest) -> HTTPAnswer,
         refusalResponse: @escaping @Sendable (HTTPRefusal) -> HTTPResponse,
         logger: Logger
     ) {
@@ -56,6 +56,20 @@ package final class HTTPServer: Sendable {
             uniqueKeysWithValues: eventLoopGroup.makeIterator().map {
                 (ObjectIdentifier($0), HTTPServerLoop(eventLoop: $0, context: context))
             }
+        )
+    }
+
+    /// Makes a server whose handler is asynchronous throughout.
+    package convenience init(
+        configuration: HTTPServerConfiguration,
+        eventLoopGroup: any EventLoopGroup,
+        handler: @escaping HTTPHandler,
+        refusalResponse: @escaping @Sendable (HTTPRefusal) -> HTTPResponse,
+        logger: Logger
+    ) {
+        self.init(
+            configuration: configuration, eventLoopGroup: eventLoopGroup,
+            answering: { request in .task { await handler(request) } }, refusalResponse: refusalResponse, logger: logger
         )
     }
 

@@ -4,14 +4,14 @@ import NIOCore
 /// What all loops of one server share and never change.
 final class ServerContext: Sendable {
     let configuration: HTTPServerConfiguration
-    let handler: HTTPHandler
+    let handler: @Sendable (HTTPRequest) -> HTTPAnswer
     let refusalResponse: @Sendable (HTTPRefusal) -> HTTPResponse
     let counters: ServerCounters
     let logger: Logger
 
     init(
         configuration: HTTPServerConfiguration,
-        handler: @escaping HTTPHandler,
+        handler: @escaping @Sendable (HTTPRequest) -> HTTPAnswer,
         refusalResponse: @escaping @Sendable (HTTPRefusal) -> HTTPResponse,
         logger: Logger
     ) {

@@ -2,13 +2,16 @@ package import NIOHTTP1
 
 /// Finds the route of a request in a fixed table of methods and path templates such as `/users/{userId}/balance`.
 ///
-/// Built once; a match walks the path's UTF-8 bytes through a tree of segments and allocates nothing but the names it returns.
-/// A literal segment is preferred to a parameter. Empty segments, a trailing slash and dot segments match nothing.
-package struct Router<Route: Sendable>: Sendable {
+/// Built once; a match walks the path's UTF-8 bytes through a tree of segments and allocates nothing but the path's copy in the
+/// parameters. A literal segment is preferred to a parameter. Empty segments, a trailing slash and dot segments match nothing.
+///
+/// Not generic over what a route is: whoever owns the table looks the route up by its place there, and every request runs
+/// compiled-out code instead of generic code.
+package struct Router: Sendable {
     /// What a method and path lead to.
     package enum Match: Sendable {
-        /// This route, with what its parameters stand for.
-        case found(Route, RouteParameters)
+        /// The route at this place of the table, with what its parameters stand for.
+        case found(Int, RouteParameters)
         /// The path exists, but not with this method; the methods it has, as `Allow` lists them.
         case methodNotAllowed([HTTPMethod])
         /// No template has this path.
@@ -17,97 +20,117 @@ package struct Router<Route: Sendable>: Sendable {
         case malformedPath
     }
 
-    private var nodes: [Node<Route>] = [Node()]
+    private let root: Node
 
     /// Builds the tree. Two routes of one method and path, and templates that do not begin with a slash, are programmer errors.
-    package init(routes: [(method: HTTPMethod, template: String, route: Route)]) {
-        for entry in routes {
-            precondition(entry.template.hasPrefix("/"), "a template begins with a slash: \(entry.template)")
-            insert(entry.method, entry.template, entry.route)
+    package init(routes: [(method: HTTPMethod, template: String)]) {
+        let templates = routes.enumerated().map { place, route in
+            precondition(route.template.hasPrefix("/"), "a template begins with a slash: \(route.template)")
+            let segments = route.template.dropFirst().split(separator: "/", omittingEmptySubsequences: false).map(String.init)
+            return Node.Template(rest: segments[...], names: [], method: route.method, place: place)
         }
-    }
-
-    private mutating func insert(_ method: HTTPMethod, _ template: String, _ route: Route) {
-        var node = 0
-        var names: [String] = []
-        for segment in template.dropFirst().split(separator: "/", omittingEmptySubsequences: false) {
-            if segment.hasPrefix("{"), segment.hasSuffix("}") {
-                names.append(String(segment.dropFirst().dropLast()))
-                node = nodes[node].parameterChild ?? addNode { nodes, new in nodes[node].parameterChild = new }
-            } else {
-                let bytes = Array(segment.utf8)
-                node = nodes[node].literalChild(bytes) ?? addNode { nodes, new in nodes[node].literals.append((bytes, new)) }
-            }
-        }
-        precondition(names.count <= RouteParameters.maximumCount, "too many parameters: \(template)")
-        precondition(!nodes[node].routes.contains { $0.method == method }, "routed twice: \(method) \(template)")
-        nodes[node].routes.append((method, route, names))
-    }
-
-    private mutating func addNode(_ link: (inout [Node<Route>], Int) -> Void) -> Int {
-        nodes.append(Node())
-        link(&nodes, nodes.count - 1)
-        return nodes.count - 1
+        root = Node(templates)
     }
 
     /// Looks up a method and a percent-encoded path without its query. HEAD is answered by the route of GET where it has none of its own.
     package func match(method: HTTPMethod, path: String) -> Match {
         var path = path
         var parameters = ParameterRanges()
-        let found = path.withUTF8 { bytes -> Int? in
+        let found = path.withUTF8 { bytes -> Node? in
             guard bytes.first == UInt8(ascii: "/") else { return nil }
-            return find(bytes, from: 1, in: 0, &parameters)
+            return root.find(bytes, from: 1, &parameters)
         }
         guard let found else { return .notFound }
-        guard let entry = nodes[found].entry(for: method) else { return .methodNotAllowed(nodes[found].allowedMethods) }
+        guard let entry = found.entry(for: method) else { return .methodNotAllowed(found.allowedMethods) }
         guard let values = RouteParameters(names: entry.names, path: path, ranges: parameters) else { return .malformedPath }
-        return .found(entry.route, values)
+        return .found(entry.place, values)
+    }
+}
+
+/// One segment of the tree: its children, and the routes of the templates that end here. A class, so that walking copies nothing.
+private final class Node: Sendable {
+    struct Template {
+        var rest: ArraySlice<String>
+        var names: [String]
+        let method: HTTPMethod
+        let place: Int
+    }
+
+    struct Entry: Sendable {
+        let method: HTTPMethod
+        let place: Int
+        let names: [String]
+    }
+
+    private let literals: [(bytes: [UInt8], node: Node)]
+    private let parameterChild: Node?
+    private let routes: [Entry]
+
+    init(_ templates: [Template]) {
+        var literals: [(segment: String, templates: [Template])] = []
+        var parameters: [Template] = []
+        var routes: [Entry] = []
+        for var template in templates {
+            guard let segment = template.rest.popFirst() else {
+                precondition(!routes.contains { $0.method == template.method }, "routed twice: \(template.method)")
+                precondition(template.names.count <= RouteParameters.maximumCount, "too many parameters: \(template.names)")
+                routes.append(Entry(method: template.method, place: template.place, names: template.names))
+                continue
+            }
+            if segment.hasPrefix("{"), segment.hasSuffix("}") {
+                template.names.append(String(segment.dropFirst().dropLast()))
+                parameters.append(template)
+            } else if let index = literals.firstIndex(where: { $0.segment == segment }) {
+                literals[index].templates.append(template)
+            } else {
+                literals.append((segment, [template]))
+            }
+        }
+        self.literals = literals.map { (Array($0.segment.utf8), Node($0.templates)) }
+        parameterChild = parameters.isEmpty ? nil : Node(parameters)
+        self.routes = routes
     }
 
     /// The node at which the path ends, trying literals first and coming back to a parameter where they lead nowhere.
-    private func find(
-        _ path: UnsafeBufferPointer<UInt8>, from start: Int, in node: Int, _ parameters: inout ParameterRanges
-    ) -> Int? {
+    func find(_ path: UnsafeBufferPointer<UInt8>, from start: Int, _ parameters: inout ParameterRanges) -> Node? {
         var end = start
         while end < path.count, path[end] != UInt8(ascii: "/") { end += 1 }
         let segment = UnsafeBufferPointer(rebasing: path[start..<end])
         let isLast = end == path.count
-        if let literal = nodes[node].literalChild(segment) {
+        if let literal = literalChild(segment) {
             if isLast {
-                if !nodes[literal].routes.isEmpty { return literal }
-            } else if let found = find(path, from: end + 1, in: literal, &parameters) {
+                if !literal.routes.isEmpty { return literal }
+            } else if let found = literal.find(path, from: end + 1, &parameters) {
                 return found
             }
         }
-        guard let child = nodes[node].parameterChild, !segment.isEmpty, !segment.isDotSegment else { return nil }
+        guard let child = parameterChild, !segment.isEmpty, !segment.isDotSegment else { return nil }
         parameters.append(start..<end)
         if isLast {
-            if !nodes[child].routes.isEmpty { return child }
-        } else if let found = find(path, from: end + 1, in: child, &parameters) {
+            if !child.routes.isEmpty { return child }
+        } else if let found = child.find(path, from: end + 1, &parameters) {
             return found
         }
         parameters.removeLast()
         return nil
     }
-}
 
-/// One segment of the tree: its children, and the routes of the templates that end here.
-private struct Node<Route: Sendable>: Sendable {
-    var literals: [(bytes: [UInt8], node: Int)] = []
-    var parameterChild: Int?
-    var routes: [(method: HTTPMethod, route: Route, names: [String])] = []
-
-    func literalChild(_ segment: some Collection<UInt8>) -> Int? {
-        for literal in literals where literal.bytes.count == segment.count && literal.bytes.elementsEqual(segment) {
-            return literal.node
+    private func literalChild(_ segment: UnsafeBufferPointer<UInt8>) -> Node? {
+        for index in literals.indices where literals[index].bytes.count == segment.count {
+            let isEqual = literals[index].bytes.withUnsafeBufferPointer { bytes in
+                var position = 0
+                while position < segment.count, bytes[position] == segment[position] { position += 1 }
+                return position == segment.count
+            }
+            if isEqual { return literals[index].node }
         }
         return nil
     }
 
-    func entry(for method: HTTPMethod) -> (route: Route, names: [String])? {
-        for entry in routes where entry.method == method { return (entry.route, entry.names) }
+    func entry(for method: HTTPMethod) -> Entry? {
+        for entry in routes where entry.method == method { return entry }
         guard method == .HEAD else { return nil }
-        for entry in routes where entry.method == .GET { return (entry.route, entry.names) }
+        for entry in routes where entry.method == .GET { return entry }
         return nil
     }
 

@@ -5,6 +5,7 @@ package struct RedisCommand: Sendable, Equatable {
     enum Content: Sendable, Equatable {
         case words([RedisArgument])
         case script(RedisScript, keys: [RedisArgument], arguments: [RedisArgument])
+        case prepared(RedisPreparedCall, RedisArgument)
     }
 
     let content: Content
@@ -30,9 +31,20 @@ package struct RedisCommand: Sendable, Equatable {
         isRepeatable = script.isRepeatable
     }
 
+    /// A prepared call with its one argument.
+    package init(_ call: RedisPreparedCall, _ argument: RedisArgument) {
+        precondition(call.argumentCount == 1, "\(call.script.name) was prepared for \(call.argumentCount) arguments")
+        content = .prepared(call, argument)
+        isRepeatable = call.script.isRepeatable
+    }
+
     /// The script this command calls, if it calls one.
     var script: RedisScript? {
-        if case .script(let script, _, _) = content { script } else { nil }
+        switch content {
+        case .words: nil
+        case .script(let script, _, _): script
+        case .prepared(let call, _): call.script
+        }
     }
 
     /// Writes the command in RESP; scripts are called by digest, or with their source where `withSource` says so.
@@ -52,6 +64,38 @@ package struct RedisCommand: Sendable, Equatable {
             }
             for key in keys { buffer.writeRedisArgument(key) }
             for argument in arguments { buffer.writeRedisArgument(argument) }
+        case .prepared(let call, let argument):
+            guard !withSource else {
+                return RedisCommand(call.script, keys: call.keys, arguments: [argument]).encode(into: &buffer, withSource: true)
+            }
+            call.encoded.withUnsafeBytes { _ = buffer.writeBytes($0) }
+            buffer.writeRedisArgument(argument)
         }
+    }
+}
+
+/// A script's call with its keys rendered once, for calls that differ only in their last argument. Copying it copies one reference.
+package final class RedisPreparedCall: Sendable, Equatable {
+    let script: RedisScript
+    let keys: [RedisArgument]
+    let argumentCount: Int
+    /// `EVALSHA digest keyCount key ...` as RESP, array header included.
+    let encoded: [UInt8]
+
+    /// Renders the call; `argumentCount` arguments follow the keys.
+    package init(_ script: RedisScript, keys: [RedisArgument], argumentCount: Int) {
+        precondition(keys.count == script.keyCount, "\(script.name) takes \(script.keyCount) keys, not \(keys.count)")
+        var buffer = ByteBuffer()
+        buffer.writeRedisArrayHeader(3 + keys.count + argumentCount)
+        buffer.writeBytes(script.encodedByDigest)
+        for key in keys { buffer.writeRedisArgument(key) }
+        self.script = script
+        self.keys = keys
+        self.argumentCount = argumentCount
+        encoded = Array(buffer.readableBytesView)
+    }
+
+    package static func == (left: RedisPreparedCall, right: RedisPreparedCall) -> Bool {
+        left === right || (left.script == right.script && left.keys == right.keys && left.argumentCount == right.argumentCount)
     }
 }

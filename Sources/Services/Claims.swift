@@ -9,6 +9,7 @@ package import Store
 package struct Claims: Sendable {
     private let store: Store
     private let campaigns: Campaigns
+    private let calls = ClaimCalls()
 
     /// How often a claim is decided anew before it is told to come back: each rebuild settles every disagreement it can see.
     private static let attempts = 4
@@ -17,16 +18,41 @@ package struct Claims: Sendable {
         (self.store, self.campaigns) = (store, campaigns)
     }
 
+    /// What asking the gate alone has come to.
+    package enum Asked: Sendable {
+        /// The gate's word is the whole answer.
+        case refused(Refusal)
+        /// The store has to be asked, or the gate built: go on with ``claim(_:by:on:after:remembering:)``.
+        case goesOn(CouponGate.Verdict)
+        case failed(any Error)
+    }
+
+    /// Asks the gate without a task, and calls back on the context's loop. Call it there.
+    package func ask(
+        _ coupon: CouponID, by user: UserID, on context: LoopContext, _ completion: @escaping @Sendable (Asked) -> Void
+    ) {
+        guard store.userExists(user) else { return completion(.refused(.userNotFound)) }
+        context.redis.send(calls.claim(coupon, by: user)) { result in
+            completion(Asked(result))
+        }
+    }
+
     /// Claims a coupon for a user; `remembering` keeps the answer under an idempotency key, in the transaction of the win.
+    ///
+    /// `first` is the verdict where the gate was asked before.
     ///
     /// - Throws: `ServiceError` with code `paused` while the gate is rebuilt, `RedisError` or `StoreError` where those fail. After an
     ///   error the same user's next claim finds out what happened: there is one coupon and one sequence for them, or none.
     package func claim(
-        _ coupon: CouponID, by user: UserID, on context: LoopContext, remembering: Remembering<IssuedCoupon>? = nil
+        _ coupon: CouponID, by user: UserID, on context: LoopContext, after first: CouponGate.Verdict? = nil,
+        remembering: Remembering<IssuedCoupon>? = nil
     ) async throws -> WriteResult<IssuedCoupon> {
         guard store.userExists(user) else { return .refused(.userNotFound) }
+        var known = first
         for _ in 0..<Self.attempts {
-            switch try await verdict(on: coupon, for: user, context) {
+            let verdict = if let known { known } else { try await verdict(on: coupon, for: user, context) }
+            known = nil
+            switch verdict {
             case .soldOut: return .refused(.couponSoldOut)
             case .closed: return .refused(.couponClosed)
             case .notOpen(let opensAt): return .refused(.couponNotOpen(opensAt: opensAt))
@@ -49,7 +75,7 @@ package struct Claims: Sendable {
     /// The gate's verdict; a key of a foreign type counts as a gate that is damaged.
     private func verdict(on coupon: CouponID, for user: UserID, _ context: LoopContext) async throws -> CouponGate.Verdict {
         do {
-            return try await CouponGate.claim(coupon, by: user, through: context.redis)
+            return try CouponGate.verdict(try await context.redis.send(calls.claim(coupon, by: user)))
         } catch let error as RedisError where error.code == .server(.wrongType) {
             return .damaged(epoch: try context.reader.campaign(coupon)?.epoch ?? 0)
         }
@@ -86,5 +112,23 @@ package struct Claims: Sendable {
             return nil
         }
         return .refused(.couponAlreadyClaimed(issued))
+    }
+}
+
+extension Claims.Asked {
+    fileprivate init(_ result: Result<RedisValue, RedisError>) {
+        do {
+            switch try CouponGate.verdict(try result.get()) {
+            case .soldOut: self = .refused(.couponSoldOut)
+            case .closed: self = .refused(.couponClosed)
+            case .notOpen(let opensAt): self = .refused(.couponNotOpen(opensAt: opensAt))
+            case let verdict: self = .goesOn(verdict)
+            }
+        } catch let error as RedisError where error.code == .server(.wrongType) {
+            // A gate of a foreign type has no epoch; going on finds the store's.
+            self = .goesOn(.notLoaded)
+        } catch {
+            self = .failed(error)
+        }
     }
 }

@@ -24,11 +24,8 @@ package enum CouponGate {
         case damaged(epoch: Int64)
     }
 
-    /// Asks the gate for one coupon. Sold out, closed and the like cost Redis no write.
-    @inline(__always)
-    package static func claim(_ coupon: CouponID, by user: UserID, through redis: RedisConnection) async throws -> Verdict {
-        let reply = try await redis.evaluate(
-            Scripts.claimCoupon, keys: keys(coupon), arguments: [.integer(user.rawValue)])
+    /// Reads what `claim_coupon` answered. Sold out, closed and the like cost Redis no write.
+    package static func verdict(_ reply: RedisValue) throws -> Verdict {
         let answer = try ScriptAnswer<ClaimCode>(reply, of: Scripts.claimCoupon)
         switch answer.code {
         case .claimed: return .claimed(place(answer))
@@ -168,7 +165,7 @@ package enum CouponGate {
         }
     }
 
-    private static func keys(_ coupon: CouponID) -> [RedisArgument] {
+    static func keys(_ coupon: CouponID) -> [RedisArgument] {
         [.string(RedisKeys.coupon(coupon)), .string(RedisKeys.claims(of: coupon))]
     }
 

@@ -9,9 +9,12 @@ package final class LoopContext: DeliveryContext, Sendable {
     package let eventLoop: any EventLoop
     package let redis: RedisConnection
     package let reader: PointReader
+    /// For tasks that begin outside a request's own and shall stay on the loop.
+    package let executor: EventLoopTaskExecutor
 
     init(eventLoop: any EventLoop, redis: RedisConnection, reader: PointReader) {
         (self.eventLoop, self.redis, self.reader) = (eventLoop, redis, reader)
+        executor = EventLoopTaskExecutor(eventLoop)
     }
 
     package func deliver(_ work: @escaping @Sendable () -> Void) {
