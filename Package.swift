@@ -2,11 +2,12 @@
 import PackageDescription
 
 /// CI treats every warning of our own code as an error; a newer compiler on somebody's machine does not break their build.
-let strict: [SwiftSetting] = [
-    .enableUpcomingFeature("ExistentialAny"),
-    .enableUpcomingFeature("InternalImportsByDefault"),
-    .enableUpcomingFeature("MemberImportVisibility"),
-] + (Context.environment["CI"] == nil ? [] : [.treatAllWarnings(as: .error)])
+let strict: [SwiftSetting] =
+    [
+        .enableUpcomingFeature("ExistentialAny"),
+        .enableUpcomingFeature("InternalImportsByDefault"),
+        .enableUpcomingFeature("MemberImportVisibility"),
+    ] + (Context.environment["CI"] == nil ? [] : [.treatAllWarnings(as: .error)])
 
 let nioCore = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
 let nioPosix = Target.Dependency.product(name: "NIOPosix", package: "swift-nio")
@@ -23,7 +24,8 @@ let subprocess = Target.Dependency.product(name: "Subprocess", package: "swift-s
 let collections = Target.Dependency.product(name: "DequeModule", package: "swift-collections")
 
 let luaScripts = [
-    "adjust_coupon", "claim_coupon", "load_claims", "load_coupon", "open_coupon", "rank_products", "record_sales", "record_views", "swap_sales",
+    "adjust_coupon", "claim_coupon", "load_claims", "load_coupon", "open_coupon", "rank_products", "record_sales", "record_views",
+    "swap_sales",
 ]
 
 let package = Package(
@@ -87,7 +89,8 @@ let package = Package(
         .testTarget(
             name: "ServicesTests",
             dependencies: [
-                "Services", "Store", "Redis", "Commerce", "JSON", "HTTPServer", "TestSupport", nioCore, nioPosix, nioHTTP1, logging, crypto, grdb, httpClient,
+                "Services", "Store", "Redis", "Commerce", "JSON", "HTTPServer", "TestSupport", nioCore, nioPosix, nioHTTP1, logging, crypto,
+                grdb, httpClient,
             ],
             swiftSettings: strict
         ),
@@ -102,7 +105,8 @@ let package = Package(
         .testTarget(
             name: "EndToEndTests",
             dependencies: [
-                "firstcome", "API", "HTTPServer", "Services", "Store", "Redis", "Commerce", "JSON", "TestSupport", nioCore, nioPosix, grdb, logging,
+                "firstcome", "API", "HTTPServer", "Services", "Store", "Redis", "Commerce", "JSON", "TestSupport", nioCore, nioPosix, grdb,
+                logging,
             ],
             swiftSettings: strict
         ),

@@ -24,7 +24,9 @@ package struct OrderEvent: Sendable, Equatable {
     /// The JSON document for the data platform, fixed when the event was written.
     package let payload: String
 
-    package init(id: EventID, kind: Kind, orderID: OrderID, occurredAt: Instant, saleDay: BusinessDay, units: [ProductUnits], payload: String) {
+    package init(
+        id: EventID, kind: Kind, orderID: OrderID, occurredAt: Instant, saleDay: BusinessDay, units: [ProductUnits], payload: String
+    ) {
         self.id = id
         self.kind = kind
         self.orderID = orderID

@@ -33,7 +33,8 @@ extension JSONParser {
             let digit = Int64(byte - UInt8(ascii: "0"))
             let (product, productOverflows) = soFar.multipliedReportingOverflow(by: 10)
             // Counting down from zero reaches Int64.min, whose magnitude has no positive Int64.
-            let (next, nextOverflows) = isNegative
+            let (next, nextOverflows) =
+                isNegative
                 ? product.subtractingReportingOverflow(digit) : product.addingReportingOverflow(digit)
             value = productOverflows || nextOverflows ? nil : next
         }

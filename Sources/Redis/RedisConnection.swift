@@ -208,7 +208,8 @@ extension RedisConnection {
         armTimer()
         if let delay = outcome.reconnectAfter {
             let level: Logger.Level = wasReady ? .warning : .info
-            logger.log(level: level, "no connection to Redis", metadata: ["endpoint": "\(configuration.endpoint)", "reason": "\(error.reason)"])
+            logger.log(
+                level: level, "no connection to Redis", metadata: ["endpoint": "\(configuration.endpoint)", "reason": "\(error.reason)"])
             eventLoop.assumeIsolated().scheduleTask(in: delay) { self.start() }
         } else {
             closePromise?.succeed()

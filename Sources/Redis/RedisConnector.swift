@@ -39,7 +39,9 @@ struct RedisConnector: Sendable {
     }
 
     private func makeTLSHandler(_ context: NIOSSLContext) throws -> NIOSSLClientHandler {
-        guard case .tcp(let host, _) = configuration.endpoint.address else { return try NIOSSLClientHandler(context: context, serverHostname: nil) }
+        guard case .tcp(let host, _) = configuration.endpoint.address else {
+            return try NIOSSLClientHandler(context: context, serverHostname: nil)
+        }
         // Server names are names: for an address NIOSSL wants none and checks the certificate against the address itself.
         let isAddress = (try? SocketAddress(ipAddress: host, port: 0)) != nil
         return try NIOSSLClientHandler(context: context, serverHostname: isAddress ? nil : host)

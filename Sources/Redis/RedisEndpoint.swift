@@ -32,7 +32,9 @@ package struct RedisEndpoint: Sendable, Hashable {
     }
 
     /// A server on TCP, without TLS.
-    package static func tcp(host: String, port: Int = defaultPort, user: String? = nil, password: String? = nil, database: Int = 0) -> RedisEndpoint {
+    package static func tcp(host: String, port: Int = defaultPort, user: String? = nil, password: String? = nil, database: Int = 0)
+        -> RedisEndpoint
+    {
         RedisEndpoint(address: .tcp(host: host, port: port), user: user, password: password, database: database)
     }
 

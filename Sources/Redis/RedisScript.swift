@@ -48,6 +48,7 @@ package struct RedisScript: Sendable {
 
 extension RedisScript: Equatable {
     package static func == (left: RedisScript, right: RedisScript) -> Bool {
-        left.content === right.content || (left.sha1 == right.sha1 && left.keyCount == right.keyCount && left.isRepeatable == right.isRepeatable)
+        left.content === right.content
+            || (left.sha1 == right.sha1 && left.keyCount == right.keyCount && left.isRepeatable == right.isRepeatable)
     }
 }

@@ -26,7 +26,9 @@ package struct Audit: Sendable {
 
     /// Runs every check; `progress` is told what is being looked at.
     package func run(progress: @escaping @Sendable (String) -> Void = { _ in }) async throws -> AuditReport {
-        let results = try await store.snapshot { snapshot throws(StoreError) in try snapshot.audit { done, all in progress("the store, rule \(done) of \(all)") } }
+        let results = try await store.snapshot { snapshot throws(StoreError) in
+            try snapshot.audit { done, all in progress("the store, rule \(done) of \(all)") }
+        }
         var checks = results.map { result in
             AuditReport.Check(
                 invariant: result.invariant, claim: result.claim, rowsChecked: result.rowsChecked, violationCount: result.violationCount,
@@ -59,7 +61,9 @@ extension Audit {
             claims.faults += found.faults
         }
         return [
-            check(3, "every gate in Redis has the quantity and window of its campaign, and remaining = quantity - claims", rows: numbers.rows, numbers.faults),
+            check(
+                3, "every gate in Redis has the quantity and window of its campaign, and remaining = quantity - claims", rows: numbers.rows,
+                numbers.faults),
             check(3, "the claims in Redis are the issued coupons of the store", rows: claims.rows, claims.faults),
         ]
     }

@@ -71,7 +71,8 @@ package enum CouponGate {
         for coupon in coupons {
             commands.append(
                 RedisCommand(
-                    "HMGET", .string(RedisKeys.coupon(coupon)), "state", "quantity", "remaining", "sequence", "opensAt", "closesAt", "epoch",
+                    "HMGET", .string(RedisKeys.coupon(coupon)), "state", "quantity", "remaining", "sequence", "opensAt", "closesAt",
+                    "epoch",
                     "pausedAt", isRepeatable: true))
             commands.append(RedisCommand("ZCARD", .string(RedisKeys.claims(of: coupon)), isRepeatable: true))
         }

@@ -25,7 +25,8 @@ package struct PrivateRedis: Sendable {
         guard socketPath.utf8.count <= Self.longestSocketPath else {
             throw ServiceError(
                 .privateRedis,
-                "the data folder's path is too long for a unix socket in it: \(socketPath.utf8.count) bytes, at most \(Self.longestSocketPath)")
+                "the data folder's path is too long for a unix socket in it: \(socketPath.utf8.count) bytes, at most \(Self.longestSocketPath)"
+            )
         }
     }
 

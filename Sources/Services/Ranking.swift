@@ -69,7 +69,9 @@ package final class Ranking: Sendable {
             state.order = order
             state.top = TopProducts(
                 window: window, timeZone: calendar.timeZoneIdentifier, asOf: asOf,
-                items: items.enumerated().map { RankedProduct(rank: $0.offset + 1, product: $0.element.product, unitsSold: $0.element.units) },
+                items: items.enumerated().map {
+                    RankedProduct(rank: $0.offset + 1, product: $0.element.product, unitsSold: $0.element.units)
+                },
                 version: state.top.version + 1)
         }
     }

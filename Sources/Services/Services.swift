@@ -173,7 +173,8 @@ extension Services {
             } catch {
                 let isUnsuitable = (error as? ServiceError)?.code == .unsuitableRedis
                 if isUnsuitable || failures == 1 {
-                    logger.log(level: isUnsuitable ? .error : .warning, "recovery after a reconnect failed", metadata: ["error": "\(error)"])
+                    logger.log(
+                        level: isUnsuitable ? .error : .warning, "recovery after a reconnect failed", metadata: ["error": "\(error)"])
                 }
                 // Without a connection the next one is waited for; an unsuitable server is looked at again with the regular recovery.
                 if isUnsuitable || !redis.isConnected || Task.isCancelled { return }
@@ -275,9 +276,12 @@ extension Services {
             Metric("firstcome_redis_pending", .gauge, "Commands that wait for their reply.", redis.pending),
             Metric("firstcome_redis_reconnects_total", .counter, "Connections made after the first.", redis.reconnects),
             Metric("firstcome_redis_overloaded_total", .counter, "Commands turned away because the queue was full.", redis.overloaded),
-            Metric("firstcome_redis_unknown_outcomes_total", .counter, "Commands whose reply was lost.", redis.unknownOutcomes + redis.timedOut),
+            Metric(
+                "firstcome_redis_unknown_outcomes_total", .counter, "Commands whose reply was lost.", redis.unknownOutcomes + redis.timedOut
+            ),
             Metric("firstcome_ranking_lag_events", .gauge, "Events that the ranking has not counted; -1 while unknown.", relay.lag ?? -1),
-            Metric("firstcome_campaigns_unloaded", .gauge, "Open campaigns whose gate does not stand.", recovery.unloadedCampaigns?.count ?? 0),
+            Metric(
+                "firstcome_campaigns_unloaded", .gauge, "Open campaigns whose gate does not stand.", recovery.unloadedCampaigns?.count ?? 0),
         ]
     }
 }

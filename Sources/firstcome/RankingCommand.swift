@@ -6,7 +6,8 @@ import Store
 /// `firstcome ranking`: shows the 3-day top, or rebuilds the day keys from the store.
 struct RankingCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "ranking", abstract: "Shows the best sellers, or rebuilds their scores from the store.", subcommands: [Show.self, Rebuild.self])
+        commandName: "ranking", abstract: "Shows the best sellers, or rebuilds their scores from the store.",
+        subcommands: [Show.self, Rebuild.self])
 
     struct Show: AsyncParsableCommand {
         static let configuration = CommandConfiguration(abstract: "Prints the best sellers of today and the two days before.")

@@ -29,7 +29,8 @@ struct SampleData {
         }
         var products: [Product] = []
         for product in Self.products {
-            products.append(try value(await store.createProduct(name: product.name, price: Won(product.price), stock: product.stock, at: now)))
+            products.append(
+                try value(await store.createProduct(name: product.name, price: Won(product.price), stock: product.stock, at: now)))
         }
         try await makeCoupons()
         try await sell(products)

@@ -10,7 +10,8 @@ import Services
 struct Serve: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Runs the service.",
-        discussion: "The first line on standard output says where it listens; logs go to standard error. SIGTERM and SIGINT drain and end it.")
+        discussion:
+            "The first line on standard output says where it listens; logs go to standard error. SIGTERM and SIGINT drain and end it.")
 
     /// The flags that the environment may set.
     static let valueFlags = [
@@ -28,7 +29,9 @@ struct Serve: AsyncParsableCommand {
     @OptionGroup var redis: RedisOption
     @OptionGroup var timeZone: TimeZoneOption
 
-    @Option(help: ArgumentHelp("Where paid and refunded orders are posted; without it, they go to the Redis stream events:{orders}.", valueName: "url"))
+    @Option(
+        help: ArgumentHelp(
+            "Where paid and refunded orders are posted; without it, they go to the Redis stream events:{orders}.", valueName: "url"))
     var dataPlatform: String?
 
     @Option(help: "The secret that signs what is posted to the data platform. Better set by FIRSTCOME_DATA_PLATFORM_SECRET.")
@@ -68,7 +71,9 @@ struct Serve: AsyncParsableCommand {
         guard (0...65_535).contains(port) else { throw ValidationError("--port takes 0 to 65535") }
         guard (1...64).contains(loops) else { throw ValidationError("--loops takes 1 to 64") }
         guard maxConnections >= 1, maxRequests >= 1 else { throw ValidationError("--max-connections and --max-requests take 1 or more") }
-        guard chargeMin >= 1, chargeMin <= chargeMax else { throw ValidationError("--charge-min takes 1 or more, and no more than --charge-max") }
+        guard chargeMin >= 1, chargeMin <= chargeMax else {
+            throw ValidationError("--charge-min takes 1 or more, and no more than --charge-max")
+        }
         guard (chargeMax...Bounds.price.upperBound).contains(balanceLimit) else {
             throw ValidationError("--balance-limit takes --charge-max or more, up to \(Bounds.price.upperBound)")
         }
@@ -124,7 +129,8 @@ struct Serve: AsyncParsableCommand {
 
     private func announce(_ service: RunningService, _ folder: DataFolder) {
         let shownHost = host.contains(":") ? "[\(host)]" : host
-        let line = "firstcome listens on http://\(shownHost):\(service.server.port ?? port) (data \(folder.path), Redis \(service.redisDescription))\n"
+        let line =
+            "firstcome listens on http://\(shownHost):\(service.server.port ?? port) (data \(folder.path), Redis \(service.redisDescription))\n"
         FileHandle.standardOutput.write(Data(line.utf8))
     }
 }

@@ -9,9 +9,12 @@ struct BusinessDayTests {
         "a day begins and ends to the millisecond at local midnight, also where a clock change makes it 23 or 25 hours long",
         arguments: [
             ("Asia/Seoul", "2026-11-20", "2026-11-19T15:00:00.000Z", 24), ("UTC", "2026-11-20", "2026-11-20T00:00:00.000Z", 24),
-            ("America/New_York", "2026-11-20", "2026-11-20T05:00:00.000Z", 24), ("America/New_York", "2026-03-08", "2026-03-08T05:00:00.000Z", 23),
-            ("America/New_York", "2026-03-09", "2026-03-09T04:00:00.000Z", 24), ("America/New_York", "2026-11-01", "2026-11-01T04:00:00.000Z", 25),
-            ("Asia/Kolkata", "2026-01-01", "2025-12-31T18:30:00.000Z", 24), ("Pacific/Kiritimati", "2026-01-01", "2025-12-31T10:00:00.000Z", 24),
+            ("America/New_York", "2026-11-20", "2026-11-20T05:00:00.000Z", 24),
+            ("America/New_York", "2026-03-08", "2026-03-08T05:00:00.000Z", 23),
+            ("America/New_York", "2026-03-09", "2026-03-09T04:00:00.000Z", 24),
+            ("America/New_York", "2026-11-01", "2026-11-01T04:00:00.000Z", 25),
+            ("Asia/Kolkata", "2026-01-01", "2025-12-31T18:30:00.000Z", 24),
+            ("Pacific/Kiritimati", "2026-01-01", "2025-12-31T10:00:00.000Z", 24),
             // Midnight itself is skipped: the day begins at 01:00.
             ("America/Santiago", "2025-09-07", "2025-09-07T04:00:00.000Z", 23),
         ])
@@ -40,7 +43,9 @@ struct BusinessDayTests {
             let day = calendar.day(of: Instant(milliseconds: seconds * 1000 + 999))
             let text = String(format: "%04d-%02d-%02d", parts.year ?? 0, parts.month ?? 0, parts.day ?? 0)
             #expect(day.description == text, "\(random): \(seconds)")
-            #expect(calendar.start(of: day).milliseconds / 1000 == Int64(foundation.startOfDay(for: Date(timeIntervalSince1970: Double(seconds))).timeIntervalSince1970))
+            #expect(
+                calendar.start(of: day).milliseconds / 1000
+                    == Int64(foundation.startOfDay(for: Date(timeIntervalSince1970: Double(seconds))).timeIntervalSince1970))
         }
     }
 
@@ -73,7 +78,9 @@ struct BusinessDayTests {
         #expect(try #require(BusinessDay(text)).description == text)
     }
 
-    @Test("what is no day is nil", arguments: ["", "2026-11-2", "2026-11-200", "2026-02-29", "2026-1-120", "20261120", "2026/11/20", "2026-11-20T", "1969-12-31"])
+    @Test(
+        "what is no day is nil",
+        arguments: ["", "2026-11-2", "2026-11-200", "2026-02-29", "2026-1-120", "20261120", "2026/11/20", "2026-11-20T", "1969-12-31"])
     func refused(text: String) {
         #expect(BusinessDay(text) == nil)
     }

@@ -29,7 +29,8 @@ struct CivilDateTests {
             let date = CivilDate(daysSinceEpoch: day)
             let isNext =
                 date.day == previous.day + 1 && date.month == previous.month && date.year == previous.year
-                || date.day == 1 && (date.month == previous.month + 1 && date.year == previous.year || date.month == 1 && date.year == previous.year + 1)
+                || date.day == 1
+                    && (date.month == previous.month + 1 && date.year == previous.year || date.month == 1 && date.year == previous.year + 1)
             #expect(isNext, "day \(day)")
             previous = date
         }
@@ -38,7 +39,10 @@ struct CivilDateTests {
 
     @Test(
         "a date that does not exist is nil",
-        arguments: [(2026, 2, 29), (2100, 2, 29), (2024, 2, 30), (2026, 4, 31), (2026, 0, 1), (2026, 13, 1), (2026, 1, 0), (2026, 1, 32), (2026, 1, -1)])
+        arguments: [
+            (2026, 2, 29), (2100, 2, 29), (2024, 2, 30), (2026, 4, 31), (2026, 0, 1), (2026, 13, 1), (2026, 1, 0), (2026, 1, 32),
+            (2026, 1, -1),
+        ])
     func missing(year: Int, month: Int, day: Int) {
         #expect(CivilDate(year: year, month: month, day: day) == nil)
     }
@@ -48,7 +52,9 @@ struct CivilDateTests {
         #expect(CivilDate(year: year, month: 2, day: 29) != nil)
     }
 
-    @Test("division floors towards minus infinity", arguments: [(7, 3, 2, 1), (-7, 3, -3, 2), (-1, 86_400, -1, 86_399), (-6, 3, -2, 0), (0, 5, 0, 0)])
+    @Test(
+        "division floors towards minus infinity",
+        arguments: [(7, 3, 2, 1), (-7, 3, -3, 2), (-1, 86_400, -1, 86_399), (-6, 3, -2, 0), (0, 5, 0, 0)])
     func flooring(value: Int64, divisor: Int64, quotient: Int64, remainder: Int64) {
         #expect(value.flooringDivision(by: divisor) == (quotient, remainder))
     }

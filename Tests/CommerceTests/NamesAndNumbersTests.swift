@@ -22,7 +22,12 @@ struct CouponCodeTests {
         #expect(codes.prefix(1_000).allSatisfy { CouponCode($0.description) == $0 })
     }
 
-    @Test("what is no code is nil", arguments: ["", "0123456789ABCDE", "0123456789ABCDEFG", "0123456789ABCDEI", "0123456789ABCDEO", "0123456789abcdef", "0123456789ABCDE ", "０123456789ABCD"])
+    @Test(
+        "what is no code is nil",
+        arguments: [
+            "", "0123456789ABCDE", "0123456789ABCDEFG", "0123456789ABCDEI", "0123456789ABCDEO", "0123456789abcdef", "0123456789ABCDE ",
+            "０123456789ABCD",
+        ])
     func refused(text: String) {
         #expect(CouponCode(text) == nil)
     }
@@ -32,7 +37,8 @@ struct CouponCodeTests {
 struct OrderNumberTests {
     @Test(
         "an order number is the business day and at least six digits of a counter",
-        arguments: [(1, "20261120-000001"), (123, "20261120-000123"), (999_999, "20261120-999999"), (1_000_000, "20261120-1000000")] as [(Int64, String)])
+        arguments: [(1, "20261120-000001"), (123, "20261120-000123"), (999_999, "20261120-999999"), (1_000_000, "20261120-1000000")]
+            as [(Int64, String)])
     func written(counter: Int64, text: String) throws {
         #expect(OrderNumber(day: try #require(BusinessDay("2026-11-20")), counter: counter).description == text)
     }
@@ -50,7 +56,8 @@ struct DisplayNameTests {
     @Test(
         "an empty, blank or longer name and one with control characters is refused",
         arguments: [
-            "", " ", "\u{3000}\u{00A0}", String(repeating: "x", count: 201), "a\u{0}b", "a\nb", "a\u{7F}b", "a\u{85}b", "a\u{2028}b", "a\u{2029}b", "\t",
+            "", " ", "\u{3000}\u{00A0}", String(repeating: "x", count: 201), "a\u{0}b", "a\nb", "a\u{7F}b", "a\u{85}b", "a\u{2028}b",
+            "a\u{2029}b", "\t",
             "\u{0378}",
         ])
     func refused(name: String) {

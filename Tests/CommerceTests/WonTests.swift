@@ -52,7 +52,8 @@ struct WonTests {
             let amount = Int64.random(in: 0 ... .max, using: &random) >> Int64.random(in: 0...62, using: &random)
             let whole = max(1, Int64.random(in: 1 ... .max, using: &random) >> Int64.random(in: 0...62, using: &random))
             let part = Int64.random(in: 0...whole, using: &random)
-            #expect(Won(amount).share(part, of: whole).rawValue == longDivision(amount, part, whole), "\(random): \(amount) \(part) \(whole)")
+            #expect(
+                Won(amount).share(part, of: whole).rawValue == longDivision(amount, part, whole), "\(random): \(amount) \(part) \(whole)")
         }
     }
 

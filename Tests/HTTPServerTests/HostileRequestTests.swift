@@ -50,22 +50,30 @@ struct HostileRequestTests {
         post("A: b\u{0}c"), post("A: b\rc: d"), post("A: b\nc: d"), post("A: b\n"), post("A\r: b"), post("A\u{7F}: b"), post("(A): b"),
         post("A: b\u{1}c"),
         // Chunks
-        post("Transfer-Encoding: chunked", "g\r\n"), post("Transfer-Encoding: chunked", "-1\r\n"), post("Transfer-Encoding: chunked", "\r\n"),
+        post("Transfer-Encoding: chunked", "g\r\n"), post("Transfer-Encoding: chunked", "-1\r\n"),
+        post("Transfer-Encoding: chunked", "\r\n"),
         post("Transfer-Encoding: chunked", "0x1\r\na\r\n"), post("Transfer-Encoding: chunked", "1\r\nab\r\n0\r\n\r\n"),
         post("Transfer-Encoding: chunked", "1 \r\na\r\n0\r\n\r\n"), post("Transfer-Encoding: chunked", "1\na\n0\n\n"),
         post("Transfer-Encoding: chunked", "fffffffffffffffff\r\n"), post("Transfer-Encoding: chunked", "1\r\na\r\n0\r\nA b: c\r\n\r\n"),
         // Host
-        HostileCase("GET / HTTP/1.1\r\n\r\n"), HostileCase("GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n"), HostileCase("GET / HTTP/1.1\r\nHost: a\r\nhost: a\r\n\r\n"),
+        HostileCase("GET / HTTP/1.1\r\n\r\n"), HostileCase("GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n"),
+        HostileCase("GET / HTTP/1.1\r\nHost: a\r\nhost: a\r\n\r\n"),
         // Request line
-        HostileCase("G<T / HTTP/1.1\r\nHost: test\r\n\r\n"), HostileCase("get / HTTP/1.1\r\nHost: test\r\n\r\n"), HostileCase("/ HTTP/1.1\r\nHost: test\r\n\r\n"),
+        HostileCase("G<T / HTTP/1.1\r\nHost: test\r\n\r\n"), HostileCase("get / HTTP/1.1\r\nHost: test\r\n\r\n"),
+        HostileCase("/ HTTP/1.1\r\nHost: test\r\n\r\n"),
         HostileCase("BREW / HTTP/1.1\r\nHost: test\r\n\r\n"), HostileCase("GET / \r\nHost: test\r\n\r\n"),
-        HostileCase("GET / HTTP/2.0\r\nHost: test\r\n\r\n"), HostileCase("GET / HTTP/1.2\r\nHost: test\r\n\r\n"), HostileCase("GET / HTTP/0.9\r\nHost: test\r\n\r\n"),
-        HostileCase("GET / HTTP/11\r\nHost: test\r\n\r\n"), HostileCase("GET / http/1.1\r\nHost: test\r\n\r\n"), HostileCase("GET / HTTP/1.1 \r\nHost: test\r\n\r\n"),
-        HostileCase("GET / HTTP/1.1\nHost: test\n\n"), HostileCase("GET /a b HTTP/1.1\r\nHost: test\r\n\r\n"), HostileCase("GET /\u{0} HTTP/1.1\r\nHost: test\r\n\r\n"),
+        HostileCase("GET / HTTP/2.0\r\nHost: test\r\n\r\n"), HostileCase("GET / HTTP/1.2\r\nHost: test\r\n\r\n"),
+        HostileCase("GET / HTTP/0.9\r\nHost: test\r\n\r\n"),
+        HostileCase("GET / HTTP/11\r\nHost: test\r\n\r\n"), HostileCase("GET / http/1.1\r\nHost: test\r\n\r\n"),
+        HostileCase("GET / HTTP/1.1 \r\nHost: test\r\n\r\n"),
+        HostileCase("GET / HTTP/1.1\nHost: test\n\n"), HostileCase("GET /a b HTTP/1.1\r\nHost: test\r\n\r\n"),
+        HostileCase("GET /\u{0} HTTP/1.1\r\nHost: test\r\n\r\n"),
         HostileCase("GET /\u{7F} HTTP/1.1\r\nHost: test\r\n\r\n"), HostileCase("GET /쿠폰 HTTP/1.1\r\nHost: test\r\n\r\n"),
-        HostileCase("GET /a#b HTTP/1.1\r\nHost: test\r\n\r\n"), HostileCase("GET * HTTP/1.1\r\nHost: test\r\n\r\n"), HostileCase("GET a HTTP/1.1\r\nHost: test\r\n\r\n"),
+        HostileCase("GET /a#b HTTP/1.1\r\nHost: test\r\n\r\n"), HostileCase("GET * HTTP/1.1\r\nHost: test\r\n\r\n"),
+        HostileCase("GET a HTTP/1.1\r\nHost: test\r\n\r\n"),
         HostileCase("GET ftp://a/b HTTP/1.1\r\nHost: test\r\n\r\n"), HostileCase("GET http:///b HTTP/1.1\r\nHost: test\r\n\r\n"),
-        HostileCase("GET test:80 HTTP/1.1\r\nHost: test\r\n\r\n"), HostileCase("\u{16}\u{3}\u{1}\u{2}\u{0}\u{1}"), HostileCase("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
+        HostileCase("GET test:80 HTTP/1.1\r\nHost: test\r\n\r\n"), HostileCase("\u{16}\u{3}\u{1}\u{2}\u{0}\u{1}"),
+        HostileCase("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
         HostileCase("CONNECT test:80 HTTP/1.1\r\nHost: test\r\n\r\n", 501),
         HostileCase("POST / HTTP/1.1\r\nHost: test\r\nExpect: 200-ok\r\nContent-Length: 1\r\n\r\n", 417),
         // Sizes
@@ -79,7 +87,8 @@ struct HostileRequestTests {
         HostileCase("GET / HTTP/1.1\r\nHost: test\r\n" + String(repeating: "A: b\r\n", count: 200) + "\r\n", 431),
         HostileCase(String(repeating: "\r\n", count: 10_000), 431, isFollowed: false),
         HostileCase("POST / HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n1;" + String(repeating: "x", count: 40_000)),
-        HostileCase("POST / HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n" + String(repeating: "A: b\r\n", count: 4_000), 431),
+        HostileCase(
+            "POST / HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n" + String(repeating: "A: b\r\n", count: 4_000), 431),
     ]
 
     @Test("is refused once, and the connection ends in order", arguments: cases)
@@ -141,7 +150,8 @@ struct HostileRequestTests {
     @Test("a body in chunks of one byte is accepted up to the limit")
     func tinyChunks() async throws {
         try await withClient(handler: { .text("\($0.body.readableBytes)") }) { port in
-            let request = "POST / HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n"
+            let request =
+                "POST / HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n"
                 + String(repeating: "1\r\na\r\n", count: 65_536) + "0\r\n\r\n"
             let response = try RawHTTPClient(port: port).exchange(request)
             #expect(response.body == "65536")
@@ -150,7 +160,8 @@ struct HostileRequestTests {
 
     @Test("a request is understood wherever the network splits it")
     func splitAnywhere() async throws {
-        let request = "POST /a?b=c HTTP/1.1\r\nHost: test\r\nX: y\r\nTransfer-Encoding: chunked\r\n\r\n3;e=f\r\nabc\r\n2\r\nde\r\n0\r\nT: u\r\n\r\n"
+        let request =
+            "POST /a?b=c HTTP/1.1\r\nHost: test\r\nX: y\r\nTransfer-Encoding: chunked\r\n\r\n3;e=f\r\nabc\r\n2\r\nde\r\n0\r\nT: u\r\n\r\n"
             + .get("/next")
         try await withClient { port in
             let bytes = Array(request.utf8)
@@ -190,7 +201,8 @@ struct HostileRequestTests {
         arguments: [
             ("GET http://test/a/b?c=d HTTP/1.1", "GET /a/b?c=d []"), ("GET HTTPS://test:8080/a HTTP/1.1", "GET /a []"),
             ("GET http://test HTTP/1.1", "GET / []"), ("GET http://test?x HTTP/1.1", "GET /?x []"), ("OPTIONS * HTTP/1.1", "OPTIONS * []"),
-            ("GET /? HTTP/1.1", "GET /? []"), ("GET //a/../b HTTP/1.1", "GET //a/../b []"), ("GET /%EC%BF%A0 HTTP/1.1", "GET /%EC%BF%A0 []"),
+            ("GET /? HTTP/1.1", "GET /? []"), ("GET //a/../b HTTP/1.1", "GET //a/../b []"),
+            ("GET /%EC%BF%A0 HTTP/1.1", "GET /%EC%BF%A0 []"),
         ]
     )
     func targets(line: String, expected: String) async throws {

@@ -79,10 +79,13 @@ struct KeepAliveTests {
     @Test("no more than the configured number of one connection's requests run at once")
     func pipelineBound() async throws {
         let gate = Gate()
-        try await withServer(configure: { $0.maximumPipelinedRequests = 3 }, handler: { request in
-            await gate.pass()
-            return .text(request.path)
-        }) { _, port in
+        try await withServer(
+            configure: { $0.maximumPipelinedRequests = 3 },
+            handler: { request in
+                await gate.pass()
+                return .text(request.path)
+            }
+        ) { _, port in
             try await offPool {
                 let client = try RawHTTPClient(port: port)
                 try client.send((0..<20).map { .get("/\($0)") }.joined())

@@ -38,10 +38,13 @@ struct LimitTests {
     @Test("a request beyond those in flight is told so at once, and its connection stays open")
     func inFlightLimit() async throws {
         let gate = Gate()
-        try await withServer(configure: { $0.maximumRequestsInFlight = 2 }, handler: { request in
-            if request.path == "/held" { await gate.pass() }
-            return .text("ok")
-        }) { server, port in
+        try await withServer(
+            configure: { $0.maximumRequestsInFlight = 2 },
+            handler: { request in
+                if request.path == "/held" { await gate.pass() }
+                return .text("ok")
+            }
+        ) { server, port in
             try await offPool {
                 let holders = try (0..<2).map { _ in try RawHTTPClient(port: port) }
                 for holder in holders { try holder.send(.get("/held")) }

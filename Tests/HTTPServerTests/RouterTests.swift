@@ -17,7 +17,8 @@ struct RouterTests {
     @Test(
         "the route and its parameters are found",
         arguments: [
-            (.GET, "/", "root", [:]), (.GET, "/products", "list", [:]), (.POST, "/products", "create", [:]), (.GET, "/products/top", "top", [:]),
+            (.GET, "/", "root", [:]), (.GET, "/products", "list", [:]), (.POST, "/products", "create", [:]),
+            (.GET, "/products/top", "top", [:]),
             (.GET, "/products/7", "product", ["productId": "7"]), (.PATCH, "/products/7", "change", ["productId": "7"]),
             (.GET, "/products/topx", "product", ["productId": "topx"]),
             (.GET, "/users/1/coupons/%EC%BF%A0%2Fx", "coupon", ["userId": "1", "code": "쿠/x"]),
@@ -40,8 +41,10 @@ struct RouterTests {
     @Test(
         "what no template has is not found",
         arguments: [
-            "", "*", "products", "/x", "/products/", "//products", "/products//", "/products/7/", "/products/7/x", "/users//coupons/1", "/users/1",
-            "/users/1/coupons", "/users/1/coupons/", "/products/.", "/products/..", "/products/%2e%2E", "/products/.%2e", "/PRODUCTS", "/a/b", "/a/x/c",
+            "", "*", "products", "/x", "/products/", "//products", "/products//", "/products/7/", "/products/7/x", "/users//coupons/1",
+            "/users/1",
+            "/users/1/coupons", "/users/1/coupons/", "/products/.", "/products/..", "/products/%2e%2E", "/products/.%2e", "/PRODUCTS",
+            "/a/b", "/a/x/c",
             "//", "/products/top/", "/product", "/productsx", "/users/../products",
         ]
     )
@@ -55,7 +58,8 @@ struct RouterTests {
     @Test(
         "a path with other methods names them",
         arguments: [
-            (.DELETE, "/products", [.GET, .HEAD, .POST]), (.POST, "/products/top", [.GET, .HEAD]), (.POST, "/products/7", [.GET, .HEAD, .PATCH]),
+            (.DELETE, "/products", [.GET, .HEAD, .POST]), (.POST, "/products/top", [.GET, .HEAD]),
+            (.POST, "/products/7", [.GET, .HEAD, .PATCH]),
             (.GET, "/only", [.DELETE]), (.HEAD, "/only", [.DELETE]), (.OPTIONS, "/products", [.GET, .HEAD, .POST]),
             (.POST, "/own", [.HEAD, .GET, .OPTIONS]),
         ] as [(HTTPMethod, String, [HTTPMethod])]
@@ -68,7 +72,9 @@ struct RouterTests {
         #expect(methods == allowed)
     }
 
-    @Test("a malformed escape in a parameter is malformed, not missing", arguments: ["%", "%2", "%zz", "%C3%28", "%FF", "a%", "%C0%80", "%ED%A0%80"])
+    @Test(
+        "a malformed escape in a parameter is malformed, not missing",
+        arguments: ["%", "%2", "%zz", "%C3%28", "%FF", "a%", "%C0%80", "%ED%A0%80"])
     func malformed(parameter: String) {
         guard case .malformedPath = router.match(method: .GET, path: "/products/\(parameter)") else {
             Issue.record("\(parameter) is accepted")
@@ -79,7 +85,8 @@ struct RouterTests {
     @Test(
         "a numeric parameter is plain decimal that fits",
         arguments: [
-            ("0", 0), ("7", 7), ("9223372036854775807", .max), ("9223372036854775808", nil), ("99999999999999999999", nil), ("-1", nil), ("+1", nil),
+            ("0", 0), ("7", 7), ("9223372036854775807", .max), ("9223372036854775808", nil), ("99999999999999999999", nil), ("-1", nil),
+            ("+1", nil),
             ("01", nil), ("1a", nil), ("1.0", nil), ("%31", nil), ("１", nil), ("0x1", nil),
         ] as [(String, Int64?)]
     )

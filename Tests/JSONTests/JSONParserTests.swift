@@ -31,9 +31,13 @@ struct JSONParserTests {
             ("[]", .array([])), ("[ ]", .array([])), ("[1, 2 ,3]", .array([.integer(1), .integer(2), .integer(3)])),
             ("[[],[[]]]", .array([.array([]), .array([.array([])])])), ("[null]", .array([.null])),
             ("{}", .object(JSONObject())), ("{ }", .object(JSONObject())),
-            (#"{"a":1,"b":{"c":[true]}}"#, .object(JSONObject([
-                ("a", .integer(1)), ("b", .object(JSONObject([("c", .array([.bool(true)]))]))),
-            ]))),
+            (
+                #"{"a":1,"b":{"c":[true]}}"#,
+                .object(
+                    JSONObject([
+                        ("a", .integer(1)), ("b", .object(JSONObject([("c", .array([.bool(true)]))]))),
+                    ]))
+            ),
             (#"{"":0}"#, .object(JSONObject([("", .integer(0))]))),
             // One letter, once composed and once as a base with an accent: different names, since the bytes differ.
             ("{\"\u{E9}\":1,\"e\u{301}\":2}", .object(JSONObject([("\u{E9}", .integer(1)), ("e\u{301}", .integer(2))]))),

@@ -49,7 +49,10 @@ struct JSONWriterTests {
     )
     func integers(value: Int64) {
         #expect(written { $0.element(value) } == "\(value)")
-        #expect(written { $0.beginObject(); $0.member("n", value); $0.endObject() } == "{\"n\":\(value)}")
+        #expect(
+            written {
+                $0.beginObject(); $0.member("n", value); $0.endObject()
+            } == "{\"n\":\(value)}")
     }
 
     @Test(
@@ -62,7 +65,10 @@ struct JSONWriterTests {
     )
     func strings(value: String, expected: String) {
         #expect(written { $0.element(value) } == "\"\(expected)\"")
-        #expect(written { $0.beginArray(); $0.element(value); $0.element(value); $0.endArray() } == "[\"\(expected)\",\"\(expected)\"]")
+        #expect(
+            written {
+                $0.beginArray(); $0.element(value); $0.element(value); $0.endArray()
+            } == "[\"\(expected)\",\"\(expected)\"]")
     }
 
     @Test("it appends to what a buffer holds, with the exact room or none")

@@ -53,7 +53,9 @@ import Testing
         #expect(!dumped.contains("secret"))
     }
 
-    @Test("an endpoint prints as a URL that reads back as the same endpoint", arguments: ["redis://[::1]:6379/0", "unix:///a/b?db=2", "rediss://h:1/9"])
+    @Test(
+        "an endpoint prints as a URL that reads back as the same endpoint",
+        arguments: ["redis://[::1]:6379/0", "unix:///a/b?db=2", "rediss://h:1/9"])
     func roundTrip(url: String) throws {
         #expect(try RedisEndpoint(url: url).description == url)
     }

@@ -14,9 +14,12 @@ import Testing
     @Test("10,000 callers at once each get their own reply")
     func pipelining() async throws {
         try await withTemporaryRedis { redis in
-            try await withClient(redis.endpoint, configure: { configuration in
-                configuration.commandDeadline = .seconds(30)
-            }) { client in
+            try await withClient(
+                redis.endpoint,
+                configure: { configuration in
+                    configuration.commandDeadline = .seconds(30)
+                }
+            ) { client in
                 try await withThrowingTaskGroup { tasks in
                     for caller in 0..<10_000 {
                         tasks.addTask {
@@ -63,7 +66,8 @@ import Testing
                         tasks.addTask(executorPreference: executor) {
                             #expect(connection.eventLoop.inEventLoop)
                             for round in 0..<5 {
-                                let reply = try await connection.evaluate(Self.echo, keys: [], arguments: ["x", .integer(Int64(number * round))])
+                                let reply = try await connection.evaluate(
+                                    Self.echo, keys: [], arguments: ["x", .integer(Int64(number * round))])
                                 #expect(connection.eventLoop.inEventLoop)
                                 #expect(reply.array?.last == .integer(Int64(number * round)))
                             }
@@ -125,7 +129,9 @@ import Testing
     func pipeline() async throws {
         try await withTemporaryRedis { redis in
             try await withClient(redis.endpoint) { client in
-                let replies = try await client.pipeline([RedisCommand("SET", "k", "v"), RedisCommand("INCR", "k"), RedisCommand("GET", "k")])
+                let replies = try await client.pipeline([
+                    RedisCommand("SET", "k", "v"), RedisCommand("INCR", "k"), RedisCommand("GET", "k"),
+                ])
                 #expect(replies[0] == .simple("OK"))
                 #expect(replies[1] == .error(RedisServerError(message: "ERR value is not an integer or out of range")))
                 #expect(replies[2].string == "v")
@@ -171,14 +177,18 @@ import Testing
             try await withClient(redis.endpoint) { client in
                 let set = RedisCommand("SET", "k", "v")
                 _ = try await client.send(set)
-                #expect(await outcome { () async throws(RedisError) in try await client.send(RedisCommand("LPUSH", "k", 1)) } == .failure(.server(.wrongType)))
+                #expect(
+                    await outcome { () async throws(RedisError) in try await client.send(RedisCommand("LPUSH", "k", 1)) }
+                        == .failure(.server(.wrongType)))
                 try redis.cli("CONFIG", "SET", "maxmemory", "1")
                 #expect(await outcome { () async throws(RedisError) in try await client.send(set) } == .failure(.server(.outOfMemory)))
                 try redis.cli("CONFIG", "SET", "maxmemory", "0")
                 try redis.cli("REPLICAOF", "127.0.0.1", "1")
                 #expect(await outcome { () async throws(RedisError) in try await client.send(set) } == .failure(.server(.readOnly)))
                 try redis.cli("CONFIG", "SET", "replica-serve-stale-data", "no")
-                #expect(await outcome { () async throws(RedisError) in try await client.send(RedisCommand("GET", "k")) } == .failure(.server(.primaryDown)))
+                #expect(
+                    await outcome { () async throws(RedisError) in try await client.send(RedisCommand("GET", "k")) }
+                        == .failure(.server(.primaryDown)))
                 try redis.cli("REPLICAOF", "NO", "ONE")
             }
         }

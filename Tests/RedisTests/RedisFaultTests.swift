@@ -35,12 +35,15 @@ import Testing
     @Test("a server that stays silent for too long is given up, and found again when it wakes")
     func stall() async throws {
         try await withTemporaryRedis { redis in
-            try await withClient(redis.endpoint, configure: { configuration in
-                configuration.commandDeadline = .milliseconds(50)
-                configuration.stallTimeout = .milliseconds(200)
-                configuration.connectTimeout = .milliseconds(200)
-                configuration.maximumBackoff = .milliseconds(50)
-            }) { client in
+            try await withClient(
+                redis.endpoint,
+                configure: { configuration in
+                    configuration.commandDeadline = .milliseconds(50)
+                    configuration.stallTimeout = .milliseconds(200)
+                    configuration.connectTimeout = .milliseconds(200)
+                    configuration.maximumBackoff = .milliseconds(50)
+                }
+            ) { client in
                 redis.pause()
                 #expect(await send(client, "PING") == .failure(.timedOut))
                 try await eventually("given up") { !client.firstConnection.isConnected }
@@ -93,7 +96,9 @@ import Testing
                 redis.pause()
                 let tasks = (0..<100).map { number in
                     Task(executorPreference: executor) {
-                        await outcome { () async throws(RedisError) in try await connection.send(RedisCommand("ECHO", .integer(Int64(number)))) }
+                        await outcome { () async throws(RedisError) in
+                            try await connection.send(RedisCommand("ECHO", .integer(Int64(number))))
+                        }
                     }
                 }
                 try await eventually("all wait") { connection.counters.pending.value == 100 }
@@ -169,11 +174,15 @@ import Testing
             let proxy = try await CuttingProxy(to: redis.socketPath, in: redis.directory)
             try await withClient(.unix(path: proxy.socketPath), configure: { $0.scripts = [Self.countOnce] }) { client in
                 proxy.inject(.cut(afterReplyBytes: bytes))
-                let lost = await outcome { () async throws(RedisError) in try await client.firstConnection.evaluate(Self.countOnce, keys: ["n"]) }
+                let lost = await outcome { () async throws(RedisError) in
+                    try await client.firstConnection.evaluate(Self.countOnce, keys: ["n"])
+                }
                 #expect(lost == .failure(.unknownOutcome))
                 #expect(try redis.cli("GET", "n") == "1", "it ran")
                 try await eventually("connected again") { client.isConnected }
-                #expect(try await client.firstConnection.evaluate(Self.countOnce, keys: ["n"]) == .integer(2), "and not a second time by itself")
+                #expect(
+                    try await client.firstConnection.evaluate(Self.countOnce, keys: ["n"]) == .integer(2), "and not a second time by itself"
+                )
             }
             try await proxy.close()
         }

@@ -76,7 +76,10 @@ import Testing
 
     @Test(
         "bytes that are not RESP 2 are a protocol violation",
-        arguments: ["HTTP/1.1 400\r\n", "?1\r\n", ":x\r\n", ":99999999999999999999\r\n", "*-2\r\n", "%1\r\n+a\r\n:1\r\n", "#t\r\n", ",1.5\r\n", "_\r\n+", "~1\r\n:1\r\n"])
+        arguments: [
+            "HTTP/1.1 400\r\n", "?1\r\n", ":x\r\n", ":99999999999999999999\r\n", "*-2\r\n", "%1\r\n+a\r\n:1\r\n", "#t\r\n", ",1.5\r\n",
+            "_\r\n+", "~1\r\n:1\r\n",
+        ])
     func violation(bytes: String) throws {
         // `_` is a null in hiredis 1.x; what follows it here is not.
         let error = #expect(throws: RedisError.self) { _ = try read([ByteBuffer(string: bytes), ByteBuffer(string: "\r\n!\r\n")]) }
@@ -95,12 +98,15 @@ import Testing
         }
     }
 
-    @Test("each error word that callers act on has its own kind", arguments: [
-        ("LOADING Redis is loading", RedisServerError.Kind.loading), ("READONLY You can't", .readOnly), ("MASTERDOWN Link", .primaryDown),
-        ("NOAUTH Authentication", .authenticationRequired), ("WRONGPASS invalid", .wrongPassword), ("NOPERM this", .notPermitted),
-        ("OOM command", .outOfMemory), ("BUSY Redis", .busy), ("NOSCRIPT No", .noScript), ("WRONGTYPE x", .wrongType),
-        ("MISCONF x", .cannotPersist), ("EXECABORT x", .transactionAborted), ("ERR x", .other("ERR")), ("", .other("")),
-    ])
+    @Test(
+        "each error word that callers act on has its own kind",
+        arguments: [
+            ("LOADING Redis is loading", RedisServerError.Kind.loading), ("READONLY You can't", .readOnly),
+            ("MASTERDOWN Link", .primaryDown),
+            ("NOAUTH Authentication", .authenticationRequired), ("WRONGPASS invalid", .wrongPassword), ("NOPERM this", .notPermitted),
+            ("OOM command", .outOfMemory), ("BUSY Redis", .busy), ("NOSCRIPT No", .noScript), ("WRONGTYPE x", .wrongType),
+            ("MISCONF x", .cannotPersist), ("EXECABORT x", .transactionAborted), ("ERR x", .other("ERR")), ("", .other("")),
+        ])
     func kinds(message: String, kind: RedisServerError.Kind) {
         #expect(RedisServerError(message: message).kind == kind)
         #expect(RedisError(RedisServerError(message: message)).code == .server(kind))

@@ -35,14 +35,17 @@ import Testing
         for command in handshake {
             let loaded = command.words[1...].starts(with: ["LOAD"]) ? command.words[2] : nil
             let reply: RedisValue =
-                if case .string(let source)? = loaded { .bulk(ByteBuffer(string: SHA1.hexadecimal(of: source.utf8))) } else { .simple("OK") }
+                if case .string(let source)? = loaded { .bulk(ByteBuffer(string: SHA1.hexadecimal(of: source.utf8))) } else {
+                    .simple("OK")
+                }
             if case .ready(let entries) = machine.received(reply) { waiting = entries.map(\.waiter) }
         }
         #expect(machine.isReady)
         return waiting
     }
 
-    private func send(_ machine: inout Machine, _ callers: Int..., command: RedisCommand = RedisCommand("PING"), at now: NIODeadline? = nil) {
+    private func send(_ machine: inout Machine, _ callers: Int..., command: RedisCommand = RedisCommand("PING"), at now: NIODeadline? = nil)
+    {
         for caller in callers {
             guard case .write = machine.enqueue(command, caller, now: now ?? start) else {
                 Issue.record("not written: \(caller)")
@@ -64,7 +67,8 @@ import Testing
         for command in machine.connected() ?? [] { command.encode(into: &bytes) }
         #expect(
             String(buffer: bytes) == "*3\r\n$4\r\nAUTH\r\n$3\r\nann\r\n$6\r\nsecret\r\n" + "*2\r\n$6\r\nSELECT\r\n$1\r\n3\r\n"
-                + "*3\r\n$6\r\nCLIENT\r\n$7\r\nSETNAME\r\n$9\r\nfirstcome\r\n" + "*3\r\n$6\r\nSCRIPT\r\n$4\r\nLOAD\r\n$8\r\nreturn 1\r\n" + "*1\r\n$4\r\nPING\r\n")
+                + "*3\r\n$6\r\nCLIENT\r\n$7\r\nSETNAME\r\n$9\r\nfirstcome\r\n" + "*3\r\n$6\r\nSCRIPT\r\n$4\r\nLOAD\r\n$8\r\nreturn 1\r\n"
+                + "*1\r\n$4\r\nPING\r\n")
     }
 
     static let refusedSteps: [(String, Int, String, RedisError.Code?)] = [
@@ -308,7 +312,8 @@ import Testing
             _ = machine.connect(now: start)
             return machine.disconnected(RedisError(.notConnected, "refused"), random: random).reconnectAfter
         }
-        #expect(waits == [.milliseconds(10), .milliseconds(40), .milliseconds(40), .milliseconds(100), .milliseconds(75), .milliseconds(100)])
+        #expect(
+            waits == [.milliseconds(10), .milliseconds(40), .milliseconds(40), .milliseconds(100), .milliseconds(75), .milliseconds(100)])
         makeReady(&machine)
         #expect(machine.disconnected(RedisError(.notConnected, "gone"), random: 1).reconnectAfter == .milliseconds(20), "success resets it")
     }
@@ -328,7 +333,8 @@ import Testing
         }
         #expect(command.script == Self.once)
         machine.flushed(now: start)
-        guard case .deliver(2, .integer(2)) = machine.received(.integer(2)), case .deliver(1, forgotten) = machine.received(forgotten) else {
+        guard case .deliver(2, .integer(2)) = machine.received(.integer(2)), case .deliver(1, forgotten) = machine.received(forgotten)
+        else {
             Issue.record("a second refusal belongs to the caller")
             return
         }

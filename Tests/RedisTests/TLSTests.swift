@@ -16,7 +16,8 @@ import Testing
         try makeCertificate(key: key, certificate: certificate)
         let port = try TemporaryRedis.freePort()
         let arguments = [
-            "--tls-port", "\(port)", "--tls-cert-file", certificate, "--tls-key-file", key, "--tls-ca-cert-file", certificate, "--tls-auth-clients", "no",
+            "--tls-port", "\(port)", "--tls-cert-file", certificate, "--tls-key-file", key, "--tls-ca-cert-file", certificate,
+            "--tls-auth-clients", "no",
         ]
         try await withTemporaryRedis(arguments: arguments) { redis in
             for host in ["127.0.0.1", "localhost"] {

@@ -79,7 +79,9 @@ struct AuditTests {
             let coupon = try await shop.makeCampaign(quantity: 20)
             for user in users.prefix(5) { _ = try await shop.claim(coupon, by: user) }
             let products = [try await shop.makeProduct(price: 1), try await shop.makeProduct(price: 1)]
-            for ago in 0..<Int64(3) { _ = try await shop.sell([(products[0], 2), (products[1], ago + 1)], to: users[0], on: shop.day(ago: ago)) }
+            for ago in 0..<Int64(3) {
+                _ = try await shop.sell([(products[0], 2), (products[1], ago + 1)], to: users[0], on: shop.day(ago: ago))
+            }
             try await shop.makeRelay().step()
             try damage.happen(shop, coupon)
             // Nothing is on its way here, so that looking again soon is enough.

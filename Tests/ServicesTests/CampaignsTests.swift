@@ -62,7 +62,8 @@ struct CampaignsTests {
             }
             try await shop.expectAgreement(on: coupon)
             #expect(try await shop.standing(of: coupon)?.quantity == 10)
-            #expect(try await shop.campaigns.change(CouponID(9), CampaignChange(quantity: 5), at: shop.clock.now) == .refused(.couponNotFound))
+            #expect(
+                try await shop.campaigns.change(CouponID(9), CampaignChange(quantity: 5), at: shop.clock.now) == .refused(.couponNotFound))
         }
     }
 
@@ -114,7 +115,8 @@ struct CampaignsTests {
                 for index in 0..<24 {
                     group.addTask {
                         switch index % 4 {
-                        case 0: _ = try await shop.campaigns.change(coupon, CampaignChange(quantity: 100 + Int64(index)), at: shop.clock.now)
+                        case 0:
+                            _ = try await shop.campaigns.change(coupon, CampaignChange(quantity: 100 + Int64(index)), at: shop.clock.now)
                         case 1:
                             let closesAt = Instant(milliseconds: shop.clock.now.milliseconds + 600_000 + Int64(index))
                             _ = try await shop.campaigns.change(coupon, CampaignChange(closesAt: closesAt), at: shop.clock.now)

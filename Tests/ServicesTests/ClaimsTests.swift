@@ -96,7 +96,9 @@ struct ClaimsTests {
         }
     }
 
-    @Test("a place that only the gate knows becomes a coupon by its owner's next claim or by recovery, whichever comes first", arguments: [true, false])
+    @Test(
+        "a place that only the gate knows becomes a coupon by its owner's next claim or by recovery, whichever comes first",
+        arguments: [true, false])
     func grantedOnly(recoveryFirst: Bool) async throws {
         try await withShop { shop in
             let users = try await shop.makeUsers(3)
@@ -130,7 +132,8 @@ struct ClaimsTests {
                     eventLoopGroup: MultiThreadedEventLoopGroup.singleton, logger: Shop.logger)
                 direct.start()
                 let recovery = ClaimRecovery(
-                    store: shop.store, redis: direct, campaigns: shop.campaigns, clock: shop.services.configuration.clock, logger: Shop.logger)
+                    store: shop.store, redis: direct, campaigns: shop.campaigns, clock: shop.services.configuration.clock,
+                    logger: Shop.logger)
                 proxy.inject(.cut(afterReplyBytes: 0))
                 async let answer = shop.claim(coupon, by: user)
                 try await eventually("the script has run") {

@@ -36,7 +36,8 @@ struct EventDeliveryTests {
     }
 
     private func withPlatform(
-        react: @escaping @Sendable (DataPlatformServer.Post) -> DataPlatformServer.Reaction, _ body: (DataPlatformServer) async throws -> Void
+        react: @escaping @Sendable (DataPlatformServer.Post) -> DataPlatformServer.Reaction,
+        _ body: (DataPlatformServer) async throws -> Void
     ) async throws {
         let server = try await DataPlatformServer(react: react)
         do { try await body(server) } catch {
@@ -71,7 +72,9 @@ struct EventDeliveryTests {
         }
     }
 
-    @Test("whatever is not a 2xx answer in time is tried again after a growing pause, under the same key", arguments: [300, 400, 404, 429, 500, 503])
+    @Test(
+        "whatever is not a 2xx answer in time is tried again after a growing pause, under the same key",
+        arguments: [300, 400, 404, 429, 500, 503])
     func refused(status: Int) async throws {
         try await withPlatform(react: { _ in .status(status) }) { server in
             try await withOutbox(orders: 1) { shop, _, delivery in
@@ -97,9 +100,11 @@ struct EventDeliveryTests {
         }
     }
 
-    @Test("a platform that drops, dies after reading, answers garbage or nobody gets every event again", arguments: [
-        RudeServer.Manner.dropOnAccept, .dieAfterReading, .garbage,
-    ])
+    @Test(
+        "a platform that drops, dies after reading, answers garbage or nobody gets every event again",
+        arguments: [
+            RudeServer.Manner.dropOnAccept, .dieAfterReading, .garbage,
+        ])
     func rude(manner: RudeServer.Manner) async throws {
         try await withPlatform(react: { _ in .status(200) }) { server in
             try await withOutbox(orders: 3) { shop, _, delivery in
@@ -249,7 +254,12 @@ struct EventDeliveryTests {
             let events = try await shop.store.events(after: nil, limit: 10)
             let entries = try await shop.redis.send(RedisCommand("XRANGE", .string(RedisKeys.events), "-", "+")).array ?? []
             let fields = entries.compactMap { $0.array?[1].array?.compactMap(\.string) }
-            #expect(Set(fields) == Set(events.map { ["eventId", $0.id.description, "type", "ORDER_PAID", "orderId", $0.orderID.description, "payload", $0.payload] }))
+            #expect(
+                Set(fields)
+                    == Set(
+                        events.map {
+                            ["eventId", $0.id.description, "type", "ORDER_PAID", "orderId", $0.orderID.description, "payload", $0.payload]
+                        }))
             #expect(fields.count == 5)
             #expect(try await shop.deliveries() == Array(repeating: .delivered, count: 5))
         }
@@ -281,7 +291,11 @@ struct EventDeliveryTests {
                 let user = try await shop.makeUsers(1, balance: 1_000_000)[0]
                 let product = try await shop.makeProduct(price: 100)
                 try await shop.services.start()
-                for _ in 0..<30 { _ = try await shop.store.checkout(userID: user, items: [RequestedItem(productID: product, quantity: 1)], issuedCouponID: nil, at: shop.clock.now).value }
+                for _ in 0..<30 {
+                    _ = try await shop.store.checkout(
+                        userID: user, items: [RequestedItem(productID: product, quantity: 1)], issuedCouponID: nil, at: shop.clock.now
+                    ).value
+                }
                 try await eventually("all are delivered") { try await shop.deliveries().allSatisfy { $0 == .delivered } }
                 #expect(Set(server.posts.map(\.idempotencyKey)).count == 30)
             }

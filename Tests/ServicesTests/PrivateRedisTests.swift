@@ -74,7 +74,9 @@ struct PrivateRedisTests {
         }
     }
 
-    @Test("an append-only file that cannot be read is set aside, never deleted, and the server begins anew", arguments: ["garbage", "manifest"])
+    @Test(
+        "an append-only file that cannot be read is set aside, never deleted, and the server begins anew",
+        arguments: ["garbage", "manifest"])
     func damaged(part: String) async throws {
         try await withFolder { redis, folder in
             try await redis.ensureRunning(logger: Shop.logger)
@@ -86,7 +88,9 @@ struct PrivateRedisTests {
             try "this is no append-only file\n".write(toFile: files + "/" + name, atomically: false, encoding: .utf8)
             #expect(try await redis.ensureRunning(logger: Shop.logger))
             #expect(try cli(redis, "EXISTS", "lost") == "0")
-            let aside = try FileManager.default.contentsOfDirectory(atPath: folder + "/redis").filter { $0.hasPrefix("appendonlydir.damaged-") }
+            let aside = try FileManager.default.contentsOfDirectory(atPath: folder + "/redis").filter {
+                $0.hasPrefix("appendonlydir.damaged-")
+            }
             #expect(aside.count == 1)
             await redis.stop()
         }

@@ -93,13 +93,20 @@ struct SalesRelayTests {
     private static let mishaps: [(name: String, happen: @Sendable (Shop) throws -> Void)] = [
         ("mark lost", { shop in _ = try shop.server.cli("DEL", RedisKeys.applied) }),
         ("mark no number", { shop in _ = try shop.server.cli("SET", RedisKeys.applied, "x") }),
-        ("mark of a foreign type", { shop in _ = try shop.server.cli("EVAL", "redis.call('DEL', ARGV[1]) redis.call('LPUSH', ARGV[1], 1)", "0", RedisKeys.applied) }),
+        (
+            "mark of a foreign type",
+            { shop in _ = try shop.server.cli("EVAL", "redis.call('DEL', ARGV[1]) redis.call('LPUSH', ARGV[1], 1)", "0", RedisKeys.applied)
+            }
+        ),
         ("ahead of the store", { shop in _ = try shop.server.cli("SET", RedisKeys.applied, "1000000") }),
         ("everything lost", { shop in _ = try shop.server.cli("FLUSHALL") }),
         ("a day lost with the mark", { shop in _ = try shop.server.cli("DEL", RedisKeys.applied, RedisKeys.sales(on: shop.day(ago: 0))) }),
-        ("a day of a foreign type", { shop in
-            _ = try shop.server.cli("SET", RedisKeys.sales(on: shop.day(ago: 0)), "x")
-        }),
+        (
+            "a day of a foreign type",
+            { shop in
+                _ = try shop.server.cli("SET", RedisKeys.sales(on: shop.day(ago: 0)), "x")
+            }
+        ),
     ]
 
     @Test("random sales, refunds, restarts and losses end with the day scores of the ledger", arguments: 0..<3)

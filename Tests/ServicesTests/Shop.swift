@@ -61,7 +61,8 @@ final class Shop: Sendable {
         configuration.rankingRefresh = .milliseconds(50)
         setup.configure(&configuration)
         services = try Services(
-            configuration: configuration, store: store, redis: redis, eventLoopGroup: MultiThreadedEventLoopGroup.singleton, logger: Self.logger)
+            configuration: configuration, store: store, redis: redis, eventLoopGroup: MultiThreadedEventLoopGroup.singleton,
+            logger: Self.logger)
         redis.start()
     }
 
@@ -99,7 +100,8 @@ func withShop(
 
 /// The same on a server that is there already.
 func withShop(
-    _ setup: Shop.Setup = Shop.Setup(), on server: TemporaryRedis, isolation: isolated (any Actor)? = #isolation, _ body: (Shop) async throws -> Void
+    _ setup: Shop.Setup = Shop.Setup(), on server: TemporaryRedis, isolation: isolated (any Actor)? = #isolation,
+    _ body: (Shop) async throws -> Void
 ) async throws {
     let folder = FileManager.default.temporaryDirectory.appending(path: "services-\(UUID().uuidString)")
     try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
@@ -194,7 +196,8 @@ extension Shop {
         let now = WallClock.system.now.milliseconds
         return CampaignTerms(
             name: "Launch", discount: .fixed(amount: Won(1_000)), quantity: quantity, opensAt: Instant(milliseconds: now + opensIn),
-            closesAt: closesIn.map { Instant(milliseconds: now + $0) }, validForSeconds: 3_600, minOrderAmount: .zero, restoreOnRefund: false)
+            closesAt: closesIn.map { Instant(milliseconds: now + $0) }, validForSeconds: 3_600, minOrderAmount: .zero,
+            restoreOnRefund: false)
     }
 
     func makeCampaign(quantity: Int64, opensIn: Int64 = -60_000, closesIn: Int64? = nil) async throws -> CouponID {

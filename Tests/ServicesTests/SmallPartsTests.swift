@@ -60,7 +60,8 @@ struct SuitabilityTests {
 struct BackgroundToolsTests {
     @Test(
         "pauses double with each failure up to the longest, and half of each is random",
-        arguments: [(0, 500), (1, 500), (2, 1_000), (3, 2_000), (10, 256_000), (12, 600_000), (20, 600_000), (.max, 600_000)] as [(Int64, Int64)])
+        arguments: [(0, 500), (1, 500), (2, 1_000), (3, 2_000), (10, 256_000), (12, 600_000), (20, 600_000), (.max, 600_000)]
+            as [(Int64, Int64)])
     func backoff(failures: Int64, longest: Int64) {
         let backoff = Backoff(firstMilliseconds: 500, longestMilliseconds: 600_000)
         let pauses = (0..<200).map { _ in backoff.milliseconds(afterFailures: failures) }
