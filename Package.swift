@@ -46,14 +46,18 @@ let package = Package(
     targets: [
         .systemLibrary(name: "CHiredis", providers: [.apt(["libhiredis-dev"])]),
         .target(name: "LuaScripts", path: "lua", resources: luaScripts.map { .embedInCode("\($0).lua") }, swiftSettings: strict),
+        .target(name: "EventLoopTasks", dependencies: [nioCore], swiftSettings: strict),
         .target(name: "JSON", dependencies: [nioCore], swiftSettings: strict),
         .target(name: "Redis", dependencies: ["CHiredis", nioCore, nioPosix, nioSSL, collections, logging], swiftSettings: strict),
         .target(name: "Commerce", swiftSettings: strict),
         .target(name: "Store", dependencies: ["Commerce", grdb, logging], swiftSettings: strict),
-        .target(name: "HTTPServer", dependencies: [nioCore, nioPosix, nioHTTP1, logging], swiftSettings: strict),
+        .target(name: "HTTPServer", dependencies: ["EventLoopTasks", nioCore, nioPosix, nioHTTP1, logging], swiftSettings: strict),
         .target(
             name: "Services",
-            dependencies: ["Commerce", "Store", "Redis", "LuaScripts", "JSON", nioCore, nioPosix, crypto, httpClient, subprocess, logging],
+            dependencies: [
+                "Commerce", "Store", "Redis", "LuaScripts", "JSON", "EventLoopTasks", nioCore, nioPosix, crypto, httpClient, subprocess,
+                logging,
+            ],
             swiftSettings: strict
         ),
         .target(
@@ -72,7 +76,7 @@ let package = Package(
         .testTarget(name: "CommerceTests", dependencies: ["Commerce", "TestSupport"], swiftSettings: strict),
         .testTarget(
             name: "RedisTests",
-            dependencies: ["Redis", "TestSupport", nioCore, nioPosix, nioEmbedded, nioSSL, logging],
+            dependencies: ["Redis", "EventLoopTasks", "TestSupport", nioCore, nioPosix, nioEmbedded, nioSSL, logging],
             swiftSettings: strict
         ),
         .testTarget(
@@ -97,7 +101,8 @@ let package = Package(
         .testTarget(
             name: "APITests",
             dependencies: [
-                "API", "HTTPServer", "Services", "Store", "Redis", "Commerce", "JSON", "TestSupport", jwt, crypto, nioCore, nioPosix,
+                "API", "EventLoopTasks", "HTTPServer", "Services", "Store", "Redis", "Commerce", "JSON", "TestSupport", jwt, crypto,
+                nioCore, nioPosix,
                 nioEmbedded, nioHTTP1, logging,
             ],
             swiftSettings: strict

@@ -1,3 +1,4 @@
+import EventLoopTasks
 package import NIOCore
 
 /// Where the server listens, and every bound it keeps.

@@ -1,3 +1,4 @@
+package import EventLoopTasks
 package import NIOCore
 package import Redis
 package import Store
@@ -10,11 +11,11 @@ package final class LoopContext: DeliveryContext, Sendable {
     package let redis: RedisConnection
     package let reader: PointReader
     /// For tasks that begin outside a request's own and shall stay on the loop.
-    package let executor: EventLoopTaskExecutor
+    package let executor: EventLoopExecutor
 
     init(eventLoop: any EventLoop, redis: RedisConnection, reader: PointReader) {
         (self.eventLoop, self.redis, self.reader) = (eventLoop, redis, reader)
-        executor = EventLoopTaskExecutor(eventLoop)
+        executor = EventLoopExecutor(eventLoop: eventLoop)
     }
 
     package func deliver(_ work: @escaping @Sendable () -> Void) {

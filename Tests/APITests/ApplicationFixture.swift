@@ -1,4 +1,5 @@
 import Commerce
+import EventLoopTasks
 import Foundation
 import HTTPServer
 import JSON

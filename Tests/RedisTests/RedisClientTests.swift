@@ -1,3 +1,4 @@
+import EventLoopTasks
 import NIOCore
 import NIOPosix
 import Synchronization
@@ -60,7 +61,7 @@ import Testing
         try await withTemporaryRedis { redis in
             try await withClient(redis.endpoint) { client in
                 let connection = client.firstConnection
-                let executor = EventLoopTaskExecutor(connection.eventLoop)
+                let executor = EventLoopExecutor(eventLoop: connection.eventLoop)
                 try await withThrowingTaskGroup { tasks in
                     for number in 0..<200 {
                         tasks.addTask(executorPreference: executor) {
@@ -84,7 +85,7 @@ import Testing
         try await withTemporaryRedis { redis in
             try await withClient(redis.endpoint) { client in
                 let connection = client.firstConnection
-                let executor = EventLoopTaskExecutor(connection.eventLoop)
+                let executor = EventLoopExecutor(eventLoop: connection.eventLoop)
                 let (task, sent) = try await connection.eventLoop.submit {
                     let before = connection.counters.sent.value
                     let task = Task.immediate(executorPreference: executor) {

@@ -1,3 +1,4 @@
+import EventLoopTasks
 import NIOCore
 import Synchronization
 import TestSupport
@@ -92,7 +93,7 @@ import Testing
         try await withTemporaryRedis { redis in
             try await withClient(redis.endpoint, configure: { $0.commandDeadline = .seconds(20) }) { client in
                 let connection = client.firstConnection
-                let executor: EventLoopTaskExecutor? = onLoop ? EventLoopTaskExecutor(connection.eventLoop) : nil
+                let executor: EventLoopExecutor? = onLoop ? EventLoopExecutor(eventLoop: connection.eventLoop) : nil
                 redis.pause()
                 let tasks = (0..<100).map { number in
                     Task(executorPreference: executor) {

@@ -89,7 +89,7 @@ package final class RawHTTPClient {
         var sent = 0
         while sent < bytes.count {
             try wait(for: Int16(POLLOUT))
-            let count = bytes.withUnsafeBytes { Glibc.send(descriptor, $0.baseAddress! + sent, bytes.count - sent, Int32(MSG_NOSIGNAL)) }
+            let count = bytes[sent...].withUnsafeBytes { Glibc.send(descriptor, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL)) }
             guard count >= 0 else { throw Failure.socket(errno: errno) }
             sent += count
         }

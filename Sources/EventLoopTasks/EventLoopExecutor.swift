@@ -2,6 +2,8 @@ package import NIOCore
 
 /// Runs Swift tasks on one event loop, so that an async handler resumes where its connection lives.
 ///
+/// Jobs that become ready while others run wait for the next round, so that no chain of jobs keeps the loop from its I/O.
+///
 /// Safety of `@unchecked Sendable`: `waiting` and `drainIsScheduled` are touched on the event loop only; `enqueue` checks.
 package final class EventLoopExecutor: TaskExecutor, @unchecked Sendable {
     /// The loop that runs the jobs.
