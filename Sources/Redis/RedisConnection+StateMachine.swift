@@ -216,12 +216,13 @@ extension RedisConnectionStateMachine {
         hasTriedToConnect = true
         lastError = error
         markSent()
+        // Whatever had to be over by then is over: a deadline that nothing answers would fire forever.
+        phaseDeadline = .distantFuture
         guard phase != .draining, phase != .closed else {
             phase = .closed
             return Disconnected(failures: failPending(keepingRepeatable: false, because: error), reconnectAfter: nil)
         }
         phase = .backingOff
-        phaseDeadline = .distantFuture
         let failures = failPending(keepingRepeatable: true, because: error)
         if !wasReady { failedAttempts += 1 }
         return Disconnected(failures: failures, reconnectAfter: backoff(random: random))

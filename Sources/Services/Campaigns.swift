@@ -132,13 +132,12 @@ extension Campaigns {
     /// The epoch of the gate that stands afterwards; `nil` where the store knows no such campaign.
     private func buildAlone(_ id: CouponID, beyond epoch: Int64?) async throws -> Int64? {
         guard let campaign = try reader.campaign(id) else { return nil }
-        if let standing = try await CouponGate.standings(of: [id], through: redis)[0],
-            standing.isOpen, standing.isConsistent, standing.epoch == campaign.epoch, campaign.epoch > epoch ?? -1
-        {
+        let standing = try await CouponGate.standings(of: [id], through: redis)[0]
+        if let standing, standing.isOpen, standing.isConsistent, standing.epoch == campaign.epoch, campaign.epoch > epoch ?? -1 {
             return campaign.epoch
         }
         // From the commit of the new epoch on, the store refuses every win of an older one: what it holds is all there is.
-        guard case .done(let current) = try await store.bumpEpoch(of: id, context: nil) else { return nil }
+        guard case .done(let current) = try await store.bumpEpoch(of: id, beyond: standing?.epoch ?? 0) else { return nil }
         guard try await CouponGate.load(current, through: redis) else {
             throw ServiceError(.paused, "another process is rebuilding the campaign")
         }

@@ -44,11 +44,15 @@ extension Store {
     /// Ends the force of every claim that Redis decided so far and the store does not know yet, and gives the campaign with its
     /// new epoch.
     ///
+    /// The new epoch is later than `standing` too: a store restored from a backup may be behind the gate that stands in Redis.
+    ///
     /// The writer runs it between claims: what was recorded before it belongs to the rebuilt gate, what comes after it is stale.
-    package func bumpEpoch(of id: CouponID, context: (any DeliveryContext)? = nil) async throws(StoreError) -> Outcome<Campaign> {
+    package func bumpEpoch(
+        of id: CouponID, beyond standing: Int64 = 0, context: (any DeliveryContext)? = nil
+    ) async throws(StoreError) -> Outcome<Campaign> {
         try await decide(context: context) { db in
             guard try db.campaign(id) != nil else { return .refused(.couponNotFound) }
-            try db.run("UPDATE campaigns SET epoch = epoch + 1 WHERE id = ?", id)
+            try db.run("UPDATE campaigns SET epoch = max(epoch, ?) + 1 WHERE id = ?", standing, id)
             guard let campaign = try db.campaign(id) else { throw StoreError(.internal, "a campaign vanished") }
             return .done(campaign)
         }

@@ -369,6 +369,7 @@ import Testing
         _ = machine.received(.null)
         #expect(machine.isDrained)
         #expect(machine.disconnected(RedisError(.closed, "closed"), random: 0).reconnectAfter == nil)
+        #expect(machine.nextTick == nil, "a closed connection that still has a deadline keeps its loop busy for ever")
     }
 
     @Test("closing gives up on replies that do not come")

@@ -61,6 +61,8 @@ import Testing
         let campaign = try await store.makeCampaign()
         #expect(try await store.bumpEpoch(of: campaign.id).value.epoch == 1)
         #expect(try await store.bumpEpoch(of: campaign.id).value.epoch == 2)
+        #expect(try await store.bumpEpoch(of: campaign.id, beyond: 40).value.epoch == 41)
+        #expect(try await store.bumpEpoch(of: campaign.id, beyond: 7).value.epoch == 42)
         try await home.expectRefused(.couponNotFound) { try await $0.bumpEpoch(of: CouponID(9)) }
         #expect(try await store.campaignIDs() == [campaign.id])
     }
