@@ -1,5 +1,6 @@
 import Foundation
 import Glibc
+import Redis
 import TestSupport
 import Testing
 
@@ -156,6 +157,8 @@ struct PrivateRedisTests {
                 kill(try #require(redis.runningPID), SIGKILL)
                 #expect(try await shop.claimPatiently(coupon, by: users[1]) == .won(2))
                 #expect(try await shop.claimPatiently(coupon, by: users[0]) == .already(1))
+                // A claim needs its own loop's connection alone; looking on may take any of them.
+                try await eventually("connected on every loop") { shop.redis.isConnected }
                 try await shop.expectAgreement(on: coupon)
             }
             await redis.stop()
