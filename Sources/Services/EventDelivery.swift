@@ -6,7 +6,6 @@ import Store
 /// failing is parked for an operator and blocks only its own order.
 struct EventDelivery: Sendable {
     let store: Store
-    let reader: PointReader
     let sink: any EventSink
     let clock: WallClock
     let logger: Logger

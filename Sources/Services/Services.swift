@@ -78,7 +78,7 @@ package final class Services: Sendable {
         recovery = ClaimRecovery(store: store, redis: redis, campaigns: campaigns, clock: clock, logger: logger)
         let rebuild = SalesRebuild(store: store, redis: redis, calendar: calendar, clock: clock, logger: logger)
         relay = SalesRelay(store: store, reader: reader, redis: redis, rebuild: rebuild, calendar: calendar, logger: logger)
-        delivery = EventDelivery(store: store, reader: reader, sink: sink, clock: clock, logger: logger)
+        delivery = EventDelivery(store: store, sink: sink, clock: clock, logger: logger)
     }
 
     /// What belongs to the loop, which has to be one of the group the services were made with.

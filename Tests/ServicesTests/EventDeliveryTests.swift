@@ -305,7 +305,7 @@ struct EventDeliveryTests {
 
 extension Shop {
     func delivery(to sink: any EventSink) -> EventDelivery {
-        EventDelivery(store: store, reader: reader, sink: sink, clock: services.configuration.clock, logger: Self.logger)
+        EventDelivery(store: store, sink: sink, clock: services.configuration.clock, logger: Self.logger)
     }
 
     /// The outbox by event id.
