@@ -47,22 +47,25 @@ let package = Package(
         .systemLibrary(name: "CHiredis", providers: [.apt(["libhiredis-dev"])]),
         .target(name: "LuaScripts", path: "lua", resources: luaScripts.map { .embedInCode("\($0).lua") }, swiftSettings: strict),
         .target(name: "EventLoopTasks", dependencies: [nioCore], swiftSettings: strict),
+        .target(name: "FaultPoints", swiftSettings: strict),
         .target(name: "JSON", dependencies: [nioCore], swiftSettings: strict),
         .target(name: "Redis", dependencies: ["CHiredis", nioCore, nioPosix, nioSSL, collections, logging], swiftSettings: strict),
         .target(name: "Commerce", swiftSettings: strict),
-        .target(name: "Store", dependencies: ["Commerce", grdb, logging], swiftSettings: strict),
+        .target(name: "Store", dependencies: ["Commerce", "FaultPoints", grdb, logging], swiftSettings: strict),
         .target(name: "HTTPServer", dependencies: ["EventLoopTasks", nioCore, nioPosix, nioHTTP1, logging], swiftSettings: strict),
         .target(
             name: "Services",
             dependencies: [
-                "Commerce", "Store", "Redis", "LuaScripts", "JSON", "EventLoopTasks", nioCore, nioPosix, crypto, httpClient, subprocess,
-                logging,
+                "Commerce", "Store", "Redis", "LuaScripts", "JSON", "EventLoopTasks", "FaultPoints", nioCore, nioPosix, crypto, httpClient,
+                subprocess, logging,
             ],
             swiftSettings: strict
         ),
         .target(
             name: "API",
-            dependencies: ["HTTPServer", "Services", "Commerce", "Store", "Redis", "JSON", jwt, crypto, nioCore, nioHTTP1, logging],
+            dependencies: [
+                "HTTPServer", "Services", "Commerce", "Store", "Redis", "JSON", "FaultPoints", jwt, crypto, nioCore, nioHTTP1, logging,
+            ],
             resources: [.embedInCode("openapi.json")],
             swiftSettings: strict
         ),
@@ -71,7 +74,7 @@ let package = Package(
             dependencies: ["API", "HTTPServer", "Services", "Store", "Redis", "Commerce", argumentParser, nioCore, nioPosix, logging],
             swiftSettings: strict
         ),
-        .target(name: "TestSupport", dependencies: [nioCore, nioPosix], path: "Tests/TestSupport", swiftSettings: strict),
+        .target(name: "TestSupport", dependencies: ["JSON", nioCore, nioPosix], path: "Tests/TestSupport", swiftSettings: strict),
         .testTarget(name: "JSONTests", dependencies: ["JSON", nioCore], swiftSettings: strict),
         .testTarget(name: "CommerceTests", dependencies: ["Commerce", "TestSupport"], swiftSettings: strict),
         .testTarget(

@@ -1,4 +1,5 @@
 import Commerce
+import FaultPoints
 package import HTTPServer
 package import Logging
 package import NIOCore
@@ -105,6 +106,7 @@ package final class FirstcomeAPI: Sendable {
     }
 
     private func finish(_ request: HTTPRequest, _ loop: LoopState, _ counter: Int, _ response: HTTPResponse) -> HTTPResponse {
+        if response.status == 201 { FaultPoint.beforeAnswer.reached() }
         let nanoseconds = (NIODeadline.now() - request.receivedAt).nanoseconds
         loop.counters[counter].count(status: response.status, nanoseconds: nanoseconds)
         if logsRequests { log(request, response, nanoseconds) }

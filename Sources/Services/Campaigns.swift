@@ -1,4 +1,5 @@
 package import Commerce
+import FaultPoints
 import Logging
 import Redis
 package import Store
@@ -49,6 +50,7 @@ package final class Campaigns: Sendable {
 
     private func raise(_ id: CouponID, _ change: CampaignChange, _ context: LoopContext?) async throws -> Outcome<Campaign> {
         let outcome = try await store.updateCampaign(id, change, context: context)
+        FaultPoint.betweenStoreAndGate.reached()
         if case .done(let campaign) = outcome { await adjustIfPossible(campaign) }
         return outcome
     }
@@ -67,6 +69,7 @@ package final class Campaigns: Sendable {
         case .notStanding: throw ServiceError(.paused, "the campaign is being rebuilt")
         case .adjusted: break
         }
+        FaultPoint.betweenStoreAndGate.reached()
         do {
             let outcome = try await store.updateCampaign(campaign.id, change, context: context)
             switch outcome {
@@ -138,9 +141,11 @@ extension Campaigns {
         }
         // From the commit of the new epoch on, the store refuses every win of an older one: what it holds is all there is.
         guard case .done(let current) = try await store.bumpEpoch(of: id, beyond: standing?.epoch ?? 0) else { return nil }
+        FaultPoint.afterEpoch.reached()
         guard try await CouponGate.load(current, through: redis) else {
             throw ServiceError(.paused, "another process is rebuilding the campaign")
         }
+        FaultPoint.afterLoadCoupon.reached()
         let claims = try await loadClaims(of: current)
         switch try await CouponGate.open(id, epoch: current.epoch, claims: claims, through: redis) {
         case .opened:
@@ -166,6 +171,7 @@ extension Campaigns {
             let code = try await CouponGate.load(
                 chunk.map { ($0.userID, $0.sequence) }, into: campaign.id, epoch: campaign.epoch, through: redis)
             guard code == .loaded else { throw ServiceError(.paused, "the gate changed while it was built") }
+            FaultPoint.afterLoadClaims.reached()
             count += Int64(chunk.count)
             last = end.sequence
         }

@@ -1,4 +1,5 @@
 import Commerce
+import FaultPoints
 import Logging
 import Redis
 import Store
@@ -129,6 +130,7 @@ final class ClaimRecovery: Sendable {
 
     /// Writes the rows of claims whose claimants did not; false where the store contradicts one.
     private func honour(_ claims: [GrantedClaim], of campaign: Campaign) async throws -> Bool {
+        FaultPoint.beforeHonour.reached()
         for start in stride(from: 0, to: claims.count, by: Self.writesAtOnce) {
             let agrees = try await withThrowingTaskGroup { group in
                 for claim in claims[start..<min(start + Self.writesAtOnce, claims.count)] {

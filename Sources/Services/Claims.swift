@@ -1,4 +1,5 @@
 package import Commerce
+import FaultPoints
 import Redis
 package import Store
 
@@ -85,6 +86,7 @@ package struct Claims: Sendable {
     private func record(
         _ place: CouponGate.Place, _ coupon: CouponID, _ user: UserID, _ context: LoopContext, _ remembering: Remembering<IssuedCoupon>?
     ) async throws -> WriteResult<IssuedCoupon>? {
+        FaultPoint.afterScript.reached()
         let claim = Claim(couponID: coupon, userID: user, sequence: place.sequence, epoch: place.epoch, issuedAt: place.at)
         switch try await store.recordClaim(claim, remember: remembering, context: context) {
         case .replayed(let answer): return .replayed(answer)

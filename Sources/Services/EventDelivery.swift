@@ -1,4 +1,5 @@
 import Commerce
+import FaultPoints
 import Logging
 import Store
 
@@ -70,7 +71,9 @@ struct EventDelivery: Sendable {
     private func deliver(_ record: EventRecord) async throws -> Bool {
         let event = record.event
         do {
+            FaultPoint.beforeDelivery.reached()
             try await sink.deliver(event)
+            FaultPoint.afterDelivery.reached()
         } catch {
             // The service stops: the platform may have the event or not, and is not to blame.
             try Task.checkCancellation()

@@ -1,4 +1,5 @@
 package import Commerce
+import FaultPoints
 package import Logging
 package import Redis
 package import Store
@@ -48,6 +49,7 @@ package struct SalesRebuild: Sendable {
             keys.append(.string(RedisKeys.stagedSales(on: day, build: build)))
             arguments.append(.integer(RankingDays.expirySeconds(of: day, in: calendar)))
         }
+        FaultPoint.beforeSwapSales.reached()
         let reply = try await redis.evaluate(Scripts.swapSales, keys: keys, arguments: arguments)
         _ = try ScriptAnswer<SwapSalesCode>(reply, of: Scripts.swapSales)
         logger.info("ranking rebuilt from the store", metadata: ["applied": "\(last)"])

@@ -1,4 +1,5 @@
 import Commerce
+import FaultPoints
 import Logging
 import Redis
 import Store
@@ -65,7 +66,9 @@ final class SalesRelay: Sendable {
 
     /// Sends events in order and answers the mark that Redis then has.
     private func send(_ events: [OrderEvent], after mark: EventID) async throws -> EventID {
+        FaultPoint.beforeRecordSales.reached()
         let replies = try await redis.pipeline(events.map(command))
+        FaultPoint.afterRecordSales.reached()
         var mark = mark
         for reply in replies {
             if case .error(let error) = reply {

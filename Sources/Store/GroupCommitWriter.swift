@@ -1,4 +1,5 @@
 import Dispatch
+import FaultPoints
 import Foundation
 import GRDB
 import Logging
@@ -109,7 +110,9 @@ extension GroupCommitWriter {
                 try runApart(group, on: db)
             }
             let decided = DispatchTime.now().uptimeNanoseconds
+            FaultPoint.beforeCommit.reached()
             try db.run("COMMIT")
+            FaultPoint.afterCommit.reached()
             let durable = DispatchTime.now().uptimeNanoseconds
             for job in group { job.committed() }
             count(group.count, working: decided - began, committing: durable - decided)

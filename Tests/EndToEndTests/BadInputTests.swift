@@ -1,5 +1,6 @@
 import JSON
 import NIOCore
+import TestSupport
 import Testing
 
 /// A good body with one member replaced by something that must not pass.

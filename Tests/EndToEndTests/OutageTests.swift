@@ -128,7 +128,7 @@ extension EndToEnd.OutageTests {
             try await eventually("another redis-server runs") { server.runningPID.map { $0 != killed } == true }
             try await eventually("the service is ready") { try await live.guest.get("/readyz").status == 200 }
             for user in users[..<20] { #expect(try await user.claim(coupon).code == "COUPON_ALREADY_CLAIMED") }
-            var rest: [HTTPAnswer] = []
+            var rest: [TestSupport.HTTPAnswer] = []
             for user in users[20...] { rest.append(try await user.claim(coupon)) }
             #expect(rest.tally == ["201": 30, "409 COUPON_SOLD_OUT": 10])
             let stored = try await live.store.claims(of: CouponID(coupon), afterSequence: 0, limit: 100)

@@ -1,5 +1,6 @@
 import API
 import JSON
+import TestSupport
 import Testing
 
 extension EndToEnd {

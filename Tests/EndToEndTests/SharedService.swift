@@ -1,3 +1,4 @@
+import TestSupport
 import Testing
 
 /// Gives every test of a suite one service, started before the first and stopped after the last, also when tests fail.

@@ -1,32 +1,36 @@
 import NIOCore
 
 /// Somebody who calls the service: a user, an admin, or a guest without a token.
-struct Caller: Sendable {
-    let pool: HTTPPool
-    var token: String?
+package struct Caller: Sendable {
+    package let pool: HTTPPool
+    package var token: String?
     /// The user's id; 0 for everybody else.
-    var id: Int64 = 0
+    package var id: Int64 = 0
+
+    package init(pool: HTTPPool, token: String? = nil, id: Int64 = 0) {
+        (self.pool, self.token, self.id) = (pool, token, id)
+    }
 
     @discardableResult
-    func get(_ path: String, headers: [String: String] = [:]) async throws -> HTTPAnswer {
+    package func get(_ path: String, headers: [String: String] = [:]) async throws -> HTTPAnswer {
         try await call("GET", path, headers: headers)
     }
 
     /// Posts a JSON body, or none; `key` is the `Idempotency-Key`.
     @discardableResult
-    func post(_ path: String, _ body: String? = nil, key: String? = nil) async throws -> HTTPAnswer {
+    package func post(_ path: String, _ body: String? = nil, key: String? = nil) async throws -> HTTPAnswer {
         try await call("POST", path, body: body, headers: key.map { ["Idempotency-Key": $0] } ?? [:])
     }
 
     @discardableResult
-    func patch(_ path: String, _ body: String) async throws -> HTTPAnswer {
+    package func patch(_ path: String, _ body: String) async throws -> HTTPAnswer {
         try await call("PATCH", path, body: body)
     }
 
     /// - Parameters:
     ///   - path: below `/api/v1` where it does not say otherwise.
     ///   - headers: they replace those that are otherwise sent, and with an empty value take them away.
-    func call(_ method: String, _ path: String, body: String? = nil, headers: [String: String] = [:]) async throws -> HTTPAnswer {
+    package func call(_ method: String, _ path: String, body: String? = nil, headers: [String: String] = [:]) async throws -> HTTPAnswer {
         var fields = ["Host": "127.0.0.1"]
         if let token { fields["Authorization"] = "Bearer \(token)" }
         if let body {
@@ -49,43 +53,44 @@ struct Caller: Sendable {
 
 extension Caller {
     @discardableResult
-    func charge(_ amount: Int64) async throws -> HTTPAnswer {
+    package func charge(_ amount: Int64) async throws -> HTTPAnswer {
         try await post("/users/\(id)/balance/charges", #"{"amount": \#(amount)}"#).expect(201)
     }
 
-    var balance: Int64 {
+    package var balance: Int64 {
         get async throws { try await get("/users/\(id)/balance").expect(200).int("balance") }
     }
 
-    func order(_ product: Int64, _ quantity: Int64 = 1, coupon: Int64? = nil) async throws -> HTTPAnswer {
+    package func order(_ product: Int64, _ quantity: Int64 = 1, coupon: Int64? = nil) async throws -> HTTPAnswer {
         try await post("/orders", Self.orderBody(product, quantity, coupon: coupon))
     }
 
-    func checkout(_ product: Int64, _ quantity: Int64 = 1, coupon: Int64? = nil) async throws -> HTTPAnswer {
+    package func checkout(_ product: Int64, _ quantity: Int64 = 1, coupon: Int64? = nil) async throws -> HTTPAnswer {
         try await post("/checkout", Self.orderBody(product, quantity, coupon: coupon))
     }
 
-    func pay(_ order: Int64) async throws -> HTTPAnswer { try await post("/payments", #"{"orderId": \#(order)}"#) }
+    package func pay(_ order: Int64) async throws -> HTTPAnswer { try await post("/payments", #"{"orderId": \#(order)}"#) }
 
-    func cancel(_ order: Int64) async throws -> HTTPAnswer { try await post("/orders/\(order)/cancel") }
+    package func cancel(_ order: Int64) async throws -> HTTPAnswer { try await post("/orders/\(order)/cancel") }
 
-    func claim(_ coupon: Int64) async throws -> HTTPAnswer { try await post("/coupons/\(coupon)/claims") }
+    package func claim(_ coupon: Int64) async throws -> HTTPAnswer { try await post("/coupons/\(coupon)/claims") }
 
     /// Refunds some units of one product, or all that is left.
-    func refund(_ payment: Int64, _ product: Int64? = nil, _ quantity: Int64 = 1) async throws -> HTTPAnswer {
+    package func refund(_ payment: Int64, _ product: Int64? = nil, _ quantity: Int64 = 1) async throws -> HTTPAnswer {
         let items = product.map { #"{"items": [{"productId": \#($0), "quantity": \#(quantity)}]}"# }
         return try await post("/payments/\(payment)/refunds", items)
     }
 
     /// A new product's id.
-    func makeProduct(price: Int64 = 10_000, stock: Int64 = 100, name: String = "요가 매트") async throws -> Int64 {
+    package func makeProduct(price: Int64 = 10_000, stock: Int64 = 100, name: String = "요가 매트") async throws -> Int64 {
         try await post("/products", #"{"name": "\#(name)", "price": \#(price), "stock": \#(stock)}"#).expect(201).int("productId")
     }
 
     /// A new campaign's id; `terms` are further members, each after a comma.
     ///
     /// Open since long ago where the terms do not say otherwise: the service's clock, which tests move, would open it in Redis' future.
-    func makeCoupon(quantity: Int64 = 100, discount: String = #"{"type": "FIXED", "amount": 1000}"#, _ terms: String = "") async throws
+    package func makeCoupon(quantity: Int64 = 100, discount: String = #"{"type": "FIXED", "amount": 1000}"#, _ terms: String = "")
+        async throws
         -> Int64
     {
         let opening = terms.contains("opensAt") ? "" : #", "opensAt": "2020-01-01T00:00:00Z""#
@@ -93,9 +98,9 @@ extension Caller {
         return try await post("/coupons", body).expect(201).int("couponId")
     }
 
-    func stock(of product: Int64) async throws -> Int64 { try await get("/products/\(product)").expect(200).int("stock") }
+    package func stock(of product: Int64) async throws -> Int64 { try await get("/products/\(product)").expect(200).int("stock") }
 
-    static func orderBody(_ product: Int64, _ quantity: Int64, coupon: Int64? = nil) -> String {
+    package static func orderBody(_ product: Int64, _ quantity: Int64, coupon: Int64? = nil) -> String {
         let coupon = coupon.map { #", "issuedCouponId": \#($0)"# } ?? ""
         return #"{"items": [{"productId": \#(product), "quantity": \#(quantity)}]\#(coupon)}"#
     }

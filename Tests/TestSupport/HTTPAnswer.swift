@@ -1,49 +1,51 @@
-import JSON
-import NIOCore
+package import JSON
+package import NIOCore
 
 /// One answer of the service, with what tests ask of it.
-struct HTTPAnswer: Sendable {
-    let status: Int
+package struct HTTPAnswer: Sendable {
+    package let status: Int
     /// Names in lowercase, in the order received.
-    let headers: [(name: String, value: String)]
-    let body: ByteBuffer
+    package let headers: [(name: String, value: String)]
+    package let body: ByteBuffer
 
-    struct NotAsExpected: Error, CustomStringConvertible {
-        let description: String
+    package struct NotAsExpected: Error, CustomStringConvertible {
+        package let description: String
+
+        package init(description: String) { self.description = description }
     }
 
-    var text: String { String(buffer: body) }
+    package var text: String { String(buffer: body) }
 
     /// The value of the only header field of this name; nil when absent or repeated.
-    subscript(header name: String) -> String? {
+    package subscript(header name: String) -> String? {
         let values = headers.filter { $0.name == name }
         return values.count == 1 ? values[0].value : nil
     }
 
-    func json() throws -> JSONValue { try JSONParser.parse(body) }
+    package func json() throws -> JSONValue { try JSONParser.parse(body) }
 
     /// The `code` of a problem; nil where the body is none.
-    var code: String? {
+    package var code: String? {
         guard self[header: "content-type"] == "application/problem+json", case .string(let code)? = try? json()["code"] else { return nil }
         return code
     }
 
     /// The answer itself where it has this status; anything else is an error that shows the whole answer.
-    func expect(_ status: Int) throws -> HTTPAnswer {
+    package func expect(_ status: Int) throws -> HTTPAnswer {
         guard self.status == status else { throw NotAsExpected(description: "expected \(status), got \(self.status): \(text)") }
         return self
     }
 
-    func value(_ path: String...) throws -> JSONValue { try value(path) }
-    func int(_ path: String...) throws -> Int64 {
+    package func value(_ path: String...) throws -> JSONValue { try value(path) }
+    package func int(_ path: String...) throws -> Int64 {
         if case .integer(let value) = try value(path) { return value }
         throw NotAsExpected(description: "\(path) is no integer in \(text)")
     }
-    func string(_ path: String...) throws -> String {
+    package func string(_ path: String...) throws -> String {
         if case .string(let value) = try value(path) { return value }
         throw NotAsExpected(description: "\(path) is no string in \(text)")
     }
-    func items() throws -> [JSONValue] {
+    package func items() throws -> [JSONValue] {
         if case .array(let items) = try value(["items"]) { return items }
         throw NotAsExpected(description: "no items in \(text)")
     }
@@ -59,13 +61,13 @@ struct HTTPAnswer: Sendable {
 }
 
 extension JSONValue {
-    var int: Int64? { if case .integer(let value) = self { value } else { nil } }
-    var string: String? { if case .string(let value) = self { value } else { nil } }
-    var elements: [JSONValue]? { if case .array(let values) = self { values } else { nil } }
+    package var int: Int64? { if case .integer(let value) = self { value } else { nil } }
+    package var string: String? { if case .string(let value) = self { value } else { nil } }
+    package var elements: [JSONValue]? { if case .array(let values) = self { values } else { nil } }
 
     /// Names and types of everything inside, such as `{userId: int, name: string, createdAt: instant}`: what the contract says of
     /// an answer, in one line. Elements of an array of one shape count once.
-    var shape: String {
+    package var shape: String {
         switch self {
         case .null: return "null"
         case .bool: return "bool"

@@ -1,12 +1,12 @@
-import NIOCore
+package import NIOCore
 import NIOPosix
 import Synchronization
 
 /// A keep-alive HTTP/1.1 client with a bounded number of connections, for thousands of requests at once.
 ///
 /// Each connection carries one request at a time; requests beyond the connections wait for the first that is free.
-final class HTTPPool: Sendable {
-    struct Closed: Error {}
+package final class HTTPPool: Sendable {
+    package struct Closed: Error {}
 
     private struct State {
         var idle: [any Channel] = []
@@ -19,12 +19,12 @@ final class HTTPPool: Sendable {
     private let maximumConnections: Int
     private let state = Mutex(State())
 
-    init(port: Int, maximumConnections: Int) {
+    package init(port: Int, maximumConnections: Int) {
         (self.port, self.maximumConnections) = (port, maximumConnections)
     }
 
     /// Opens this many connections, so that later requests need not wait for one.
-    func warm(_ count: Int) async throws {
+    package func warm(_ count: Int) async throws {
         try await withThrowingTaskGroup { group in
             for _ in 0..<count { group.addTask { try await self.take() } }
             var channels: [any Channel] = []
@@ -34,7 +34,7 @@ final class HTTPPool: Sendable {
     }
 
     /// Sends the bytes of one request and answers its response.
-    func send(_ request: ByteBuffer, isHead: Bool = false) async throws -> HTTPAnswer {
+    package func send(_ request: ByteBuffer, isHead: Bool = false) async throws -> HTTPAnswer {
         let channel = try await take()
         let answer: HTTPAnswer
         do {
@@ -49,7 +49,7 @@ final class HTTPPool: Sendable {
         return answer
     }
 
-    func close() async {
+    package func close() async {
         for channel in state.withLock({ state in
             defer { state.idle = [] }
             return state.idle

@@ -1,5 +1,5 @@
 /// Runs one call for each element, all released at the same moment, and returns the answers in the order of the elements.
-func together<Element: Sendable>(
+package func together<Element: Sendable>(
     _ elements: [Element], _ call: @escaping @Sendable (Element) async throws -> HTTPAnswer
 ) async throws -> [HTTPAnswer] {
     let (gate, opening) = AsyncStream<Void>.makeStream()
@@ -19,9 +19,9 @@ func together<Element: Sendable>(
 
 extension [HTTPAnswer] {
     /// How often each status, with the code where there is one, such as `["201": 100, "409 COUPON_SOLD_OUT": 4900]`.
-    var tally: [String: Int] {
+    package var tally: [String: Int] {
         reduce(into: [:]) { $0[[String($1.status), $1.code].compactMap(\.self).joined(separator: " "), default: 0] += 1 }
     }
 
-    func with(status: Int) -> [HTTPAnswer] { filter { $0.status == status } }
+    package func with(status: Int) -> [HTTPAnswer] { filter { $0.status == status } }
 }

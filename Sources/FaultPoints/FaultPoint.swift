@@ -1,0 +1,74 @@
+#if DEBUG
+import Foundation
+import Synchronization
+#endif
+
+/// A boundary between two steps at which a test may end the process, to see what a crash right there leaves behind.
+///
+/// Debug builds read `FIRSTCOME_FAULT_POINT=name:N` at their first boundary, such as `afterScript:3`, and end with SIGKILL when
+/// that boundary is reached for the Nth time. Release builds contain none of it.
+package enum FaultPoint: String, CaseIterable, Sendable {
+    /// The gate has granted a place, and nothing of it is in the store.
+    case afterScript
+    /// A group of writes is decided, and not yet committed.
+    case beforeCommit
+    /// A group of writes is durable, and nobody has been told.
+    case afterCommit
+    /// A success is rendered, and none of its bytes is sent.
+    case beforeAnswer
+    /// The relay has read events that Redis has not counted.
+    case beforeRecordSales
+    /// Redis has counted events, and the relay does not know yet.
+    case afterRecordSales
+    /// Rebuilt scores are staged, and the old ones still stand.
+    case beforeSwapSales
+    /// An event is about to leave for its sink.
+    case beforeDelivery
+    /// The sink has taken an event, and the store does not know yet.
+    case afterDelivery
+    /// A new epoch is durable, and the gate of the old one still stands.
+    case afterEpoch
+    /// A gate is paused and holds no claim yet.
+    case afterLoadCoupon
+    /// A gate holds some of its claims or all, and is not open yet.
+    case afterLoadClaims
+    /// Claims that only the gate knows are about to be written.
+    case beforeHonour
+    /// A change of quantity or window is durable, and the gate has not heard of it, or the other way round.
+    case betweenStoreAndGate
+
+    /// The environment variable that names the boundary.
+    package static let variable = "FIRSTCOME_FAULT_POINT"
+
+    #if DEBUG
+    /// Ends the process if this is the boundary and the time for it.
+    package func reached() {
+        guard let trap = Self.trap, trap.point == self else { return }
+        guard trap.passages.add(1, ordering: .relaxed).newValue == trap.last else { return }
+        kill(getpid(), SIGKILL)
+        // The signal is on its way; nothing of the next step must happen before it is here.
+        while true { pause() }
+    }
+
+    private final class Trap: Sendable {
+        let point: FaultPoint
+        let last: Int
+        let passages = Atomic<Int>(0)
+
+        init(_ point: FaultPoint, last: Int) { (self.point, self.last) = (point, last) }
+    }
+
+    private static let trap: Trap? = {
+        guard let value = ProcessInfo.processInfo.environment[variable] else { return nil }
+        let parts = value.split(separator: ":")
+        guard parts.count == 2, let point = FaultPoint(rawValue: String(parts[0])), let last = Int(parts[1]), last > 0 else {
+            // A test that asks for a boundary that does not exist would pass without having tested anything.
+            fatalError("\(variable)=\(value): there is no such boundary")
+        }
+        return Trap(point, last: last)
+    }()
+    #else
+    /// Nothing: release builds have no fault points.
+    @inlinable package func reached() {}
+    #endif
+}

@@ -1,0 +1,61 @@
+package import Foundation
+
+/// The built `firstcome`, which stands beside the test bundle.
+package enum Tool {
+    package struct Missing: Error, CustomStringConvertible {
+        package let description: String
+    }
+
+    package struct Output: Sendable {
+        package let status: Int32
+        package let standardOutput: String
+        package let standardError: String
+
+        package var lines: [String] { standardOutput.split(separator: "\n").map(String.init) }
+        /// What it complained about, without what it logged before.
+        package var complaint: [String] {
+            standardError.split(separator: "\n").map(String.init).filter { $0.firstMatch(of: /^\d{4}-\d\d-\d\dT/) == nil }
+        }
+    }
+
+    package static func executable() throws -> URL {
+        // The test bundle is the running program itself.
+        let bundle = try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")
+        let tool = URL(fileURLWithPath: bundle).deletingLastPathComponent().appendingPathComponent("firstcome")
+        guard FileManager.default.isExecutableFile(atPath: tool.path) else { throw Missing(description: "\(tool.path) is not built") }
+        return tool
+    }
+
+    /// A clean environment: what the developer's shell sets must not reach the tool.
+    package static func environment(_ additions: [String: String]) -> [String: String] {
+        ["PATH": ProcessInfo.processInfo.environment["PATH"] ?? "/usr/bin:/bin", "HOME": "/tmp"].merging(additions) { $1 }
+    }
+
+    /// Seconds after which a command is killed: one that should have been refused must fail its test, not hold it up.
+    private static let deadline = 60.0
+
+    /// Runs a command to its end.
+    package static func run(_ arguments: [String], environment: [String: String] = [:]) async throws -> Output {
+        try await offPool {
+            let (process, output, errors) = (Process(), Pipe(), Pipe())
+            process.executableURL = try executable()
+            process.arguments = arguments
+            process.environment = Self.environment(environment)
+            (process.standardOutput, process.standardError) = (output, errors)
+            try process.run()
+            let pid = process.processIdentifier
+            let timeout = DispatchWorkItem { kill(pid, SIGKILL) }
+            DispatchQueue.global().asyncAfter(deadline: .now() + deadline, execute: timeout)
+            // What a command complains of fits into the pipe's buffer; what it prints may not.
+            let printed = output.fileHandleForReading.readDataToEndOfFile()
+            let complained = errors.fileHandleForReading.readDataToEndOfFile()
+            process.waitUntilExit()
+            timeout.cancel()
+            return Output(
+                status: process.terminationStatus, standardOutput: String(decoding: printed, as: UTF8.self),
+                standardError: String(decoding: complained, as: UTF8.self))
+        }
+    }
+
+    package static func run(_ arguments: String...) async throws -> Output { try await run(arguments) }
+}
