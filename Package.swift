@@ -75,6 +75,14 @@ let package = Package(
             swiftSettings: strict
         ),
         .target(name: "TestSupport", dependencies: ["JSON", nioCore, nioPosix], path: "Tests/TestSupport", swiftSettings: strict),
+        .target(
+            name: "Torture",
+            dependencies: ["FaultPoints", "HTTPServer", "JSON", "Services", "TestSupport", nioCore, nioPosix, nioHTTP1, crypto, logging],
+            path: "Tests/Torture", swiftSettings: strict
+        ),
+        .executableTarget(
+            name: "firstcome-torture", dependencies: ["Torture", "firstcome", argumentParser], path: "Tests/TortureTool", swiftSettings: strict
+        ),
         .testTarget(name: "JSONTests", dependencies: ["JSON", nioCore], swiftSettings: strict),
         .testTarget(name: "CommerceTests", dependencies: ["Commerce", "TestSupport"], swiftSettings: strict),
         .testTarget(

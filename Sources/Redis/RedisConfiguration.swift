@@ -10,8 +10,9 @@ package struct RedisConfiguration: Sendable {
     package var commandDeadline: TimeAmount = .seconds(2)
     /// How long connecting, TLS and the handshake may take together.
     package var connectTimeout: TimeAmount = .seconds(5)
-    /// How long a server may stay silent while it owes replies before the connection is closed and opened anew.
-    package var stallTimeout: TimeAmount = .seconds(10)
+    /// How long a server may stay silent while it owes replies before the connection is closed and opened anew: two deadlines. On a
+    /// connection that swallows replies nothing else would ever end the outage.
+    package var stallTimeout: TimeAmount = .seconds(4)
     /// How long `close()` waits for replies that are still due.
     package var drainTimeout: TimeAmount = .seconds(5)
     /// Commands that wait for a reply, per connection; the next one fails with `.overloaded`.
@@ -20,8 +21,8 @@ package struct RedisConfiguration: Sendable {
     package var maximumReplyBytes = 64 << 20
     /// The wait before the first attempt to reconnect; it doubles with each failure, and up to half of it is random.
     package var minimumBackoff: TimeAmount = .milliseconds(20)
-    /// The longest wait between two attempts to reconnect.
-    package var maximumBackoff: TimeAmount = .seconds(2)
+    /// The longest wait between two attempts to reconnect. It adds to the time that claims are away once the server is back.
+    package var maximumBackoff: TimeAmount = .milliseconds(500)
     /// Loaded in every handshake, so that `EVALSHA` finds them.
     package var scripts: [RedisScript] = []
     /// For `rediss://`.

@@ -15,7 +15,7 @@ struct Serve: AsyncParsableCommand {
 
     /// The flags that the environment may set.
     static let valueFlags = [
-        "host", "port", "data", "redis", "time-zone", "data-platform", "data-platform-secret", "ranking-refresh", "loops",
+        "host", "port", "data", "redis", "time-zone", "data-platform", "data-platform-secret", "ranking-refresh", "recovery-interval", "loops",
         "max-connections", "max-requests", "charge-min", "charge-max", "balance-limit", "order-hold", "drain-timeout", "log-level",
     ]
 
@@ -39,6 +39,9 @@ struct Serve: AsyncParsableCommand {
 
     @Option(help: "The least time between two computations of the top products.")
     var rankingRefresh = DurationArgument(milliseconds: 1_000)
+
+    @Option(help: "How often gates, scores and store are compared while nothing seems to have happened to them.")
+    var recoveryInterval = DurationArgument(milliseconds: 10_000)
 
     @Option(help: "Threads that serve connections; one leaves the other core of a small machine to Redis and to the store's writer.")
     var loops = max(1, ProcessInfo.processInfo.activeProcessorCount - 1)
@@ -122,6 +125,7 @@ struct Serve: AsyncParsableCommand {
             chargeAmounts: Won(chargeMin)...Won(chargeMax), balanceLimit: Won(balanceLimit), orderHoldMilliseconds: orderHold.milliseconds)
         configuration.platform = dataPlatform.map { DataPlatform(url: $0, secret: Array((dataPlatformSecret ?? "").utf8)) }
         configuration.rankingRefresh = rankingRefresh.duration
+        configuration.recoveryInterval = recoveryInterval.duration
         configuration.loops = loops
         configuration.drainDeadline = drainTimeout.duration
         return configuration

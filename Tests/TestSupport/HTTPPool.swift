@@ -39,7 +39,10 @@ package final class HTTPPool: Sendable {
         let answer: HTTPAnswer
         do {
             let promise = channel.eventLoop.makePromise(of: HTTPAnswer.self)
-            channel.writeAndFlush(Exchange(request: request, isHead: isHead, answer: promise), promise: nil)
+            // A channel that has closed has no handlers any more, and nobody but the write knows of it.
+            let written = channel.eventLoop.makePromise(of: Void.self)
+            written.futureResult.whenFailure { promise.fail($0) }
+            channel.writeAndFlush(Exchange(request: request, isHead: isHead, answer: promise), promise: written)
             answer = try await promise.futureResult.get()
         } catch {
             drop(channel)

@@ -34,12 +34,23 @@ package enum Tool {
     /// Seconds after which a command is killed: one that should have been refused must fail its test, not hold it up.
     private static let deadline = 60.0
 
-    /// Runs a command to its end.
-    package static func run(_ arguments: [String], environment: [String: String] = [:]) async throws -> Output {
+    /// Runs a command of the tool to its end.
+    ///
+    /// - Parameter wrapping: puts a command before the executable, one that becomes it with `exec`.
+    package static func run(
+        _ arguments: [String], environment: [String: String] = [:], wrapping: ([String]) -> [String] = { $0 }
+    ) async throws -> Output {
+        try await run(program: wrapping([try executable().path] + arguments), environment: environment)
+    }
+
+    package static func run(_ arguments: String...) async throws -> Output { try await run(arguments) }
+
+    /// Runs any program, found in the usual places, to its end.
+    package static func run(program: [String], environment: [String: String] = [:]) async throws -> Output {
         try await offPool {
             let (process, output, errors) = (Process(), Pipe(), Pipe())
-            process.executableURL = try executable()
-            process.arguments = arguments
+            process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
+            process.arguments = program
             process.environment = Self.environment(environment)
             (process.standardOutput, process.standardError) = (output, errors)
             try process.run()
@@ -56,6 +67,4 @@ package enum Tool {
                 standardError: String(decoding: complained, as: UTF8.self))
         }
     }
-
-    package static func run(_ arguments: String...) async throws -> Output { try await run(arguments) }
 }

@@ -1,0 +1,129 @@
+import Foundation
+import Synchronization
+
+/// A disk of a few MiB for one test: a tmpfs that nobody else sees and that leaves nothing behind, however the test ends.
+///
+/// It is mounted in a mount namespace of its own, which a small shell holds open until the pipe from this process closes. Then
+/// the shell ends every process that still lives in the namespace, and the mount goes with the last of them. So only
+/// programs started by ``command(wrapping:)`` find the files at ``folder``; this process reaches them at ``pathFromOutside``.
+package final class SmallDisk: Sendable {
+    /// This machine lets nobody mount a file system here, or lacks a tool for it.
+    package struct Unavailable: Error, CustomStringConvertible {
+        package let description: String
+    }
+
+    /// Where the disk is mounted, for programs inside.
+    package let folder: String
+    /// The same folder for everybody else.
+    package let pathFromOutside: String
+    /// The shell that holds the namespace.
+    package let holder: Int32
+    private let lifeline: Pipe
+    private let shell: Mutex<Process>
+
+    /// Mapped to root in a user namespace of its own, an ordinary user may mount a tmpfs too.
+    private static let needsUserNamespace = geteuid() != 0
+
+    /// Mounts a disk with room for that much.
+    ///
+    /// - Throws: ``Unavailable`` where the machine gives no right to mount.
+    package init(mebibytes: Int) throws {
+        // Not the usual temporary folder: a unix socket's path holds 107 bytes at most (sun_path).
+        folder = "/tmp/fd-\(UInt32.random(in: 0 ... .max))"
+        try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
+        let (process, input, output) = (Process(), Pipe(), Pipe())
+        process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
+        process.arguments =
+            ["unshare"] + (Self.needsUserNamespace ? ["--user", "--map-root-user"] : [])
+            + ["--mount", "--propagation", "private", "--", "sh", "-c", Self.script, folder, String(mebibytes)]
+        (process.standardInput, process.standardOutput, process.standardError) = (input, output, output)
+        lifeline = input
+        shell = Mutex(process)
+        do {
+            try process.run()
+        } catch {
+            try? FileManager.default.removeItem(atPath: folder)
+            throw Unavailable(description: "no shell for a small disk: \(error)")
+        }
+        holder = process.processIdentifier
+        pathFromOutside = "/proc/\(holder)/root\(folder)"
+        let said = String(decoding: output.fileHandleForReading.availableData, as: UTF8.self)
+        guard said.hasPrefix("mounted") else {
+            end()
+            throw Unavailable(description: "a small disk cannot be mounted here: \(said.trimmingCharacters(in: .whitespacesAndNewlines))")
+        }
+    }
+
+    deinit { end() }
+
+    /// Why a small disk cannot be had on this machine; nil where it can. Tests that need one are skipped with this as the reason.
+    package static let whyUnavailable: String? = {
+        do {
+            try SmallDisk(mebibytes: 1).end()
+            return nil
+        } catch {
+            return "\(error)"
+        }
+    }()
+
+    /// A process of this namespace is one of the test's own; `$$` is the shell itself.
+    private static let script = #"""
+        mount -t tmpfs -o "size=$1m,mode=700" small-disk "$0" && echo mounted || exit 1
+        read -r _
+        own=$(readlink "/proc/$$/ns/mnt")
+        for process in /proc/[0-9]*; do
+            pid=${process#/proc/}
+            [ "$pid" = $$ ] || [ "$(readlink "$process/ns/mnt")" != "$own" ] || kill -KILL "$pid"
+        done 2>/dev/null
+        umount -l "$0"
+        rmdir "$0"
+        """#
+
+    /// The command that runs another one on this disk, by `exec`: the process keeps its id.
+    package func command(wrapping command: [String]) -> [String] {
+        ["nsenter", "--target", String(holder)] + (Self.needsUserNamespace ? ["--user", "--preserve-credentials"] : [])
+            + ["--mount", "--"] + command
+    }
+
+    /// Ends whatever runs on the disk, and the disk.
+    package func end() {
+        try? lifeline.fileHandleForWriting.close()
+        shell.withLock { $0.waitUntilExit() }
+        // The shell has removed it, unless it never came as far as mounting.
+        try? FileManager.default.removeItem(atPath: folder)
+    }
+}
+
+// MARK: - Filling it
+
+extension SmallDisk {
+    private var ballast: String { pathFromOutside + "/ballast" }
+
+    /// Bytes that could still be written.
+    package var bytesFree: Int {
+        var status = statvfs()
+        return statvfs(pathFromOutside, &status) == 0 ? Int(status.f_bavail) * Int(status.f_frsize) : 0
+    }
+
+    /// Writes a file until there is no room left, and again a little if something was removed meanwhile.
+    package func fill() throws {
+        let descriptor = open(ballast, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o600)
+        guard descriptor >= 0 else { throw POSIXError(POSIXErrorCode(rawValue: errno) ?? .EIO) }
+        defer { close(descriptor) }
+        let page = [UInt8](repeating: 0xFF, count: 4_096)
+        while write(descriptor, page, page.count) > 0 {}
+        guard errno == ENOSPC else { throw POSIXError(POSIXErrorCode(rawValue: errno) ?? .EIO) }
+    }
+
+    /// Gives back the room that ``fill()`` took.
+    package func free() throws { try FileManager.default.removeItem(atPath: ballast) }
+}
+
+/// Runs `body` with a disk that ends when `body` does, however it does.
+package func withSmallDisk<Result>(
+    mebibytes: Int, isolation: isolated (any Actor)? = #isolation, _ body: (SmallDisk) async throws -> Result
+) async throws -> Result {
+    let disk = try await offPool { try SmallDisk(mebibytes: mebibytes) }
+    defer { disk.end() }
+    return try await body(disk)
+}

@@ -1,0 +1,113 @@
+import Crypto
+import HTTPServer
+import JSON
+import Logging
+import NIOCore
+import NIOHTTP1
+import NIOPosix
+import Synchronization
+import TestSupport
+
+/// The data platform: takes events, keeps a record of each, and is as unreliable as a round wants it.
+final class DataPlatform: Sendable {
+    enum Mood: Sendable {
+        /// Takes events, and fails on a few.
+        case usual
+        /// Answers 500 to all.
+        case failing
+        /// Takes the event and answers late.
+        case slow
+        /// Takes the event and answers 500 all the same, or nothing.
+        case forgetful
+    }
+
+    /// One event as it came in first.
+    struct Received: Sendable {
+        let order: Int64
+        let type: String
+        let body: String
+        var accepted: Bool
+        var times: Int
+    }
+
+    private let state: State
+    private let server: HTTPServer
+    static let secret = "torture"
+
+    init(findings: Findings) async throws {
+        let state = State(findings: findings)
+        self.state = state
+        server = HTTPServer(
+            configuration: HTTPServerConfiguration(host: "127.0.0.1", port: 0), eventLoopGroup: MultiThreadedEventLoopGroup.singleton,
+            handler: { request in await state.take(request) }, refusalResponse: { .text(status: $0.status, "") },
+            logger: Logger(label: "platform", factory: { _ in SwiftLogNoOpLogHandler() }))
+        try await server.start()
+    }
+
+    var url: String { "http://127.0.0.1:\(server.port ?? 0)/events" }
+    /// By event id.
+    var received: [Int64: Received] { state.inner.withLock { $0.events } }
+
+    func set(_ mood: Mood) { state.inner.withLock { $0.mood = mood } }
+    func close() async { await server.drain(deadline: .zero) }
+
+    private final class State: Sendable {
+        struct Inner: Sendable {
+            var mood = Mood.usual
+            var events: [Int64: Received] = [:]
+            /// Events by order, in the order of their first arrival.
+            var orders: [Int64: [Int64]] = [:]
+        }
+
+        let inner = Mutex(Inner())
+        let findings: Findings
+
+        init(findings: Findings) { self.findings = findings }
+
+        func take(_ request: HTTPRequest) async -> HTTPResponse {
+            let body = String(buffer: request.body)
+            let signature = request.headers["X-Firstcome-Signature"].joined()
+            let code = HMAC<SHA256>.authenticationCode(for: Array(body.utf8), using: SymmetricKey(data: Array(DataPlatform.secret.utf8)))
+            let expected = "sha256=" + code.map { byte in (byte < 16 ? "0" : "") + String(byte, radix: 16) }.joined()
+            guard signature == expected, let json = try? JSONParser.parse(request.body), let id = json["eventId"]?.int,
+                let order = json["order"]?["orderId"]?.int, let type = json["type"]?.string, request.idempotencyKey == String(id)
+            else {
+                findings.add(.wrong, "an event came unsigned, without its key or unreadable: \(body)")
+                return .text(status: 400, "")
+            }
+            let mood = inner.withLock { $0.mood }
+            let isTaken =
+                switch mood {
+                case .usual: Int.random(in: 0..<100) < 97
+                case .failing: false
+                case .slow: true
+                // It has the event, and says that it has not.
+                case .forgetful: Bool.random()
+                }
+            note(id, order, type, body, accepted: isTaken)
+            if case .slow = mood { try? await Task.sleep(for: .milliseconds(.random(in: 200...1_500))) }
+            return .text(status: isTaken ? 200 : 500, "")
+        }
+
+        private func note(_ id: Int64, _ order: Int64, _ type: String, _ body: String, accepted: Bool) {
+            inner.withLock { inner in
+                if var known = inner.events[id] {
+                    if known.body != body { findings.add(.doubled, "event \(id) came as \(known.body) and as \(body)") }
+                    known.times += 1
+                    known.accepted = known.accepted || accepted
+                    inner.events[id] = known
+                    return
+                }
+                let earlier = inner.orders[order] ?? []
+                for other in earlier where other > id || inner.events[other]?.accepted != true {
+                    findings.add(.wrong, "event \(id) of order \(order) came before event \(other) was taken")
+                }
+                if earlier.isEmpty, type.contains("refund") || type.contains("REFUND") {
+                    findings.add(.wrong, "event \(id): the refund of order \(order) came before its payment")
+                }
+                inner.orders[order] = earlier + [id]
+                inner.events[id] = Received(order: order, type: type, body: body, accepted: accepted, times: 1)
+            }
+        }
+    }
+}

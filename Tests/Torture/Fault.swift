@@ -1,0 +1,145 @@
+import FaultPoints
+import Foundation
+import TestSupport
+
+/// One way of breaking something while people shop, and of putting it right again.
+package struct Fault: Sendable, CustomStringConvertible {
+    package let name: String
+    /// Why it cannot be done on this machine; nil where it can.
+    let obstacle: @Sendable () -> String?
+    /// Before people come.
+    let prepare: Step
+    /// In the middle of it. Whatever it stops runs again when it returns.
+    let strike: Step
+    /// After everything was looked at.
+    let finish: Step
+
+    typealias Step = @Sendable (World) async throws -> Void
+
+    init(
+        _ name: String, obstacle: @escaping @Sendable () -> String? = { nil }, prepare: @escaping Step = { _ in }, strike: @escaping Step,
+        finish: @escaping Step = { _ in }
+    ) {
+        self.name = name
+        self.obstacle = obstacle
+        self.prepare = prepare
+        self.strike = strike
+        self.finish = finish
+    }
+
+    package var description: String { name }
+
+    /// Everything that this torture can do.
+    package static let all = service + fullSteps + redis + disk + platform
+
+    /// The fault could not be brought about.
+    struct NotReached: Error, CustomStringConvertible {
+        let description: String
+    }
+}
+
+extension World {
+    func pause(milliseconds: ClosedRange<Int>) async throws {
+        try await Task.sleep(for: .milliseconds(Int.random(in: milliseconds, using: &random)))
+    }
+
+    /// Starts the service after a crash. Now and then the crash repeats itself right at the start.
+    func restartService() async throws {
+        if Int.random(in: 0..<3, using: &random) == 0 {
+            let points: [FaultPoint] = [.afterEpoch, .afterLoadCoupon, .afterLoadClaims, .beforeHonour, .afterCommit, .afterRecordSales]
+            if let point = points.randomElement(using: &random) {
+                do {
+                    try await startService(trap: Trap(point: point, passage: Int.random(in: 1...3, using: &random)))
+                    try await pause(milliseconds: 0...300)
+                    try await killService()
+                } catch is ServeProcess.NotServing {
+                    // It met the boundary before it listened.
+                }
+            }
+        }
+        try await startService()
+    }
+}
+
+// MARK: - The service's process
+
+extension Fault {
+    static let service = [
+        Fault(
+            "service: SIGKILL",
+            strike: { world in
+                try await world.killService()
+                try await world.pause(milliseconds: 0...300)
+                try await world.restartService()
+            }),
+        Fault(
+            "service: SIGKILL, three times",
+            strike: { world in
+                for _ in 0..<3 {
+                    try await world.pause(milliseconds: 0...400)
+                    try await world.killService()
+                    try await world.restartService()
+                }
+            }),
+        Fault(
+            "service: SIGSTOP for seconds",
+            strike: { world in
+                world.signalService(SIGSTOP)
+                try await world.pause(milliseconds: 500...3_500)
+                world.signalService(SIGCONT)
+            }),
+        Fault(
+            "service: SIGTERM",
+            strike: { world in
+                try await world.stopService()
+                try await world.startService()
+            }),
+    ]
+
+    /// A SIGKILL at every boundary between two steps.
+    static let fullSteps = FaultPoint.allCases.map { point in
+        Fault(
+            "SIGKILL \(point.rawValue)",
+            prepare: { world in
+                // Started with the trap, a service may meet it before it listens; here, people are to be shopping.
+                try await world.stopService()
+                try await world.startService(trap: World.Trap(point: point, passage: Int.random(in: point.passages, using: &world.random)))
+            },
+            strike: { world in
+                try await point.provoke(in: world)
+                try await eventually("the service ends \(point.rawValue)", within: .seconds(12)) { !world.isServiceRunning }
+                try await world.pause(milliseconds: 0...200)
+                try await world.restartService()
+            })
+    }
+}
+
+extension FaultPoint {
+    /// Which passage ends the process: anywhere in the busiest seconds, and the first where there are few.
+    fileprivate var passages: ClosedRange<Int> {
+        switch self {
+        case .afterScript: 1...60
+        case .beforeCommit, .afterCommit: 1...120
+        case .beforeAnswer: 1...400
+        case .beforeRecordSales, .afterRecordSales: 1...12
+        case .beforeDelivery, .afterDelivery: 1...60
+        case .afterLoadClaims, .beforeSwapSales, .afterEpoch, .afterLoadCoupon, .beforeHonour, .betweenStoreAndGate: 1...1
+        }
+    }
+
+    /// Sees to it that the boundary is passed.
+    fileprivate func provoke(in world: World) async throws {
+        switch self {
+        case .afterEpoch, .afterLoadCoupon, .afterLoadClaims, .beforeSwapSales:
+            try await world.command("FLUSHALL")
+        case .beforeHonour:
+            // Claims whose replies vanish are known to Redis alone.
+            world.proxy.swallowReplies()
+        case .betweenStoreAndGate:
+            world.raiseQuantity()
+        case .afterScript, .beforeCommit, .afterCommit, .beforeAnswer, .beforeRecordSales, .afterRecordSales, .beforeDelivery,
+            .afterDelivery:
+            break
+        }
+    }
+}

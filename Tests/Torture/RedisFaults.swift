@@ -1,0 +1,189 @@
+import Foundation
+import Services
+import TestSupport
+
+extension World {
+    /// Runs one command on the Redis that the service uses.
+    @discardableResult
+    func command(_ words: String...) async throws -> String {
+        let redis = redis
+        return try await offPool { try redis.cli(words) }
+    }
+
+    private var appendOnlyFolder: String { redis.directory + "/appendonlydir" }
+
+    func killRedis() async throws {
+        let redis = redis
+        try await offPool { redis.kill() }
+    }
+
+    func startRedis() async throws {
+        let redis = redis
+        try await offPool { try redis.start() }
+    }
+
+    fileprivate func forgetFiles() throws {
+        try FileManager.default.removeItem(atPath: appendOnlyFolder)
+    }
+
+    /// Copies what Redis has written so far, as a backup of a running server does.
+    fileprivate func copyFiles() throws -> String {
+        let copy = redis.directory + "/older"
+        try? FileManager.default.removeItem(atPath: copy)
+        try FileManager.default.copyItem(atPath: appendOnlyFolder, toPath: copy)
+        return copy
+    }
+
+    fileprivate func restoreFiles(_ copy: String) throws {
+        try forgetFiles()
+        try FileManager.default.moveItem(atPath: copy, toPath: appendOnlyFolder)
+    }
+
+    /// Fails over to a replica that lost its link to the primary some time before.
+    fileprivate func failOver() async throws {
+        let primary = redis
+        let replica = try await offPool { try TemporaryRedis(arguments: Self.redisArguments, onTCP: true) }
+        do {
+            // Said at run time, so that it follows nobody when it is started again.
+            _ = try await offPool { try replica.cli("REPLICAOF", "127.0.0.1", "\(primary.port ?? 0)") }
+            try await eventually("the replica follows") {
+                try await offPool { try replica.cli("INFO", "replication") }.contains("master_link_status:up")
+            }
+            try await pause(milliseconds: 100...400)
+            _ = try await offPool { try replica.cli("REPLICAOF", "NO", "ONE") }
+            try await pause(milliseconds: 50...600)
+        } catch {
+            replica.end()
+            throw error
+        }
+        redis = replica
+        proxy.lead(to: replica.socketPath)
+        // The old one goes on for a while: whoever were still connected to it could ask it.
+        try await pause(milliseconds: 0...200)
+        primary.end()
+    }
+
+    /// Deletes some of what the service keeps in Redis.
+    fileprivate func deleteKeys() async throws {
+        let campaign = shelf.fresh.randomElement(using: &random) ?? 1
+        let day = try await command("KEYS", "ranking:{sales}:2*").split(separator: "\n").first.map(String.init)
+        let choices = [
+            ["coupon:{\(campaign)}"], ["coupon:{\(campaign)}:claims"], ["coupon:{\(campaign)}", "coupon:{\(campaign)}:claims"],
+            ["ranking:{sales}:applied"], [day ?? "ranking:{sales}:applied"], ["ranking:{sales}:top:3d"],
+        ]
+        for _ in 0..<3 {
+            guard let keys = choices.randomElement(using: &random) else { return }
+            let redis = redis
+            _ = try await offPool { try redis.cli(["DEL"] + keys) }
+            try await pause(milliseconds: 0...200)
+        }
+    }
+}
+
+extension Fault {
+    static let redis = [
+        Fault(
+            "Redis: SIGKILL",
+            strike: { world in
+                try await world.killRedis()
+                try await world.pause(milliseconds: 0...1_000)
+                try await world.startRedis()
+            }),
+        Fault(
+            "Redis: SIGKILL, files lost",
+            strike: { world in
+                try await world.killRedis()
+                try world.forgetFiles()
+                try await world.pause(milliseconds: 0...500)
+                try await world.startRedis()
+            }),
+        Fault(
+            "Redis: older snapshot",
+            strike: { world in
+                let copy = try world.copyFiles()
+                try await world.pause(milliseconds: 100...600)
+                try await world.killRedis()
+                try world.restoreFiles(copy)
+                try await world.startRedis()
+            }),
+        Fault(
+            "Redis: SIGSTOP for seconds",
+            strike: { world in
+                world.redis.pause()
+                try await world.pause(milliseconds: 500...3_500)
+                world.redis.resume()
+            }),
+        Fault(
+            "Redis: FLUSHALL",
+            strike: { world in
+                try await world.command("FLUSHALL")
+            }),
+        Fault(
+            "Redis: keys deleted",
+            strike: { world in
+                try await world.deleteKeys()
+            }),
+        Fault(
+            "Redis: SCRIPT FLUSH",
+            strike: { world in
+                try await world.command("SCRIPT", "FLUSH")
+            }),
+        Fault(
+            "Redis: failover, lagging",
+            strike: { world in
+                try await world.failOver()
+            }),
+        Fault(
+            "Redis: memory full",
+            strike: { world in
+                try await world.command("CONFIG", "SET", "maxmemory", "1")
+                try await world.pause(milliseconds: 100...800)
+                try await world.command("CONFIG", "SET", "maxmemory", "0")
+            }),
+        Fault(
+            "proxy: connection cut",
+            strike: { world in
+                for _ in 0..<4 {
+                    world.proxy.inject(.cut(afterReplyBytes: Int.random(in: 1...3_000, using: &world.random)))
+                    try await world.pause(milliseconds: 50...300)
+                }
+                world.proxy.inject(.none)
+            }),
+        Fault(
+            "proxy: replies dropped",
+            strike: { world in
+                world.proxy.swallowReplies()
+                // Longer than a command may take: the service gives the connection up.
+                try await world.pause(milliseconds: 2_200...3_000)
+            }),
+        Fault(
+            "both: SIGKILL, Redis empty",
+            strike: { world in
+                try await world.killRedis()
+                try await world.killService()
+                try world.forgetFiles()
+                try await world.startRedis()
+                try await world.restartService()
+            }),
+        Fault(
+            "private Redis: SIGKILL",
+            prepare: { world in
+                // It comes back as it was when a round of this kind ended last: far behind the store.
+                try await world.stopService()
+                world.usesPrivateRedis = true
+                try await world.startService()
+            },
+            strike: { world in
+                guard let pid = try PrivateRedis(dataFolder: world.dataFolder).runningPID else {
+                    throw NotReached(description: "no private redis-server runs")
+                }
+                kill(pid, SIGKILL)
+                try await world.pause(milliseconds: 300...800)
+            },
+            finish: { world in
+                try await world.stopService()
+                world.usesPrivateRedis = false
+                try await world.startService()
+            }),
+    ]
+}

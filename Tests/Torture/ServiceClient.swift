@@ -1,0 +1,81 @@
+import Foundation
+import JSON
+import NIOCore
+import TestSupport
+
+/// Sends the requests of shoppers, counts answers, and asks again as a patient client does.
+struct ServiceClient: Sendable {
+    let tally: TallySheet
+    let findings: Findings
+
+    /// How long somebody asks again for an answer, outages included.
+    static let patience: Duration = .seconds(45)
+
+    enum Reply: Sendable {
+        case answer(TestSupport.HTTPAnswer)
+        /// The connection broke: nobody knows what happened.
+        case lost
+    }
+
+    struct Request: Sendable {
+        let caller: Caller
+        let path: String
+        var body: String?
+        var key: String?
+        var method = "POST"
+    }
+
+    /// Asks once.
+    func ask(_ request: Request) async -> Reply {
+        do {
+            let answer = try await request.caller.call(
+                request.method, request.path, body: request.body, headers: request.key.map { ["Idempotency-Key": $0] } ?? [:])
+            tally.count { $0.answers += 1 }
+            switch answer.status {
+            case 503, 429:
+                tally.count { $0.unavailable += 1 }
+                if answer[header: "retry-after"] == nil { findings.add(.wrong, "\(answer.status) without Retry-After: \(answer.text)") }
+            case 500...:
+                findings.add(.wrong, "\(request.method) \(request.path): \(answer.status) \(answer.text)")
+            default: break
+            }
+            return .answer(answer)
+        } catch {
+            tally.count { $0.lostReplies += 1 }
+            // Whoever was cut off does not come back within the same millisecond.
+            try? await Task.sleep(for: .milliseconds(15))
+            return .lost
+        }
+    }
+
+    /// Asks until there is a final answer; nil, and a finding, where none comes.
+    func insist(_ request: Request) async -> TestSupport.HTTPAnswer? {
+        let deadline = ContinuousClock.now + Self.patience
+        while ContinuousClock.now < deadline {
+            if case .answer(let answer) = await ask(request), ![503, 429].contains(answer.status), answer.status < 500,
+                answer.code != "IDEMPOTENCY_KEY_IN_USE"
+            {
+                return answer
+            }
+            try? await Task.sleep(for: .milliseconds(.random(in: 10...40)))
+        }
+        findings.add(.wrong, "\(request.method) \(request.path): no final answer within \(Self.patience)")
+        return nil
+    }
+
+    /// Whether a success is the repetition of one that was told before.
+    static func isReplay(_ answer: TestSupport.HTTPAnswer) -> Bool { answer[header: "idempotent-replayed"] == "true" }
+
+    /// Holds a success under a key against the one told before under the same key: they are byte-identical.
+    func compare(_ answer: TestSupport.HTTPAnswer, key: String?, of customer: Customer) {
+        guard let key, (200..<300).contains(answer.status) else { return }
+        let text = answer.text
+        let first = customer.note { record in
+            defer { if record.answersByKey[key] == nil { record.answersByKey[key] = text } }
+            return record.answersByKey[key] ?? text
+        }
+        if first != text { findings.add(.doubled, "key \(key) of user \(customer.id) was answered \(first) and then \(text)") }
+    }
+
+    static func newKey() -> String { UUID().uuidString }
+}

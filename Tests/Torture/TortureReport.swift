@@ -1,0 +1,67 @@
+/// What one round did and found.
+package struct RoundReport: Sendable, CustomStringConvertible {
+    package let fault: String
+    package var tally = Tally()
+    /// From the end of the fault until the service was ready.
+    package var back: Duration = .zero
+    package var rowsAudited: Int64 = 0
+    package var findings: [Finding] = []
+
+    package var description: String {
+        let verdict = findings.isEmpty ? "nothing lost, nothing twice" : "\(findings.count) FINDINGS"
+        return
+            "\(fault): \(tally.answers) answers, \(tally.successes) successes (\(tally.won) claims won), \(tally.unavailable) told to come back, "
+            + "\(tally.lostReplies) answers lost, ready after \(back.milliseconds) ms, \(rowsAudited) rows audited: \(verdict)"
+    }
+}
+
+/// What a whole run did and found.
+package struct TortureReport: Sendable {
+    package let seed: UInt64
+    package private(set) var rounds: [RoundReport] = []
+    /// Faults that this machine does not allow, with the reason.
+    package var skipped: [String: String] = [:]
+    /// What the last look at everybody found.
+    package var atTheEnd: [Finding] = []
+
+    package var isClean: Bool { atTheEnd.isEmpty && rounds.allSatisfy(\.findings.isEmpty) }
+    package var findings: [Finding] { rounds.flatMap(\.findings) + atTheEnd }
+
+    mutating func add(_ round: RoundReport) { rounds.append(round) }
+
+    /// One line for each fault, with what was lost and doubled.
+    package var table: String {
+        let columns = ["fault", "rounds", "answers", "successes", "come back", "no answer", "ready after", "lost", "doubled", "wrong"]
+        var lines: [[String]] = [columns]
+        let grouped = Dictionary(grouping: rounds, by: \.fault)
+        for (fault, rounds) in grouped.sorted(by: { $0.key < $1.key }) { lines.append(Self.line(fault, rounds)) }
+        lines.append(Self.line("all", rounds, and: atTheEnd))
+        let widths = columns.indices.map { column in lines.map { $0[column].count }.max() ?? 0 }
+        let table = lines.map { line in
+            "| "
+                + line.enumerated().map { column, text in
+                    let padding = String(repeating: " ", count: widths[column] - text.count)
+                    return column == 0 ? text + padding : padding + text
+                }.joined(separator: " | ") + " |"
+        }
+        let rule =
+            "|"
+            + widths.enumerated().map { String(repeating: "-", count: $0.element + 1) + ($0.offset == 0 ? "-" : ":") }.joined(
+                separator: "|") + "|"
+        return ([table[0], rule] + table.dropFirst()).joined(separator: "\n")
+    }
+
+    private static func line(_ name: String, _ rounds: [RoundReport], and more: [Finding] = []) -> [String] {
+        let tally = rounds.reduce(Tally()) { $0 + $1.tally }
+        let findings = rounds.flatMap(\.findings) + more
+        let slowest = rounds.map(\.back).max() ?? .zero
+        return [
+            name, "\(rounds.count)", "\(tally.answers)", "\(tally.successes)", "\(tally.unavailable)", "\(tally.lostReplies)",
+            "\(slowest.milliseconds) ms",
+        ] + Finding.Kind.allCases.map { kind in "\(findings.count { $0.kind == kind })" }
+    }
+}
+
+extension Duration {
+    var milliseconds: Int64 { components.seconds * 1_000 + components.attoseconds / 1_000_000_000_000_000 }
+}
