@@ -126,5 +126,10 @@ let package = Package(
             ],
             swiftSettings: strict
         ),
+        .testTarget(
+            name: "FaultTests",
+            dependencies: ["Torture", "firstcome-torture", "firstcome", "TestSupport", grdb],
+            swiftSettings: strict
+        ),
     ]
 )

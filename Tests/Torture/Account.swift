@@ -32,13 +32,13 @@ struct Account: Sendable {
         let refunded: Int64
     }
 
-    let balance: Int64
-    let coupons: [Coupon]
+    var balance: Int64
+    var coupons: [Coupon]
     /// Oldest first.
-    let entries: [Entry]
-    let orders: [Int64: Order]
+    var entries: [Entry]
+    var orders: [Int64: Order]
     /// The payments that the user was told of, by id; one that cannot be read is missing.
-    let payments: [Int64: Payment]
+    var payments: [Int64: Payment]
 
     /// Whether an order still waits for its end. Orders are read last, so a coupon may look held by one that is over by now.
     var isPending: Bool { orders.values.contains { $0.status == "PENDING" } || coupons.contains { $0.status == "HELD" } }

@@ -31,6 +31,10 @@ struct CouponFacts: Sendable, Equatable {
     let campaign: Int64
     let sequence: Int64
 
+    init(id: Int64, code: String, campaign: Int64, sequence: Int64) {
+        (self.id, self.code, self.campaign, self.sequence) = (id, code, campaign, sequence)
+    }
+
     init?(_ json: JSONValue) {
         guard let id = json["issuedCouponId"]?.int, let code = json["code"]?.string, let campaign = json["couponId"]?.int,
             let sequence = json["sequence"]?.int

@@ -163,7 +163,7 @@ extension World {
     /// The campaigns of a round: one that is gone in a blink, one for some, one for many.
     func openCampaigns() async throws {
         shelf.fresh = []
-        for quantity in [Int64(20), 90, Int64(customers.count * 3 / 4)] {
+        for quantity in [20, min(90, customers.count / 2), customers.count * 3 / 4].map(Int64.init) {
             let id = try await admin.makeCoupon(quantity: quantity)
             shelf.campaigns[id] = quantity
             shelf.fresh.append(id)

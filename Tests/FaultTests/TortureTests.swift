@@ -1,0 +1,95 @@
+import Foundation
+import GRDB
+import TestSupport
+import Testing
+
+@testable import Torture
+
+/// The torture in small, and what it must notice.
+@Suite("The torture", .serialized)
+struct TortureTests {
+    private static func torture(rounds: Int) -> Torture {
+        var torture = Torture(seed: .random(in: 1...999_999_999), rounds: rounds)
+        (torture.shoppers, torture.connections, torture.shopping) = (100, 140, 200...500)
+        return torture
+    }
+
+    @Test("faults of every kind while people shop: nothing is lost and nothing doubled")
+    func short() async throws {
+        var torture = Self.torture(rounds: 12)
+        torture.faults = [
+            "service: SIGKILL", "SIGKILL afterScript", "SIGKILL beforeCommit", "SIGKILL afterCommit", "SIGKILL afterRecordSales",
+            "Redis: SIGKILL", "Redis: older snapshot", "Redis: FLUSHALL", "Redis: failover, lagging", "proxy: connection cut",
+            "disk full", "platform: takes and forgets",
+        ].compactMap { name in Fault.all.first { $0.name == name } }
+        #expect(torture.faults.count == 12)
+        let report = try await torture.run()
+        #expect(report.findings == [], "SEED=\(report.seed)\n\(report.table)")
+        #expect(report.rounds.allSatisfy { $0.tally.successes > 100 && $0.rowsAudited > 1_000 }, "\(report.table)")
+    }
+
+    @Test("every fault has a name of its own")
+    func names() { #expect(Set(Fault.all.map(\.name)).count == Fault.all.count) }
+
+    /// What somebody does to the store or to Redis behind the service's back, and what must be said of it.
+    struct Harm: Sendable, CustomTestStringConvertible {
+        let testDescription: String
+        let sql: String
+        /// Kind and part of the text of a finding that has to be there.
+        let expected: [(Finding.Kind, String)]
+
+        static let all = [
+            Harm(
+                testDescription: "a coupon row is deleted",
+                sql: "DELETE FROM issued_coupons WHERE id = (SELECT max(id) FROM issued_coupons WHERE state = 0)",
+                expected: [(.lost, "was shown"), (.wrong, "audit, invariant 1")]),
+            Harm(
+                testDescription: "a balance is off by one", sql: "UPDATE users SET balance = balance + 1 WHERE id = 5",
+                expected: [(.wrong, "user 5: the balance is"), (.wrong, "audit, invariant 4")]),
+            Harm(
+                testDescription: "a charge is gone",
+                sql: """
+                    CREATE TEMP TABLE gone AS SELECT id, amount, user_id FROM transfers WHERE kind = 0 AND user_id = 6 ORDER BY id DESC LIMIT 1;
+                    DELETE FROM transfers WHERE id IN (SELECT id FROM gone);
+                    """,
+                expected: [(.lost, "user 6: the charge of"), (.wrong, "audit, invariant 4")]),
+            Harm(
+                testDescription: "an event is gone", sql: "DELETE FROM event_units WHERE event_id = 3; DELETE FROM events WHERE id = 3",
+                expected: [(.wrong, "audit, invariant 8"), (.wrong, "audit, invariant 5")]),
+            Harm(
+                testDescription: "stock is off by one", sql: "UPDATE products SET stock = stock + 1 WHERE id = 7",
+                expected: [(.wrong, "product 7 has stock")]),
+            Harm(
+                testDescription: "a paid order is pending again",
+                sql: "UPDATE orders SET status = 0, expires_at = 9e15 WHERE id = (SELECT min(id) FROM orders WHERE status = 1)",
+                expected: [(.wrong, "is still pending"), (.wrong, "audit, invariant 6")]),
+        ]
+    }
+
+    @Test("what is broken by hand is found by the torture and by the audit", arguments: Harm.all)
+    func noticed(harm: Harm) async throws {
+        let world = try await World.start(random: Seeded(), connections: 80)
+        do {
+            var torture = Self.torture(rounds: 1)
+            torture.shoppers = 40
+            await world.waitUntilReady()
+            try await world.renew(customers: 80)
+            let round = try await Round(fault: Fault("none", strike: { _ in }), torture: torture, world: world).run()
+            #expect(round.findings == [] && round.rowsAudited > 500)
+            var configuration = Configuration()
+            configuration.foreignKeysEnabled = false
+            try await DatabaseQueue(path: world.dataFolder + "/store.sqlite", configuration: configuration).write {
+                try $0.execute(sql: harm.sql)
+            }
+            _ = try await Verification(world: world, customers: world.customers).run()
+            let findings = world.findings.take()
+            for (kind, text) in harm.expected {
+                #expect(findings.contains { $0.kind == kind && $0.text.contains(text) }, "\(kind) \(text) is not among \(findings)")
+            }
+        } catch {
+            await world.end()
+            throw error
+        }
+        await world.end()
+    }
+}
