@@ -21,7 +21,10 @@ DATA ?= data
 HOST ?= 127.0.0.1
 PORT ?= 8080
 
-.PHONY: help run test build lint format clean packages test-packages lint-packages
+# How often `make torture` breaks something; SEED and ONLY are free to set too.
+ROUNDS ?= 50
+
+.PHONY: help run test torture build lint format clean packages test-packages lint-packages
 
 help: ## Print this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-8s %s\n", $$1, $$2 }'
@@ -37,6 +40,11 @@ build: packages ## Build a release
 test: packages test-packages ## Build and run every test
 	swift build --build-tests
 	@for suite in $(SUITES); do echo "== $$suite"; swift test --skip-build --filter "^$$suite\."; done
+
+torture: packages ## Break everything while people shop, and look what was lost: ROUNDS=50 SEED=1 ONLY=Redis
+	swift build --product firstcome
+	swift build --product firstcome-torture
+	@$$(swift build --show-bin-path)/firstcome-torture --rounds '$(ROUNDS)' $(if $(SEED),--seed '$(SEED)') $(if $(ONLY),--only '$(ONLY)')
 
 lint: lint-packages ## Check the format of Swift and the sense of Lua
 	swift format lint --strict --recursive --parallel Package.swift Sources Tests lua

@@ -15,18 +15,23 @@ final class SalesRelay: Sendable {
     private let redis: RedisClient
     private let rebuild: SalesRebuild
     private let calendar: BusinessCalendar
+    private let clock: WallClock
     private let logger: Logger
     private let applied = Mutex<EventID?>(nil)
 
     /// Events sent in one pipeline.
     private static let eventsPerStep = 256
 
-    init(store: Store, reader: PointReader, redis: RedisClient, rebuild: SalesRebuild, calendar: BusinessCalendar, logger: Logger) {
+    init(
+        store: Store, reader: PointReader, redis: RedisClient, rebuild: SalesRebuild, calendar: BusinessCalendar, clock: WallClock,
+        logger: Logger
+    ) {
         self.store = store
         self.reader = reader
         self.redis = redis
         self.rebuild = rebuild
         self.calendar = calendar
+        self.clock = clock
         self.logger = logger
     }
 
@@ -55,13 +60,31 @@ final class SalesRelay: Sendable {
         applied.withLock { $0 = mark }
     }
 
+    /// The last event that Redis has counted; where it has lost that, or the scores of a whole day, they are rebuilt first.
     private func standingMark() async throws -> EventID {
         if let known = applied.withLock({ $0 }) { return known }
-        let mark = RedisCommand("GET", .string(RedisKeys.applied), isRepeatable: true)
-        let reply = try await redis.pipeline([mark])[0]
-        if let number = reply.integer { return EventID(number) }
-        if case .error(let error) = reply, error.kind != .wrongType { throw RedisError(error) }
+        let days = RankingDays.all(until: calendar.day(of: clock.now))
+        let replies = try await redis.pipeline(
+            [RedisCommand("GET", .string(RedisKeys.applied), isRepeatable: true), RedisCommand("TIME", isRepeatable: true)]
+                + days.map { RedisCommand("EXISTS", .string(RedisKeys.sales(on: $0)), isRepeatable: true) })
+        if case .error(let error) = replies[0], error.kind != .wrongType { throw RedisError(error) }
+        guard let number = replies[0].integer else { return try await rebuild.run() }
+        let mark = EventID(number)
+        let now = replies[1].array?.first?.integer ?? 0
+        let absent = days.indices.filter { replies[2 + $0].integer == 0 }.map { days[$0] }
+            .filter { RankingDays.expirySeconds(of: $0, in: calendar) > now }
+        guard try await hasSales(on: absent, through: mark) else { return mark }
+        logger.warning("the ranking has lost the scores of a day, rebuilding it", metadata: ["applied": "\(mark)"])
         return try await rebuild.run()
+    }
+
+    /// Whether one of these days must have scores once that event is counted.
+    private func hasSales(on days: [BusinessDay], through mark: EventID) async throws -> Bool {
+        if days.isEmpty { return false }
+        return try await store.snapshot { snapshot throws(StoreError) in
+            for day in days where try !snapshot.salesTotals(on: day, through: mark).isEmpty { return true }
+            return false
+        }
     }
 
     /// Sends events in order and answers the mark that Redis then has.

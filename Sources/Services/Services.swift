@@ -77,7 +77,8 @@ package final class Services: Sendable {
         views = ViewCounter(redis: redis, calendar: calendar, clock: clock)
         recovery = ClaimRecovery(store: store, redis: redis, campaigns: campaigns, clock: clock, logger: logger)
         let rebuild = SalesRebuild(store: store, redis: redis, calendar: calendar, clock: clock, logger: logger)
-        relay = SalesRelay(store: store, reader: reader, redis: redis, rebuild: rebuild, calendar: calendar, logger: logger)
+        relay = SalesRelay(
+            store: store, reader: reader, redis: redis, rebuild: rebuild, calendar: calendar, clock: clock, logger: logger)
         delivery = EventDelivery(store: store, sink: sink, clock: clock, logger: logger)
     }
 

@@ -34,7 +34,9 @@ struct TortureTests {
     /// What somebody does to the store or to Redis behind the service's back, and what must be said of it.
     struct Harm: Sendable, CustomTestStringConvertible {
         let testDescription: String
-        let sql: String
+        var sql = ""
+        /// A script for Redis.
+        var lua = ""
         /// Kind and part of the text of a finding that has to be there.
         let expected: [(Finding.Kind, String)]
 
@@ -53,6 +55,10 @@ struct TortureTests {
                     DELETE FROM transfers WHERE id IN (SELECT id FROM gone);
                     """,
                 expected: [(.lost, "user 6: the charge of"), (.wrong, "audit, invariant 4")]),
+            Harm(
+                testDescription: "a score is off by one",
+                lua: "for _, day in ipairs(redis.call('KEYS', 'ranking:{sales}:2*')) do redis.call('ZINCRBY', day, 1, '7') end",
+                expected: [(.doubled, "product 7 has score"), (.wrong, "audit, invariant 7")]),
             Harm(
                 testDescription: "an event is gone", sql: "DELETE FROM event_units WHERE event_id = 3; DELETE FROM events WHERE id = 3",
                 expected: [(.wrong, "audit, invariant 8"), (.wrong, "audit, invariant 5")]),
@@ -81,6 +87,7 @@ struct TortureTests {
             try await DatabaseQueue(path: world.dataFolder + "/store.sqlite", configuration: configuration).write {
                 try $0.execute(sql: harm.sql)
             }
+            if !harm.lua.isEmpty { try await world.command("EVAL", harm.lua, "0") }
             _ = try await Verification(world: world, customers: world.customers).run()
             let findings = world.findings.take()
             for (kind, text) in harm.expected {

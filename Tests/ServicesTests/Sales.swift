@@ -32,7 +32,9 @@ extension Shop {
 
     /// A relay that knows nothing yet, as after a restart.
     func makeRelay() throws -> SalesRelay {
-        SalesRelay(store: store, reader: reader, redis: redis, rebuild: rebuild, calendar: calendar, logger: Self.logger)
+        SalesRelay(
+            store: store, reader: reader, redis: redis, rebuild: rebuild, calendar: calendar, clock: services.configuration.clock,
+            logger: Self.logger)
     }
 
     /// The business day so many days before today.

@@ -68,6 +68,36 @@ struct SalesRelayTests {
         }
     }
 
+    @Test("the scores of a day that were deleted are back with the next look, and days without sales are left alone")
+    func deletedDay() async throws {
+        try await withMarket { shop, user, products in
+            let relay = try shop.makeRelay()
+            var ledger = SalesLedger()
+            for (ago, units) in [(Int64(0), Int64(3)), (2, 4)] {
+                _ = try await shop.sell([(products[0], units)], to: user, on: shop.day(ago: ago))
+                ledger.add(products[0], units, on: shop.day(ago: ago))
+            }
+            // A day whose sales all came back has no key, and none is missed.
+            let whole = try await shop.sell([(products[1], 2)], to: user, on: shop.day(ago: 1))
+            _ = try await shop.store.refund(paymentID: whole.id, items: nil, at: shop.clock.now).value
+            try await relay.step()
+            try await shop.expectScores(ledger)
+            for ago in [Int64(0), 2] {
+                _ = try shop.server.cli("DEL", RedisKeys.sales(on: shop.day(ago: ago)))
+                relay.forgetMark()
+                try await relay.step()
+                try await shop.expectScores(ledger)
+            }
+            let before = try shop.server.cli("INFO", "commandstats")
+            relay.forgetMark()
+            try await relay.step()
+            let swaps = { (stats: String) in
+                stats.split(separator: "\n").first { $0.hasPrefix("cmdstat_rename:") }?.split(separator: ",").first
+            }
+            #expect(try swaps(shop.server.cli("INFO", "commandstats")) == swaps(before), "nothing was missing, so nothing is rebuilt")
+        }
+    }
+
     @Test("refunds leave the day of the sale, and a product that is wholly refunded leaves the ranking")
     func refunds() async throws {
         try await withMarket { shop, user, products in
