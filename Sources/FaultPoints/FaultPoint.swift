@@ -45,6 +45,8 @@ package enum FaultPoint: String, CaseIterable, Sendable {
     package func reached() {
         guard let trap = Self.trap, trap.point == self else { return }
         guard trap.passages.add(1, ordering: .relaxed).newValue == trap.last else { return }
+        // Whatever was told too early has the time to get out, and will be missed.
+        usleep(20_000)
         kill(getpid(), SIGKILL)
         // The signal is on its way; nothing of the next step must happen before it is here.
         while true { pause() }
