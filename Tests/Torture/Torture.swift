@@ -116,6 +116,7 @@ struct Round {
         }
         over.raise()
         torture.narrateStep("people leave")
+        await world.waitUntilReady()
         await crowd.value
         await world.finishErrands()
         torture.narrateStep("the rest is claimed")

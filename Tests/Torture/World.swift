@@ -127,6 +127,10 @@ extension World {
     @discardableResult
     func waitUntilReady() async -> Duration {
         let start = ContinuousClock.now
+        if !isServiceRunning {
+            findings.add(.wrong, "the service ended by itself")
+            try? await startService()
+        }
         var last = "no answer"
         while start.duration(to: .now) < .seconds(30) {
             if let answer = try? await admin.get("/readyz") {
