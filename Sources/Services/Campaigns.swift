@@ -3,17 +3,19 @@ import FaultPoints
 import Logging
 import Redis
 package import Store
-import Synchronization
 
 /// Coupon campaigns: made and changed in the store, opened as gates in Redis.
 ///
-/// The gates that are being built live in a mutex, so that everyone who needs one waits for the same build.
+/// Everyone who needs a gate built or realigned waits for the same piece of work.
 package final class Campaigns: Sendable {
     private let store: Store
     private let reader: PointReader
     private let redis: RedisClient
     private let logger: Logger
-    private let builds = Mutex<[CouponID: Task<Int64?, any Error>]>([:])
+    /// What claims know of the campaigns; every commit that changes one is told to it before anybody else hears of it.
+    let known = KnownCampaigns()
+    private let builds = SharedWork<CouponID, Int64?>()
+    private let realignments = SharedWork<CouponID, Alignment>()
     private let changes = TaskQueue()
 
     /// A paused gate whose builder has been silent for this long has lost it; a builder shows itself with every chunk of claims.
@@ -49,9 +51,9 @@ package final class Campaigns: Sendable {
     }
 
     private func raise(_ id: CouponID, _ change: CampaignChange, _ context: LoopContext?) async throws -> Outcome<Campaign> {
-        let outcome = try await store.updateCampaign(id, change, context: context)
+        let outcome = try await update(id, change, context)
         FaultPoint.betweenStoreAndGate.reached()
-        if case .done(let campaign) = outcome { await adjustIfPossible(campaign) }
+        if case .done = outcome { await alignIfPossible(id) }
         return outcome
     }
 
@@ -60,7 +62,8 @@ package final class Campaigns: Sendable {
     ) async throws -> Outcome<Campaign> {
         if terms.quantity < campaign.issued { return .refused(.quantityIssued(issued: campaign.issued)) }
         var adjustment = try await CouponGate.adjust(campaign.id, to: terms, through: redis)
-        if adjustment == .notStanding {
+        if adjustment != .adjusted {
+            // A gate of an older epoch may say that it has granted too many: only the store's own one is asked for good.
             try await build(campaign.id, beyond: nil)
             adjustment = try await CouponGate.adjust(campaign.id, to: terms, through: redis)
         }
@@ -71,26 +74,27 @@ package final class Campaigns: Sendable {
         }
         FaultPoint.betweenStoreAndGate.reached()
         do {
-            let outcome = try await store.updateCampaign(campaign.id, change, context: context)
-            switch outcome {
-            case .done(let changed): await adjustIfPossible(changed)
-            case .refused: await adjustIfPossible(campaign)
-            }
+            let outcome = try await update(campaign.id, change, context)
+            await alignIfPossible(campaign.id)
             return outcome
         } catch {
-            await adjustIfPossible(campaign)
+            await alignIfPossible(campaign.id)
             throw error
         }
     }
 
-    /// Tells the gate what the store has decided; where that fails, recovery finds the difference.
-    private func adjustIfPossible(_ campaign: Campaign) async {
+    /// Whatever came of it, claims ask the store anew: a commit whose end is unknown may have changed the campaign too.
+    private func update(_ id: CouponID, _ change: CampaignChange, _ context: LoopContext?) async throws -> Outcome<Campaign> {
+        defer { known.forget(id) }
+        return try await store.updateCampaign(id, change, context: context)
+    }
+
+    /// Tells the gate what the store has decided; where that fails, the next refusal or recovery finds the difference.
+    private func alignIfPossible(_ id: CouponID) async {
         do {
-            if try await CouponGate.adjust(campaign.id, to: campaign.terms, through: redis) != .adjusted {
-                try await build(campaign.id, beyond: nil)
-            }
+            if case .impossible(let epoch) = try await align(id) { try await build(id, beyond: epoch) }
         } catch {
-            logger.warning("gate not adjusted, recovery will", metadata: ["coupon": "\(campaign.id)", "error": "\(error)"])
+            logger.warning("gate not adjusted, recovery will", metadata: ["coupon": "\(id)", "error": "\(error)"])
         }
     }
 
@@ -112,16 +116,8 @@ extension Campaigns {
     @discardableResult
     package func build(_ id: CouponID, beyond epoch: Int64?) async throws -> Bool {
         while true {
-            let (build, isOurs) = builds.withLock { builds in
-                if let running = builds[id] { return (running, false) }
-                let task = Task { [self] in
-                    defer { self.builds.withLock { _ = $0.removeValue(forKey: id) } }
-                    return try await buildAlone(id, beyond: epoch)
-                }
-                builds[id] = task
-                return (task, true)
-            }
-            guard let standing = try await build.value else { return false }
+            let (standing, isOurs) = try await builds.run(id) { [self] in try await buildAlone(id, beyond: epoch) }
+            guard let standing else { return false }
             if isOurs || standing > epoch ?? -1 { return true }
         }
     }
@@ -140,7 +136,7 @@ extension Campaigns {
             return campaign.epoch
         }
         // From the commit of the new epoch on, the store refuses every win of an older one: what it holds is all there is.
-        guard case .done(let current) = try await store.bumpEpoch(of: id, beyond: standing?.epoch ?? 0) else { return nil }
+        guard case .done(let current) = try await beginEpoch(of: id, beyond: standing?.epoch ?? 0) else { return nil }
         FaultPoint.afterEpoch.reached()
         guard try await CouponGate.load(current, through: redis) else {
             throw ServiceError(.paused, "another process is rebuilding the campaign")
@@ -150,17 +146,28 @@ extension Campaigns {
         switch try await CouponGate.open(id, epoch: current.epoch, claims: claims, through: redis) {
         case .opened:
             logger.info("gate built", metadata: ["coupon": "\(id)", "epoch": "\(current.epoch)", "claims": "\(claims)"])
-            try await adjust(id, builtWith: current.terms)
+            try await align(id, builtWith: current.terms)
             return current.epoch
         case .superseded, .notLoaded, .incomplete:
             throw ServiceError(.paused, "the gate changed while it was built")
         }
     }
 
+    private func beginEpoch(of id: CouponID, beyond standing: Int64) async throws -> Outcome<Campaign> {
+        defer { known.forget(id) }
+        return try await store.bumpEpoch(of: id, beyond: standing)
+    }
+
     /// A change that was made durable during the build found no open gate to tell, so the build passes it on.
-    private func adjust(_ id: CouponID, builtWith terms: CampaignTerms) async throws {
-        guard let latest = try reader.campaign(id), latest.terms != terms else { return }
-        _ = try await CouponGate.adjust(id, to: latest.terms, through: redis)
+    ///
+    /// A change waits for a build, so a build cannot wait for its turn among the changes. It looks again instead: a change that
+    /// commits after the last look tells the gate after the build did.
+    private func align(_ id: CouponID, builtWith terms: CampaignTerms) async throws {
+        var told = terms
+        while let latest = try reader.campaign(id)?.terms, latest != told {
+            _ = try await CouponGate.adjust(id, to: latest, through: redis)
+            told = latest
+        }
     }
 
     private func loadClaims(of campaign: Campaign) async throws -> Int64 {
@@ -174,6 +181,41 @@ extension Campaigns {
             FaultPoint.afterLoadClaims.reached()
             count += Int64(chunk.count)
             last = end.sequence
+        }
+    }
+}
+
+extension Campaigns {
+    /// What came of giving a gate the store's terms.
+    private enum Alignment: Sendable {
+        case aligned
+        /// No such gate stands: one has to be built, beyond that epoch.
+        case impossible(beyond: Int64?)
+        case campaignMissing
+    }
+
+    /// Gives a gate that stands the quantity and window of the store, in turn with the changes: one of them may have agreed with
+    /// the gate on fewer coupons that the store does not know of yet, or may have changed the store since the caller read it.
+    ///
+    /// - Returns: false where the store knows no such campaign.
+    func realign(_ id: CouponID) async throws -> Bool {
+        let (alignment, _) = try await realignments.run(id) { [self] in
+            try await changes.run { [self] in try await align(id) }
+        }
+        switch alignment {
+        case .aligned: return true
+        case .impossible(let epoch): return try await build(id, beyond: epoch)
+        case .campaignMissing: return false
+        }
+    }
+
+    private func align(_ id: CouponID) async throws -> Alignment {
+        guard let campaign = try reader.campaign(id) else { return .campaignMissing }
+        return switch try await CouponGate.adjust(id, to: campaign.terms, through: redis) {
+        case .adjusted: .aligned
+        // More granted than there are: what was granted beyond the store's quantity has no force.
+        case .belowIssued: .impossible(beyond: campaign.epoch)
+        case .notStanding: .impossible(beyond: nil)
         }
     }
 }

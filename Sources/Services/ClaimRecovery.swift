@@ -90,11 +90,8 @@ final class ClaimRecovery: Sendable {
             }
             unwritten = found
         }
-        if !standing.matches(campaign.terms) {
-            if try await CouponGate.adjust(campaign.id, to: campaign.terms, through: redis) != .adjusted {
-                try await campaigns.build(campaign.id, beyond: campaign.epoch)
-            }
-        }
+        // The campaign was read before the gate, and may have been changed in between: whoever realigns reads it again.
+        if !standing.matches(campaign.terms) { _ = try await campaigns.realign(campaign.id) }
         return unwritten
     }
 

@@ -5,14 +5,14 @@ package import Store
 
 /// First come, first served: one claim from the gate's verdict to the row in the store.
 ///
-/// The gate in Redis decides who wins; the store makes a win durable and is asked to write nothing that contradicts it. Where
-/// the two disagree, Redis has forgotten something: the gate is rebuilt from the store and the claim decided anew.
+/// The gate in Redis decides who wins; the store makes a win durable and is asked to write nothing that contradicts it, and a
+/// refusal counts only on the store's own terms. Where the two disagree, Redis has forgotten something: the gate is put right
+/// from the store and the claim decided anew.
 package struct Claims: Sendable {
     private let store: Store
     private let campaigns: Campaigns
-    private let calls = ClaimCalls()
 
-    /// How often a claim is decided anew before it is told to come back: each rebuild settles every disagreement it can see.
+    /// How often a claim is decided anew before it is told to come back: each repair settles every disagreement it can see.
     private static let attempts = 4
 
     init(store: Store, campaigns: Campaigns) {
@@ -21,9 +21,9 @@ package struct Claims: Sendable {
 
     /// What asking the gate alone has come to.
     package enum Asked: Sendable {
-        /// The gate's word is the whole answer.
+        /// The gate's word is the whole answer: it refuses on the store's own terms.
         case refused(Refusal)
-        /// The store has to be asked, or the gate built: go on with ``claim(_:by:on:after:remembering:)``.
+        /// The store has to be asked, or the gate put right: go on with ``claim(_:by:on:after:remembering:)``.
         case goesOn(CouponGate.Verdict)
         case failed(any Error)
     }
@@ -33,8 +33,9 @@ package struct Claims: Sendable {
         _ coupon: CouponID, by user: UserID, on context: LoopContext, _ completion: @escaping @Sendable (Asked) -> Void
     ) {
         guard store.userExists(user) else { return completion(.refused(.userNotFound)) }
-        context.redis.send(calls.claim(coupon, by: user)) { result in
-            completion(Asked(result))
+        let campaign = campaigns.known[coupon]
+        context.redis.send(campaign.claim(by: user)) { result in
+            completion(Asked(result, campaign, context.reader))
         }
     }
 
@@ -54,9 +55,8 @@ package struct Claims: Sendable {
             let verdict = if let known { known } else { try await verdict(on: coupon, for: user, context) }
             known = nil
             switch verdict {
-            case .soldOut: return .refused(.couponSoldOut)
-            case .closed: return .refused(.couponClosed)
-            case .notOpen(let opensAt): return .refused(.couponNotOpen(opensAt: opensAt))
+            case .soldOut, .notOpen, .closed:
+                if let refusal = try await judge(verdict, coupon, context) { return .refused(refusal) }
             case .claimed(let place):
                 if let answer = try await record(place, coupon, user, context, remembering) { return answer }
             case .alreadyClaimed(let place):
@@ -76,9 +76,27 @@ package struct Claims: Sendable {
     /// The gate's verdict; a key of a foreign type counts as a gate that is damaged.
     private func verdict(on coupon: CouponID, for user: UserID, _ context: LoopContext) async throws -> CouponGate.Verdict {
         do {
-            return try CouponGate.verdict(try await context.redis.send(calls.claim(coupon, by: user)))
+            return try CouponGate.verdict(try await context.redis.send(campaigns.known[coupon].claim(by: user)))
         } catch let error as RedisError where error.code == .server(.wrongType) {
             return .damaged(epoch: try context.reader.campaign(coupon)?.epoch ?? 0)
+        }
+    }
+
+    /// The refusal, where it rests on what the store says; otherwise puts the gate right and answers `nil`: decide the claim anew.
+    ///
+    /// A disagreement is judged against the store itself the next time: somebody else may have written to it.
+    private func judge(_ verdict: CouponGate.Verdict, _ coupon: CouponID, _ context: LoopContext) async throws -> Refusal? {
+        let campaign = campaigns.known[coupon]
+        guard let terms = try campaign.terms(from: context.reader) else { return .couponNotFound }
+        switch terms.judge(verdict) {
+        case .believed(let refusal): return refusal
+        case .notRefused: return nil
+        case .otherEpoch(let epoch):
+            campaign.forget()
+            return try await campaigns.build(coupon, beyond: epoch) ? nil : .couponNotFound
+        case .otherTerms:
+            campaign.forget()
+            return try await campaigns.realign(coupon) ? nil : .couponNotFound
         }
     }
 
@@ -118,13 +136,13 @@ package struct Claims: Sendable {
 }
 
 extension Claims.Asked {
-    fileprivate init(_ result: Result<RedisValue, RedisError>) {
+    fileprivate init(_ result: Result<RedisValue, RedisError>, _ campaign: KnownCampaign, _ reader: PointReader) {
         do {
-            switch try CouponGate.verdict(try result.get()) {
-            case .soldOut: self = .refused(.couponSoldOut)
-            case .closed: self = .refused(.couponClosed)
-            case .notOpen(let opensAt): self = .refused(.couponNotOpen(opensAt: opensAt))
-            case let verdict: self = .goesOn(verdict)
+            let verdict = try CouponGate.verdict(try result.get())
+            if verdict.isRefusal, case .believed(let refusal)? = try campaign.terms(from: reader)?.judge(verdict) {
+                self = .refused(refusal)
+            } else {
+                self = .goesOn(verdict)
             }
         } catch let error as RedisError where error.code == .server(.wrongType) {
             // A gate of a foreign type has no epoch; going on finds the store's.

@@ -15,13 +15,21 @@ package enum CouponGate {
     package enum Verdict: Sendable, Equatable {
         case claimed(Place)
         case alreadyClaimed(Place)
-        case soldOut
-        case notOpen(opensAt: Instant)
-        case closed
+        case soldOut(epoch: Int64, quantity: Int64)
+        case notOpen(epoch: Int64, opensAt: Instant)
+        case closed(epoch: Int64, closesAt: Instant)
         /// Being rebuilt; the last sign of life from the builder is that many milliseconds old.
         case paused(silentForMilliseconds: Int64)
         case notLoaded
         case damaged(epoch: Int64)
+
+        /// Whether the gate turns the claim away by its terms, which may not be the store's.
+        var isRefusal: Bool {
+            switch self {
+            case .soldOut, .notOpen, .closed: true
+            case .claimed, .alreadyClaimed, .paused, .notLoaded, .damaged: false
+            }
+        }
     }
 
     /// Reads what `claim_coupon` answered. Sold out, closed and the like cost Redis no write.
@@ -30,9 +38,9 @@ package enum CouponGate {
         switch answer.code {
         case .claimed: return .claimed(place(answer))
         case .alreadyClaimed: return .alreadyClaimed(place(answer))
-        case .soldOut: return .soldOut
-        case .notOpen: return .notOpen(opensAt: Instant(milliseconds: answer.number(1)))
-        case .closed: return .closed
+        case .soldOut: return .soldOut(epoch: answer.number(1), quantity: answer.number(2))
+        case .notOpen: return .notOpen(epoch: answer.number(3), opensAt: Instant(milliseconds: answer.number(1)))
+        case .closed: return .closed(epoch: answer.number(1), closesAt: Instant(milliseconds: answer.number(2)))
         case .paused: return .paused(silentForMilliseconds: answer.number(2) - answer.number(1))
         case .notLoaded: return .notLoaded
         case .damaged: return .damaged(epoch: answer.number(1))

@@ -19,7 +19,7 @@ struct ByHandTests {
             ("claim_coupon", Gate.keys, ["42"], ["1", "2", "*", "1"]),
             ("claim_coupon", Gate.keys, ["42"], ["2", "2", "*", "1"]),
             ("adjust_coupon", Gate.keys, ["2", "0", "0"], ["1", "0"]),
-            ("claim_coupon", Gate.keys, ["43"], ["3"]),
+            ("claim_coupon", Gate.keys, ["43"], ["3", "1", "2"]),
             ("swap_sales", [RedisKeys.applied] + kept, ["8"] + Array(repeating: expiry, count: RankingDays.kept), ["1", "0"]),
             ("record_sales", sales, ["9", expiry, "1", "2", "10", "2"], ["1", "9"]),
             ("record_views", [SalesKeys.views[0]], [expiry, "1", "4"], ["1", "1"]),

@@ -30,13 +30,15 @@ struct ClaimCouponTests {
     static let refusals = [
         Refusal(testDescription: "already claimed", gate: .open.claimed(["42": "17"]), answer: [2, 17, -1, 5]),
         Refusal(testDescription: "already claimed, although sold out", gate: .soldOut, user: "2", answer: [2, 2, -1, 5]),
-        Refusal(testDescription: "sold out", gate: .soldOut, answer: [3]),
-        Refusal(testDescription: "sold out below zero", gate: .open.setting(["remaining": "-4"]), answer: [3]),
-        Refusal(testDescription: "not open", gate: .open.setting(["opensAt": "\(future)"]), answer: [4, future, -1]),
-        Refusal(testDescription: "not open, although sold out", gate: .soldOut.setting(["opensAt": "\(future)"]), answer: [4, future, -1]),
-        Refusal(testDescription: "closed", gate: .open.setting(["closesAt": "\(past)"]), answer: [5]),
+        Refusal(testDescription: "sold out", gate: .soldOut, answer: [3, 5, 3]),
+        Refusal(testDescription: "sold out below zero", gate: .open.setting(["remaining": "-4"]), answer: [3, 5, 3]),
+        Refusal(testDescription: "not open", gate: .open.setting(["opensAt": "\(future)"]), answer: [4, future, -1, 5]),
         Refusal(
-            testDescription: "closed, although claimed before", gate: .soldOut.setting(["closesAt": "\(past)"]), user: "2", answer: [5]),
+            testDescription: "not open, although sold out", gate: .soldOut.setting(["opensAt": "\(future)"]), answer: [4, future, -1, 5]),
+        Refusal(testDescription: "closed", gate: .open.setting(["closesAt": "\(past)"]), answer: [5, 5, past]),
+        Refusal(
+            testDescription: "closed, although claimed before", gate: .soldOut.setting(["closesAt": "\(past)"]), user: "2",
+            answer: [5, 5, past]),
         Refusal(testDescription: "paused", gate: .paused(at: past), answer: [6, past, -1]),
         Refusal(testDescription: "paused, although claimed before", gate: .paused(at: past).claimed(["42": "1"]), answer: [6, past, -1]),
         Refusal(testDescription: "paused since nobody knows", gate: .paused(at: past).setting(["pausedAt": nil]), answer: [6, 0, -1]),
@@ -79,7 +81,7 @@ struct ClaimCouponTests {
 
     @Test(
         "a field that is missing or no whole number is damage, never sold out and never a unit",
-        arguments: ["remaining", "sequence", "opensAt", "closesAt", "epoch"], garbage)
+        arguments: ["remaining", "sequence", "opensAt", "closesAt", "epoch", "quantity"], garbage)
     func damaged(_ field: String, _ value: String?) async throws {
         let redis = try await LuaServer.emptied()
         try await redis.put(Gate.open.setting([field: value]))
@@ -169,7 +171,7 @@ struct ClaimCouponTests {
             LuaServer.numbers)
         #expect(answers[..<100].map { $0[0] } == Array(repeating: 1, count: 100))
         #expect(answers[..<100].map { $0[1] } == Array(1...100))
-        #expect(answers[100...].allSatisfy { $0 == [ClaimCode.soldOut.rawValue] })
+        #expect(answers[100...].allSatisfy { $0 == [ClaimCode.soldOut.rawValue, 5, 100] })
         let winners = Dictionary(uniqueKeysWithValues: users[..<100].enumerated().map { ("\($0.element)", "\($0.offset + 1)") })
         #expect(try await redis.snapshot() == gate.setting(["remaining": "0", "sequence": "100"]).claimed(winners).snapshot)
     }
@@ -220,7 +222,7 @@ struct ClaimCouponTests {
         func lose(_ users: Range<Int64>) async throws {
             let commands = users.map { Scripts.claimCoupon.command(Gate.keys, [.integer($0)]) }
             for reply in try await redis.pipeline(commands) {
-                guard try LuaServer.numbers(reply) == [ClaimCode.soldOut.rawValue] else { throw UnexpectedAnswer(value: reply) }
+                guard try LuaServer.numbers(reply) == [ClaimCode.soldOut.rawValue, 5, 3] else { throw UnexpectedAnswer(value: reply) }
             }
         }
         // The first round leaves the connection's buffers at the size that they keep.

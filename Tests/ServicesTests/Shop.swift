@@ -221,10 +221,26 @@ enum ClaimAnswer: Equatable, Sendable {
 }
 
 extension Shop {
-    func claim(_ coupon: CouponID, by user: UserID) async throws -> ClaimAnswer {
+    /// How a claim comes to the services.
+    enum Way: Sendable, CaseIterable {
+        /// Without an idempotency key: the gate's refusal is the answer, by callback, and the rest goes on in a task.
+        case asked
+        /// With a key: in a task from the start.
+        case awaited
+    }
+
+    func claim(_ coupon: CouponID, by user: UserID, _ way: Way = .asked) async throws -> ClaimAnswer {
         let context = services.context(for: MultiThreadedEventLoopGroup.singleton.next())
         do {
-            switch try await services.claims.claim(coupon, by: user, on: context) {
+            var verdict: CouponGate.Verdict?
+            if way == .asked {
+                switch await ask(coupon, by: user, on: context) {
+                case .refused(let refusal): return .refused(refusal)
+                case .failed(let error): throw error
+                case .goesOn(let first): verdict = first
+                }
+            }
+            switch try await services.claims.claim(coupon, by: user, on: context, after: verdict) {
             case .done(let issued): return .won(issued.sequence)
             case .refused(.couponAlreadyClaimed(let issued)): return .already(issued.sequence)
             case .refused(let refusal): return .refused(refusal)
@@ -239,11 +255,19 @@ extension Shop {
         }
     }
 
+    private func ask(_ coupon: CouponID, by user: UserID, on context: LoopContext) async -> Claims.Asked {
+        await withCheckedContinuation { continuation in
+            context.eventLoop.execute { [services] in
+                services.claims.ask(coupon, by: user, on: context) { continuation.resume(returning: $0) }
+            }
+        }
+    }
+
     /// Comes back as long as it is told to, as a client does with `Retry-After`.
-    func claimPatiently(_ coupon: CouponID, by user: UserID) async throws -> ClaimAnswer {
+    func claimPatiently(_ coupon: CouponID, by user: UserID, _ way: Way = .asked) async throws -> ClaimAnswer {
         let deadline = ContinuousClock.now + .seconds(15)
         while true {
-            let answer = try await claim(coupon, by: user)
+            let answer = try await claim(coupon, by: user, way)
             guard case .later = answer, ContinuousClock.now < deadline else { return answer }
             try await Task.sleep(for: .milliseconds(20))
         }

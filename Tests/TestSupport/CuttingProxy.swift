@@ -1,8 +1,10 @@
-import NIOCore
+package import NIOCore
 import NIOPosix
 import Synchronization
 
-/// Stands between clients and a server on unix sockets, loses replies on demand, and can lead to another server.
+/// Stands between clients on a unix socket and a server, and loses replies, holds requests or moves to another server on demand.
+///
+/// What is injected and which connections there are lives in mutexes; the bytes stay on the loops of their connections.
 package final class CuttingProxy: Sendable {
     package enum Fault: Sendable {
         case none
@@ -11,129 +13,148 @@ package final class CuttingProxy: Sendable {
     }
 
     package let socketPath: String
-    private let line: Line
-    private let server: any Channel
+    private let faults = FaultSwitch()
+    private let upstream: Mutex<SocketAddress>
+    private let connections = Connections()
+    private let server = Mutex<(any Channel)?>(nil)
 
     /// - Parameter directory: where the proxy's socket goes.
-    package init(to serverPath: String, in directory: String) async throws {
-        let path = directory + "/proxy.sock"
-        let line = Line(to: serverPath)
-        socketPath = path
-        self.line = line
-        server = try await ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton)
-            .childChannelOption(.autoRead, value: false)
-            .childChannelInitializer { client in
-                ClientBootstrap(group: client.eventLoop).channelOption(.autoRead, value: false)
-                    .connect(unixDomainSocketPath: line.serverPath)
-                    .flatMapThrowing { server in
-                        try client.pipeline.syncOperations.addHandler(Forwarder(to: server, repliesOf: nil))
-                        try server.pipeline.syncOperations.addHandler(Forwarder(to: client, repliesOf: line))
-                        line.add(server)
-                        for channel in [client, server] { _ = channel.setOption(.autoRead, value: true) }
-                    }
-            }
-            .bind(unixDomainSocketPath: path).get()
+    package convenience init(to serverPath: String, in directory: String) async throws {
+        try await self.init(to: SocketAddress(unixDomainSocketPath: serverPath), in: directory)
     }
 
-    package func inject(_ next: Fault) { line.inject(next) }
+    /// - Parameter directory: where the proxy's socket goes.
+    package init(to address: SocketAddress, in directory: String) async throws {
+        socketPath = directory + "/proxy.sock"
+        upstream = Mutex(address)
+        let listener = try await ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton)
+            .childChannelOption(.autoRead, value: false)
+            .childChannelInitializer { [self] client in connect(client) }
+            .bind(unixDomainSocketPath: socketPath).get()
+        server.withLock { $0 = listener }
+    }
+
+    private func connect(_ client: any Channel) -> EventLoopFuture<Void> {
+        let address = upstream.withLock { $0 }
+        return ClientBootstrap(group: client.eventLoop).channelOption(.autoRead, value: false).connect(to: address)
+            .flatMapThrowing { [faults, connections] server in
+                let requests = Forwarder(to: server, faults: faults, direction: .requests)
+                try client.pipeline.syncOperations.addHandler(requests)
+                try server.pipeline.syncOperations.addHandler(Forwarder(to: client, faults: faults, direction: .replies))
+                connections.add(client, NIOLoopBound(requests, eventLoop: client.eventLoop))
+                for channel in [client, server] { _ = channel.setOption(.autoRead, value: true) }
+            }
+    }
+
+    package func inject(_ next: Fault) { faults.state.withLock { $0.fault = next } }
 
     /// True when nothing is left to lose: what was injected last has happened.
-    package var isHealthy: Bool { line.isHealthy }
+    package var isHealthy: Bool { faults.state.withLock { if case .none = $0.fault { true } else { false } } }
 
-    /// From now on the replies of every connection that is open now vanish, while its requests still arrive.
-    package func swallowReplies() { line.swallow() }
+    /// From here on requests wait in the proxy.
+    package func hold() { faults.state.withLock { $0.isHolding = true } }
 
-    /// Cuts every connection that is open now.
-    package func cutAll() {
-        for channel in line.open { channel.close(promise: nil) }
+    /// True once a request waits.
+    package var holdsRequests: Bool { faults.state.withLock { $0.heldRequests > 0 } }
+
+    /// Lets what waits go on, and all that follows.
+    package func release() {
+        faults.state.withLock { ($0.isHolding, $0.heldRequests) = (false, 0) }
+        for (_, requests) in connections.all { requests.eventLoop.execute { requests.value.forwardHeld() } }
     }
 
-    /// Leads new connections to another server and cuts the others.
-    package func lead(to serverPath: String) {
-        line.serverPath = serverPath
-        cutAll()
+    /// Leads connections that are made from here on to another server; those that are there stay until they are cut.
+    package func move(to address: SocketAddress) { upstream.withLock { $0 = address } }
+
+    /// Cuts the oldest connections: all of them, or that many.
+    package func cutConnections(_ count: Int = .max) {
+        for (channel, _) in connections.all.prefix(count) { channel.close(promise: nil) }
     }
 
-    package func close() async throws {
-        try await server.close()
-        cutAll()
+    package func close() async throws { try await server.withLock { $0.take() }?.close() }
+}
+
+/// Who is connected, in the order of their coming.
+private final class Connections: Sendable {
+    typealias Connection = (client: any Channel, requests: NIOLoopBound<Forwarder>)
+
+    private let state = Mutex<[Connection]>([])
+
+    var all: [Connection] { state.withLock { $0 } }
+
+    func add(_ client: any Channel, _ requests: NIOLoopBound<Forwarder>) {
+        state.withLock { $0.append((client, requests)) }
+        client.closeFuture.whenComplete { [self] _ in state.withLock { $0.removeAll { $0.client === client } } }
     }
 }
 
-/// What connections share: where they lead, and what is to be lost.
-private final class Line: Sendable {
-    private struct State {
-        var serverPath: String
+private final class FaultSwitch: Sendable {
+    struct State {
         var fault = CuttingProxy.Fault.none
-        var open: [ObjectIdentifier: any Channel] = [:]
-        var swallowed: Set<ObjectIdentifier> = []
+        var isHolding = false
+        var heldRequests = 0
     }
 
-    private let state: Mutex<State>
+    let state = Mutex(State())
 
-    init(to serverPath: String) { state = Mutex(State(serverPath: serverPath)) }
-
-    var serverPath: String {
-        get { state.withLock { $0.serverPath } }
-        set { state.withLock { $0.serverPath = newValue } }
-    }
-
-    var isHealthy: Bool { state.withLock { if case .none = $0.fault { true } else { false } } }
-    var open: [any Channel] { state.withLock { Array($0.open.values) } }
-
-    func inject(_ fault: CuttingProxy.Fault) { state.withLock { $0.fault = fault } }
-    func swallow() { state.withLock { $0.swallowed = Set($0.open.keys) } }
-    func add(_ channel: any Channel) { state.withLock { $0.open[ObjectIdentifier(channel)] = channel } }
-
-    func remove(_ channel: any Channel) {
+    /// How many of these bytes may pass, where the connection is to be cut behind them.
+    func bytesBeforeCut(of count: Int) -> Int? {
         state.withLock { state in
-            state.open[ObjectIdentifier(channel)] = nil
-            state.swallowed.remove(ObjectIdentifier(channel))
+            guard case .cut(let left) = state.fault else { return nil }
+            state.fault = count < left ? .cut(afterReplyBytes: left - count) : .none
+            return count < left ? nil : left
         }
     }
 
-    enum Passage {
-        case all
-        case none
-        /// That many bytes, and then no more: the connection is cut.
-        case first(Int)
-    }
-
-    func passage(of count: Int, from channel: any Channel) -> Passage {
+    /// Whether a request that arrives now has to wait.
+    func holdsRequest() -> Bool {
         state.withLock { state in
-            if state.swallowed.contains(ObjectIdentifier(channel)) { return .none }
-            guard case .cut(let left) = state.fault else { return .all }
-            state.fault = count < left ? .cut(afterReplyBytes: left - count) : .none
-            return count < left ? .all : .first(left)
+            if state.isHolding { state.heldRequests += 1 }
+            return state.isHolding
         }
     }
 }
 
+/// One direction of one connection; lives on the connection's loop.
 private final class Forwarder: ChannelInboundHandler {
+    enum Direction { case requests, replies }
+
     typealias InboundIn = ByteBuffer
 
     private let other: any Channel
-    private let line: Line?
+    private let faults: FaultSwitch
+    private let direction: Direction
+    private var held: [ByteBuffer] = []
 
-    init(to other: any Channel, repliesOf line: Line?) {
-        self.other = other
-        self.line = line
+    init(to other: any Channel, faults: FaultSwitch, direction: Direction) {
+        (self.other, self.faults, self.direction) = (other, faults, direction)
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        var bytes = unwrapInboundIn(data)
-        switch line?.passage(of: bytes.readableBytes, from: context.channel) ?? .all {
-        case .all: other.writeAndFlush(bytes, promise: nil)
-        case .none: break
-        case .first(let allowed):
-            let peer = other
-            peer.writeAndFlush(bytes.readSlice(length: allowed) ?? ByteBuffer()).whenComplete { _ in peer.close(promise: nil) }
-            context.close(promise: nil)
+        let bytes = unwrapInboundIn(data)
+        switch direction {
+        case .requests:
+            // Behind what waits, so that nothing overtakes it.
+            if faults.holdsRequest() || !held.isEmpty { held.append(bytes) } else { other.writeAndFlush(bytes, promise: nil) }
+        case .replies: reply(bytes, context)
         }
     }
 
-    func channelInactive(context: ChannelHandlerContext) {
-        line?.remove(context.channel)
-        other.close(promise: nil)
+    private func reply(_ bytes: ByteBuffer, _ context: ChannelHandlerContext) {
+        var bytes = bytes
+        guard let allowed = faults.bytesBeforeCut(of: bytes.readableBytes) else {
+            other.writeAndFlush(bytes, promise: nil)
+            return
+        }
+        let peer = other
+        peer.writeAndFlush(bytes.readSlice(length: allowed) ?? ByteBuffer()).whenComplete { _ in peer.close(promise: nil) }
+        context.close(promise: nil)
     }
+
+    func forwardHeld() {
+        for bytes in held { other.writeAndFlush(bytes, promise: nil) }
+        held = []
+    }
+
+    func channelInactive(context: ChannelHandlerContext) { other.close(promise: nil) }
 }
