@@ -23,9 +23,9 @@ struct RealignmentTests {
             try await foreign.writeWithoutTransaction { try $0.execute(sql: "BEGIN IMMEDIATE") }
             let change = Task { try await shop.campaigns.change(coupon, CampaignChange(quantity: 5), at: shop.clock.now).value }
             try await eventually("the gate has agreed") { try await shop.standing(of: coupon)?.quantity == 5 }
-            let scripts = try shop.scriptCalls()
+            let scripts = try shop.server.scriptCalls()
             async let answers = shop.claimTogether(coupon, by: Array(users[5...]))
-            try await eventually("all ten are refused by the gate") { try shop.scriptCalls() >= scripts + 10 }
+            try await eventually("all ten are refused by the gate") { try shop.server.scriptCalls() >= scripts + 10 }
             if !succeeds { _ = await change.result }
             try await foreign.writeWithoutTransaction { try $0.execute(sql: "ROLLBACK") }
             try foreign.close()
@@ -155,12 +155,6 @@ extension Shop {
         try await eventually("Redis is away") { !redis.isConnected }
         try server.start()
         try await eventually("Redis is back") { redis.isConnected }
-    }
-
-    /// How many scripts the server has run by their digests.
-    func scriptCalls() throws -> Int {
-        let line = try server.cli("INFO", "commandstats").split(separator: "\r\n").first { $0.hasPrefix("cmdstat_evalsha:") }
-        return line.flatMap { Int($0.split(separator: "=")[1].prefix { $0.isNumber }) } ?? 0
     }
 
     /// The gate as it was before a raise: all that was there is given away.

@@ -133,18 +133,47 @@ struct RedisForgetsTests {
         }
     }
 
-    @Test("an older snapshot comes back: later winners are still winners, and no place is given twice", arguments: [true, false])
-    func olderSnapshot(withBackgroundWork: Bool) async throws {
-        try await withShop(Shop.Setup(configure: { $0.recoveryInterval = .milliseconds(200) })) { shop in
+    /// What Redis wrote down, and how a test brings an older state of it back.
+    enum Files: CaseIterable {
+        case snapshot, appendOnlyFile
+
+        fileprivate var arguments: [String] { self == .snapshot ? [] : ["--appendonly", "yes"] }
+
+        fileprivate func save(_ server: TemporaryRedis) throws {
+            switch self {
+            case .snapshot: try server.cli("SAVE")
+            // A copy such as a backup takes while the server writes.
+            case .appendOnlyFile: try FileManager.default.copyItem(atPath: server.directory + "/appendonlydir", toPath: copy(of: server))
+            }
+        }
+
+        /// With the server down.
+        fileprivate func restore(_ server: TemporaryRedis) throws {
+            // Nothing was saved since, so the dump is the older state.
+            guard self == .appendOnlyFile else { return }
+            try FileManager.default.removeItem(atPath: server.directory + "/appendonlydir")
+            try FileManager.default.moveItem(atPath: copy(of: server), toPath: server.directory + "/appendonlydir")
+        }
+
+        private func copy(of server: TemporaryRedis) -> String { server.directory + "/copy" }
+    }
+
+    @Test(
+        "an older state comes back: later winners are still winners, and no place is given twice",
+        arguments: Files.allCases, [true, false])
+    func olderState(files: Files, withBackgroundWork: Bool) async throws {
+        let setup = Shop.Setup(redisArguments: files.arguments, configure: { $0.recoveryInterval = .milliseconds(200) })
+        try await withShop(setup) { shop in
             let users = try await shop.makeUsers(80)
             let coupon = try await shop.makeCampaign(quantity: 50)
             if withBackgroundWork { try await shop.services.start() }
             let early = try await shop.claimTogether(coupon, by: Array(users[..<15]))
-            _ = try shop.server.cli("SAVE")
+            try files.save(shop.server)
             let later = try await shop.claimTogether(coupon, by: Array(users[15..<35]))
-            // Nothing was saved since, so the dump is the older state.
             shop.server.kill()
+            try files.restore(shop.server)
             try shop.server.start()
+            #expect(try shop.server.cli("ZCARD", RedisKeys.claims(of: coupon)) == "15" || withBackgroundWork)
             let winners = early.merging(later) { first, _ in first }
             let newcomers = try await shop.claimTogether(coupon, by: Array(users[35...]))
             #expect(newcomers.values.count { if case .won = $0 { true } else { false } } == 15)
@@ -176,6 +205,39 @@ struct RedisForgetsTests {
             try await shop.expectAgreement(on: coupon)
             #expect(try await shop.claim(coupon, by: users[3]) == .won(3))
             #expect(try await shop.claim(coupon, by: users[1]) == .refused(.couponSoldOut))
+        }
+    }
+
+    @Test("with Redis full, a gate that has to be built stays paused and refuses nobody; it opens by itself when there is room")
+    func full() async throws {
+        try await withShop(Shop.Setup(configure: { $0.recoveryInterval = .milliseconds(100) })) { shop in
+            let users = try await shop.makeUsers(12)
+            let coupon = try await shop.makeCampaign(quantity: 10)
+            let places = try await shop.claimTogether(coupon, by: Array(users[..<5]))
+            try await shop.services.start()
+            try await eventually("ready") { await shop.services.readiness().isReady }
+            // Less than an empty server takes.
+            try shop.server.cli("CONFIG", "SET", "maxmemory-policy", "noeviction", "maxmemory", "1mb")
+            try await shop.expectLater(coupon, by: Array(users[5...]))
+            guard case .won(let place)? = places[users[0]] else { throw NotDone(result: "\(users[0]) did not win") }
+            #expect(try await shop.claim(coupon, by: users[0]) == .already(place))
+            try shop.server.cli("DEL", RedisKeys.coupon(coupon), RedisKeys.claims(of: coupon))
+            try await eventually("the gate is paused") { try await shop.standing(of: coupon)?.isOpen == false }
+            try await eventually("not ready") { await !shop.services.readiness().isReady }
+            try await shop.expectLater(coupon, by: users)
+            #expect(try await shop.standing(of: coupon)?.claims == 0)
+            try shop.server.cli("CONFIG", "SET", "maxmemory", "0")
+            // The builder that failed is given up after five seconds.
+            try await eventually("the gate is open") { try await shop.standing(of: coupon)?.isOpen == true }
+            for (user, answer) in places {
+                guard case .won(let place) = answer else { throw NotDone(result: "\(user) did not win") }
+                #expect(try await shop.claim(coupon, by: user) == .already(place))
+            }
+            let late = try await shop.claimTogether(coupon, by: Array(users[5...])).values
+            #expect(late.count { if case .won = $0 { true } else { false } } == 5)
+            #expect(late.count { $0 == .refused(.couponSoldOut) } == 2)
+            try await eventually("ready again") { await shop.services.readiness().isReady }
+            try await shop.expectAgreement(on: coupon)
         }
     }
 
@@ -265,6 +327,19 @@ struct RedisForgetsTests {
             #expect(took < .seconds(2), "100,000 coupons were back after \(took)")
             #expect(try await shop.claimPatiently(coupon, by: UserID(77_777)) == .already(77_777))
             try await eventually("ready") { await shop.services.readiness().isReady }
+        }
+    }
+}
+
+extension Shop {
+    /// None of them gets an answer for good: each is told to come back.
+    fileprivate func expectLater(_ coupon: CouponID, by users: [UserID], sourceLocation: SourceLocation = #_sourceLocation) async throws {
+        for user in users {
+            let answer = try await claim(coupon, by: user)
+            guard case .later = answer else {
+                Issue.record("\(user): \(answer)", sourceLocation: sourceLocation)
+                continue
+            }
         }
     }
 }

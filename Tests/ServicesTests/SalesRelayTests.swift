@@ -129,6 +129,7 @@ struct SalesRelayTests {
             }
         ),
         ("ahead of the store", { shop in _ = try shop.server.cli("SET", RedisKeys.applied, "1000000") }),
+        ("scripts lost", { shop in _ = try shop.server.cli("SCRIPT", "FLUSH") }),
         ("everything lost", { shop in _ = try shop.server.cli("FLUSHALL") }),
         ("a day lost with the mark", { shop in _ = try shop.server.cli("DEL", RedisKeys.applied, RedisKeys.sales(on: shop.day(ago: 0))) }),
         (
@@ -210,6 +211,41 @@ struct SalesRelayTests {
             try await relay.step()
             try await relay.step()
             try await shop.expectScores(ledger, "\(Self.mishaps[index].name)")
+        }
+    }
+
+    @Test("scripts that vanish again and again while sales, views and rebuilds run are sent anew, and nothing counts twice")
+    func scriptsVanish() async throws {
+        try await withMarket { shop, user, products in
+            let isOver = Flag()
+            let flushing = Task {
+                var times = 0
+                while !isOver.isUp {
+                    _ = try await shop.redis.send(RedisCommand("SCRIPT", "FLUSH"))
+                    times += 1
+                    await Task.yield()
+                }
+                return times
+            }
+            var ledger = SalesLedger()
+            let relay = try shop.makeRelay()
+            for round in 1...Int64(20) {
+                for count in 1...Int64(10) {
+                    let (product, day) = (products[Int(count % 3)], shop.day(ago: count % 3))
+                    _ = try await shop.sell([(product, count)], to: user, on: day)
+                    ledger.add(product, count, on: day)
+                }
+                shop.services.views.count(products[0])
+                try await relay.step()
+                try await shop.services.views.flush()
+                try await shop.services.ranking.refresh()
+                if round.isMultiple(of: 5) { try await shop.rebuild.run() }
+            }
+            isOver.raise()
+            #expect(try await flushing.value > 20)
+            try await relay.step()
+            try await shop.expectScores(ledger)
+            #expect(try shop.server.cli("ZSCORE", RedisKeys.views(on: shop.day(ago: 0)), "\(products[0])") == "20")
         }
     }
 

@@ -114,6 +114,13 @@ package final class TemporaryRedis: Sendable {
         return text.hasSuffix("\n") ? String(text.dropLast()) : text
     }
 
+    /// How many scripts the server has run by their digests.
+    package func scriptCalls() throws -> Int {
+        let statistics = try cli("INFO", "commandstats").split { $0.isNewline }
+        guard let line = statistics.first(where: { $0.hasPrefix("cmdstat_evalsha:") }) else { return 0 }
+        return Int(line.drop { $0 != "=" }.dropFirst().prefix { $0.isNumber }) ?? 0
+    }
+
     /// The server's own words, for a test that failed.
     package var log: String {
         (try? String(contentsOfFile: directory + "/redis.log", encoding: .utf8)) ?? ""
