@@ -10,7 +10,7 @@
 --   3 SOLD_OUT         epoch, quantity
 --   4 NOT_OPEN         opensAt (ms), now (ms), epoch
 --   5 CLOSED           epoch, closesAt (ms)
---   6 PAUSED           pausedAt (ms) or 0 where it is no past instant, now (ms)
+--   6 PAUSED
 --   7 NOT_LOADED
 --   8 DAMAGED          epoch, or 0: a field is missing or not a whole number, or the claims are gone
 --
@@ -19,7 +19,7 @@
 --          a refusal names the epoch and the terms it rests on, so that nobody has to believe a gate that went back in time
 
 local coupon = redis.call('HMGET', KEYS[1], 'state', 'remaining', 'sequence', 'opensAt', 'closesAt', 'epoch',
-  'pausedAt', 'quantity')
+  'quantity')
 local claimed = redis.call('ZSCORE', KEYS[2], ARGV[1])
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -30,7 +30,7 @@ local sequence = tonumber(coupon[3])
 local opens_at = tonumber(coupon[4])
 local closes_at = tonumber(coupon[5])
 local epoch = tonumber(coupon[6])
-local quantity = tonumber(coupon[8])
+local quantity = tonumber(coupon[7])
 -- tonumber() takes 'nan', 'inf', '1.5' and '1e300' too; none of them is a whole number that a double holds exactly.
 if epoch and (epoch % 1 ~= 0 or epoch > 2 ^ 53 or epoch < -2 ^ 53) then
   epoch = nil
@@ -40,8 +40,7 @@ if not state and not epoch then
   return { 7 }
 end
 if state == 'paused' then
-  local paused_at = tonumber(coupon[7])
-  return { 6, paused_at and paused_at > 0 and paused_at <= now and paused_at or 0, now }
+  return { 6 }
 end
 if state ~= 'open' or not (remaining and sequence and opens_at and closes_at and epoch and quantity) then
   return { 8, epoch or 0 }

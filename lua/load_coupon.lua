@@ -28,10 +28,8 @@ if redis.call('TYPE', KEYS[1]).ok == 'hash' then
     return { 2, tonumber(standing) }
   end
 end
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
 
 redis.call('UNLINK', KEYS[1], KEYS[2])
-redis.call('HSET', KEYS[1], 'state', 'paused', 'pausedAt', string.format('%.0f', now), 'epoch', ARGV[1],
+redis.call('HSET', KEYS[1], 'state', 'paused', 'epoch', ARGV[1],
   'quantity', ARGV[2], 'remaining', '0', 'sequence', '0', 'opensAt', ARGV[3], 'closesAt', ARGV[4])
 return { 1 }

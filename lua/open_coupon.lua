@@ -32,5 +32,4 @@ end
 local remaining = math.max(0, tonumber(coupon[3]) - claims)
 
 redis.call('HSET', KEYS[1], 'state', 'open', 'sequence', last[2] or '0', 'remaining', string.format('%.0f', remaining))
-redis.call('HDEL', KEYS[1], 'pausedAt')
 return { 1, remaining }

@@ -18,9 +18,6 @@ package final class Campaigns: Sendable {
     private let realignments = SharedWork<CouponID, Alignment>()
     private let changes = TaskQueue()
 
-    /// A paused gate whose builder has been silent for this long has lost it; a builder shows itself with every chunk of claims.
-    static let abandonedAfterMilliseconds: Int64 = 5_000
-
     init(store: Store, reader: PointReader, redis: RedisClient, logger: Logger) {
         (self.store, self.reader, self.redis, self.logger) = (store, reader, redis, logger)
     }
@@ -122,11 +119,9 @@ extension Campaigns {
         }
     }
 
-    /// Builds a gate whose builder is gone.
-    package func buildAbandoned(_ id: CouponID) async throws -> Bool {
-        guard let campaign = try reader.campaign(id) else { return false }
-        return try await build(id, beyond: campaign.epoch)
-    }
+    /// Whether a gate is being built just now. The store has one service, so a paused gate that it does not build has lost its
+    /// builder.
+    package func isBuilding(_ id: CouponID) -> Bool { builds.isRunning(id) }
 
     /// The epoch of the gate that stands afterwards; `nil` where the store knows no such campaign.
     private func buildAlone(_ id: CouponID, beyond epoch: Int64?) async throws -> Int64? {

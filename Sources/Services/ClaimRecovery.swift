@@ -69,11 +69,7 @@ final class ClaimRecovery: Sendable {
             return []
         }
         guard standing.isOpen else {
-            let now = try await CouponGate.now(through: redis).milliseconds
-            // A time that is yet to come is none that a builder has left.
-            let silence = now - (standing.pausedAtMilliseconds.flatMap { $0 <= now ? $0 : nil } ?? 0)
-            guard silence > Campaigns.abandonedAfterMilliseconds else { throw ServiceError(.paused, "the campaign is being rebuilt") }
-            _ = try await campaigns.buildAbandoned(campaign.id)
+            try await campaigns.build(campaign.id, beyond: nil)
             return []
         }
         // The two reads of a standing are no single moment, and a claim may fall between them: look again before tearing down.

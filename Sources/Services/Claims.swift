@@ -65,9 +65,9 @@ package struct Claims: Sendable {
                 guard try await campaigns.build(coupon, beyond: nil) else { return .refused(.couponNotFound) }
             case .damaged(let epoch):
                 guard try await campaigns.build(coupon, beyond: epoch) else { return .refused(.couponNotFound) }
-            case .paused(let silence):
-                guard silence > Campaigns.abandonedAfterMilliseconds else { throw ServiceError(.paused, "the campaign is being rebuilt") }
-                guard try await campaigns.buildAbandoned(coupon) else { return .refused(.couponNotFound) }
+            case .paused:
+                guard !campaigns.isBuilding(coupon) else { throw ServiceError(.paused, "the campaign is being rebuilt") }
+                guard try await campaigns.build(coupon, beyond: nil) else { return .refused(.couponNotFound) }
             }
         }
         throw ServiceError(.paused, "the campaign is being rebuilt")

@@ -18,8 +18,8 @@ package enum CouponGate {
         case soldOut(epoch: Int64, quantity: Int64)
         case notOpen(epoch: Int64, opensAt: Instant)
         case closed(epoch: Int64, closesAt: Instant)
-        /// Being rebuilt; the last sign of life from the builder is that many milliseconds old.
-        case paused(silentForMilliseconds: Int64)
+        /// Being rebuilt.
+        case paused
         case notLoaded
         case damaged(epoch: Int64)
 
@@ -41,7 +41,7 @@ package enum CouponGate {
         case .soldOut: return .soldOut(epoch: answer.number(1), quantity: answer.number(2))
         case .notOpen: return .notOpen(epoch: answer.number(3), opensAt: Instant(milliseconds: answer.number(1)))
         case .closed: return .closed(epoch: answer.number(1), closesAt: Instant(milliseconds: answer.number(2)))
-        case .paused: return .paused(silentForMilliseconds: answer.number(2) - answer.number(1))
+        case .paused: return .paused
         case .notLoaded: return .notLoaded
         case .damaged: return .damaged(epoch: answer.number(1))
         }
@@ -56,7 +56,6 @@ package enum CouponGate {
         package let opensAtMilliseconds: Int64?
         package let closesAtMilliseconds: Int64?
         package let epoch: Int64?
-        package let pausedAtMilliseconds: Int64?
         package let claims: Int64
 
         /// Whether window and quantity are those of the campaign.
@@ -80,28 +79,17 @@ package enum CouponGate {
             commands.append(
                 RedisCommand(
                     "HMGET", .string(RedisKeys.coupon(coupon)), "state", "quantity", "remaining", "sequence", "opensAt", "closesAt",
-                    "epoch",
-                    "pausedAt", isRepeatable: true))
+                    "epoch", isRepeatable: true))
             commands.append(RedisCommand("ZCARD", .string(RedisKeys.claims(of: coupon)), isRepeatable: true))
         }
         let replies = try await redis.pipeline(commands)
         return coupons.indices.map { index in
-            guard let fields = replies[2 * index].array, fields.count == 8, let state = fields[0].string else { return nil }
+            guard let fields = replies[2 * index].array, fields.count == 7, let state = fields[0].string else { return nil }
             guard case .integer(let claims) = replies[2 * index + 1] else { return nil }
             return Standing(
                 isOpen: state == "open", quantity: fields[1].integer, remaining: fields[2].integer, sequence: fields[3].integer,
-                opensAtMilliseconds: fields[4].integer, closesAtMilliseconds: fields[5].integer, epoch: fields[6].integer,
-                pausedAtMilliseconds: fields[7].integer, claims: claims)
+                opensAtMilliseconds: fields[4].integer, closesAtMilliseconds: fields[5].integer, epoch: fields[6].integer, claims: claims)
         }
-    }
-
-    /// Redis' own clock, by which it opens, closes and pauses gates.
-    static func now(through redis: RedisClient) async throws -> Instant {
-        let reply = try await redis.send(RedisCommand("TIME", isRepeatable: true))
-        guard let parts = reply.array, parts.count == 2, let seconds = parts[0].integer, let microseconds = parts[1].integer else {
-            throw ServiceError(.internal, "TIME gave an answer that is no time")
-        }
-        return Instant(milliseconds: seconds * 1000 + microseconds / 1000)
     }
 
     /// Some of the claims of a gate in the order of their sequences, from a sequence on.

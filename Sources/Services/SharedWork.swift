@@ -19,4 +19,7 @@ final class SharedWork<Key: Hashable & Sendable, Value: Sendable>: Sendable {
         }
         return (try await task.value, isOurs)
     }
+
+    /// Whether work on the key has begun and not ended.
+    func isRunning(_ key: Key) -> Bool { running.withLock { $0[key] != nil } }
 }

@@ -62,8 +62,8 @@ struct AdjustCouponTests {
         ("negative, without claims", .open, -1, [2, 0]),
         ("not loaded", Gate(fields: [:]), 5, [3]),
         ("not loaded but for claims", Gate(fields: [:], claims: ["1": "1"]), 0, [3]),
-        ("paused", .paused(at: 1), 5, [4]),
-        ("paused, and below what is issued", .paused(at: 1).claimed(["1": "1"]), 0, [4]),
+        ("paused", .paused, 5, [4]),
+        ("paused, and below what is issued", .paused.claimed(["1": "1"]), 0, [4]),
         ("an unknown state", Gate.open.setting(["state": "ajar"]), 5, [4]),
     ]
 

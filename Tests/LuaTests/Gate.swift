@@ -20,9 +20,7 @@ struct Gate: Sendable {
     static let soldOut = Gate.open.setting(["remaining": "0", "sequence": "3"]).claimed(["1": "1", "2": "2", "3": "3"])
 
     /// Being built, as `load_coupon` leaves it.
-    static func paused(at milliseconds: Int64) -> Gate {
-        open.setting(["state": "paused", "pausedAt": "\(milliseconds)", "remaining": "0"])
-    }
+    static let paused = Gate.open.setting(["state": "paused", "remaining": "0"])
 
     /// The same gate with other fields; a nil takes the field away.
     func setting(_ changes: [String: String?]) -> Gate {

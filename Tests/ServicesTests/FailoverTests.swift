@@ -47,6 +47,9 @@ struct FailoverTests {
                 async let sold = shop.sell(coupon, product, to: Array(users[..<400]))
 
                 try await eventually("the sale is under way") { try shop.issuedNow(coupon) >= 40 }
+                try await eventually("the replica has heard of the sale") {
+                    try Int64(replica.cli("ZCARD", RedisKeys.claims(of: coupon))) ?? 0 > 0 && Int64(replica.cli("GET", RedisKeys.applied)) != nil
+                }
                 try replica.cli("REPLICAOF", "NO", "ONE")
                 // A rebuild would take this away: only a relay that goes on from the mark leaves it.
                 let foreign = ProductID(4_711)

@@ -46,10 +46,10 @@ struct Loss: Sendable, CustomTestStringConvertible {
         Loss("the epoch, for one that the store never reached", run("HSET GATE epoch 9")),
         Loss("the sequence, which starts anew", run("HSET GATE sequence 0")),
         Loss("one claim", run("ZREM CLAIMS 1", "HINCRBY GATE remaining 1")),
-        Loss("the builder of a paused gate", run("HSET GATE state paused pausedAt 1")),
+        Loss("the builder of a paused gate", run("HSET GATE state paused")),
         Loss(
             "the builder of a half-loaded gate",
-            run("HSET GATE state paused pausedAt 1 remaining 0 sequence 0", "ZREMRANGEBYRANK CLAIMS 5 -1")),
+            run("HSET GATE state paused remaining 0 sequence 0", "ZREMRANGEBYRANK CLAIMS 5 -1")),
         Loss("the scripts") { shop, _ in _ = try shop.server.cli("SCRIPT", "FLUSH") },
     ]
 }

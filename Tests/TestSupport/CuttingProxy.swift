@@ -63,6 +63,12 @@ package final class CuttingProxy: Sendable {
         for (_, requests) in connections.all { requests.eventLoop.execute { requests.value.forwardHeld() } }
     }
 
+    /// From here on the replies on the connections that are there vanish, while their requests still arrive.
+    package func swallowReplies() {
+        let clients = Set(connections.all.map { ObjectIdentifier($0.client) })
+        faults.state.withLock { $0.swallowed = clients }
+    }
+
     /// Leads connections that are made from here on to another server; those that are there stay until they are cut.
     package func move(to address: SocketAddress) { upstream.withLock { $0 = address } }
 
@@ -93,6 +99,8 @@ private final class FaultSwitch: Sendable {
         var fault = CuttingProxy.Fault.none
         var isHolding = false
         var heldRequests = 0
+        /// Clients that get no replies any more.
+        var swallowed: Set<ObjectIdentifier> = []
     }
 
     let state = Mutex(State())
@@ -141,6 +149,7 @@ private final class Forwarder: ChannelInboundHandler {
     }
 
     private func reply(_ bytes: ByteBuffer, _ context: ChannelHandlerContext) {
+        if faults.state.withLock({ $0.swallowed.contains(ObjectIdentifier(other)) }) { return }
         var bytes = bytes
         guard let allowed = faults.bytesBeforeCut(of: bytes.readableBytes) else {
             other.writeAndFlush(bytes, promise: nil)
@@ -156,5 +165,9 @@ private final class Forwarder: ChannelInboundHandler {
         held = []
     }
 
-    func channelInactive(context: ChannelHandlerContext) { other.close(promise: nil) }
+    func channelInactive(context: ChannelHandlerContext) {
+        // Another client may come to have the same identity.
+        if case .replies = direction { _ = faults.state.withLock { $0.swallowed.remove(ObjectIdentifier(other)) } }
+        other.close(promise: nil)
+    }
 }

@@ -1,4 +1,5 @@
 import Foundation
+import NIOCore
 import Services
 import TestSupport
 
@@ -57,7 +58,8 @@ extension World {
             throw error
         }
         redis = replica
-        proxy.lead(to: replica.socketPath)
+        proxy.move(to: try SocketAddress(unixDomainSocketPath: replica.socketPath))
+        proxy.cutConnections()
         // The old one goes on for a while: whoever were still connected to it could ask it.
         try await pause(milliseconds: 0...200)
         primary.end()
