@@ -39,6 +39,8 @@ struct RedisHandshakeStep: Equatable {
             switch (purpose, error.kind) {
             // A name is a courtesy to whoever reads CLIENT LIST; some users may not set one.
             case (.nameClient, .notPermitted), (.nameClient, .other): return nil
+            // Such a server refuses writes, and PING to tell its watchers; what only reads it still answers.
+            case (.ping, .cannotPersist): return nil
             case (.load(let script), .other):
                 return RedisError(.misconfigured, "the server refuses the script \(script.name): \(error.message)")
             case (.authenticate, _): return RedisError(.server(error.kind), "the server refuses the user or the password")

@@ -15,6 +15,8 @@ package struct PrivateRedis: Sendable {
     /// How long a start may take, reading an append-only file included.
     private static let startTimeout: Duration = .seconds(30)
     private static let stopTimeout: Duration = .seconds(10)
+    /// How long a server on a full disk, where it cannot say what is wrong, may take until its socket listens.
+    private static let silentStart: Duration = .seconds(3)
     /// `sockaddr_un.sun_path` on Linux, less its final NUL.
     static let longestSocketPath = 107
 
@@ -34,6 +36,30 @@ package struct PrivateRedis: Sendable {
 
     /// The pid of the server that listens on the socket; `nil` where none does.
     package var runningPID: Int32? {
+        connected { descriptor in
+            var credentials: (pid: Int32, uid: UInt32, gid: UInt32) = (0, 0, 0)
+            var size = socklen_t(MemoryLayout.size(ofValue: credentials))
+            guard getsockopt(descriptor, SOL_SOCKET, SO_PEERCRED, &credentials, &size) == 0 else { return nil }
+            return credentials.pid
+        }
+    }
+
+    /// Whether the server has read its files: until then it answers every command that it is loading them.
+    private var isReady: Bool {
+        let answer: String? = connected { descriptor in
+            // A server that is busy reading its files answers between two of its own steps.
+            var patience = timeval(tv_sec: 0, tv_usec: 250_000)
+            setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &patience, socklen_t(MemoryLayout<timeval>.size))
+            guard send(descriptor, "PING\r\n", 6, Int32(MSG_NOSIGNAL)) == 6 else { return nil }
+            var reply = [UInt8](repeating: 0, count: 128)
+            let count = recv(descriptor, &reply, reply.count, 0)
+            return count > 0 ? String(decoding: reply[..<count], as: UTF8.self) : nil
+        }
+        return answer.map { !$0.hasPrefix("-LOADING") } ?? false
+    }
+
+    /// What `body` makes of a connection to the socket; `nil` where nobody listens.
+    private func connected<Value>(_ body: (Int32) -> Value?) -> Value? {
         let descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
         guard descriptor >= 0 else { return nil }
         defer { close(descriptor) }
@@ -43,11 +69,7 @@ package struct PrivateRedis: Sendable {
         let connected = withUnsafePointer(to: &address) { pointer in
             pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_un>.size)) }
         }
-        guard connected == 0 else { return nil }
-        var credentials: (pid: Int32, uid: UInt32, gid: UInt32) = (0, 0, 0)
-        var size = socklen_t(MemoryLayout.size(ofValue: credentials))
-        guard getsockopt(descriptor, SOL_SOCKET, SO_PEERCRED, &credentials, &size) == 0 else { return nil }
-        return credentials.pid
+        return connected == 0 ? body(descriptor) : nil
     }
 
     /// Makes sure that the server runs: finds a running one, or starts it. Two calls at once, of two processes too, start one.
@@ -78,7 +100,13 @@ package struct PrivateRedis: Sendable {
     }
 
     private var notComingUp: ServiceError {
-        ServiceError(.privateRedis, "the private redis-server does not come up; see \(folder)/redis.log")
+        let reason = isDiskFull ? "the disk that holds \(folder) is full" : "see \(folder)/redis.log"
+        return ServiceError(.privateRedis, "the private redis-server does not come up; \(reason)")
+    }
+
+    private var isDiskFull: Bool {
+        var status = statvfs()
+        return statvfs(folder, &status) == 0 && status.f_bavail == 0
     }
 
     /// Waits for its turn to start the server: two servers on one append-only file would ruin it.
@@ -130,14 +158,16 @@ package struct PrivateRedis: Sendable {
         try? FileManager.default.removeItem(atPath: socketPath)
         let logged = logSize
         guard try await launch() else { return .failed }
-        let deadline = ContinuousClock.now + Self.startTimeout
-        while ContinuousClock.now < deadline {
-            // A daemon that fails after its fork says so only in its log. The socket listens before the files are read.
+        let began = ContinuousClock.now
+        while ContinuousClock.now < began + Self.startTimeout {
+            // The log is no sign of a good start: on a full disk there is none.
+            if isReady { return .running }
+            // A daemon that fails after its fork says so nowhere else. The socket listens before the files are read.
             let said = log(since: logged)
-            if runningPID != nil, said.contains("ready to accept connections") { return .running }
             if let pid = Self.pid(in: said), !isAlive(pid) {
                 return said.contains("Server initialized") ? .damagedFile : .failed
             }
+            if said.isEmpty, runningPID == nil, ContinuousClock.now > began + Self.silentStart, isDiskFull { return .failed }
             try await Task.sleep(for: .milliseconds(10))
         }
         // One that still reads comes up later, and clients wait for it.

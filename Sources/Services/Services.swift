@@ -104,7 +104,8 @@ package final class Services: Sendable {
         } catch let error as ServiceError where error.code == .unsuitableRedis {
             throw error
         } catch {
-            logger.warning("Redis does not answer yet, claims wait for it", metadata: ["error": "\(error)"])
+            let part = error is StoreError ? "the store cannot write" : "Redis does not answer"
+            logger.warning("\(part) yet, recovery waits for it", metadata: ["error": "\(error)"])
         }
         background.withLock { $0 = Task { await self.work(following: connects) } }
     }

@@ -20,7 +20,14 @@ final class GroupCommitWriter: Sendable {
     private let onLongLog: @Sendable () -> Void
     private let logger: Logger
     private let counters = Mutex(StoreStatistics())
+    private let outage = Mutex<Outage?>(nil)
     private let thread = DispatchGroup()
+
+    /// Groups that failed one after the other for the same reason.
+    private struct Outage {
+        let reason: String
+        var groups = 1
+    }
 
     /// Starts the thread; `onLongLog` is called on it after each commit that leaves the write-ahead log too long.
     init(connection: DatabaseQueue, options: StoreOptions, logger: Logger, onLongLog: @escaping @Sendable () -> Void) {
@@ -63,6 +70,13 @@ final class GroupCommitWriter: Sendable {
     func close() {
         queue.close()
         thread.wait()
+        do {
+            // Point readers may still be open, and then SQLite leaves the log where it is: who copies a stopped service's file
+            // would have only what was copied back before.
+            try connection.writeWithoutTransaction { try $0.execute(sql: "PRAGMA wal_checkpoint(TRUNCATE)") }
+        } catch {
+            logger.notice("the write-ahead log stays beside the store", metadata: ["error": "\(StoreError(classifying: error))"])
+        }
         do {
             try connection.close()
         } catch {
@@ -116,6 +130,7 @@ extension GroupCommitWriter {
             let durable = DispatchTime.now().uptimeNanoseconds
             for job in group { job.committed() }
             count(group.count, working: decided - began, committing: durable - decided)
+            outageIsOver()
         } catch {
             abandon(group, after: error, on: db)
         }
@@ -158,7 +173,7 @@ extension GroupCommitWriter {
         let failure = classified.code == .corrupt ? classified : StoreError(.unavailable, classified.message, cause: classified.cause)
         for job in group { job.fail(failure) }
         counters.withLock { $0.commitFailures += 1 }
-        logger.error("a commit group failed", metadata: ["error": "\(failure)", "jobs": "\(group.count)"])
+        tell(of: failure)
         // SQLite has rolled back by itself after some failures; otherwise it is up to us.
         guard db.isInsideTransaction else { return }
         do {
@@ -166,6 +181,25 @@ extension GroupCommitWriter {
         } catch {
             logger.critical("the store cannot roll back", metadata: ["error": "\(error)"])
         }
+    }
+
+    /// One line when writing begins to fail, not one for each group: the log may well be on the disk that is full.
+    private func tell(of failure: StoreError) {
+        let isNews = outage.withLock { outage in
+            if outage?.reason == failure.message {
+                outage?.groups += 1
+                return false
+            }
+            outage = Outage(reason: failure.message)
+            return true
+        }
+        guard isNews else { return }
+        logger.error("the store cannot write, and goes on when it can again", metadata: ["error": "\(failure.debugDescription)"])
+    }
+
+    private func outageIsOver() {
+        guard let past = outage.withLock({ $0.take() }) else { return }
+        logger.notice("the store writes again", metadata: ["failed": "\(past.groups)", "after": "\(past.reason)"])
     }
 
     /// Whether an error says something about the disk and not about one job: then trying job by job would fail as often.

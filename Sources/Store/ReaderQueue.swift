@@ -59,9 +59,15 @@ final class ReaderQueue: Sendable {
     /// Copies the whole store to a file in one snapshot.
     func backup(to destination: String, completion: @escaping @Sendable (Result<Void, StoreError>) -> Void) {
         enqueue(completion) { pool in
-            let copy = try DatabaseQueue(path: destination)
-            try pool.backup(to: copy)
-            try copy.close()
+            do {
+                let copy = try DatabaseQueue(path: destination)
+                try pool.backup(to: copy)
+                try copy.close()
+            } catch {
+                // Half a copy would look like a whole one, and stand in the way of the next.
+                for file in [destination, destination + "-journal"] { unlink(file) }
+                throw error
+            }
         }
     }
 

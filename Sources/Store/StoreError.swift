@@ -49,7 +49,7 @@ extension StoreError {
         case let database as DatabaseError where database.resultCode == .SQLITE_INTERRUPT:
             self = StoreError(interrupting: database)
         case let database as DatabaseError:
-            self = StoreError(Self.code(of: database.resultCode), Self.message(of: database.resultCode), cause: database)
+            self = StoreError(Self.code(of: database.resultCode), Self.message(of: database), cause: database)
         default:
             self = StoreError(.internal, "the store failed unexpectedly", cause: error)
         }
@@ -73,14 +73,16 @@ extension StoreError {
         }
     }
 
-    private static func message(of result: ResultCode) -> String {
-        switch result {
+    private static func message(of error: DatabaseError) -> String {
+        switch error.resultCode {
         case .SQLITE_FULL: "the disk that holds the store is full"
+        // The index of the write-ahead log could not grow, for which there is this one reason (unixShmMap in os_unix.c).
+        case .SQLITE_IOERR where error.extendedResultCode == .SQLITE_IOERR_SHMSIZE: "the disk that holds the store is full"
         case .SQLITE_IOERR: "the store met an I/O error"
         case .SQLITE_BUSY, .SQLITE_LOCKED: "another process holds the store's write lock"
         case .SQLITE_CORRUPT, .SQLITE_NOTADB: "the store's file is damaged or is no database"
         case .SQLITE_CANTOPEN, .SQLITE_PERM, .SQLITE_READONLY: "the store's file cannot be opened for this"
-        default: "the store failed with SQLite code \(result.rawValue)"
+        default: "the store failed with SQLite code \(error.resultCode.rawValue)"
         }
     }
 }

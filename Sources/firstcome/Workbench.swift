@@ -22,6 +22,11 @@ struct Workbench {
         var logger = Logger(label: "firstcome", factory: StreamLogHandler.standardError(label:))
         logger.logLevel = .warning
         var endpoint = try option.endpoint()
+        var options = StoreOptions.standard(calendar: calendar)
+        options.isReadOnly = true
+        // Before a Redis is started for this call: a store that cannot be opened must not leave one behind.
+        let store = try Store.open(path: folder.storePath, options: options, logger: logger)
+        defer { store.close() }
         var started: PrivateRedis?
         if endpoint == nil {
             let privateRedis = try folder.privateRedis()
@@ -29,10 +34,6 @@ struct Workbench {
             endpoint = privateRedis.endpoint
         }
         guard let endpoint else { throw CommandError("no Redis") }
-        var options = StoreOptions.standard(calendar: calendar)
-        options.isReadOnly = true
-        let store = try Store.open(path: folder.storePath, options: options, logger: logger)
-        defer { store.close() }
         let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
         var configuration = RedisConfiguration(endpoint: endpoint, scripts: Scripts.all)
         configuration.clientName = "firstcome-tool"

@@ -115,6 +115,14 @@ extension SmallDisk {
         guard errno == ENOSPC else { throw POSIXError(POSIXErrorCode(rawValue: errno) ?? .EIO) }
     }
 
+    /// Takes what a file at that path in ``folder`` could still grow by on a full disk: the rest of its last page.
+    package func fillLastPage(of path: String) throws {
+        let file = try FileHandle(forWritingTo: URL(fileURLWithPath: pathFromOutside + "/" + path))
+        defer { try? file.close() }
+        let size = try file.seekToEnd()
+        try file.write(contentsOf: Data(repeating: UInt8(ascii: "\n"), count: Int((4_096 - size % 4_096) % 4_096)))
+    }
+
     /// Gives back the room that ``fill()`` took.
     package func free() throws { try FileManager.default.removeItem(atPath: ballast) }
 }
