@@ -74,14 +74,17 @@ let package = Package(
             dependencies: ["API", "HTTPServer", "Services", "Store", "Redis", "Commerce", argumentParser, nioCore, nioPosix, logging],
             swiftSettings: strict
         ),
-        .target(name: "TestSupport", dependencies: ["JSON", nioCore, nioPosix], path: "Tests/TestSupport", swiftSettings: strict),
+        .target(
+            name: "TestSupport", dependencies: ["JSON", "HTTPServer", nioCore, nioPosix, nioHTTP1, logging], path: "Tests/TestSupport",
+            swiftSettings: strict),
         .target(
             name: "Torture",
             dependencies: ["FaultPoints", "HTTPServer", "JSON", "Services", "TestSupport", nioCore, nioPosix, nioHTTP1, crypto, logging],
             path: "Tests/Torture", swiftSettings: strict
         ),
         .executableTarget(
-            name: "firstcome-torture", dependencies: ["Torture", "firstcome", argumentParser], path: "Tests/TortureTool", swiftSettings: strict
+            name: "firstcome-torture", dependencies: ["Torture", "firstcome", argumentParser], path: "Tests/TortureTool",
+            swiftSettings: strict
         ),
         .testTarget(name: "JSONTests", dependencies: ["JSON", nioCore], swiftSettings: strict),
         .testTarget(name: "CommerceTests", dependencies: ["Commerce", "TestSupport"], swiftSettings: strict),
@@ -121,8 +124,9 @@ let package = Package(
         .testTarget(
             name: "EndToEndTests",
             dependencies: [
-                "firstcome", "API", "HTTPServer", "Services", "Store", "Redis", "Commerce", "JSON", "TestSupport", nioCore, nioPosix, grdb,
-                logging,
+                "firstcome", "FaultPoints", "API", "HTTPServer", "Services", "Store", "Redis", "Commerce", "JSON", "TestSupport", nioCore,
+                nioPosix, grdb,
+                crypto, logging,
             ],
             swiftSettings: strict
         ),

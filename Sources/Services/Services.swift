@@ -79,7 +79,9 @@ package final class Services: Sendable {
         let rebuild = SalesRebuild(store: store, redis: redis, calendar: calendar, clock: clock, logger: logger)
         relay = SalesRelay(
             store: store, reader: reader, redis: redis, rebuild: rebuild, calendar: calendar, clock: clock, logger: logger)
-        delivery = EventDelivery(store: store, sink: sink, clock: clock, logger: logger)
+        var delivery = EventDelivery(store: store, sink: sink, clock: clock, logger: logger)
+        if let platform = configuration.platform { delivery.maximumTries = platform.maximumTries }
+        self.delivery = delivery
     }
 
     /// What belongs to the loop, which has to be one of the group the services were made with.

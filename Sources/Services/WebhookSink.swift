@@ -11,6 +11,8 @@ package struct DataPlatform: Sendable {
     package let secret: [UInt8]
     /// How long one POST may take.
     package var timeoutMilliseconds: Int64 = 5_000
+    /// Tries before an event is parked; 20 take about an hour and a half.
+    package var maximumTries: Int64 = 20
 
     package init(url: String, secret: [UInt8]) {
         (self.url, self.secret) = (url, secret)

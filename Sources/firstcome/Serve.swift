@@ -15,8 +15,10 @@ struct Serve: AsyncParsableCommand {
 
     /// The flags that the environment may set.
     static let valueFlags = [
-        "host", "port", "data", "redis", "time-zone", "data-platform", "data-platform-secret", "ranking-refresh", "recovery-interval", "loops",
-        "max-connections", "max-requests", "charge-min", "charge-max", "balance-limit", "order-hold", "drain-timeout", "log-level",
+        "host", "port", "data", "redis", "time-zone", "data-platform", "data-platform-secret", "data-platform-timeout",
+        "data-platform-tries", "ranking-refresh", "recovery-interval", "loops", "max-connections", "max-requests", "charge-min",
+        "charge-max", "balance-limit",
+        "order-hold", "drain-timeout", "log-level",
     ]
 
     @Option(help: "The address to listen on.")
@@ -36,6 +38,12 @@ struct Serve: AsyncParsableCommand {
 
     @Option(help: "The secret that signs what is posted to the data platform. Better set by FIRSTCOME_DATA_PLATFORM_SECRET.")
     var dataPlatformSecret: String?
+
+    @Option(help: "How long one post to the data platform may take.")
+    var dataPlatformTimeout = DurationArgument(milliseconds: 5_000)
+
+    @Option(help: "Tries, with growing pauses, before an event is parked for an operator.")
+    var dataPlatformTries: Int64 = 20
 
     @Option(help: "The least time between two computations of the top products.")
     var rankingRefresh = DurationArgument(milliseconds: 1_000)
@@ -73,6 +81,7 @@ struct Serve: AsyncParsableCommand {
     func validate() throws {
         guard (0...65_535).contains(port) else { throw ValidationError("--port takes 0 to 65535") }
         guard (1...64).contains(loops) else { throw ValidationError("--loops takes 1 to 64") }
+        guard (1...1_000).contains(dataPlatformTries) else { throw ValidationError("--data-platform-tries takes 1 to 1000") }
         guard maxConnections >= 1, maxRequests >= 1 else { throw ValidationError("--max-connections and --max-requests take 1 or more") }
         guard chargeMin >= 1, chargeMin <= chargeMax else {
             throw ValidationError("--charge-min takes 1 or more, and no more than --charge-max")
@@ -123,7 +132,12 @@ struct Serve: AsyncParsableCommand {
         configuration.redis = try redis.endpoint()
         configuration.policy = Policy(
             chargeAmounts: Won(chargeMin)...Won(chargeMax), balanceLimit: Won(balanceLimit), orderHoldMilliseconds: orderHold.milliseconds)
-        configuration.platform = dataPlatform.map { DataPlatform(url: $0, secret: Array((dataPlatformSecret ?? "").utf8)) }
+        configuration.platform = dataPlatform.map { url in
+            var platform = DataPlatform(url: url, secret: Array((dataPlatformSecret ?? "").utf8))
+            platform.timeoutMilliseconds = dataPlatformTimeout.milliseconds
+            platform.maximumTries = dataPlatformTries
+            return platform
+        }
         configuration.rankingRefresh = rankingRefresh.duration
         configuration.recoveryInterval = recoveryInterval.duration
         configuration.loops = loops

@@ -167,6 +167,11 @@ extension EndToEnd.DiskFullTests {
             #expect(try await shop.reads() == before)
             #expect(try await service.metric("firstcome_store_commit_failures_total") > 10)
             #expect(disk.bytesFree == 0)
+            if redis == .onTheDisk {
+                // Redis refuses even PING then, and who comes new is told why.
+                let refused = try await disk.tool("ranking", "show")
+                #expect(refused.status == 1 && refused.complaint.count == 1 && refused.standardError.contains("MISCONF"), "\(refused)")
+            }
             try disk.free()
             try await shop.expectRecovery("while-full")
             #expect(try await service.serve.end(SIGTERM) == 0)

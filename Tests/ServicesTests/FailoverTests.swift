@@ -43,11 +43,11 @@ struct FailoverTests {
         try await withReplica { primary, replica, proxy in
             let setup = Shop.Setup(endpoint: .unix(path: proxy.socketPath), configure: { $0.recoveryInterval = .milliseconds(200) })
             try await withShop(setup, on: primary) { shop in
-                let users = try await shop.makeUsers(500, balance: 1_000)
-                let coupon = try await shop.makeCampaign(quantity: 300)
+                let users = try await shop.makeUsers(1_200, balance: 1_000)
+                let coupon = try await shop.makeCampaign(quantity: 900)
                 let product = try await shop.makeProduct(price: 1)
                 try await shop.services.start()
-                async let sold = shop.sell(coupon, product, to: Array(users[..<400]))
+                async let sold = shop.sell(coupon, product, to: Array(users[..<1_000]))
 
                 try await eventually("the sale is under way") { try shop.issuedNow(coupon) >= 40 }
                 try replica.cli("REPLICAOF", "NO", "ONE")
@@ -76,14 +76,14 @@ struct FailoverTests {
                     }
                 }
                 let issued = try await shop.issued(coupon)
-                #expect(issued.count == 300)
+                #expect(issued.count == 900)
                 for (place, user) in places { #expect(issued[place] == user) }
                 try await shop.recovery.run(deep: true)
                 try await shop.expectAgreement(on: coupon)
 
                 try await eventually("every sale is counted") { try await shop.mark() == shop.store.lastEventID()?.rawValue }
                 let scores = try await shop.scores(on: shop.day(ago: 0))
-                #expect(scores == [product: 400, foreign: 1])
+                #expect(scores == [product: 1_000, foreign: 1])
             }
         }
     }
