@@ -46,8 +46,9 @@ final class SalesRelay: Sendable {
 
     /// Counts what is new, if anything is.
     func step() async throws {
-        let last = try reader.lastEventID() ?? EventID(0)
         var mark = try await standingMark()
+        // After the mark, which a rebuild takes from its own and later look at the store.
+        let last = try reader.lastEventID() ?? EventID(0)
         if mark > last {
             logger.warning("the ranking is ahead of the store, rebuilding it", metadata: ["applied": "\(mark)", "last": "\(last)"])
             mark = try await rebuild.run()
