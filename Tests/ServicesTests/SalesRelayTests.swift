@@ -314,11 +314,11 @@ struct SalesRelayTests {
             }
             let ranking = Ranking(reader: shop.reader, redis: shop.redis, calendar: shop.calendar, clock: shop.services.configuration.clock)
             let end = shop.calendar.start(of: today.advanced(byDays: 3)).milliseconds
-            shop.clock.move(to: Instant(milliseconds: end - 1_500))
+            shop.clock.stop(at: Instant(milliseconds: end - 1))
             try await ranking.refresh()
             #expect(ranking.top.items.map(\.unitsSold) == [1])
             #expect(ranking.top.windowFrom == today)
-            shop.clock.move(to: Instant(milliseconds: end))
+            shop.clock.stop(at: Instant(milliseconds: end))
             try await ranking.refresh()
             #expect(ranking.top.items.isEmpty)
         }
