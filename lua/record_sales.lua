@@ -2,6 +2,7 @@
 --
 -- KEYS[1]  ranking:{sales}:applied     string: the last event counted
 -- KEYS[2]  ranking:{sales}:YYYY-MM-DD  sorted set: product id -> units sold that business day
+-- KEYS[3]  ranking:{sales}:products    hash: name of a day's key -> products that were counted into it
 -- ARGV[1]  event id
 -- ARGV[2]  when the day's key may go (seconds since the epoch)
 -- ARGV[3..] product id, units, product id, units, ... (units negative for a refund)
@@ -10,9 +11,10 @@
 --   1 APPLIED          event id
 --   2 NOT_NEXT         the last event counted: the given one is a repetition or skips one; nothing changed
 --   3 NO_MARK          nothing is known about what was counted: rebuild from the store
+--   4 DAY_CHANGED      the day holds another number of products than was counted: somebody deleted it; rebuild from the store
 --
 -- COST     O(M log N) for M products
--- KEEPS    invariant 7: the scores and the mark move together
+-- KEEPS    invariant 7: the scores and the mark move together, and a day that lost its scores is not counted on
 
 -- tonumber() alone takes 'nan', ' 5' and '1.5', which Redis refuses later, in the middle of the writes.
 local function is_integer(text)
@@ -20,7 +22,8 @@ local function is_integer(text)
 end
 
 local applied = redis.call('GET', KEYS[1])
-redis.call('ZCARD', KEYS[2])
+local products = redis.call('ZCARD', KEYS[2])
+local counted = tonumber(redis.call('HGET', KEYS[3], KEYS[2]) or '0')
 assert(is_integer(ARGV[1]) and is_integer(ARGV[2]), 'event id, expiry')
 for index = 3, #ARGV, 2 do
   assert(is_integer(ARGV[index + 1]), 'units')
@@ -35,7 +38,11 @@ if tonumber(applied) + 1 ~= event then
 end
 
 -- A refund of a day that has left Redis changes no ranking any more.
-if tonumber(redis.call('TIME')[1]) < expires_at then
+local is_kept = tonumber(redis.call('TIME')[1]) < expires_at
+if is_kept and products ~= counted then
+  return { 4 }
+end
+if is_kept then
   for index = 3, #ARGV, 2 do
     local units = redis.call('ZINCRBY', KEYS[2], ARGV[index + 1], ARGV[index])
     if tonumber(units) == 0 then
@@ -43,6 +50,12 @@ if tonumber(redis.call('TIME')[1]) < expires_at then
     end
   end
   redis.call('EXPIREAT', KEYS[2], ARGV[2])
+  products = redis.call('ZCARD', KEYS[2])
+  if products > 0 then
+    redis.call('HSET', KEYS[3], KEYS[2], products)
+  else
+    redis.call('HDEL', KEYS[3], KEYS[2])
+  end
 end
 redis.call('SET', KEYS[1], ARGV[1])
 return { 1, event }

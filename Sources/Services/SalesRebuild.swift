@@ -42,16 +42,19 @@ package struct SalesRebuild: Sendable {
             try await stage(totals[index], as: RedisKeys.stagedSales(on: day, build: build))
             progress?(index + 1, days.count)
         }
-        var keys: [RedisArgument] = [.string(RedisKeys.applied)]
+        var keys: [RedisArgument] = [.string(RedisKeys.applied), .string(RedisKeys.products)]
         var arguments: [RedisArgument] = [.integer(last.rawValue)]
-        for day in days {
+        for (day, products) in zip(days, totals) {
             keys.append(.string(RedisKeys.sales(on: day)))
             keys.append(.string(RedisKeys.stagedSales(on: day, build: build)))
             arguments.append(.integer(RankingDays.expirySeconds(of: day, in: calendar)))
+            arguments.append(.integer(Int64(products.count)))
         }
         FaultPoint.beforeSwapSales.reached()
         let reply = try await redis.evaluate(Scripts.swapSales, keys: keys, arguments: arguments)
-        _ = try ScriptAnswer<SwapSalesCode>(reply, of: Scripts.swapSales)
+        guard try ScriptAnswer<SwapSalesCode>(reply, of: Scripts.swapSales).code == .swapped else {
+            throw ServiceError(.paused, "Redis has forgotten scores that were being rebuilt")
+        }
         logger.info("ranking rebuilt from the store", metadata: ["applied": "\(last)"])
         return last
     }

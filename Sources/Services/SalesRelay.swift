@@ -64,28 +64,48 @@ final class SalesRelay: Sendable {
     /// The last event that Redis has counted; where it has lost that, or the scores of a whole day, they are rebuilt first.
     private func standingMark() async throws -> EventID {
         if let known = applied.withLock({ $0 }) { return known }
-        let days = RankingDays.all(until: calendar.day(of: clock.now))
-        let replies = try await redis.pipeline(
-            [RedisCommand("GET", .string(RedisKeys.applied), isRepeatable: true), RedisCommand("TIME", isRepeatable: true)]
-                + days.map { RedisCommand("EXISTS", .string(RedisKeys.sales(on: $0)), isRepeatable: true) })
-        if case .error(let error) = replies[0], error.kind != .wrongType { throw RedisError(error) }
-        guard let number = replies[0].integer else { return try await rebuild.run() }
-        let mark = EventID(number)
-        let now = replies[1].array?.first?.integer ?? 0
-        let absent = days.indices.filter { replies[2 + $0].integer == 0 }.map { days[$0] }
-            .filter { RankingDays.expirySeconds(of: $0, in: calendar) > now }
-        guard try await hasSales(on: absent, through: mark) else { return mark }
-        logger.warning("the ranking has lost the scores of a day, rebuilding it", metadata: ["applied": "\(mark)"])
-        return try await rebuild.run()
+        var standing = try await look()
+        // The reads of a look are no single moment, and an event may be counted between them.
+        if !standing.isWhole { standing = try await look() }
+        guard let mark = standing.mark, standing.isWhole else {
+            logger.warning(
+                "the ranking has lost scores, rebuilding it", metadata: ["applied": "\(standing.mark.map(String.init) ?? "none")"])
+            return try await rebuild.run()
+        }
+        if !standing.gone.isEmpty {
+            let fields = standing.gone.map { RedisArgument.string($0) }
+            _ = try await redis.send(RedisCommand(words: ["HDEL", .string(RedisKeys.products)] + fields, isRepeatable: true))
+        }
+        return EventID(mark)
     }
 
-    /// Whether one of these days must have scores once that event is counted.
-    private func hasSales(on days: [BusinessDay], through mark: EventID) async throws -> Bool {
-        if days.isEmpty { return false }
-        return try await store.snapshot { snapshot throws(StoreError) in
-            for day in days where try !snapshot.salesTotals(on: day, through: mark).isEmpty { return true }
-            return false
+    /// What Redis says about what it has counted.
+    private struct Standing {
+        let mark: Int64?
+        /// Whether every day that it keeps holds as many products as were counted into it.
+        let isWhole: Bool
+        /// Days that were counted and are kept no longer.
+        let gone: [String]
+    }
+
+    private func look() async throws -> Standing {
+        let days = RankingDays.all(until: calendar.day(of: clock.now))
+        let replies = try await redis.pipeline(
+            [
+                RedisCommand("GET", .string(RedisKeys.applied), isRepeatable: true), RedisCommand("TIME", isRepeatable: true),
+                RedisCommand("HGETALL", .string(RedisKeys.products), isRepeatable: true),
+            ] + days.map { RedisCommand("ZCARD", .string(RedisKeys.sales(on: $0)), isRepeatable: true) })
+        for case .error(let error) in replies where error.kind != .wrongType { throw RedisError(error) }
+        var counted: [String: Int64] = [:]
+        let fields = replies[2].array ?? []
+        for index in stride(from: 0, to: fields.count - 1, by: 2) { counted[fields[index].string ?? ""] = fields[index + 1].integer ?? -1 }
+        let now = replies[1].array?.first?.integer ?? 0
+        var isWhole = true
+        for (day, reply) in zip(days, replies[3...]) {
+            let expected = counted.removeValue(forKey: RedisKeys.sales(on: day)) ?? 0
+            if RankingDays.expirySeconds(of: day, in: calendar) > now, reply.integer != expected { isWhole = false }
         }
+        return Standing(mark: replies[0].integer, isWhole: isWhole, gone: counted.keys.sorted())
     }
 
     /// Sends events in order and answers the mark that Redis then has.
@@ -106,7 +126,7 @@ final class SalesRelay: Sendable {
             case .applied: mark = EventID(answer.number(1))
             // Counted before, or Redis lost its latest: go on from where it says that it stands.
             case .notNext: return EventID(answer.number(1))
-            case .noMark: return try await rebuild.run()
+            case .noMark, .dayChanged: return try await rebuild.run()
             }
         }
         return mark
@@ -121,6 +141,8 @@ final class SalesRelay: Sendable {
             arguments.append(.integer(line.units))
         }
         return RedisCommand(
-            Scripts.recordSales, keys: [.string(RedisKeys.applied), .string(RedisKeys.sales(on: event.saleDay))], arguments: arguments)
+            Scripts.recordSales,
+            keys: [.string(RedisKeys.applied), .string(RedisKeys.sales(on: event.saleDay)), .string(RedisKeys.products)],
+            arguments: arguments)
     }
 }

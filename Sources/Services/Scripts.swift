@@ -9,10 +9,10 @@ package enum Scripts {
     package static let loadClaims = RedisScript(name: "load_claims", source: LuaScripts.loadClaims, keyCount: 2, isRepeatable: true)
     package static let openCoupon = RedisScript(name: "open_coupon", source: LuaScripts.openCoupon, keyCount: 2, isRepeatable: true)
     package static let adjustCoupon = RedisScript(name: "adjust_coupon", source: LuaScripts.adjustCoupon, keyCount: 2, isRepeatable: true)
-    package static let recordSales = RedisScript(name: "record_sales", source: LuaScripts.recordSales, keyCount: 2)
+    package static let recordSales = RedisScript(name: "record_sales", source: LuaScripts.recordSales, keyCount: 3)
     package static let recordViews = RedisScript(name: "record_views", source: LuaScripts.recordViews, keyCount: 1)
     package static let rankProducts = RedisScript(name: "rank_products", source: LuaScripts.rankProducts, keyCount: 7, isRepeatable: true)
-    package static let swapSales = RedisScript(name: "swap_sales", source: LuaScripts.swapSales, keyCount: 1 + 2 * RankingDays.kept)
+    package static let swapSales = RedisScript(name: "swap_sales", source: LuaScripts.swapSales, keyCount: 2 + 2 * RankingDays.kept)
 
     package static let all = [
         claimCoupon, loadCoupon, loadClaims, openCoupon, adjustCoupon, recordSales, recordViews, rankProducts, swapSales,
@@ -52,12 +52,13 @@ package enum AdjustCode: Int64, CaseIterable, Sendable {
 /// What `record_sales` answers first.
 package enum RecordSalesCode: Int64, CaseIterable, Sendable {
     case applied = 1
-    case notNext, noMark
+    case notNext, noMark, dayChanged
 }
 
 /// What `swap_sales` answers first.
 package enum SwapSalesCode: Int64, CaseIterable, Sendable {
     case swapped = 1
+    case incomplete
 }
 
 /// What `record_views` answers first.

@@ -11,6 +11,7 @@ struct OutOfMemoryTests {
         try await redis.put(Gate.open.claimed(["9": "1"]))
         _ = try await redis.send("SET", .string(RedisKeys.applied), 8)
         _ = try await redis.send("ZADD", .string(SalesKeys.days[0]), 3, "1")
+        _ = try await redis.send("HSET", .string(RedisKeys.products), .string(SalesKeys.days[0]), 1)
         _ = try await redis.send("CONFIG", "SET", "maxmemory-policy", "noeviction", "maxmemory", "1mb")
         let refusal = try await redis.pipeline([RedisCommand("SET", "probe", "x")])[0]
         guard case .error(let error) = refusal, error.kind == .outOfMemory else { throw UnexpectedAnswer(value: refusal) }
@@ -29,7 +30,7 @@ struct OutOfMemoryTests {
     static let writers: [(RedisScript, [String], [RedisArgument])] = [
         (Scripts.claimCoupon, Gate.keys, ["42"]),
         (Scripts.adjustCoupon, Gate.keys, [5, 0, 0]),
-        (Scripts.recordSales, [RedisKeys.applied, SalesKeys.days[0]], sales),
+        (Scripts.recordSales, [RedisKeys.applied, SalesKeys.days[0], RedisKeys.products], sales),
         (Scripts.recordViews, [SalesKeys.views[0]], [.integer(SalesKeys.expiry), "1", 2]),
         (Scripts.rankProducts, RankProductsTests.keys, RankProductsTests.arguments),
     ]

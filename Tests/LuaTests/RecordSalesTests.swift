@@ -15,13 +15,14 @@ enum SalesKeys {
 @Suite("record_sales", .redisServer, .serialized)
 struct RecordSalesTests {
     static let day = SalesKeys.days[0]
-    static let keys = [SalesKeys.applied, day]
+    static let keys = [SalesKeys.applied, day, RedisKeys.products]
 
     /// Event 8 was counted last; product 1 has sold three, product 2 one.
     private func standing() async throws -> LuaServer {
         let redis = try await LuaServer.emptied()
         _ = try await redis.send("SET", .string(SalesKeys.applied), 8)
         _ = try await redis.send("ZADD", .string(Self.day), 3, "1", 1, "2")
+        _ = try await redis.send("HSET", .string(RedisKeys.products), .string(Self.day), 2)
         return redis
     }
 
@@ -29,6 +30,7 @@ struct RecordSalesTests {
         var snapshot = Snapshot(keys: [SalesKeys.applied: .string(mark)])
         if !scores.isEmpty {
             snapshot.keys[day] = .sortedSet(scores)
+            snapshot.keys[RedisKeys.products] = .hash([day: "\(scores.count)"])
             snapshot.expiries[day] = expiry
         }
         return snapshot
@@ -68,6 +70,22 @@ struct RecordSalesTests {
         #expect(try await redis.snapshot() == Self.snapshot(mark: "1", ["7": "2"], expiry: expiry))
     }
 
+    static let tampering: [(String, [RedisArgument])] = [
+        ("the day is deleted", ["DEL", .string(day)]),
+        ("a product is taken out", ["ZREM", .string(day), "1"]),
+        ("a product is put in", ["ZADD", .string(day), 1, "77"]),
+        ("what was counted is forgotten", ["DEL", .string(RedisKeys.products)]),
+        ("what was counted is no number", ["HSET", .string(RedisKeys.products), .string(day), "two"]),
+    ]
+
+    @Test("a day that holds another number of products than was counted is not counted on", arguments: tampering)
+    func dayChanged(_ name: String, _ command: [RedisArgument]) async throws {
+        let redis = try await standing()
+        _ = try await redis.pipeline([RedisCommand(words: command)])
+        let answer = [RecordSalesCode.dayChanged.rawValue]
+        try await redis.expectRefusal(answer, from: Scripts.recordSales, Self.keys, [9, .integer(SalesKeys.expiry), "1", 2])
+    }
+
     static let refusals: [(String, String?, Int64, [Int64])] = [
         ("a repetition", "8", 8, [2, 8]),
         ("an event long counted", "8", 3, [2, 8]),
@@ -90,7 +108,7 @@ struct RecordSalesTests {
 
     @Test("the refusals reach every code but APPLIED")
     func everyCode() {
-        #expect(Set(Self.refusals.map { $0.3[0] }) == Set(RecordSalesCode.allCases.map(\.rawValue)).subtracting([1]))
+        #expect(Set(Self.refusals.map { $0.3[0] }).union([4]) == Set(RecordSalesCode.allCases.map(\.rawValue)).subtracting([1]))
     }
 
     @Test("of an event sent twice at once, one counts")
@@ -118,7 +136,7 @@ struct RecordSalesTests {
     @Test("a day in the past by Redis' own clock gets no key")
     func pastDay() async throws {
         let redis = try await standing()
-        _ = try await redis.send("DEL", .string(Self.day))
+        _ = try await redis.send("DEL", .string(Self.day), .string(RedisKeys.products))
         let yesterday = try await redis.now / 1000 - 86_400
         #expect(
             try await redis.numbers(Scripts.recordSales, Self.keys, [9, .integer(yesterday), "1", -2]) == [

@@ -50,7 +50,9 @@ struct FailoverTests {
                 try replica.cli("REPLICAOF", "NO", "ONE")
                 // A rebuild would take this away: only a relay that goes on from the mark leaves it.
                 let foreign = ProductID(4_711)
-                try replica.cli("ZADD", RedisKeys.sales(on: shop.day(ago: 0)), "1", "\(foreign)")
+                let today = RedisKeys.sales(on: shop.day(ago: 0))
+                try replica.cli("ZADD", today, "1", "\(foreign)")
+                try replica.cli("HINCRBY", RedisKeys.products, today, "1")
                 var answers = try await first
                 answers.merge(try await shop.sell(coupon, product, to: Array(users[100..<200]))) { $1 }
                 #expect(try shop.issuedNow(coupon) == 200)

@@ -88,6 +88,14 @@ struct SalesRelayTests {
                 try await relay.step()
                 try await shop.expectScores(ledger)
             }
+            // Deleted while sales come in: the next one would otherwise begin the day anew.
+            _ = try await shop.sell([(products[0], 1)], to: user, on: shop.day(ago: 0))
+            ledger.add(products[0], 1, on: shop.day(ago: 0))
+            _ = try shop.server.cli("DEL", RedisKeys.sales(on: shop.day(ago: 0)))
+            try await relay.step()
+            try await shop.expectScores(ledger)
+            // What was counted on days that are kept no longer is dropped.
+            _ = try shop.server.cli("HSET", RedisKeys.products, RedisKeys.sales(on: shop.day(ago: 9)), "3")
             let before = try shop.server.cli("INFO", "commandstats")
             relay.forgetMark()
             try await relay.step()
@@ -95,6 +103,7 @@ struct SalesRelayTests {
                 stats.split(separator: "\n").first { $0.hasPrefix("cmdstat_rename:") }?.split(separator: ",").first
             }
             #expect(try swaps(shop.server.cli("INFO", "commandstats")) == swaps(before), "nothing was missing, so nothing is rebuilt")
+            #expect(try shop.server.cli("HGET", RedisKeys.products, RedisKeys.sales(on: shop.day(ago: 9))).isEmpty)
         }
     }
 
