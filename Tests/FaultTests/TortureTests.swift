@@ -78,7 +78,7 @@ struct TortureTests {
         do {
             var torture = Self.torture(rounds: 1)
             torture.shoppers = 40
-            await world.waitUntilReady()
+            try await world.waitUntilReady()
             try await world.renew(customers: 80)
             let round = try await Round(fault: Fault("none", strike: { _ in }), torture: torture, world: world).run()
             #expect(round.findings == [] && round.rowsAudited > 500)

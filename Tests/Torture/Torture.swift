@@ -51,7 +51,7 @@ package struct Torture: Sendable {
             narrate("left out: \(fault.name), since \(obstacle)")
         }
         guard !possible.isEmpty else { return report }
-        await world.waitUntilReady()
+        try await world.waitUntilReady()
         for number in 1...max(rounds, 1) {
             if deck.isEmpty { deck = possible.shuffled(using: &world.random) }
             let fault = deck.removeLast()
@@ -83,7 +83,7 @@ struct Round {
     func run() async throws -> RoundReport {
         try await world.openCampaigns()
         try await fault.prepare(world)
-        await world.waitUntilReady()
+        try await world.waitUntilReady()
         _ = world.client.tally.take()
         let isOver = Atomic<Bool>(false)
         var report = RoundReport(fault: fault.name)
@@ -105,7 +105,8 @@ struct Round {
             torture.narrateStep("struck by \(fault)")
             try await fault.strike(world)
             torture.narrateStep("struck")
-            report.back = await world.waitUntilReady()
+            report.back = try await world.waitUntilReady()
+            if report.back > .seconds(3) { torture.narrateStep("slow to be ready; the service's log ends with:\n\(world.log.suffix(6_000))") }
             if Int.random(in: 0..<3, using: &world.random) == 0 { world.raiseQuantity() }
             try await world.pause(milliseconds: torture.shopping)
         } catch  where error is Fault.NotReached || error is NotInTime {
@@ -116,7 +117,7 @@ struct Round {
         }
         over.raise()
         torture.narrateStep("people leave")
-        await world.waitUntilReady()
+        try await world.waitUntilReady()
         await crowd.value
         await world.finishErrands()
         torture.narrateStep("the rest is claimed")

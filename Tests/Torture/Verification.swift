@@ -22,7 +22,7 @@ struct Verification {
 
     /// Waits until orders have expired, events are delivered and sales are counted.
     private func waitForRest() async throws {
-        await world.waitUntilReady()
+        try await world.waitUntilReady()
         let admin = world.admin
         func atRest(_ what: String, _ condition: () async throws -> Bool) async {
             do {

@@ -123,13 +123,14 @@ extension World {
         if status != 0 { findings.add(.wrong, "SIGTERM ended the service with \(status.map(String.init) ?? "a signal")") }
     }
 
-    /// Waits until everything the service is there for works, and answers how long that took.
+    /// Waits until everything the service is there for works, and answers how long that took. One that ended is started again, and
+    /// where that fails there is no use in going on.
     @discardableResult
-    func waitUntilReady() async -> Duration {
+    func waitUntilReady() async throws -> Duration {
         let start = ContinuousClock.now
         if !isServiceRunning {
             findings.add(.wrong, "the service ended by itself")
-            try? await startService()
+            try await startService()
         }
         var last = "no answer"
         while start.duration(to: .now) < .seconds(30) {
@@ -137,7 +138,8 @@ extension World {
                 if answer.status == 200 { return start.duration(to: .now) }
                 last = answer.text
             }
-            try? await Task.sleep(for: .milliseconds(10))
+            if !isServiceRunning { return try await waitUntilReady() }
+            try await Task.sleep(for: .milliseconds(10))
         }
         findings.add(.wrong, "the service was not ready within 30 s: \(last)")
         return start.duration(to: .now)
