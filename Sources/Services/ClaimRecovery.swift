@@ -39,6 +39,7 @@ final class ClaimRecovery: Sendable {
         // The store first: every claim that it shows has passed the gate, so the gate must know it.
         let all = try await store.snapshot { snapshot throws(StoreError) in try snapshot.campaigns() }
         var missing: Set<CouponID> = []
+        var firstFailure: (any Error)?
         var unwritten: [(campaign: Campaign, claims: [GrantedClaim])] = []
         for start in stride(from: 0, to: all.count, by: Self.gatesPerRead) {
             let chunk = all[start..<min(start + Self.gatesPerRead, all.count)]
@@ -49,11 +50,20 @@ final class ClaimRecovery: Sendable {
                     if !claims.isEmpty { unwritten.append((campaign, claims)) }
                 } catch {
                     missing.insert(campaign.id)
-                    logger.warning("campaign not recovered", metadata: ["coupon": "\(campaign.id)", "error": "\(error)"])
+                    if firstFailure == nil { firstFailure = error }
+                    logger.debug("campaign not recovered", metadata: ["coupon": "\(campaign.id)", "error": "\(error)"])
                 }
             }
         }
-        unloaded.withLock { $0 = missing }
+        let before = unloaded.withLock { unloaded in
+            defer { unloaded = missing }
+            return unloaded
+        }
+        // One line when something has changed: what keeps recovery from its work lasts, and there may be many campaigns.
+        if let firstFailure, let first = missing.min(), before != missing {
+            logger.warning(
+                "campaigns not recovered", metadata: ["count": "\(missing.count)", "first": "\(first)", "error": "\(firstFailure)"])
+        }
         if unwritten.isEmpty { return }
         try await Task.sleep(for: grace)
         for (campaign, claims) in unwritten where try await !honour(claims, of: campaign) {

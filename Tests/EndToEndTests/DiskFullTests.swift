@@ -263,4 +263,37 @@ extension EndToEnd.DiskFullTests {
             #expect(try await service.serve.end(SIGTERM) == 0)
         }
     }
+
+    @Test("what the data platform takes while the disk is full comes again until it can be marked: same id, same bytes, and no other state")
+    func delivery() async throws {
+        let platform = try await DataPlatformServer { _ in .status(500) }
+        do {
+            try await ServiceOnDisk.withDisk(redis: .elsewhere) { disk, log, redisURL in
+                let service = try await ServiceOnDisk.start(
+                    on: disk, redisURL: redisURL, log: log, ["--data-platform", platform.url, "--data-platform-secret", "s"])
+                let user = try await service.newUsers(1, balance: 10_000)[0]
+                let product = try await service.admin.makeProduct(price: 1_000)
+                _ = try await user.checkout(product).expect(201)
+                func states(_ state: String) async throws -> Int {
+                    try await service.admin.get("/admin/events?state=\(state)").expect(200).items().count
+                }
+                try await eventually("the platform has refused it once") { platform.answered == 1 }
+                try await service.fillDisk()
+                platform.react { _ in .status(200) }
+                try await eventually("it was taken and sent again") { platform.answered >= 3 }
+                #expect(try await states("waiting") == 1)
+                try disk.free()
+                try await eventually("it is marked") { try await states("delivered") == 1 }
+                let posts = platform.posts
+                #expect(Set(posts).count == 1)
+                #expect(try await user.balance == 9_000)
+                #expect(try await service.serve.end(SIGTERM) == 0)
+                #expect(platform.posts.count == posts.count, "delivered is the end")
+            }
+        } catch {
+            await platform.close()
+            throw error
+        }
+        await platform.close()
+    }
 }

@@ -20,10 +20,12 @@ struct ServiceOnDisk: Sendable {
     private let pool: HTTPPool
 
     /// Starts a service on the disk; its log goes where there is room.
-    static func start(on disk: SmallDisk, redisURL: String?, log: String) async throws -> ServiceOnDisk {
+    static func start(
+        on disk: SmallDisk, redisURL: String?, log: String, _ arguments: [String] = []
+    ) async throws -> ServiceOnDisk {
         let redis = redisURL.map { ["--redis", $0] } ?? []
         let serve = try await ServeProcess.start(
-            disk.folder, ["--port", "0"] + redis, log: log, wrapping: disk.command)
+            disk.folder, ["--port", "0"] + redis + arguments, log: log, wrapping: disk.command)
         let pool = HTTPPool(port: serve.port, maximumConnections: 64)
         let token = try await disk.tool("token", "--admin").lines[0]
         return ServiceOnDisk(disk: disk, serve: serve, redisURL: redisURL, admin: Caller(pool: pool, token: token), pool: pool)
@@ -78,20 +80,7 @@ struct ServiceOnDisk: Sendable {
         guard redisURL == nil else { return }
         let (socket, value) = (disk.pathFromOutside + "/redis/redis.sock", String(repeating: "x", count: 5_000))
         try await eventually("Redis cannot write its log") {
-            try await Self.redisCLI(socket, "SET", "filler", value).contains("MISCONF")
-        }
-    }
-
-    private static func redisCLI(_ socket: String, _ words: String...) async throws -> String {
-        try await offPool {
-            let (process, output) = (Process(), Pipe())
-            process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
-            process.arguments = ["redis-cli", "-s", socket] + words
-            (process.standardOutput, process.standardError) = (output, output)
-            try process.run()
-            let printed = output.fileHandleForReading.readDataToEndOfFile()
-            process.waitUntilExit()
-            return String(decoding: printed, as: UTF8.self)
+            try await Tool.run(program: ["redis-cli", "-s", socket, "SET", "filler", value]).standardOutput.contains("MISCONF")
         }
     }
 }
