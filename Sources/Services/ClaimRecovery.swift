@@ -18,6 +18,8 @@ final class ClaimRecovery: Sendable {
     /// Gates read in one round trip, and claims compared in one step.
     private static let gatesPerRead = 200
     private static let claimsPerStep = 5_000
+    /// Campaigns recovered side by side.
+    private static let recoveredAtOnce = 16
     /// Claims written together, so that they share commits.
     private static let writesAtOnce = 256
 
@@ -44,11 +46,11 @@ final class ClaimRecovery: Sendable {
         for start in stride(from: 0, to: all.count, by: Self.gatesPerRead) {
             let chunk = all[start..<min(start + Self.gatesPerRead, all.count)]
             let standings = try await CouponGate.standings(of: chunk.map(\.id), through: redis)
-            for (campaign, standing) in zip(chunk, standings) {
-                do {
-                    let claims = try await recover(campaign, standing, deep: deep)
+            for (campaign, result) in await recover(Array(zip(chunk, standings)), deep: deep) {
+                switch result {
+                case .success(let claims):
                     if !claims.isEmpty { unwritten.append((campaign, claims)) }
-                } catch {
+                case .failure(let error):
                     missing.insert(campaign.id)
                     if firstFailure == nil { firstFailure = error }
                     logger.debug("campaign not recovered", metadata: ["coupon": "\(campaign.id)", "error": "\(error)"])
@@ -68,6 +70,30 @@ final class ClaimRecovery: Sendable {
         try await Task.sleep(for: grace)
         for (campaign, claims) in unwritten where try await !honour(claims, of: campaign) {
             try await campaigns.build(campaign.id, beyond: campaign.epoch)
+        }
+    }
+
+    /// Recovers campaigns side by side, each for itself: builds wait for commits and for Redis, and share both.
+    private func recover(
+        _ campaigns: [(Campaign, CouponGate.Standing?)], deep: Bool
+    ) async -> [(Campaign, Result<[GrantedClaim], any Error>)] {
+        await withTaskGroup(of: (Campaign, Result<[GrantedClaim], any Error>).self) { group in
+            var rest = campaigns[...]
+            func recoverNext() {
+                guard let (campaign, standing) = rest.popFirst() else { return }
+                group.addTask { [self] in
+                    do { return (campaign, .success(try await recover(campaign, standing, deep: deep))) } catch {
+                        return (campaign, .failure(error))
+                    }
+                }
+            }
+            for _ in 0..<Self.recoveredAtOnce { recoverNext() }
+            var results: [(Campaign, Result<[GrantedClaim], any Error>)] = []
+            for await result in group {
+                results.append(result)
+                recoverNext()
+            }
+            return results
         }
     }
 
