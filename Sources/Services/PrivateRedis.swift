@@ -165,7 +165,8 @@ package struct PrivateRedis: Sendable {
             // A daemon that fails after its fork says so nowhere else. The socket listens before the files are read.
             let said = log(since: logged)
             if let pid = Self.pid(in: said), !isAlive(pid) {
-                return said.contains("Server initialized") ? .damagedFile : .failed
+                // Read anew: it may have gone on, and ended, since it named its pid.
+                return log(since: logged).contains("Server initialized") ? .damagedFile : .failed
             }
             if said.isEmpty, runningPID == nil, ContinuousClock.now > began + Self.silentStart, isDiskFull { return .failed }
             try await Task.sleep(for: .milliseconds(10))
