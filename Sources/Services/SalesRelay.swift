@@ -68,8 +68,11 @@ final class SalesRelay: Sendable {
         // The reads of a look are no single moment, and an event may be counted between them.
         if !standing.isWhole { standing = try await look() }
         guard let mark = standing.mark, standing.isWhole else {
-            logger.warning(
-                "the ranking has lost scores, rebuilding it", metadata: ["applied": "\(standing.mark.map(String.init) ?? "none")"])
+            // A Redis that knows nothing of a store without sales is a new one.
+            let isNew = try standing.mark == nil && reader.lastEventID() == nil
+            logger.log(
+                level: isNew ? .debug : .warning, "the ranking has lost scores, rebuilding it",
+                metadata: ["applied": "\(standing.mark.map(String.init) ?? "none")"])
             return try await rebuild.run()
         }
         if !standing.gone.isEmpty {
