@@ -106,7 +106,7 @@ struct Round {
             try await fault.strike(world)
             torture.narrateStep("struck")
             report.back = try await world.waitUntilReady()
-            if report.back > .seconds(3) { torture.narrateStep("slow to be ready; the service's log ends with:\n\(world.log.suffix(6_000))") }
+            if report.back > .seconds(3) { torture.narrateStep("slow to be ready; its log ends with:\n\(world.log.suffix(6_000))") }
             if Int.random(in: 0..<3, using: &world.random) == 0 { world.raiseQuantity() }
             try await world.pause(milliseconds: torture.shopping)
         } catch  where error is Fault.NotReached || error is NotInTime {
