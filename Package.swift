@@ -79,7 +79,7 @@ let package = Package(
             swiftSettings: strict),
         .target(
             name: "Torture",
-            dependencies: ["FaultPoints", "HTTPServer", "JSON", "Services", "TestSupport", nioCore, nioPosix, nioHTTP1, crypto, logging],
+            dependencies: ["FaultPoints", "JSON", "Services", "TestSupport", nioCore, crypto],
             path: "Tests/Torture", swiftSettings: strict
         ),
         .executableTarget(

@@ -1,3 +1,5 @@
+import NIOCore
+
 #if canImport(Glibc)
 import Glibc
 #elseif canImport(Musl)
@@ -30,11 +32,7 @@ package final class RawHTTPClient {
         }
         var one: Int32 = 1
         setsockopt(descriptor, Int32(IPPROTO_TCP), TCP_NODELAY, &one, socklen_t(MemoryLayout<Int32>.size))
-        var address = sockaddr_in()
-        address.sin_family = sa_family_t(AF_INET)
-        address.sin_port = in_port_t(UInt16(port).bigEndian)
-        address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
-        try RawHTTPClient.connect(descriptor, &address)
+        try RawHTTPClient.connect(descriptor, try SocketAddress(ipAddress: "127.0.0.1", port: port))
     }
 
     /// Connects to a unix socket.
@@ -42,20 +40,13 @@ package final class RawHTTPClient {
         self.timeoutMilliseconds = timeoutMilliseconds
         descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
         guard descriptor >= 0 else { throw Failure.socket(errno: errno) }
-        var address = sockaddr_un()
-        address.sun_family = sa_family_t(AF_UNIX)
-        withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path.utf8) }
-        try RawHTTPClient.connect(descriptor, &address)
+        try RawHTTPClient.connect(descriptor, try SocketAddress(unixDomainSocketPath: path))
     }
 
     deinit { close() }
 
-    private static func connect<Address>(_ descriptor: Int32, _ address: inout Address) throws {
-        let result = withUnsafePointer(to: &address) { pointer in
-            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                Glibc.connect(descriptor, $0, socklen_t(MemoryLayout<Address>.size))
-            }
-        }
+    private static func connect(_ descriptor: Int32, _ address: SocketAddress) throws {
+        let result = address.withSockAddr { Glibc.connect(descriptor, $0, socklen_t($1)) }
         // On failure `deinit` closes the descriptor, and nothing else may: the number could be another client's by then.
         guard result == 0 else { throw Failure.socket(errno: errno) }
     }

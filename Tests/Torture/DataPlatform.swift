@@ -1,10 +1,6 @@
 import Crypto
-import HTTPServer
 import JSON
-import Logging
 import NIOCore
-import NIOHTTP1
-import NIOPosix
 import Synchronization
 import TestSupport
 
@@ -31,25 +27,21 @@ final class DataPlatform: Sendable {
     }
 
     private let state: State
-    private let server: HTTPServer
+    private let server: DataPlatformServer
     static let secret = "torture"
 
     init(findings: Findings) async throws {
         let state = State(findings: findings)
         self.state = state
-        server = HTTPServer(
-            configuration: HTTPServerConfiguration(host: "127.0.0.1", port: 0), eventLoopGroup: MultiThreadedEventLoopGroup.singleton,
-            handler: { request in await state.take(request) }, refusalResponse: { .text(status: $0.status, "") },
-            logger: Logger(label: "platform", factory: { _ in SwiftLogNoOpLogHandler() }))
-        try await server.start()
+        server = try await DataPlatformServer { post in state.take(post) }
     }
 
-    var url: String { "http://127.0.0.1:\(server.port ?? 0)/events" }
+    var url: String { server.url }
     /// By event id.
     var received: [Int64: Received] { state.inner.withLock { $0.events } }
 
     func set(_ mood: Mood) { state.inner.withLock { $0.mood = mood } }
-    func close() async { await server.drain(deadline: .zero) }
+    func close() async { await server.close() }
 
     private final class State: Sendable {
         struct Inner: Sendable {
@@ -64,16 +56,16 @@ final class DataPlatform: Sendable {
 
         init(findings: Findings) { self.findings = findings }
 
-        func take(_ request: HTTPRequest) async -> HTTPResponse {
-            let body = String(buffer: request.body)
-            let signature = request.headers["X-Firstcome-Signature"].joined()
-            let code = HMAC<SHA256>.authenticationCode(for: Array(body.utf8), using: SymmetricKey(data: Array(DataPlatform.secret.utf8)))
+        func take(_ post: DataPlatformServer.Post) -> DataPlatformServer.Reaction {
+            let code = HMAC<SHA256>.authenticationCode(
+                for: Array(post.body.utf8), using: SymmetricKey(data: Array(DataPlatform.secret.utf8)))
             let expected = "sha256=" + code.map { byte in (byte < 16 ? "0" : "") + String(byte, radix: 16) }.joined()
-            guard signature == expected, let json = try? JSONParser.parse(request.body), let id = json["eventId"]?.int,
-                let order = json["order"]?["orderId"]?.int, let type = json["type"]?.string, request.idempotencyKey == String(id)
+            guard post.signature == expected, let json = try? JSONParser.parse(ByteBuffer(string: post.body)),
+                let id = json["eventId"]?.int, let order = json["order"]?["orderId"]?.int, let type = json["type"]?.string,
+                post.idempotencyKey == String(id)
             else {
-                findings.add(.wrong, "an event came unsigned, without its key or unreadable: \(body)")
-                return .text(status: 400, "")
+                findings.add(.wrong, "an event came unsigned, without its key or unreadable: \(post.body)")
+                return .status(400)
             }
             let mood = inner.withLock { $0.mood }
             let isTaken =
@@ -84,9 +76,9 @@ final class DataPlatform: Sendable {
                 // It has the event, and says that it has not.
                 case .forgetful: Bool.random()
                 }
-            note(id, order, type, body, accepted: isTaken)
-            if case .slow = mood { try? await Task.sleep(for: .milliseconds(.random(in: 200...1_500))) }
-            return .text(status: isTaken ? 200 : 500, "")
+            note(id, order, type, post.body, accepted: isTaken)
+            if case .slow = mood { return .hang(.milliseconds(.random(in: 200...1_500))) }
+            return .status(isTaken ? 200 : 500)
         }
 
         private func note(_ id: Int64, _ order: Int64, _ type: String, _ body: String, accepted: Bool) {
@@ -102,7 +94,7 @@ final class DataPlatform: Sendable {
                 for other in earlier where other > id || inner.events[other]?.accepted != true {
                     findings.add(.wrong, "event \(id) of order \(order) came before event \(other) was taken")
                 }
-                if earlier.isEmpty, type.contains("refund") || type.contains("REFUND") {
+                if earlier.isEmpty, type == "ORDER_REFUNDED" {
                     findings.add(.wrong, "event \(id): the refund of order \(order) came before its payment")
                 }
                 inner.orders[order] = earlier + [id]

@@ -51,7 +51,7 @@ struct ServiceClient: Sendable {
     /// Asks until there is a final answer; nil, and a finding, where none comes.
     func insist(_ request: Request) async -> TestSupport.HTTPAnswer? {
         let deadline = ContinuousClock.now + Self.patience
-        while ContinuousClock.now < deadline {
+        while ContinuousClock.now < deadline, !Task.isCancelled {
             if case .answer(let answer) = await ask(request), ![503, 429].contains(answer.status), answer.status < 500,
                 answer.code != "IDEMPOTENCY_KEY_IN_USE"
             {
@@ -59,6 +59,7 @@ struct ServiceClient: Sendable {
             }
             try? await Task.sleep(for: .milliseconds(.random(in: 10...40)))
         }
+        if Task.isCancelled { return nil }
         findings.add(.wrong, "\(request.method) \(request.path): no final answer within \(Self.patience)")
         return nil
     }

@@ -13,7 +13,7 @@ struct Shopper: Sendable {
     var random: Seeded
 
     mutating func shop(until isOver: @Sendable () -> Bool) async {
-        while !isOver() {
+        while !isOver(), !Task.isCancelled {
             guard let customer = customers.randomElement(using: &random) else { return }
             switch Int.random(in: 0..<100, using: &random) {
             case ..<28: await claim(customer)

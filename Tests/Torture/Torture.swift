@@ -85,11 +85,9 @@ struct Round {
         try await fault.prepare(world)
         try await world.waitUntilReady()
         _ = world.client.tally.take()
-        let isOver = Atomic<Bool>(false)
         var report = RoundReport(fault: fault.name)
         let shoppers = makeShoppers()
         let over = Over()
-        _ = isOver
         let crowd = Task {
             await withTaskGroup { group in
                 for shopper in shoppers {
@@ -100,6 +98,8 @@ struct Round {
                 }
             }
         }
+        // Nobody goes on shopping where the round could not be ended in order.
+        defer { crowd.cancel() }
         do {
             try await world.pause(milliseconds: torture.shopping)
             torture.narrateStep("struck by \(fault)")
