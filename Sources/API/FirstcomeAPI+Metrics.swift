@@ -2,14 +2,13 @@ import HTTPServer
 import NIOCore
 import NIOHTTP1
 import Services
-import Synchronization
 
 extension FirstcomeAPI {
     /// The whole answer of `/metrics`: the services' numbers, what the routes counted, and the HTTP server's own numbers.
     func metrics() -> ByteBuffer {
         var text = PrometheusText()
         for metric in services.metrics() { text.write(metric) }
-        if let statistics = serverStatistics.withLock({ $0 })?() {
+        if let statistics = serverStatistics {
             for metric in FirstcomeAPI.metrics(of: statistics) { text.write(metric) }
         }
         let totals = routeTotals()

@@ -13,7 +13,7 @@ package final class FirstcomeAPI: Sendable {
     let services: Services
     let routes = RouteTable.routes
     let loops: [LoopState]
-    let serverStatistics = Mutex<(@Sendable () -> HTTPServerStatistics?)?>(nil)
+    private let server = Mutex(WeakServer())
 
     private let router: Router
     private let verifier: TokenVerifier
@@ -64,7 +64,15 @@ package final class FirstcomeAPI: Sendable {
 
     /// Adds the server's own numbers to `/metrics`; the server is made after this application, so it is told later.
     package func reportStatistics(of server: HTTPServer) {
-        serverStatistics.withLock { $0 = { [weak server] in server?.statistics } }
+        self.server.withLock { $0.value = server }
+    }
+
+    /// Nil before `reportStatistics` and once the server is gone.
+    var serverStatistics: HTTPServerStatistics? { server.withLock { $0.value }?.statistics }
+
+    /// The server keeps the application, not the other way round.
+    private struct WeakServer {
+        weak var value: HTTPServer?
     }
 
     private func answer(to request: HTTPRequest) -> HTTPAnswer {

@@ -46,9 +46,17 @@ package final class DataPlatformServer: Sendable {
     package func close() async { await server.drain(deadline: .zero) }
 
     private final class Holder: Sendable {
-        private let state: Mutex<(posts: [Post], answered: Int, react: @Sendable (Post) -> Reaction)>
+        /// A struct: a closure in a tuple gets another thunk around it at each pass through `withLock`, and after some ten thousand
+        /// of them a call overflows the stack.
+        private struct State {
+            var posts: [Post] = []
+            var answered = 0
+            var react: @Sendable (Post) -> Reaction
+        }
 
-        init(_ react: @escaping @Sendable (Post) -> Reaction) { state = Mutex(([], 0, react)) }
+        private let state: Mutex<State>
+
+        init(_ react: @escaping @Sendable (Post) -> Reaction) { state = Mutex(State(react: react)) }
 
         var posts: [Post] { state.withLock { $0.posts } }
         var answered: Int { state.withLock { $0.answered } }
