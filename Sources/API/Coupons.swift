@@ -49,6 +49,7 @@ enum Coupons {
         return .callback { done in
             call.services.claims.ask(id, by: user, on: call.loop.context) { outcome in
                 switch outcome {
+                case .refused(.couponAlreadyClaimed(let coupon)): done(.success(call.loop.alreadyClaimed(coupon, at: call.now)))
                 case .refused(let refusal): done(.success(call.refusal(refusal)))
                 case .failed(let error): done(.failure(error))
                 case .goesOn(let verdict):

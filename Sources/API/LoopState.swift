@@ -5,8 +5,8 @@ import Services
 
 /// What belongs to one event loop: its services context, its token cache, its counters, and the top list as last rendered.
 ///
-/// Safety of `@unchecked Sendable`: `tokens` and `topProducts` are touched on the event loop alone, by the part of a request that
-/// runs before its handler or by handlers, which all run there; both accesses check. Everything else is itself `Sendable`.
+/// Safety of `@unchecked Sendable`: the three `private var` are touched on the event loop alone, by the part of a request that
+/// runs before its handler or by handlers, which all run there; every access checks. Everything else is itself `Sendable`.
 final class LoopState: @unchecked Sendable {
     let eventLoop: any EventLoop
     let context: LoopContext
@@ -14,6 +14,7 @@ final class LoopState: @unchecked Sendable {
     let counters: [RouteCounters]
     private var tokens = TokenCache()
     private var renderedTop = TopProductsAnswer()
+    private var alreadyClaimed = AlreadyClaimedAnswers()
 
     init(eventLoop: any EventLoop, context: LoopContext, routeCount: Int) {
         self.eventLoop = eventLoop
@@ -30,5 +31,10 @@ final class LoopState: @unchecked Sendable {
     func topProducts(_ top: TopProducts) -> HTTPResponse {
         eventLoop.assertInEventLoop()
         return renderedTop.response(for: top)
+    }
+
+    func alreadyClaimed(_ coupon: IssuedCoupon, at now: Instant) -> HTTPResponse {
+        eventLoop.assertInEventLoop()
+        return alreadyClaimed.response(for: coupon, at: now)
     }
 }

@@ -9,12 +9,14 @@ package struct TokenKey: Sendable {
     package static let length = 32
 
     let keys: JWTKeyCollection
+    private let key: SymmetricKey
 
     /// Takes a key of ``length`` bytes.
     package init(bytes: [UInt8]) async {
         precondition(bytes.count == TokenKey.length, "an HS256 key has 32 bytes")
         keys = JWTKeyCollection()
-        await keys.add(hmac: HMACKey(key: SymmetricKey(data: bytes)), digestAlgorithm: .sha256)
+        key = SymmetricKey(data: bytes)
+        await keys.add(hmac: HMACKey(key: key), digestAlgorithm: .sha256)
     }
 
     /// Makes a token for somebody, valid until an instant (cut to seconds).
@@ -28,7 +30,9 @@ package struct TokenKey: Sendable {
 
     /// What checks the tokens this key has signed.
     package func verifier() async throws -> TokenVerifier {
-        TokenVerifier(algorithm: try await keys.getKey())
+        let time = Instant(milliseconds: 0)
+        let sample = try await sign(.anyAdmin, issuedAt: time, expiresAt: time)
+        return TokenVerifier(algorithm: try await keys.getKey(), plain: PlainTokenReader(key: key, sample: sample))
     }
 }
 

@@ -1,6 +1,7 @@
 package import Commerce
 import FaultPoints
 import Logging
+import NIOCore
 import Redis
 package import Store
 
@@ -13,13 +14,15 @@ package final class Campaigns: Sendable {
     private let redis: RedisClient
     private let logger: Logger
     /// What claims know of the campaigns; every commit that changes one is told to it before anybody else hears of it.
-    let known = KnownCampaigns()
+    let known: KnownCampaigns
     private let builds = SharedWork<CouponID, Int64?>()
     private let realignments = SharedWork<CouponID, Alignment>()
     private let changes = TaskQueue()
 
-    init(store: Store, reader: PointReader, redis: RedisClient, logger: Logger) {
+    /// - Parameter gateLease: how long a word of a gate counts for claims that come after it.
+    init(store: Store, reader: PointReader, redis: RedisClient, gateLease: Duration, logger: Logger) {
         (self.store, self.reader, self.redis, self.logger) = (store, reader, redis, logger)
+        known = KnownCampaigns(lease: TimeAmount(gateLease))
     }
 
     /// Makes a campaign durable and opens its gate. With Redis away the campaign stands and its gate follows with the next recovery.
@@ -211,6 +214,26 @@ extension Campaigns {
         // More granted than there are: what was granted beyond the store's quantity has no force.
         case .belowIssued: .impossible(beyond: campaign.epoch)
         case .notStanding: .impossible(beyond: nil)
+        }
+    }
+}
+
+extension Campaigns {
+    /// Reads in the background who has a place at a gate that is sold out, so that nobody else need ask it.
+    ///
+    /// There are as many places as coupons then; where their number differs the gate is not what it was, and nothing is kept.
+    func readHolders(
+        of coupon: CouponID, _ terms: GateTerms, for campaign: KnownCampaign, _ question: KnownCampaign.Question
+    ) {
+        Task { [redis, known, logger] in
+            do {
+                let holders = try await CouponGate.holders(of: coupon, through: redis)
+                known.makeRoomForHolders()
+                campaign.keep(holders?.count == terms.quantity ? holders : nil, of: question)
+            } catch {
+                logger.debug("holders not read, claims go on asking the gate", metadata: ["coupon": "\(coupon)", "error": "\(error)"])
+                campaign.keep(nil, of: question)
+            }
         }
     }
 }

@@ -1,5 +1,6 @@
 package import Commerce
 import FaultPoints
+import NIOCore
 import Redis
 package import Store
 
@@ -11,12 +12,13 @@ package import Store
 package struct Claims: Sendable {
     private let store: Store
     private let campaigns: Campaigns
+    private let recent: RecentCoupons
 
     /// How often a claim is decided anew before it is told to come back: each repair settles every disagreement it can see.
     private static let attempts = 4
 
     init(store: Store, campaigns: Campaigns) {
-        (self.store, self.campaigns) = (store, campaigns)
+        (self.store, self.campaigns, recent) = (store, campaigns, RecentCoupons(store: store))
     }
 
     /// What asking the gate alone has come to.
@@ -29,13 +31,48 @@ package struct Claims: Sendable {
     }
 
     /// Asks the gate without a task, and calls back on the context's loop. Call it there.
+    ///
+    /// Where the gate has just said that nothing is left, or the user is known to have the coupon, nobody is asked.
     package func ask(
         _ coupon: CouponID, by user: UserID, on context: LoopContext, _ completion: @escaping @Sendable (Asked) -> Void
     ) {
         guard store.userExists(user) else { return completion(.refused(.userNotFound)) }
         let campaign = campaigns.known[coupon]
-        context.redis.send(campaign.claim(by: user)) { result in
-            completion(Asked(result, campaign, context.reader))
+        switch campaign.recall(user, issued: recent.coupon(of: coupon, for: user), at: .now()) {
+        case .refused(let refusal):
+            completion(.refused(refusal))
+        case .unknown(let question):
+            context.redis.send(campaign.claim(by: user)) { result in
+                completion(asked(result, coupon, user, campaign, question, context.reader))
+            }
+        }
+    }
+
+    private func asked(
+        _ result: Result<RedisValue, RedisError>, _ coupon: CouponID, _ user: UserID, _ campaign: KnownCampaign,
+        _ question: KnownCampaign.Question, _ reader: PointReader
+    ) -> Asked {
+        do {
+            let verdict = try CouponGate.verdict(try result.get())
+            if case .alreadyClaimed(let place) = verdict {
+                guard let issued = try recent.coupon(of: coupon, for: user, from: reader), issued.sequence == place.sequence else {
+                    return .goesOn(verdict)
+                }
+                if try campaign.terms(from: reader)?.epoch == place.epoch { campaign.noteOpen(question, epoch: place.epoch) }
+                return .refused(.couponAlreadyClaimed(issued))
+            }
+            guard verdict.isRefusal, case .believed(let refusal)? = try campaign.terms(from: reader)?.judge(verdict) else {
+                return .goesOn(verdict)
+            }
+            if case .soldOut = verdict, let terms = campaign.noteSoldOut(question) {
+                campaigns.readHolders(of: coupon, terms, for: campaign, question)
+            }
+            return .refused(refusal)
+        } catch let error as RedisError where error.code == .server(.wrongType) {
+            // A gate of a foreign type has no epoch; going on finds the store's.
+            return .goesOn(.notLoaded)
+        } catch {
+            return .failed(error)
         }
     }
 
@@ -132,23 +169,5 @@ package struct Claims: Sendable {
             return nil
         }
         return .refused(.couponAlreadyClaimed(issued))
-    }
-}
-
-extension Claims.Asked {
-    fileprivate init(_ result: Result<RedisValue, RedisError>, _ campaign: KnownCampaign, _ reader: PointReader) {
-        do {
-            let verdict = try CouponGate.verdict(try result.get())
-            if verdict.isRefusal, case .believed(let refusal)? = try campaign.terms(from: reader)?.judge(verdict) {
-                self = .refused(refusal)
-            } else {
-                self = .goesOn(verdict)
-            }
-        } catch let error as RedisError where error.code == .server(.wrongType) {
-            // A gate of a foreign type has no epoch; going on finds the store's.
-            self = .goesOn(.notLoaded)
-        } catch {
-            self = .failed(error)
-        }
     }
 }

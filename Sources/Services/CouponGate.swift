@@ -107,6 +107,17 @@ package enum CouponGate {
         }
     }
 
+    /// Everybody who has a place at a gate; `nil` where some id is none that the service gives.
+    static func holders(of coupon: CouponID, through redis: RedisClient) async throws -> UserSet? {
+        var (holders, next) = (UserSet(), Int64(1))
+        while true {
+            let page = try await claims(of: coupon, from: next, limit: claimsPerLoad, through: redis)
+            for claim in page where !holders.insert(claim.user) { return nil }
+            guard let last = page.last, page.count == claimsPerLoad else { return holders }
+            next = last.sequence + 1
+        }
+    }
+
     /// Starts building the gate of a campaign; answers false where a build of the same or a later epoch stands there.
     static func load(_ campaign: Campaign, through redis: RedisClient) async throws -> Bool {
         let terms = campaign.terms

@@ -1,4 +1,5 @@
 import Commerce
+import NIOCore
 import Redis
 import Store
 import Synchronization
@@ -10,12 +11,16 @@ final class KnownCampaigns: Sendable {
     private let known = Mutex<[CouponID: KnownCampaign]>([:])
 
     private static let maximum = 20_000
+    private let lease: TimeAmount
+
+    /// - Parameter lease: how long a word of a gate counts for claims that come after it.
+    init(lease: TimeAmount) { self.lease = lease }
 
     subscript(_ coupon: CouponID) -> KnownCampaign {
         known.withLock { known in
             if let campaign = known[coupon] { return campaign }
             if known.count >= Self.maximum { known.removeAll() }
-            let campaign = KnownCampaign(coupon)
+            let campaign = KnownCampaign(coupon, lease: lease)
             known[coupon] = campaign
             return campaign
         }
@@ -27,22 +32,34 @@ final class KnownCampaigns: Sendable {
     func forget(_ coupon: CouponID) {
         known.withLock { $0[coupon] }?.forget()
     }
+
+    /// Makes room for the holders of one more campaign: beyond the limit all campaigns start over.
+    func makeRoomForHolders() {
+        let campaigns = known.withLock { Array($0.values) }
+        guard campaigns.reduce(0, { $0 + $1.holderBytes }) > Self.maximumHolderBytes else { return }
+        for campaign in campaigns { campaign.dropHolders() }
+    }
+
+    private static let maximumHolderBytes = 32 << 20
 }
 
 /// One campaign as the claims know it. What the store says lives in a mutex of its own.
 final class KnownCampaign: Sendable {
     private struct Memory {
         var terms: GateTerms?
+        var gate: GateMemory
         /// How often it was forgotten: what was read before that must not come in after it.
         var generation: UInt64 = 0
     }
 
     private let coupon: CouponID
     private let call: RedisPreparedCall
-    private let memory = Mutex(Memory())
+    private let lease: TimeAmount
+    private let memory: Mutex<Memory>
 
-    init(_ coupon: CouponID) {
-        self.coupon = coupon
+    init(_ coupon: CouponID, lease: TimeAmount) {
+        (self.coupon, self.lease) = (coupon, lease)
+        memory = Mutex(Memory(gate: GateMemory(lease: lease)))
         call = RedisPreparedCall(Scripts.claimCoupon, keys: CouponGate.keys(coupon), argumentCount: 1)
     }
 
@@ -68,6 +85,68 @@ final class KnownCampaign: Sendable {
         memory.withLock { memory in
             memory.generation += 1
             memory.terms = nil
+            memory.gate = GateMemory(lease: lease)
         }
     }
+}
+
+// MARK: - What the gate said lately
+
+extension KnownCampaign {
+    /// A claim on its way to the gate: what comes back counts from when it left, and not at all after a change.
+    struct Question {
+        fileprivate let generation: UInt64
+        fileprivate let askedAt: NIODeadline
+    }
+
+    /// What is known of a claim before the gate is asked.
+    enum Recollection {
+        case refused(Refusal)
+        case unknown(Question)
+    }
+
+    /// The refusal that the gate would give, where that is certain; `issued` is the coupon that the store says the user has.
+    func recall(_ user: UserID, issued: IssuedCoupon?, at now: NIODeadline) -> Recollection {
+        memory.withLock { memory in
+            if let issued {
+                if memory.gate.isOpen.holds(at: now) { return .refused(.couponAlreadyClaimed(issued)) }
+            } else if let holders = memory.gate.holders, !holders.contains(user), memory.gate.isSoldOut.holds(at: now) {
+                return .refused(.couponSoldOut)
+            }
+            return .unknown(Question(generation: memory.generation, askedAt: now))
+        }
+    }
+
+    /// Notes that the gate gave the user's place in the epoch of the store.
+    func noteOpen(_ question: Question, epoch: Int64) {
+        memory.withLock { memory in
+            guard memory.generation == question.generation, memory.terms?.epoch == epoch else { return }
+            memory.gate.isOpen.renew(askedAt: question.askedAt)
+        }
+    }
+
+    /// Notes that the gate is sold out on the store's own terms; answers those terms where the holders are to be read now.
+    func noteSoldOut(_ question: Question) -> GateTerms? {
+        memory.withLock { memory in
+            guard memory.generation == question.generation, let terms = memory.terms else { return nil }
+            memory.gate.isOpen.renew(askedAt: question.askedAt)
+            memory.gate.isSoldOut.renew(askedAt: question.askedAt)
+            return memory.gate.wantsHolders(ofQuantity: terms.quantity) ? terms : nil
+        }
+    }
+
+    /// Keeps the holders of a gate that was sold out when asked; without them the reading is over and may begin again.
+    func keep(_ holders: UserSet?, of question: Question) {
+        memory.withLock { memory in
+            guard memory.generation == question.generation else { return }
+            memory.gate.isLoadingHolders = false
+            memory.gate.holders = holders
+        }
+    }
+
+    /// Memory that the holders take.
+    var holderBytes: Int { memory.withLock { $0.gate.holders?.bytes ?? 0 } }
+
+    /// Drops what was kept of the holders.
+    func dropHolders() { memory.withLock { $0.gate.holders = nil } }
 }

@@ -15,6 +15,9 @@ package struct ServicesConfiguration: Sendable {
     package var rankingRefresh: Duration = .seconds(1)
     /// How often gates and store are compared when nothing has happened to either.
     package var recoveryInterval: Duration = .seconds(10)
+    /// How long a refusal of a gate counts for the claims after it, which then need not ask it. Short beside anything a person
+    /// notices, and long beside the time between two claims of a sale that is worth the memory; zero has each claim ask.
+    package var gateLease: Duration = .milliseconds(100)
     /// `nil` sends events to the Redis stream.
     package var platform: DataPlatform?
     /// Brings a private Redis back when it is gone; `nil` where Redis is somebody else's.
@@ -56,7 +59,7 @@ package final class Services: Sendable {
         for loop in eventLoopGroup.makeIterator() {
             contexts.append(LoopContext(eventLoop: loop, redis: redis.connection(on: loop), reader: try store.makePointReader()))
         }
-        let campaigns = Campaigns(store: store, reader: reader, redis: redis, logger: logger)
+        let campaigns = Campaigns(store: store, reader: reader, redis: redis, gateLease: configuration.gateLease, logger: logger)
         let client = configuration.platform.map { _ in WebhookSink.makeClient(on: eventLoopGroup) }
         let sink: any EventSink
         if let platform = configuration.platform, let client {

@@ -19,6 +19,7 @@ final class GroupCommitWriter: Sendable {
     private let log: WriteAheadLog
     private let onLongLog: @Sendable () -> Void
     private let logger: Logger
+    let couponChanges = CouponChanges()
     private let counters = Mutex(StoreStatistics())
     private let outage = Mutex<Outage?>(nil)
     private let thread = DispatchGroup()
@@ -40,7 +41,10 @@ final class GroupCommitWriter: Sendable {
         thread.enter()
         let worker = Thread { [self] in
             // The thread enters the connection's queue once and stays in it: a job pays no dispatch.
-            connection.unsafeReentrantWrite { db in work(on: db) }
+            connection.unsafeReentrantWrite { db in
+                couponChanges.watch(db)
+                work(on: db)
+            }
             thread.leave()
         }
         worker.name = "store-writer"
@@ -105,6 +109,7 @@ extension GroupCommitWriter {
                 let end = min(start + options.maximumGroup, jobs.count)
                 let group = jobs[start..<end]
                 commit(group, on: db)
+                couponChanges.transactionEnded()
                 queue.answered(group.count)
                 deliver(group)
                 boundLog()

@@ -2,6 +2,7 @@ import Commerce
 import Crypto
 import Foundation
 import JWTKit
+import TestSupport
 import Testing
 
 @testable import API
@@ -121,6 +122,82 @@ struct TokenTests {
             "", "Bearer", "Bearer ", "Basic YTpi", good, "Bearer \(good), Bearer \(good)", "Bearer " + String(repeating: "a", count: 5000),
         ]
         for value in values { #expect(try await authenticate(value) == .refused(.invalid), "\(value.prefix(40))") }
+    }
+}
+
+@Suite("Tokens read without a decoder")
+struct PlainTokenTests {
+    private let key = SymmetricKey(data: TokenTests.keyBytes)
+
+    private func signed(_ header: String, _ payload: Data) -> String {
+        let signed = header + "." + Self.base64URL(payload)
+        return signed + "." + Self.base64URL(Data(HMAC<SHA256>.authenticationCode(for: Data(signed.utf8), using: key)))
+    }
+
+    private static func base64URL(_ data: Data) -> String {
+        data.base64EncodedString().replacing("+", with: "-").replacing("/", with: "_").replacing("=", with: "")
+    }
+
+    @Test("the tokens that the service signs are read, and say what JWTKit reads in them")
+    func own() async throws {
+        let tokenKey = await TokenKey(bytes: TokenTests.keyBytes)
+        let verifier = try await tokenKey.verifier()
+        let plain = PlainTokenReader(
+            key: key, sample: try await tokenKey.sign(.anyAdmin, issuedAt: .init(milliseconds: 0), expiresAt: .init(milliseconds: 0)))
+        for identity in [Identity.user(UserID(1)), .user(UserID(.max)), .anyAdmin, .admin(subject: "운영자"), .admin(subject: "a\"b\\/c")] {
+            let token = try await tokenKey.sign(identity, issuedAt: TokenTests.now, expiresAt: TokenTests.later)
+            let read = try #require(plain.read(token))
+            #expect(read == verifier.verifyByLibrary(token))
+            #expect(read.identity == identity)
+        }
+    }
+
+    @Test("whatever is read without a decoder is what JWTKit makes of it, over claims of every kind and bytes changed at random")
+    func agreement() async throws {
+        let tokenKey = await TokenKey(bytes: TokenTests.keyBytes)
+        let verifier = try await tokenKey.verifier()
+        let sample = try await tokenKey.sign(.anyAdmin, issuedAt: TokenTests.now, expiresAt: TokenTests.later)
+        let header = String(sample.prefix { $0 != "." })
+        let plain = PlainTokenReader(key: key, sample: sample)
+        var random = Seeded(seed: 20_261_121)
+        var taken = 0
+        let values = [
+            #""1""#, #""7""#, #""user""#, #""admin""#, #""\u0031""#, "1", "4102444800", "4102444800.5", "1e9", "-1", "0", "null", "true",
+            "[]", "{}",
+            "253402300799", "253402300800", "9223372036854775807", "9223372036854775808", #""""#, #""운영자""#, #""07""#,
+        ]
+        for round in 0..<4_000 {
+            var members = [
+                #""sub":"7""#, #""role":"user""#, #""exp":4102444800"#, #""nbf":1700000000"#, #""iat":1700000000"#, #""x":[{}]"#,
+            ]
+            for _ in 0..<Int.random(in: 0...2, using: &random) {
+                let index = Int.random(in: 0..<members.count, using: &random)
+                guard let name = members[index].split(separator: ":").first, let value = values.randomElement(using: &random) else {
+                    continue
+                }
+                members[index] = Bool.random(using: &random) ? "\(name):\(value)" : "\(name) : \(value)"
+            }
+            members.shuffle(using: &random)
+            var payload = Data(("{" + members.prefix(Int.random(in: 3...6, using: &random)).joined(separator: ",") + "}").utf8)
+            if round % 4 == 3 { payload[Int.random(in: 0..<payload.count, using: &random)] = UInt8.random(in: 0...255, using: &random) }
+            var token = signed(header, payload)
+            if round % 7 == 6 {
+                var bytes = Array(token.utf8)
+                bytes[Int.random(in: 0..<bytes.count, using: &random)] = UInt8.random(in: 33...126, using: &random)
+                token = String(decoding: bytes, as: UTF8.self)
+            }
+            guard let read = plain.read(token) else { continue }
+            taken += 1
+            #expect(read == verifier.verifyByLibrary(token), "\(String(decoding: payload, as: UTF8.self)) in \(token)")
+        }
+        #expect(taken > 500)
+    }
+
+    @Test(
+        "nothing is decoded that no encoder makes",
+        arguments: ["A", "AAAAA", "AB", "AAB", "A=", "AA==", "A+AA", "A/AA", "AA A", "AAA\u{e9}"])
+    func notBase64(text: String) {
+        #expect(Array(text.utf8).withUnsafeBytes { Base64URL.decode($0) } == nil)
     }
 }
 

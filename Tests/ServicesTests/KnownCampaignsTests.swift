@@ -1,5 +1,6 @@
 import Commerce
 import GRDB
+import NIOCore
 import Store
 import TestSupport
 import Testing
@@ -12,7 +13,7 @@ struct KnownCampaignsTests {
     func remembered() async throws {
         try await withShop { shop in
             let coupon = try await shop.makeCampaign(quantity: 2)
-            let known = KnownCampaigns()
+            let known = KnownCampaigns(lease: .zero)
             #expect(try known[coupon].terms(from: shop.reader)?.quantity == 2)
             // Nobody tells of this one, so nobody sees it.
             _ = try await shop.store.updateCampaign(coupon, CampaignChange(quantity: 3)).value
@@ -27,7 +28,7 @@ struct KnownCampaignsTests {
     func slowRead() async throws {
         try await withShop { shop in
             let coupon = try await shop.makeCampaign(quantity: 2)
-            let campaign = KnownCampaign(coupon)
+            let campaign = KnownCampaign(coupon, lease: .zero)
             // The reader of generation 0 is slow: the change comes first.
             let read = GateTerms(try #require(try shop.reader.campaign(coupon)))
             _ = try await shop.store.updateCampaign(coupon, CampaignChange(quantity: 3)).value
@@ -59,7 +60,7 @@ struct KnownCampaignsTests {
     func flood() async throws {
         try await withShop { shop in
             let coupon = try await shop.makeCampaign(quantity: 2)
-            let known = KnownCampaigns()
+            let known = KnownCampaigns(lease: .zero)
             let before = known[coupon]
             #expect(known[coupon] === before)
             for id in 2...Int64(20_001) { _ = known[CouponID(id)] }

@@ -59,6 +59,8 @@ final class Shop: Sendable {
         redis = RedisClient(configuration: redisConfiguration, eventLoopGroup: MultiThreadedEventLoopGroup.singleton, logger: Self.logger)
         var configuration = ServicesConfiguration(calendar: calendar, clock: WallClock { clock.now })
         configuration.rankingRefresh = .milliseconds(50)
+        // Tests change gates behind the service's back, and want to see it at once.
+        configuration.gateLease = .zero
         setup.configure(&configuration)
         services = try Services(
             configuration: configuration, store: store, redis: redis, eventLoopGroup: MultiThreadedEventLoopGroup.singleton,
@@ -235,6 +237,7 @@ extension Shop {
             var verdict: CouponGate.Verdict?
             if way == .asked {
                 switch await ask(coupon, by: user, on: context) {
+                case .refused(.couponAlreadyClaimed(let issued)): return .already(issued.sequence)
                 case .refused(let refusal): return .refused(refusal)
                 case .failed(let error): throw error
                 case .goesOn(let first): verdict = first

@@ -1,0 +1,54 @@
+import Commerce
+import Store
+import Synchronization
+
+/// Coupons that people asked for again: who presses the button twice presses it a third time.
+///
+/// As many slots as there are lie in a mutex, and a coupon takes the slot of whoever had it. A copy counts only as long as the
+/// store has not changed the coupon.
+final class RecentCoupons: Sendable {
+    private struct Entry {
+        let issued: IssuedCoupon
+        let version: CouponChanges.Version
+    }
+
+    private let slots: Mutex<[Entry?]>
+    private let mask: Int
+    private let changes: CouponChanges
+
+    /// - Parameter capacity: a power of two.
+    init(store: Store, capacity: Int = 8_192) {
+        precondition(capacity > 0 && capacity & (capacity - 1) == 0, "the slot is cut from the hash by a mask")
+        slots = Mutex(Array(repeating: nil, count: capacity))
+        mask = capacity - 1
+        changes = store.couponChanges
+    }
+
+    /// The coupon that the user has of the campaign as the store has it now, where that is remembered.
+    func coupon(of campaign: CouponID, for user: UserID) -> IssuedCoupon? {
+        let slot = slot(campaign, user)
+        let entry = slots.withLock { slots -> Entry? in
+            // Compared in place: most who come have no coupon, and a copy of somebody else's is not free.
+            slots[slot]?.issued.userID == user && slots[slot]?.issued.couponID == campaign ? slots[slot] : nil
+        }
+        guard let entry, changes.holds(entry.version, for: entry.issued.id) else { return nil }
+        return entry.issued
+    }
+
+    /// The same, read from the store where it is not remembered, and remembered then.
+    func coupon(of campaign: CouponID, for user: UserID, from reader: PointReader) throws(StoreError) -> IssuedCoupon? {
+        if let known = coupon(of: campaign, for: user) { return known }
+        let read = try changes.versioned { () throws(StoreError) in try reader.issuedCoupon(of: campaign, userID: user) }
+        guard let read else { return nil }
+        if let version = read.version {
+            let slot = slot(campaign, user)
+            slots.withLock { $0[slot] = Entry(issued: read.coupon, version: version) }
+        }
+        return read.coupon
+    }
+
+    /// Neighbours in one campaign take neighbouring slots, and campaigns begin far apart.
+    private func slot(_ campaign: CouponID, _ user: UserID) -> Int {
+        Int(truncatingIfNeeded: user.rawValue &+ campaign.rawValue &* 1_000_003) & mask
+    }
+}
