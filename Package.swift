@@ -51,7 +51,9 @@ let package = Package(
         .target(name: "JSON", dependencies: [nioCore], swiftSettings: strict),
         .target(name: "Redis", dependencies: ["CHiredis", nioCore, nioPosix, nioSSL, collections, logging], swiftSettings: strict),
         .target(name: "Commerce", swiftSettings: strict),
-        .target(name: "Store", dependencies: ["Commerce", "FaultPoints", grdb, logging], swiftSettings: strict),
+        .target(name: "CSQLiteSettings"),
+        .target(
+            name: "Store", dependencies: ["Commerce", "CSQLiteSettings", "FaultPoints", grdb, logging], swiftSettings: strict),
         .target(name: "HTTPServer", dependencies: ["EventLoopTasks", nioCore, nioPosix, nioHTTP1, logging], swiftSettings: strict),
         .target(
             name: "Services",

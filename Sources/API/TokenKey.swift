@@ -30,9 +30,7 @@ package struct TokenKey: Sendable {
 
     /// What checks the tokens this key has signed.
     package func verifier() async throws -> TokenVerifier {
-        let time = Instant(milliseconds: 0)
-        let sample = try await sign(.anyAdmin, issuedAt: time, expiresAt: time)
-        return TokenVerifier(algorithm: try await keys.getKey(), plain: PlainTokenReader(key: key, sample: sample))
+        TokenVerifier(algorithm: try await keys.getKey(), plain: PlainTokenReader(key: key))
     }
 }
 

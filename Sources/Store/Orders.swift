@@ -64,8 +64,7 @@ extension Database {
     /// Writes a draft as an order with the next number of its day.
     func insert(_ draft: OrderDraft, as status: Order.Status, options: StoreOptions, at now: Instant) throws -> Order {
         let day = options.calendar.day(of: now)
-        let counter = try integer(
-            "INSERT INTO order_counters (day, last) VALUES (?, 1) ON CONFLICT (day) DO UPDATE SET last = last + 1 RETURNING last", day)
+        let counter = try nextOrderNumber(of: day)
         let latest = Instant(milliseconds: Instant.representable.upperBound)
         let expiresAt = now.advanced(byMilliseconds: options.policy.orderHoldMilliseconds) ?? latest
         let paidAt = status == .paid ? now : nil
@@ -85,6 +84,16 @@ extension Database {
             id: id, number: OrderNumber(day: day, counter: counter), userID: draft.userID, storedStatus: status, lines: draft.lines,
             totalAmount: draft.total, discountAmount: draft.discount, issuedCouponID: draft.issuedCouponID, createdAt: now,
             expiresAt: expiresAt, paidAt: paidAt)
+    }
+
+    /// Two plain statements: RETURNING would have SQLite make a table in memory for one number.
+    private func nextOrderNumber(of day: BusinessDay) throws -> Int64 {
+        if let last = try first("SELECT last FROM order_counters WHERE day = ?", day, read: { $0.int(0) }) {
+            try run("UPDATE order_counters SET last = ? WHERE day = ?", last + 1, day)
+            return last + 1
+        }
+        try run("INSERT INTO order_counters (day, last) VALUES (?, 1)", day)
+        return 1
     }
 
     /// Ends a pending order without payment: the one place that frees stock and coupon, so they come back once.

@@ -1,3 +1,4 @@
+import CSQLiteSettings
 package import Commerce
 import GRDB
 package import Logging
@@ -29,6 +30,7 @@ package final class Store: Sendable {
     ///
     /// Keeping a second service off the same file is the caller's part and so is `close`, for a store keeps a thread until it is closed.
     package static func open(path: String, options: StoreOptions, logger: Logger) throws(StoreError) -> Store {
+        _ = Self.settings
         do {
             let connection = options.isReadOnly ? nil : try openForWriting(path, options)
             let readers = try ReaderQueue(path: path, options: options, logger: logger)
@@ -44,6 +46,9 @@ package final class Store: Sendable {
             throw StoreError(classifying: error)
         }
     }
+
+    /// Made before the first connection of the process; where somebody else was faster, SQLite works as it does by itself.
+    private static let settings = csqlite_leave_out_memory_statistics()
 
     private static func openForWriting(_ path: String, _ options: StoreOptions) throws -> DatabaseQueue {
         let connection = try DatabaseQueue(path: path, configuration: .writer(options))

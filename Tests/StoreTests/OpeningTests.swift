@@ -35,6 +35,60 @@ import Testing
         #expect(try home.dump() == before)
     }
 
+    @Test("a store of the first version is brought up to date as it is: same rows, same checks, and sound")
+    func migration() async throws {
+        let folder = try makeTemporaryFolder()
+        defer { try? FileManager.default.removeItem(at: folder) }
+        let path = folder.appending(path: "store.sqlite").path
+        let old = try DatabaseQueue(path: path)
+        try Schema.migrator.migrate(old, upTo: "v1")
+        try await old.write { db in
+            try db.execute(
+                sql: """
+                    INSERT INTO users (name, balance, created_at) VALUES ('김하늘', 5000, 1);
+                    INSERT INTO transfers (kind, user_id, debit_account, credit_account, amount, balance_after, at)
+                    VALUES (0, 1, 0, 1, 5000, 5000, 1);
+                    INSERT INTO charges (user_id, amount, transfer_id, at) VALUES (1, 5000, 1, 1);
+                    """)
+        }
+        try old.close()
+        let store = try TemporaryStore.open(folder)
+        defer { store.close() }
+        #expect(try store.makePointReader().balance(of: UserID(1))?.amount == Won(5_000))
+        _ = try await store.charge(userID: UserID(1), amount: Won(1_000), at: noon).value
+        let results = try await store.snapshot { snapshot throws(StoreError) in try snapshot.audit() }
+        #expect(results.filter { !$0.holds } == [])
+        let foreign = try DatabaseQueue(path: path)
+        defer { try? foreign.close() }
+        try await foreign.writeWithoutTransaction { db in
+            let soundness = try String.fetchAll(db, sql: "PRAGMA integrity_check")
+            #expect(soundness == ["ok"])
+            #expect(throws: DatabaseError.self) { try db.execute(sql: "UPDATE transfers SET kind = 3") }
+            #expect(throws: DatabaseError.self) { try db.execute(sql: "UPDATE transfers SET kind = -1") }
+        }
+    }
+
+    @Test(
+        "writing a row has SQLite make no table in memory",
+        arguments: [
+            "users", "transfers", "charges", "products", "campaigns", "issued_coupons", "order_counters", "orders", "order_lines",
+            "payments",
+            "refunds", "refund_lines", "events", "event_units", "idempotency",
+        ])
+    func cheapChecks(table: String) throws {
+        let home = try TemporaryStore()
+        try home.foreign { db in
+            let columns = try db.columns(in: table).count
+            let values = Array(repeating: "?", count: columns).joined(separator: ", ")
+            let program = try Row.fetchAll(
+                db, sql: "EXPLAIN INSERT INTO \(table) VALUES (\(values))",
+                arguments: StatementArguments(Array(repeating: 1, count: columns)))
+            let operations = program.map { $0["opcode"] as String }
+            #expect(operations.contains("Insert") || operations.contains("IdxInsert"))
+            #expect(!operations.contains("OpenEphemeral"))
+        }
+    }
+
     @Test("a file that is no database is said to be damaged")
     func notADatabase() throws {
         let folder = try makeTemporaryFolder()

@@ -1,0 +1,5 @@
+#include "CSQLiteSettings.h"
+
+#include <sqlite3.h>
+
+int csqlite_leave_out_memory_statistics(void) { return sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0); }
