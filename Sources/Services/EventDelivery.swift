@@ -15,7 +15,7 @@ struct EventDelivery: Sendable {
     /// Half a second at first and ten minutes in the end: 20 tries take about an hour and a half.
     var backoff = Backoff(firstMilliseconds: 500, longestMilliseconds: 600_000)
 
-    /// Events on their way at once.
+    /// Batches on their way at once.
     private static let concurrency = 32
     /// Events read at once.
     private static let eventsPerStep = 256
@@ -24,7 +24,7 @@ struct EventDelivery: Sendable {
     private static let pauseWhileDelivering: Duration = .milliseconds(50)
 
     private enum Progress: Sendable {
-        case done(EventID, isOutage: Bool)
+        case done([EventID], isOutage: Bool)
         case lookAgain
     }
 
@@ -32,20 +32,26 @@ struct EventDelivery: Sendable {
     /// those that come up meanwhile too.
     func step() async throws {
         try await withThrowingTaskGroup(of: Progress.self) { group in
-            var waiting: ArraySlice<EventRecord> = []
+            var waiting: ArraySlice<OutgoingEvent> = []
             var underWay: Set<EventID> = []
+            // A look reads all that is due, what is on its way too: it is not worth it after each event that arrived.
+            var (isWorthALook, batches) = (true, 0)
             var (isPausing, isOutage) = (false, false)
             while true {
-                if waiting.isEmpty, !isOutage {
+                if waiting.isEmpty, isWorthALook, !isOutage {
                     // Each order appears once among what is due, so orders overtake one another and events of one order do not.
-                    waiting = try await store.dueEvents(at: clock.now, limit: Self.eventsPerStep)
-                        .filter { !underWay.contains($0.event.id) }[...]
+                    let due = try await store.dueEvents(at: clock.now, limit: Self.eventsPerStep)
+                    waiting = due.filter { !underWay.contains($0.id) }[...]
+                    isWorthALook = due.count == Self.eventsPerStep && !waiting.isEmpty
                 }
-                while underWay.count < Self.concurrency, let record = waiting.popFirst() {
-                    underWay.insert(record.event.id)
-                    group.addTask { .done(record.event.id, isOutage: try await deliver(record)) }
+                while batches < Self.concurrency, !waiting.isEmpty {
+                    let batch = Array(waiting.prefix(sink.batchSize))
+                    waiting = waiting.dropFirst(batch.count)
+                    underWay.formUnion(batch.map(\.id))
+                    batches += 1
+                    group.addTask { .done(batch.map(\.id), isOutage: try await deliver(batch)) }
                 }
-                if underWay.isEmpty { break }
+                if batches == 0 { break }
                 if !isPausing {
                     isPausing = true
                     group.addTask {
@@ -54,12 +60,15 @@ struct EventDelivery: Sendable {
                     }
                 }
                 switch try await group.next() {
-                case .done(let id, let metOutage):
-                    underWay.remove(id)
+                case .done(let ids, let metOutage):
+                    underWay.subtract(ids)
+                    batches -= 1
+                    // The next events of those orders are due now.
+                    if batches == 0 { isWorthALook = true }
                     // What is on its way may arrive; nothing new is sent after it.
                     if metOutage { (isOutage, waiting) = (true, []) }
                 case .lookAgain, nil:
-                    isPausing = false
+                    (isPausing, isWorthALook) = (false, true)
                 }
             }
             group.cancelAll()
@@ -67,27 +76,25 @@ struct EventDelivery: Sendable {
         }
     }
 
-    /// Delivers one event and notes how it went; true where the sink could not be reached at all.
-    private func deliver(_ record: EventRecord) async throws -> Bool {
-        let event = record.event
+    /// Delivers a batch and notes how it went; true where the sink could not be reached at all.
+    private func deliver(_ batch: [OutgoingEvent]) async throws -> Bool {
         do {
             FaultPoint.beforeDelivery.reached()
-            try await sink.deliver(event)
+            try await sink.deliver(batch)
             FaultPoint.afterDelivery.reached()
         } catch {
             // The service stops: the platform may have the event or not, and is not to blame.
             try Task.checkCancellation()
             if sink.isOutage(error) { return true }
-            try await note(error, of: record)
+            for event in batch { try await note(error, of: event) }
             return false
         }
-        _ = try await store.markDelivered(event.id)
+        try await store.markDelivered(batch.map(\.id))
         return false
     }
 
-    private func note(_ error: any Error, of record: EventRecord) async throws {
-        let event = record.event
-        let failures = record.attempts + 1
+    private func note(_ error: any Error, of event: OutgoingEvent) async throws {
+        let failures = event.attempts + 1
         let text = String("\(error)".prefix(200))
         guard failures < maximumTries else {
             logger.error("event parked", metadata: ["event": "\(event.id)", "order": "\(event.orderID)", "error": "\(text)"])

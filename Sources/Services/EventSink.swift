@@ -1,11 +1,16 @@
 import Commerce
 import NIOCore
 import Redis
+import Store
 
 /// Where events of orders go: the data platform's webhook, or a Redis stream.
 protocol EventSink: Sendable {
-    /// Hands one event over; returns only once the other side has it. The same event may come again after an error.
-    func deliver(_ event: OrderEvent) async throws
+    /// How many events the other side takes at once.
+    var batchSize: Int { get }
+
+    /// Hands events over, each of another order; returns only once the other side has all of them. The same events may come
+    /// again after an error.
+    func deliver(_ events: [OutgoingEvent]) async throws
 
     /// Whether an error says that nobody could have been reached, so that the try does not count against the event.
     func isOutage(_ error: any Error) -> Bool
@@ -18,11 +23,16 @@ struct StreamSink: EventSink {
     /// How many events the stream keeps, roughly: Redis trims whole nodes.
     static let length: Int64 = 100_000
 
-    func deliver(_ event: OrderEvent) async throws {
-        _ = try await redis.send(
-            RedisCommand(
-                "XADD", .string(RedisKeys.events), "MAXLEN", "~", .integer(Self.length), "*", "eventId", .integer(event.id.rawValue),
-                "type", .string(event.kind.rawValue), "orderId", .integer(event.orderID.rawValue), "payload", .string(event.payload)))
+    var batchSize: Int { 256 }
+
+    func deliver(_ events: [OutgoingEvent]) async throws {
+        let replies = try await redis.pipeline(
+            events.map { event in
+                RedisCommand(
+                    "XADD", .string(RedisKeys.events), "MAXLEN", "~", .integer(Self.length), "*", "eventId", .integer(event.id.rawValue),
+                    "type", .string(event.kind.rawValue), "orderId", .integer(event.orderID.rawValue), "payload", .string(event.payload))
+            })
+        for case .error(let error) in replies { throw RedisError(error) }
     }
 
     /// Redis holds the stream for us alone: whatever goes wrong there is the outage of a part of our own.

@@ -54,9 +54,9 @@ final class SalesRelay: Sendable {
             mark = try await rebuild.run()
         }
         while mark < last {
-            let events = try await store.events(after: mark, limit: Self.eventsPerStep)
-            guard !events.isEmpty else { break }
-            mark = try await send(events, after: mark)
+            let movements = try await store.movements(after: mark, limit: Self.eventsPerStep)
+            guard !movements.isEmpty else { break }
+            mark = try await send(movements, after: mark)
         }
         applied.withLock { $0 = mark }
     }
@@ -112,9 +112,9 @@ final class SalesRelay: Sendable {
     }
 
     /// Sends events in order and answers the mark that Redis then has.
-    private func send(_ events: [OrderEvent], after mark: EventID) async throws -> EventID {
+    private func send(_ movements: [SalesMovement], after mark: EventID) async throws -> EventID {
         FaultPoint.beforeRecordSales.reached()
-        let replies = try await redis.pipeline(events.map(command))
+        let replies = try await redis.pipeline(movements.map(command))
         FaultPoint.afterRecordSales.reached()
         var mark = mark
         for reply in replies {
@@ -135,17 +135,17 @@ final class SalesRelay: Sendable {
         return mark
     }
 
-    private func command(for event: OrderEvent) -> RedisCommand {
+    private func command(for movement: SalesMovement) -> RedisCommand {
         var arguments: [RedisArgument] = [
-            .integer(event.id.rawValue), .integer(RankingDays.expirySeconds(of: event.saleDay, in: calendar)),
+            .integer(movement.eventID.rawValue), .integer(RankingDays.expirySeconds(of: movement.saleDay, in: calendar)),
         ]
-        for line in event.units {
+        for line in movement.units {
             arguments.append(.integer(line.productID.rawValue))
             arguments.append(.integer(line.units))
         }
         return RedisCommand(
             Scripts.recordSales,
-            keys: [.string(RedisKeys.applied), .string(RedisKeys.sales(on: event.saleDay)), .string(RedisKeys.products)],
+            keys: [.string(RedisKeys.applied), .string(RedisKeys.sales(on: movement.saleDay)), .string(RedisKeys.products)],
             arguments: arguments)
     }
 }

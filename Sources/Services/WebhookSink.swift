@@ -3,6 +3,7 @@ import Commerce
 import Crypto
 import NIOCore
 import NIOHTTP1
+import Store
 
 /// Where the data platform takes events, and how they are signed.
 package struct DataPlatform: Sendable {
@@ -33,7 +34,14 @@ struct WebhookSink: EventSink {
     let platform: DataPlatform
     let client: HTTPClient
 
-    func deliver(_ event: OrderEvent) async throws {
+    /// The platform judges each event for itself, and so does each try.
+    var batchSize: Int { 1 }
+
+    func deliver(_ events: [OutgoingEvent]) async throws {
+        for event in events { try await post(event) }
+    }
+
+    private func post(_ event: OutgoingEvent) async throws {
         var request = HTTPClientRequest(url: platform.url)
         request.method = .POST
         request.headers.add(name: "Content-Type", value: "application/json")

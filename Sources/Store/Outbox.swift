@@ -1,6 +1,27 @@
 package import Commerce
 import GRDB
 
+/// A message on its way to whoever takes the events, no more than that needs.
+package struct OutgoingEvent: Sendable, Equatable {
+    package let id: EventID
+    package let kind: OrderEvent.Kind
+    package let orderID: OrderID
+    package let payload: String
+    /// Attempts that failed.
+    package let attempts: Int64
+
+    package init(id: EventID, kind: OrderEvent.Kind, orderID: OrderID, payload: String, attempts: Int64) {
+        (self.id, self.kind, self.orderID, self.payload, self.attempts) = (id, kind, orderID, payload, attempts)
+    }
+}
+
+/// What one event does to the scores of a day.
+package struct SalesMovement: Sendable, Equatable {
+    package let eventID: EventID
+    package let saleDay: BusinessDay
+    package fileprivate(set) var units: [ProductUnits]
+}
+
 /// An event with how far its message to the data platform has come.
 package struct EventRecord: Sendable, Equatable {
     package let event: OrderEvent
@@ -13,11 +34,9 @@ package struct EventRecord: Sendable, Equatable {
 }
 
 extension Store {
-    /// The events after one, in order and without a gap, at most `limit`: what the ranking counts.
-    package func events(after id: EventID?, limit: Int) async throws(StoreError) -> [OrderEvent] {
-        try await read { db in
-            try db.events("WHERE id > ? ORDER BY id LIMIT ?", [id ?? EventID(0), limit]).map(\.event)
-        }
+    /// The units that events after one moved, in order and without a gap, of at most `limit` events: what the ranking counts.
+    package func movements(after id: EventID, limit: Int) async throws(StoreError) -> [SalesMovement] {
+        try await read { db in try db.movements(after: id, through: EventID(id.rawValue + Int64(limit))) }
     }
 
     /// The newest event, `nil` before the first.
@@ -28,9 +47,13 @@ extension Store {
     /// Events whose message should go out now, the longest due first.
     ///
     /// An event is due only when all earlier events of its order are delivered; a parked one so blocks its own order and no other.
-    package func dueEvents(at now: Instant, limit: Int) async throws(StoreError) -> [EventRecord] {
+    package func dueEvents(at now: Instant, limit: Int) async throws(StoreError) -> [OutgoingEvent] {
         try await read { db in
-            try db.events("WHERE \(Outbox.isNext) AND next_attempt_at <= ? ORDER BY next_attempt_at, id LIMIT ?", [now, limit])
+            try db.all(Outbox.due, now, limit) { row in
+                OutgoingEvent(
+                    id: row.id(0), kind: row.int(1) == 0 ? .paid : .refunded, orderID: row.id(2), payload: row.text(3), attempts: row.int(4)
+                )
+            }
         }
     }
 
@@ -46,7 +69,14 @@ extension Store {
     package func markDelivered(_ id: EventID) async throws(StoreError) -> Bool {
         try await write(context: nil) { db in
             // Also from parked: a late acceptance outweighs what was given up.
-            try db.changes("UPDATE events SET delivery = 1, last_error = NULL WHERE id = ? AND delivery <> 1", id) == 1
+            try db.changes(Outbox.delivered, id) == 1
+        }
+    }
+
+    /// The same for many events in one write; states move once whoever says so how often.
+    package func markDelivered(_ ids: [EventID]) async throws(StoreError) {
+        try await write(context: nil) { db in
+            for id in ids { try db.run(Outbox.delivered, id) }
         }
     }
 
@@ -92,9 +122,34 @@ enum Outbox {
         delivery = 0 AND NOT EXISTS (
             SELECT 1 FROM events earlier WHERE earlier.order_id = events.order_id AND earlier.id < events.id AND earlier.delivery <> 1)
         """
+
+    static let due = """
+        SELECT id, kind, order_id, payload, attempts FROM events
+        WHERE \(isNext) AND next_attempt_at <= ? ORDER BY next_attempt_at, id LIMIT ?
+        """
+
+    static let delivered = "UPDATE events SET delivery = 1, last_error = NULL WHERE id = ? AND delivery <> 1"
 }
 
 extension Database {
+    fileprivate func movements(after id: EventID, through last: EventID) throws -> [SalesMovement] {
+        var movements: [SalesMovement] = []
+        try forEach(
+            """
+            SELECT e.id, e.sale_day, u.product_id, u.units FROM events e JOIN event_units u ON u.event_id = e.id
+            WHERE e.id > ? AND e.id <= ? ORDER BY e.id
+            """, id, last
+        ) { row in
+            let (event, unit): (EventID, ProductUnits) = (row.id(0), ProductUnits(productID: row.id(2), units: row.int(3)))
+            if movements.last?.eventID == event {
+                movements[movements.count - 1].units.append(unit)
+            } else {
+                movements.append(SalesMovement(eventID: event, saleDay: row.day(1), units: [unit]))
+            }
+        }
+        return movements
+    }
+
     /// Writes an event with the next id; the single writer leaves no gap between ids.
     func appendEvent(
         _ kind: OrderEvent.Kind, order: Order, saleDay: BusinessDay, units: [ProductUnits], at now: Instant,

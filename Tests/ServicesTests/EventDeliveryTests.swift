@@ -54,7 +54,7 @@ struct EventDeliveryTests {
                 let delivery = delivery(server.platform)
                 try await delivery.step()
                 try await delivery.step()
-                let events = try await shop.store.events(after: nil, limit: 100)
+                let events = try await shop.records().map(\.event)
                 #expect(events.count == 40)
                 #expect(Set(server.posts.map(\.idempotencyKey)) == Set(events.map(\.id.description)))
                 #expect(server.posts.count == 40)
@@ -251,7 +251,7 @@ struct EventDeliveryTests {
             try await eventually("Redis is back") { shop.redis.isConnected }
             try await delivery.step()
             try await delivery.step()
-            let events = try await shop.store.events(after: nil, limit: 10)
+            let events = try await shop.records().map(\.event)
             let entries = try await shop.redis.send(RedisCommand("XRANGE", .string(RedisKeys.events), "-", "+")).array ?? []
             let fields = entries.compactMap { $0.array?[1].array?.compactMap(\.string) }
             #expect(

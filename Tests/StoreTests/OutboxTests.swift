@@ -21,7 +21,7 @@ import Testing
     }
 
     private func due(at now: Instant) async throws -> [Int64] {
-        try await store.dueEvents(at: now, limit: 10).map(\.event.id.rawValue)
+        try await store.dueEvents(at: now, limit: 10).map(\.id.rawValue)
     }
 
     @Test("events count up without a gap and are read from any of them on")
@@ -32,6 +32,30 @@ import Testing
         #expect(try await store.events(after: nil, limit: 2).map(\.id.rawValue) == [1, 2])
         #expect(try await store.events(after: EventID(2), limit: 2).map(\.id.rawValue) == [3])
         #expect(try await store.events(after: EventID(3), limit: 2).isEmpty)
+    }
+
+    @Test("what the ranking reads of the events is what they say, in order, from any of them on, and of no more than was asked for")
+    func movements() async throws {
+        try await threeEvents()
+        let events = try await store.events(after: nil, limit: 10)
+        for start in 0...3 {
+            for limit in 1...4 {
+                let movements = try await store.movements(after: EventID(Int64(start)), limit: limit)
+                let expected = events.dropFirst(start).prefix(limit)
+                #expect(movements.map(\.eventID) == expected.map(\.id))
+                #expect(movements.map(\.saleDay) == expected.map(\.saleDay))
+                #expect(movements.map(\.units) == expected.map(\.units))
+            }
+        }
+    }
+
+    @Test("many events are delivered in one write, and one that is delivered already stays so")
+    func deliveredTogether() async throws {
+        try await threeEvents()
+        #expect(try await store.markDelivered(EventID(2)))
+        try await store.markDelivered([EventID(1), EventID(2), EventID(3), EventID(99)])
+        #expect(try await due(at: after(60)).isEmpty)
+        #expect(try await store.events(state: .delivered, page: PageRequest(limit: 10)).items.count == 3)
     }
 
     @Test("an event waits for the earlier ones of its order, and for no other order")

@@ -1,7 +1,8 @@
 import Commerce
 import GRDB
-import Store
 import Testing
+
+@testable import Store
 
 extension Store {
     /// Users 1 to `count`, each with the balance.
@@ -44,4 +45,13 @@ extension Store {
 
 func wishes(_ items: [(ProductID, Int64)]) -> [RequestedItem] {
     items.map { RequestedItem(productID: $0.0, quantity: $0.1) }
+}
+
+extension Store {
+    /// The events after one, in order, at most `limit`.
+    func events(after id: EventID?, limit: Int) async throws(StoreError) -> [OrderEvent] {
+        try await read { db in
+            try db.events("WHERE id > ? ORDER BY id LIMIT ?", [id ?? EventID(0), limit]).map(\.event)
+        }
+    }
 }
