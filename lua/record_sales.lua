@@ -1,15 +1,16 @@
--- record_sales: counts the units of one outbox event on its business day, exactly once.
+-- record_sales: counts the units of outbox events of one business day, one after the other without a gap, exactly once.
 --
 -- KEYS[1]  ranking:{sales}:applied     string: the last event counted
 -- KEYS[2]  ranking:{sales}:YYYY-MM-DD  sorted set: product id -> units sold that business day
 -- KEYS[3]  ranking:{sales}:products    hash: name of a day's key -> products that were counted into it
--- ARGV[1]  event id
--- ARGV[2]  when the day's key may go (seconds since the epoch)
--- ARGV[3..] product id, units, product id, units, ... (units negative for a refund)
+-- ARGV[1]  id of the first event
+-- ARGV[2]  id of the last event
+-- ARGV[3]  when the day's key may go (seconds since the epoch)
+-- ARGV[4..] product id, units, product id, units, ...: what all the events come to (units negative for refunds)
 --
 -- RETURNS  an array of integers, the code first:
---   1 APPLIED          event id
---   2 NOT_NEXT         the last event counted: the given one is a repetition or skips one; nothing changed
+--   1 APPLIED          id of the last event
+--   2 NOT_NEXT         the last event counted: the first one given is a repetition or skips one; nothing changed
 --   3 NO_MARK          nothing is known about what was counted: rebuild from the store
 --   4 DAY_CHANGED      the day holds another number of products than was counted: somebody deleted it; rebuild from the store
 --
@@ -24,16 +25,18 @@ end
 local applied = redis.call('GET', KEYS[1])
 local products = redis.call('ZCARD', KEYS[2])
 local counted = tonumber(redis.call('HGET', KEYS[3], KEYS[2]) or '0')
-assert(is_integer(ARGV[1]) and is_integer(ARGV[2]), 'event id, expiry')
-for index = 3, #ARGV, 2 do
+assert(is_integer(ARGV[1]) and is_integer(ARGV[2]) and is_integer(ARGV[3]), 'event ids, expiry')
+for index = 4, #ARGV, 2 do
   assert(is_integer(ARGV[index + 1]), 'units')
 end
-local event = tonumber(ARGV[1])
-local expires_at = tonumber(ARGV[2])
+local first = tonumber(ARGV[1])
+local last = tonumber(ARGV[2])
+local expires_at = tonumber(ARGV[3])
+assert(first <= last, 'event ids')
 if not is_integer(applied) then
   return { 3 }
 end
-if tonumber(applied) + 1 ~= event then
+if tonumber(applied) + 1 ~= first then
   return { 2, tonumber(applied) }
 end
 
@@ -43,13 +46,13 @@ if is_kept and products ~= counted then
   return { 4 }
 end
 if is_kept then
-  for index = 3, #ARGV, 2 do
+  for index = 4, #ARGV, 2 do
     local units = redis.call('ZINCRBY', KEYS[2], ARGV[index + 1], ARGV[index])
     if tonumber(units) == 0 then
       redis.call('ZREM', KEYS[2], ARGV[index])
     end
   end
-  redis.call('EXPIREAT', KEYS[2], ARGV[2])
+  redis.call('EXPIREAT', KEYS[2], ARGV[3])
   products = redis.call('ZCARD', KEYS[2])
   if products > 0 then
     redis.call('HSET', KEYS[3], KEYS[2], products)
@@ -57,5 +60,5 @@ if is_kept then
     redis.call('HDEL', KEYS[3], KEYS[2])
   end
 end
-redis.call('SET', KEYS[1], ARGV[1])
-return { 1, event }
+redis.call('SET', KEYS[1], ARGV[2])
+return { 1, last }

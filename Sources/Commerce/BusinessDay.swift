@@ -18,11 +18,14 @@ package struct BusinessDay: Hashable, Comparable, Sendable, CustomStringConverti
     /// `2026-11-20`, as in Redis keys and answers.
     package var description: String {
         let date = CivilDate(daysSinceEpoch: number)
-        func padded(_ value: Int, _ width: Int) -> String {
-            let digits = String(value)
-            return String(repeating: "0", count: max(0, width - digits.utf8.count)) + digits
+        return String(unsafeUninitializedCapacity: 10) { bytes in
+            bytes.put(Int64(date.year), digits: 4, at: 0)
+            bytes[4] = UInt8(ascii: "-")
+            bytes.put(Int64(date.month), digits: 2, at: 5)
+            bytes[7] = UInt8(ascii: "-")
+            bytes.put(Int64(date.day), digits: 2, at: 8)
+            return 10
         }
-        return "\(padded(date.year, 4))-\(padded(date.month, 2))-\(padded(date.day, 2))"
     }
 
     package func advanced(byDays days: Int64) -> BusinessDay { BusinessDay(number: number + days) }

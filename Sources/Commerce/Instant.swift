@@ -31,13 +31,7 @@ package struct Instant: Hashable, Comparable, Sendable, CustomStringConvertible 
         let (days, millisecondsOfDay) = milliseconds.flooringDivision(by: 86_400_000)
         let date = CivilDate(daysSinceEpoch: days)
         let seconds = millisecondsOfDay / 1000
-        func put(_ value: Int64, _ width: Int, at offset: Int) {
-            var rest = value
-            for index in stride(from: offset + width - 1, through: offset, by: -1) {
-                bytes[index] = UInt8(truncatingIfNeeded: 48 + rest % 10)
-                rest /= 10
-            }
-        }
+        func put(_ value: Int64, _ width: Int, at offset: Int) { bytes.put(value, digits: width, at: offset) }
         put(Int64(date.year), 4, at: 0)
         bytes[4] = UInt8(ascii: "-")
         put(Int64(date.month), 2, at: 5)
@@ -133,5 +127,16 @@ extension Int64 {
     func flooringDivision(by divisor: Int64) -> (quotient: Int64, remainder: Int64) {
         let (quotient, remainder) = quotientAndRemainder(dividingBy: divisor)
         return remainder < 0 ? (quotient - 1, remainder + divisor) : (quotient, remainder)
+    }
+}
+
+extension UnsafeMutableBufferPointer<UInt8> {
+    /// Writes the last decimal digits of a non-negative number.
+    func put(_ value: Int64, digits: Int, at offset: Int) {
+        var rest = value
+        for index in stride(from: offset + digits - 1, through: offset, by: -1) {
+            self[index] = UInt8(truncatingIfNeeded: 48 + rest % 10)
+            rest /= 10
+        }
     }
 }

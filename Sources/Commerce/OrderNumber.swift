@@ -9,7 +9,16 @@ package struct OrderNumber: Hashable, Sendable, CustomStringConvertible {
     }
 
     package var description: String {
-        let digits = String(counter)
-        return day.description.filter { $0 != "-" } + "-" + String(repeating: "0", count: max(0, 6 - digits.utf8.count)) + digits
+        let date = CivilDate(daysSinceEpoch: day.number)
+        var (digits, limit): (Int, Int64) = (6, 1_000_000)
+        while digits < 18, counter >= limit { (digits, limit) = (digits + 1, limit * 10) }
+        return String(unsafeUninitializedCapacity: 9 + digits) { bytes in
+            bytes.put(Int64(date.year), digits: 4, at: 0)
+            bytes.put(Int64(date.month), digits: 2, at: 4)
+            bytes.put(Int64(date.day), digits: 2, at: 6)
+            bytes[8] = UInt8(ascii: "-")
+            bytes.put(counter, digits: digits, at: 9)
+            return 9 + digits
+        }
     }
 }

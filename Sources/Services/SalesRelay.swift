@@ -19,8 +19,8 @@ final class SalesRelay: Sendable {
     private let logger: Logger
     private let applied = Mutex<EventID?>(nil)
 
-    /// Events sent in one pipeline.
-    private static let eventsPerStep = 256
+    /// Events read and sent at once.
+    private static let eventsPerStep = 512
 
     init(
         store: Store, reader: PointReader, redis: RedisClient, rebuild: SalesRebuild, calendar: BusinessCalendar, clock: WallClock,
@@ -114,7 +114,7 @@ final class SalesRelay: Sendable {
     /// Sends events in order and answers the mark that Redis then has.
     private func send(_ movements: [SalesMovement], after mark: EventID) async throws -> EventID {
         FaultPoint.beforeRecordSales.reached()
-        let replies = try await redis.pipeline(movements.map(command))
+        let replies = try await redis.pipeline(SalesRun.runs(of: movements).map(command))
         FaultPoint.afterRecordSales.reached()
         var mark = mark
         for reply in replies {
@@ -135,17 +135,50 @@ final class SalesRelay: Sendable {
         return mark
     }
 
-    private func command(for movement: SalesMovement) -> RedisCommand {
+    private func command(for run: SalesRun) -> RedisCommand {
         var arguments: [RedisArgument] = [
-            .integer(movement.eventID.rawValue), .integer(RankingDays.expirySeconds(of: movement.saleDay, in: calendar)),
+            .integer(run.first.rawValue), .integer(run.last.rawValue), .integer(RankingDays.expirySeconds(of: run.saleDay, in: calendar)),
         ]
-        for line in movement.units {
-            arguments.append(.integer(line.productID.rawValue))
-            arguments.append(.integer(line.units))
+        for (product, units) in run.units.sorted(by: { $0.key < $1.key }) {
+            arguments.append(.integer(product.rawValue))
+            arguments.append(.integer(units))
         }
         return RedisCommand(
             Scripts.recordSales,
-            keys: [.string(RedisKeys.applied), .string(RedisKeys.sales(on: movement.saleDay)), .string(RedisKeys.products)],
+            keys: [.string(RedisKeys.applied), .string(RedisKeys.sales(on: run.saleDay)), .string(RedisKeys.products)],
             arguments: arguments)
+    }
+}
+
+/// What events of one business day, one after the other without a gap, come to: Redis counts them in one call.
+struct SalesRun: Equatable {
+    let first: EventID
+    private(set) var last: EventID
+    let saleDay: BusinessDay
+    private(set) var units: [ProductID: Int64]
+
+    private init(_ movement: SalesMovement) {
+        (first, last, saleDay, units) = (movement.eventID, movement.eventID, movement.saleDay, [:])
+        add(movement)
+    }
+
+    /// Events in the order of their ids; a refund of another day ends a run and begins one.
+    static func runs(of movements: [SalesMovement]) -> [SalesRun] {
+        var runs: [SalesRun] = []
+        for movement in movements {
+            if let index = runs.indices.last, runs[index].saleDay == movement.saleDay,
+                runs[index].last.rawValue + 1 == movement.eventID.rawValue
+            {
+                runs[index].add(movement)
+            } else {
+                runs.append(SalesRun(movement))
+            }
+        }
+        return runs
+    }
+
+    private mutating func add(_ movement: SalesMovement) {
+        last = movement.eventID
+        for unit in movement.units { units[unit.productID, default: 0] += unit.units }
     }
 }

@@ -14,8 +14,10 @@ extension Configuration {
         configuration.allowsUnsafeTransactions = true
         let checkpointPages = options.checkpointPages
         configuration.prepareDatabase { db in
+            // No memory map: a page that is mapped is looked for in the write-ahead log each time it is read, and one in the cache,
+            // which nobody but the writer can make stale, is not.
             try db.execute(sql: "PRAGMA cache_size = -65536")
-            try db.execute(sql: "PRAGMA mmap_size = 268435456")
+            try db.execute(sql: "PRAGMA mmap_size = 0")
             try db.execute(sql: "PRAGMA temp_store = MEMORY")
             try db.execute(sql: "PRAGMA wal_autocheckpoint = \(checkpointPages)")
             try db.execute(sql: "PRAGMA journal_size_limit = 67108864")

@@ -22,7 +22,7 @@ struct ByHandTests {
             ("adjust_coupon", Gate.keys, ["2", "0", "0"], ["1", "0"]),
             ("claim_coupon", Gate.keys, ["43"], ["3", "1", "2"]),
             ("swap_sales", [RedisKeys.applied, RedisKeys.products] + kept, ["8"] + days, ["1", "0"]),
-            ("record_sales", sales, ["9", expiry, "1", "2", "10", "2"], ["1", "9"]),
+            ("record_sales", sales, ["9", "9", expiry, "1", "2", "10", "2"], ["1", "9"]),
             ("record_views", [SalesKeys.views[0]], [expiry, "1", "4"], ["1", "1"]),
             ("rank_products", RankProductsTests.keys, ["5", "60"], ["1", "2", "4", "10", "2", "0"]),
         ]

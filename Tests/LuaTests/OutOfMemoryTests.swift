@@ -26,7 +26,7 @@ struct OutOfMemoryTests {
         try outcome.get()
     }
 
-    static let sales: [RedisArgument] = [9, .integer(SalesKeys.expiry), "1", 2]
+    static let sales: [RedisArgument] = [9, 9, .integer(SalesKeys.expiry), "1", 2]
     static let writers: [(RedisScript, [String], [RedisArgument])] = [
         (Scripts.claimCoupon, Gate.keys, ["42"]),
         (Scripts.adjustCoupon, Gate.keys, [5, 0, 0]),

@@ -55,9 +55,21 @@ struct RecordSalesTests {
     @Test("the next event moves scores and mark together and sets when the day may go", arguments: applied)
     func counts(_ name: String, _ pairs: [RedisArgument], _ scores: [String: String]) async throws {
         let redis = try await standing()
-        let answer = try await redis.numbers(Scripts.recordSales, Self.keys, [9, .integer(SalesKeys.expiry)] + pairs)
+        let answer = try await redis.numbers(Scripts.recordSales, Self.keys, [9, 9, .integer(SalesKeys.expiry)] + pairs)
         #expect(answer == [RecordSalesCode.applied.rawValue, 9])
         #expect(try await redis.snapshot() == Self.snapshot(mark: "9", scores))
+    }
+
+    @Test("many events count as one, from the mark to the last of them, and again not at all")
+    func run() async throws {
+        let redis = try await standing()
+        let run: [RedisArgument] = [9, 12, .integer(SalesKeys.expiry), "1", 4, "2", -1]
+        #expect(try await redis.numbers(Scripts.recordSales, Self.keys, run) == [RecordSalesCode.applied.rawValue, 12])
+        #expect(try await redis.snapshot() == Self.snapshot(mark: "12", ["1": "7"]))
+        let notNext = [RecordSalesCode.notNext.rawValue, 12]
+        try await redis.expectRefusal(notNext, from: Scripts.recordSales, Self.keys, run)
+        // Some of these are counted already, so none of them is now: the relay goes on from the mark.
+        try await redis.expectRefusal(notNext, from: Scripts.recordSales, Self.keys, [11, 14, .integer(SalesKeys.expiry), "1", 4])
     }
 
     @Test("the first sale of a day makes its key, with the expiry that is given")
@@ -66,7 +78,9 @@ struct RecordSalesTests {
         _ = try await redis.send("SET", .string(SalesKeys.applied), 0)
         let expiry = try await redis.now / 1000 + 3_600
         #expect(
-            try await redis.numbers(Scripts.recordSales, Self.keys, [1, .integer(expiry), "7", 2]) == [RecordSalesCode.applied.rawValue, 1])
+            try await redis.numbers(Scripts.recordSales, Self.keys, [1, 1, .integer(expiry), "7", 2]) == [
+                RecordSalesCode.applied.rawValue, 1,
+            ])
         #expect(try await redis.snapshot() == Self.snapshot(mark: "1", ["7": "2"], expiry: expiry))
     }
 
@@ -83,7 +97,7 @@ struct RecordSalesTests {
         let redis = try await standing()
         _ = try await redis.pipeline([RedisCommand(words: command)])
         let answer = [RecordSalesCode.dayChanged.rawValue]
-        try await redis.expectRefusal(answer, from: Scripts.recordSales, Self.keys, [9, .integer(SalesKeys.expiry), "1", 2])
+        try await redis.expectRefusal(answer, from: Scripts.recordSales, Self.keys, [9, 9, .integer(SalesKeys.expiry), "1", 2])
     }
 
     static let refusals: [(String, String?, Int64, [Int64])] = [
@@ -103,7 +117,8 @@ struct RecordSalesTests {
         let redis = try await standing()
         _ = try await redis.send("DEL", .string(SalesKeys.applied))
         if let mark { _ = try await redis.send("SET", .string(SalesKeys.applied), .string(mark)) }
-        try await redis.expectRefusal(answer, from: Scripts.recordSales, Self.keys, [.integer(event), .integer(SalesKeys.expiry), "1", 2])
+        try await redis.expectRefusal(
+            answer, from: Scripts.recordSales, Self.keys, [.integer(event), .integer(event), .integer(SalesKeys.expiry), "1", 2])
     }
 
     @Test("the refusals reach every code but APPLIED")
@@ -114,7 +129,7 @@ struct RecordSalesTests {
     @Test("of an event sent twice at once, one counts")
     func twice() async throws {
         let redis = try await standing()
-        let command = Scripts.recordSales.command(Self.keys, [9, .integer(SalesKeys.expiry), "1", 2])
+        let command = Scripts.recordSales.command(Self.keys, [9, 9, .integer(SalesKeys.expiry), "1", 2])
         let answers = try await redis.pipeline([command, command]).map(LuaServer.numbers)
         #expect(answers == [[RecordSalesCode.applied.rawValue, 9], [RecordSalesCode.notNext.rawValue, 9]])
         #expect(try await redis.snapshot() == Self.snapshot(mark: "9", ["1": "5", "2": "1"]))
@@ -128,7 +143,7 @@ struct RecordSalesTests {
         // the command that would have made it.
         let script = Scripts.recordSales.frozen(atMilliseconds: 1_000_999)
         _ = try await redis.send("CONFIG", "RESETSTAT")
-        #expect(try await redis.numbers(script, Self.keys, [9, .integer(expiry), "1", -2]) == [RecordSalesCode.applied.rawValue, 9])
+        #expect(try await redis.numbers(script, Self.keys, [9, 9, .integer(expiry), "1", -2]) == [RecordSalesCode.applied.rawValue, 9])
         #expect(try await redis.snapshot() == Self.snapshot(mark: "9", [:]))
         #expect((try await redis.info("cmdstat_zincrby") != nil) == counts)
     }
@@ -139,7 +154,7 @@ struct RecordSalesTests {
         _ = try await redis.send("DEL", .string(Self.day), .string(RedisKeys.products))
         let yesterday = try await redis.now / 1000 - 86_400
         #expect(
-            try await redis.numbers(Scripts.recordSales, Self.keys, [9, .integer(yesterday), "1", -2]) == [
+            try await redis.numbers(Scripts.recordSales, Self.keys, [9, 9, .integer(yesterday), "1", -2]) == [
                 RecordSalesCode.applied.rawValue, 9,
             ])
         #expect(try await redis.snapshot() == Self.snapshot(mark: "9", [:]))
@@ -147,20 +162,23 @@ struct RecordSalesTests {
 
     static let garbage: [(String, [RedisArgument])] = [
         ("no arguments", []),
-        ("no expiry", [9]),
-        ("an event that is no number", ["x", 9_000_000_000, "1", 2]),
-        ("an event that only Lua takes", ["9.0", 9_000_000_000, "1", 2]),
-        ("an expiry that is no number", [9, "soon", "1", 2]),
-        ("an expiry that Redis does not take", [9, "9000000000.5", "1", 2]),
-        ("an expiry beyond Redis' clock", [9, "9000000000000000", "1", 2]),
-        ("a product without units", [9, 9_000_000_000, "1"]),
-        ("a bad pair in the middle", [9, 9_000_000_000, "1", 2, "2", "x", "3", 1]),
-        ("a bad pair at the end", [9, 9_000_000_000, "1", 2, "2", 1, "3", ""]),
-        ("units nan in the middle", [9, 9_000_000_000, "1", 2, "2", "nan", "3", 1]),
-        ("units inf in the middle", [9, 9_000_000_000, "1", 2, "2", "inf", "3", 1]),
-        ("units with a space in the middle", [9, 9_000_000_000, "1", 2, "2", " 5", "3", 1]),
-        ("half a unit", [9, 9_000_000_000, "1", 2, "2", "0.5"]),
-        ("more units than a score holds exactly", [9, 9_000_000_000, "1", 2, "2", "9007199254740993"]),
+        ("one event id", [9]),
+        ("no expiry", [9, 9]),
+        ("a last event that is no number", [9, "x", 9_000_000_000, "1", 2]),
+        ("a last event before the first", [9, 8, 9_000_000_000, "1", 2]),
+        ("an event that is no number", ["x", 9, 9_000_000_000, "1", 2]),
+        ("an event that only Lua takes", ["9.0", 9, 9_000_000_000, "1", 2]),
+        ("an expiry that is no number", [9, 9, "soon", "1", 2]),
+        ("an expiry that Redis does not take", [9, 9, "9000000000.5", "1", 2]),
+        ("an expiry beyond Redis' clock", [9, 9, "9000000000000000", "1", 2]),
+        ("a product without units", [9, 9, 9_000_000_000, "1"]),
+        ("a bad pair in the middle", [9, 9, 9_000_000_000, "1", 2, "2", "x", "3", 1]),
+        ("a bad pair at the end", [9, 9, 9_000_000_000, "1", 2, "2", 1, "3", ""]),
+        ("units nan in the middle", [9, 9, 9_000_000_000, "1", 2, "2", "nan", "3", 1]),
+        ("units inf in the middle", [9, 9, 9_000_000_000, "1", 2, "2", "inf", "3", 1]),
+        ("units with a space in the middle", [9, 9, 9_000_000_000, "1", 2, "2", " 5", "3", 1]),
+        ("half a unit", [9, 9, 9_000_000_000, "1", 2, "2", "0.5"]),
+        ("more units than a score holds exactly", [9, 9, 9_000_000_000, "1", 2, "2", "9007199254740993"]),
     ]
 
     @Test("garbage arguments are an error and change nothing, not even by the pairs before", arguments: garbage)
@@ -173,13 +191,13 @@ struct RecordSalesTests {
     func wrongType(_ key: String, _ type: ForeignType) async throws {
         let redis = try await standing()
         try await redis.put(type, at: key)
-        try await redis.expectError("WRONGTYPE", from: Scripts.recordSales, Self.keys, [9, .integer(SalesKeys.expiry), "1", 2])
+        try await redis.expectError("WRONGTYPE", from: Scripts.recordSales, Self.keys, [9, 9, .integer(SalesKeys.expiry), "1", 2])
     }
 
     @Test("a string at the day's key is an error and nothing changes")
     func stringDay() async throws {
         let redis = try await standing()
         try await redis.put(.string, at: Self.day)
-        try await redis.expectError("WRONGTYPE", from: Scripts.recordSales, Self.keys, [9, .integer(SalesKeys.expiry), "1", 2])
+        try await redis.expectError("WRONGTYPE", from: Scripts.recordSales, Self.keys, [9, 9, .integer(SalesKeys.expiry), "1", 2])
     }
 }

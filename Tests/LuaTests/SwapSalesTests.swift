@@ -46,7 +46,7 @@ struct SwapSalesTests {
         let redis = try await standing()
         _ = try await redis.numbers(Scripts.swapSales, Self.keys, Self.arguments)
         func record(_ event: Int64) async throws -> [Int64] {
-            let arguments: [RedisArgument] = [.integer(event), .integer(Self.expiries[0]), "1", 2]
+            let arguments: [RedisArgument] = [.integer(event), .integer(event), .integer(Self.expiries[0]), "1", 2]
             return try await redis.numbers(Scripts.recordSales, [RedisKeys.applied, Self.dayKeys[0], RedisKeys.products], arguments)
         }
         #expect(try await record(9) == [RecordSalesCode.notNext.rawValue, 40])
