@@ -2,10 +2,11 @@ import Commerce
 import HTTPServer
 import NIOCore
 import Services
+import Store
 
 /// What belongs to one event loop: its services context, its token cache, its counters, and the top list as last rendered.
 ///
-/// Safety of `@unchecked Sendable`: the three `private var` are touched on the event loop alone, by the part of a request that
+/// Safety of `@unchecked Sendable`: every `private var` is touched on the event loop alone, by the part of a request that
 /// runs before its handler or by handlers, which all run there; every access checks. Everything else is itself `Sendable`.
 final class LoopState: @unchecked Sendable {
     let eventLoop: any EventLoop
@@ -15,6 +16,8 @@ final class LoopState: @unchecked Sendable {
     private var tokens = TokenCache()
     private var renderedTop = TopProductsAnswer()
     private var alreadyClaimed = AlreadyClaimedAnswers()
+    private var products = RecentAnswers(.products)
+    private var balances = RecentAnswers(.users)
 
     init(eventLoop: any EventLoop, context: LoopContext, routeCount: Int) {
         self.eventLoop = eventLoop
@@ -36,5 +39,15 @@ final class LoopState: @unchecked Sendable {
     func alreadyClaimed(_ coupon: IssuedCoupon, at now: Instant) -> HTTPResponse {
         eventLoop.assertInEventLoop()
         return alreadyClaimed.response(for: coupon, at: now)
+    }
+
+    func product(_ id: ProductID, _ changes: RowChanges, render: () throws -> HTTPResponse?) rethrows -> HTTPResponse? {
+        eventLoop.assertInEventLoop()
+        return try products.answer(id.rawValue, changes, render: render)
+    }
+
+    func balance(of id: UserID, _ changes: RowChanges, render: () throws -> HTTPResponse?) rethrows -> HTTPResponse? {
+        eventLoop.assertInEventLoop()
+        return try balances.answer(id.rawValue, changes, render: render)
     }
 }

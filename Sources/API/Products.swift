@@ -40,9 +40,12 @@ enum Products {
     static let get: Route.Handler = { call in
         try .atOnce {
             let id = try call.id("productId", of: Product.self)
-            guard let product = try call.reader.product(id) else { return call.refusal(.productNotFound(id)) }
+            let answer = try call.loop.product(id, call.store.rowChanges) {
+                try call.reader.product(id).map { product in .object(.open) { $0.write(product) } }
+            }
+            guard let answer else { return call.refusal(.productNotFound(id)) }
             if call.request.method == .GET { call.services.views.count(id) }
-            return .object(.open) { $0.write(product) }
+            return answer
         }
     }
 

@@ -26,8 +26,10 @@ enum Users {
 enum Balances {
     @Sendable static func get(_ call: Call, _ id: UserID) throws -> Reply {
         try .atOnce {
-            guard let balance = try call.reader.balance(of: id) else { return call.refusal(.userNotFound) }
-            return .object(.personal) { $0.write(balance) }
+            let answer = try call.loop.balance(of: id, call.store.rowChanges) {
+                try call.reader.balance(of: id).map { balance in .object(.personal) { $0.write(balance) } }
+            }
+            return answer ?? call.refusal(.userNotFound)
         }
     }
 

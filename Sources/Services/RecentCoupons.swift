@@ -9,19 +9,19 @@ import Synchronization
 final class RecentCoupons: Sendable {
     private struct Entry {
         let issued: IssuedCoupon
-        let version: CouponChanges.Version
+        let version: RowChanges.Version
     }
 
     private let slots: Mutex<[Entry?]>
     private let mask: Int
-    private let changes: CouponChanges
+    private let changes: RowChanges
 
     /// - Parameter capacity: a power of two.
     init(store: Store, capacity: Int = 8_192) {
         precondition(capacity > 0 && capacity & (capacity - 1) == 0, "the slot is cut from the hash by a mask")
         slots = Mutex(Array(repeating: nil, count: capacity))
         mask = capacity - 1
-        changes = store.couponChanges
+        changes = store.rowChanges
     }
 
     /// The coupon that the user has of the campaign as the store has it now, where that is remembered.
@@ -31,20 +31,22 @@ final class RecentCoupons: Sendable {
             // Compared in place: most who come have no coupon, and a copy of somebody else's is not free.
             slots[slot]?.issued.userID == user && slots[slot]?.issued.couponID == campaign ? slots[slot] : nil
         }
-        guard let entry, changes.holds(entry.version, for: entry.issued.id) else { return nil }
+        guard let entry, changes.holds(entry.version, for: entry.issued.id.rawValue, in: .issuedCoupons) else { return nil }
         return entry.issued
     }
 
     /// The same, read from the store where it is not remembered, and remembered then.
     func coupon(of campaign: CouponID, for user: UserID, from reader: PointReader) throws(StoreError) -> IssuedCoupon? {
         if let known = coupon(of: campaign, for: user) { return known }
-        let read = try changes.versioned { () throws(StoreError) in try reader.issuedCoupon(of: campaign, userID: user) }
+        let read = try changes.versioned(in: .issuedCoupons, id: { $0.id.rawValue }) { () throws(StoreError) in
+            try reader.issuedCoupon(of: campaign, userID: user)
+        }
         guard let read else { return nil }
         if let version = read.version {
             let slot = slot(campaign, user)
-            slots.withLock { $0[slot] = Entry(issued: read.coupon, version: version) }
+            slots.withLock { $0[slot] = Entry(issued: read.row, version: version) }
         }
-        return read.coupon
+        return read.row
     }
 
     /// Neighbours in one campaign take neighbouring slots, and campaigns begin far apart.

@@ -14,8 +14,8 @@ package final class Store: Sendable {
     private let writer: GroupCommitWriter?
     private let readers: ReaderQueue
     private let newestUser: Atomic<Int64>
-    /// Which coupons changed since they were read; a store that is only read sees no change.
-    package let couponChanges: CouponChanges
+    /// Which rows changed since they were read; a store that is only read sees no change.
+    package let rowChanges: RowChanges
 
     private init(path: String, options: StoreOptions, writer: GroupCommitWriter?, readers: ReaderQueue, userCount: Int64) {
         self.path = path
@@ -23,7 +23,7 @@ package final class Store: Sendable {
         self.writer = writer
         self.readers = readers
         newestUser = Atomic(userCount)
-        couponChanges = writer?.couponChanges ?? CouponChanges()
+        rowChanges = writer?.rowChanges ?? RowChanges()
     }
 
     /// Opens the store in the file at `path`, making or migrating it where needed.

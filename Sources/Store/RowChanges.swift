@@ -1,0 +1,88 @@
+import GRDB
+import GRDBSQLite
+import Synchronization
+
+/// How often rows that are copied in memory were changed, so that a copy can tell whether it still holds.
+///
+/// SQLite itself names each changed row to the writer's connection, so no statement can be forgotten. The counts move after the
+/// commit and before anybody is told of it: whoever has heard of a change sees it counted.
+package final class RowChanges: Sendable {
+    /// The tables whose rows are worth a copy.
+    package enum Table: Int, Sendable, CaseIterable {
+        case issuedCoupons, products, users
+
+        fileprivate var name: String {
+            switch self {
+            case .issuedCoupons: "issued_coupons"
+            case .products: "products"
+            case .users: "users"
+            }
+        }
+    }
+
+    /// A copy that was read while the counts stood like this holds as long as they do.
+    package struct Version: Sendable, Equatable {
+        fileprivate let count: UInt64
+    }
+
+    private struct Counts {
+        /// By table and the last bits of the row's id: a count for each row would grow without end.
+        var rows = [UInt64](repeating: 0, count: RowChanges.slots * Table.allCases.count)
+        var commits: UInt64 = 0
+        /// Places in `rows` that changed in the open transaction.
+        var pending: [Int] = []
+    }
+
+    private static let slots = 4_096
+    private let counts = Mutex(Counts())
+
+    /// The version of a row that is read after this.
+    package func version(of id: Int64, in table: Table) -> Version {
+        Version(count: counts.withLock { $0.rows[Self.place(id, table)] })
+    }
+
+    package func holds(_ version: Version, for id: Int64, in table: Table) -> Bool {
+        self.version(of: id, in: table) == version
+    }
+
+    /// Reads a row whose id only the row itself tells, and its version; no version where something changed meanwhile.
+    package func versioned<Row>(
+        in table: Table, id: (Row) -> Int64, _ read: () throws(StoreError) -> Row?
+    ) throws(StoreError) -> (row: Row, version: Version?)? {
+        let before = counts.withLock { $0.commits }
+        guard let row = try read() else { return nil }
+        let place = Self.place(id(row), table)
+        return (row, counts.withLock { $0.commits == before ? Version(count: $0.rows[place]) : nil })
+    }
+
+    private static func place(_ id: Int64, _ table: Table) -> Int { table.rawValue * slots + Int(id & Int64(slots - 1)) }
+}
+
+// MARK: - On the writer thread
+
+extension RowChanges {
+    /// Has SQLite name every row that a statement of this connection changes or deletes.
+    ///
+    /// The pointer stays good: the writer holds this object as long as its connection.
+    func watch(_ db: Database) {
+        sqlite3_update_hook(
+            db.sqliteConnection,
+            { watcher, operation, _, table, row in
+                guard operation != SQLITE_INSERT, let watcher, let table else { return }
+                let name = String(cString: table)
+                guard let table = Table.allCases.first(where: { $0.name == name }) else { return }
+                let changes = Unmanaged<RowChanges>.fromOpaque(watcher).takeUnretainedValue()
+                changes.counts.withLock { $0.pending.append(RowChanges.place(row, table)) }
+            }, Unmanaged.passUnretained(self).toOpaque())
+    }
+
+    /// Counts what the transaction has changed. To be called after its end, whichever way it ended, and before anybody hears of it.
+    func transactionEnded() {
+        counts.withLock { counts in
+            guard !counts.pending.isEmpty else { return }
+            counts.commits += 1
+            for place in counts.pending { counts.rows[place] += 1 }
+            counts.pending.removeAll(keepingCapacity: true)
+        }
+    }
+}

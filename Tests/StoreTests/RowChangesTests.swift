@@ -1,0 +1,75 @@
+import Commerce
+import GRDB
+import TestSupport
+import Testing
+
+@testable import Store
+
+@Suite("Changes of rows that are copied in memory")
+struct RowChangesTests {
+    private func versions(_ store: Store) -> [RowChanges.Version] {
+        [
+            store.rowChanges.version(of: 1, in: .users), store.rowChanges.version(of: 1, in: .products),
+            store.rowChanges.version(of: 1, in: .issuedCoupons),
+        ]
+    }
+
+    /// Which of user 1, product 1 and coupon 1 changed, and that they did by the time the change was answered.
+    private func changed(_ home: TemporaryStore, _ change: (Store) async throws -> Void) async throws -> [Bool] {
+        let before = versions(home.store)
+        try await change(home.store)
+        return zip(before, versions(home.store)).map { $0 != $1 }
+    }
+
+    @Test("whatever changes balance, product or coupon is counted when it is answered, and nothing else is")
+    func counted() async throws {
+        let home = try TemporaryStore()
+        let store = home.store
+        let users = try await store.makeUsers(2, balance: 100_000)
+        let tea = try await store.makeProduct()
+        let coupon = try await store.makeCampaign(quantity: 10)
+        #expect(try await changed(home) { _ = try await $0.createUser(name: "new", at: noon) } == [false, false, false])
+        #expect(
+            try await changed(home) { _ = try await $0.charge(userID: users[0], amount: Won(1_000), at: noon) } == [true, false, false])
+        #expect(
+            try await changed(home) { _ = try await $0.charge(userID: users[1], amount: Won(1_000), at: noon) } == [false, false, false])
+        let issued = try await store.issue(coupon, to: users[0], sequence: 1)
+        var order: Order?
+        #expect(
+            try await changed(home) { store in
+                order = try await store.placeOrder(
+                    userID: users[0], items: wishes([(tea, 1)]), issuedCouponID: issued.id, at: noon
+                ).value
+            } == [false, true, true])
+        let orderID = try #require(order?.id)
+        #expect(try await changed(home) { _ = try await $0.pay(orderID: orderID, by: users[0], at: noon).value } == [true, true, true])
+        #expect(
+            try await changed(home) { _ = try await $0.updateProduct(tea, ProductChange(name: nil, price: Won(5), stock: nil)) } == [
+                false, true, false,
+            ])
+    }
+
+    @Test("a row that is read while something commits gets no version, so that no old copy is taken for a new one")
+    func overtaken() async throws {
+        let home = try TemporaryStore()
+        let user = try await home.store.makeUsers(1)[0]
+        let changes = home.store.rowChanges
+        let quiet = try changes.versioned(in: .users, id: { $0 }) { () throws(StoreError) in user.rawValue }
+        #expect(quiet?.version == changes.version(of: user.rawValue, in: .users))
+        #expect(try changes.versioned(in: .users, id: { (row: Int64) in row }) { () throws(StoreError) in nil } == nil)
+        let db = try DatabaseQueue()
+        let raced = try changes.versioned(in: .users, id: { $0 }) { () throws(StoreError) in
+            do {
+                try db.write { db in
+                    try db.execute(sql: "CREATE TABLE users (id INTEGER PRIMARY KEY, x); INSERT INTO users VALUES (1, 0)")
+                    changes.watch(db)
+                    try db.execute(sql: "UPDATE users SET x = 1")
+                }
+            } catch { throw StoreError(classifying: error) }
+            changes.transactionEnded()
+            return user.rawValue
+        }
+        #expect(raced?.row == user.rawValue && raced?.version == nil)
+        #expect(quiet?.version != changes.version(of: user.rawValue, in: .users))
+    }
+}
