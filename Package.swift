@@ -21,6 +21,7 @@ let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
 let httpClient = Target.Dependency.product(name: "AsyncHTTPClient", package: "async-http-client")
 let argumentParser = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
 let subprocess = Target.Dependency.product(name: "Subprocess", package: "swift-subprocess")
+let histogram = Target.Dependency.product(name: "Histogram", package: "hdrhistogram-swift")
 let collections = Target.Dependency.product(name: "DequeModule", package: "swift-collections")
 
 let luaScripts = [
@@ -39,6 +40,7 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-nio.git", from: "2.101.0"),
         .package(url: "https://github.com/apple/swift-nio-ssl.git", from: "2.37.0"),
         .package(url: "https://github.com/groue/GRDB.swift.git", from: "7.10.0"),
+        .package(url: "https://github.com/HdrHistogram/hdrhistogram-swift.git", from: "0.2.0"),
         .package(url: "https://github.com/swift-server/async-http-client.git", from: "1.37.0"),
         .package(url: "https://github.com/swiftlang/swift-subprocess.git", from: "1.0.0", traits: []),
         .package(url: "https://github.com/vapor/jwt-kit.git", from: "5.7.0"),
@@ -88,6 +90,9 @@ let package = Package(
             name: "firstcome-torture", dependencies: ["Torture", "firstcome", argumentParser], path: "Tests/TortureTool",
             swiftSettings: strict
         ),
+        .target(
+            name: "LoadGenerator", dependencies: [nioCore, nioPosix, histogram], path: "Tests/LoadGenerator",
+            swiftSettings: strict),
         .testTarget(name: "JSONTests", dependencies: ["JSON", nioCore], swiftSettings: strict),
         .testTarget(name: "CommerceTests", dependencies: ["Commerce", "TestSupport"], swiftSettings: strict),
         .testTarget(
@@ -137,5 +142,7 @@ let package = Package(
             dependencies: ["Torture", "firstcome-torture", "firstcome", "TestSupport", grdb],
             swiftSettings: strict
         ),
+        .testTarget(
+            name: "LoadGeneratorTests", dependencies: ["LoadGenerator", "TestSupport", nioCore, nioPosix], swiftSettings: strict),
     ]
 )

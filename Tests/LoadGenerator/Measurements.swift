@@ -1,0 +1,47 @@
+import Histogram
+import NIOCore
+
+/// What one run has counted so far. Belongs to the run's loop.
+struct Measurements {
+    var sent = 0
+    var answered = 0
+    var errors = OpenLoopResult.Errors()
+    var lastAnswer: NIODeadline
+    private var statuses = [Int](repeating: 0, count: 1_000)
+    private var latencies = Self.emptyHistogram
+    private var lateness = Self.emptyHistogram
+
+    /// Three significant digits from nanoseconds to a minute without growing in the midst of a run.
+    private static var emptyHistogram: Histogram<UInt64> {
+        var histogram = Histogram<UInt64>(highestTrackableValue: 60_000_000_000, numberOfSignificantValueDigits: .three)
+        histogram.autoResize = true
+        return histogram
+    }
+
+    init(start: NIODeadline) { lastAnswer = start }
+
+    mutating func countWrite(late duration: TimeAmount) {
+        sent += 1
+        lateness.record(UInt64(max(0, duration.nanoseconds)))
+    }
+
+    mutating func countAnswer(status: Int, after latency: TimeAmount, at now: NIODeadline) {
+        answered += 1
+        statuses[status] += 1
+        lastAnswer = now
+        latencies.record(UInt64(max(0, latency.nanoseconds)))
+    }
+
+    /// - Parameter cpuSeconds: what the generator's thread used from `start` to `end`.
+    func result(_ plan: OpenLoop, start: NIODeadline, end: NIODeadline, due: Int, cpuSeconds: Double) -> OpenLoopResult {
+        // The last request is due before the time is over; a rate above the one asked for would be an artefact of that.
+        let seconds = max(plan.seconds, Double((lastAnswer - start).nanoseconds) / 1e9)
+        let elapsed = Double((end - start).nanoseconds) / 1e9
+        var statuses: [Int: Int] = [:]
+        for (status, count) in self.statuses.enumerated() where count > 0 { statuses[status] = count }
+        return OpenLoopResult(
+            askedRate: plan.rate, achievedRate: Double(answered) / seconds, due: due, sent: sent, answered: answered,
+            statuses: statuses, errors: errors, latency: Percentiles(nanoseconds: latencies),
+            generator: OpenLoopResult.Generator(lateness: Percentiles(nanoseconds: lateness), cpuShare: cpuSeconds / max(elapsed, 1e-9)))
+    }
+}
