@@ -19,9 +19,9 @@ package struct OpenLoop: Sendable {
     package var connections: Int
     /// How long answers may take after the last request was due; what is missing then counts as unanswered.
     package var patience: TimeAmount = .seconds(10)
-    /// While a connection is free, the generator looks for due requests this often: less costs CPU that the server may need, more
-    /// adds to the latencies. What is due meanwhile also leaves with every answer that comes.
-    package var wakeInterval: TimeAmount = .microseconds(100)
+    /// While a connection is free, the generator wakes for due requests, but no more often than this: less costs CPU that the server
+    /// may need, more adds to the latencies. What is due meanwhile also leaves with every answer that comes.
+    package var wakeInterval: TimeAmount = .microseconds(50)
 
     package init(port: Int, requests: [ByteBuffer], rate: Double, seconds: Double, connections: Int) {
         precondition(!requests.isEmpty && rate > 0 && seconds > 0 && connections > 0, "nothing to send, or nobody to send it")

@@ -29,6 +29,7 @@ final class OpenLoopRun {
     private var hasBegun = false
     private var isOver = false
     private var isAwaitingWake = false
+    private var lastWake = NIODeadline.uptimeNanoseconds(0)
 
     var result: EventLoopFuture<OpenLoopResult> { promise.futureResult }
 
@@ -86,7 +87,7 @@ extension OpenLoopRun {
         var now = NIODeadline.now()
         while next < schedule.count, let connection = free.first {
             let due = schedule.due(next)
-            guard due <= now else { return wake(at: max(due, now + plan.wakeInterval)) }
+            guard due <= now else { return wake(at: max(due, lastWake + plan.wakeInterval)) }
             free.removeFirst()
             let couldLeave = max(due, connection.freeSince)
             let request = plan.requests[next % plan.requests.count]
@@ -104,7 +105,7 @@ extension OpenLoopRun {
         guard !isAwaitingWake else { return }
         isAwaitingWake = true
         loop.assumeIsolated().scheduleTask(deadline: instant) { [self] in
-            isAwaitingWake = false
+            (isAwaitingWake, lastWake) = (false, .now())
             sendDue()
         }
     }
