@@ -93,6 +93,7 @@ let package = Package(
         .target(
             name: "LoadGenerator", dependencies: [nioCore, nioPosix, histogram], path: "Tests/LoadGenerator",
             swiftSettings: strict),
+        .target(name: "BenchPlots", dependencies: ["TestSupport"], path: "Tests/BenchPlots", swiftSettings: strict),
         .testTarget(name: "JSONTests", dependencies: ["JSON", nioCore], swiftSettings: strict),
         .testTarget(name: "CommerceTests", dependencies: ["Commerce", "TestSupport"], swiftSettings: strict),
         .testTarget(
@@ -142,6 +143,7 @@ let package = Package(
             dependencies: ["Torture", "firstcome-torture", "firstcome", "TestSupport", grdb],
             swiftSettings: strict
         ),
+        .testTarget(name: "BenchPlotsTests", dependencies: ["BenchPlots", "TestSupport"], swiftSettings: strict),
         .testTarget(
             name: "LoadGeneratorTests", dependencies: ["LoadGenerator", "TestSupport", nioCore, nioPosix], swiftSettings: strict),
     ]
