@@ -39,7 +39,8 @@ build: packages ## Build a release
 
 test: packages test-packages ## Build and run every test
 	swift build --build-tests
-	@for suite in $(SUITES); do echo "== $$suite"; swift test --skip-build --filter "^$$suite\."; done
+	swift build $(RELEASE) --product firstcome
+	@export FIRSTCOME_RELEASE="$(BINARY)"; for suite in $(SUITES); do echo "== $$suite"; swift test --skip-build --filter "^$$suite\."; done
 
 torture: packages ## Break everything while people shop, and look what was lost: ROUNDS=50 SEED=1 ONLY=Redis
 	swift build --product firstcome

@@ -31,7 +31,11 @@ let luaScripts = [
 
 let package = Package(
     name: "firstcome",
-    products: [.executable(name: "firstcome", targets: ["firstcome"])],
+    products: [
+        .executable(name: "firstcome", targets: ["firstcome"]),
+        // For the tests alone, which preload it.
+        .library(name: "CountingAllocator", type: .dynamic, targets: ["CountingAllocator"]),
+    ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser.git", from: "1.8.0"),
         .package(url: "https://github.com/apple/swift-collections.git", from: "1.6.0"),
@@ -94,6 +98,7 @@ let package = Package(
             name: "LoadGenerator", dependencies: [nioCore, nioPosix, histogram], path: "Tests/LoadGenerator",
             swiftSettings: strict),
         .target(name: "BenchPlots", dependencies: ["TestSupport"], path: "Tests/BenchPlots", swiftSettings: strict),
+        .target(name: "CountingAllocator", path: "Tests/CountingAllocator"),
         .testTarget(name: "JSONTests", dependencies: ["JSON", nioCore], swiftSettings: strict),
         .testTarget(name: "CommerceTests", dependencies: ["Commerce", "TestSupport"], swiftSettings: strict),
         .testTarget(
@@ -143,6 +148,9 @@ let package = Package(
             dependencies: ["Torture", "firstcome-torture", "firstcome", "TestSupport", grdb],
             swiftSettings: strict
         ),
+        .testTarget(
+            name: "AllocationTests", dependencies: ["JSON", "LoadGenerator", "TestSupport", nioCore],
+            resources: [.embedInCode("thresholds.json")], swiftSettings: strict),
         .testTarget(name: "BenchPlotsTests", dependencies: ["BenchPlots", "TestSupport"], swiftSettings: strict),
         .testTarget(
             name: "LoadGeneratorTests", dependencies: ["LoadGenerator", "TestSupport", nioCore, nioPosix], swiftSettings: strict),

@@ -4,6 +4,8 @@ package import Foundation
 package enum Tool {
     package struct Missing: Error, CustomStringConvertible {
         package let description: String
+
+        package init(description: String) { self.description = description }
     }
 
     package struct Output: Sendable {

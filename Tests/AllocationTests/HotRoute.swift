@@ -1,0 +1,74 @@
+import NIOCore
+import TestSupport
+
+/// A route whose cost decides how many customers a machine serves, in one of its outcomes.
+enum HotRoute: String, CaseIterable, Sendable {
+    case soldOut = "claim, sold out"
+    case alreadyClaimed = "claim, already claimed"
+    case wins = "claim that wins"
+    case top = "GET top"
+    case product = "GET product"
+    case balance = "GET balance"
+    case charge = "charge"
+    case order = "order"
+    case payment = "payment"
+    case checkout = "checkout"
+
+    var status: Int {
+        switch self {
+        case .soldOut, .alreadyClaimed: 409
+        case .top, .product, .balance: 200
+        case .wins, .charge, .order, .payment, .checkout: 201
+        }
+    }
+
+    /// How many requests make one figure. Those that write take longer, and each needs something to write. Those that also leave
+    /// work to the background are few, so that some figures get by with one step of it.
+    var requests: Int {
+        switch self {
+        case .soldOut, .alreadyClaimed, .top, .product, .balance: 1_000
+        case .wins, .charge, .order: MeasuredService.people
+        case .payment, .checkout: 50
+        }
+    }
+
+    /// The requests of one figure, to be sent in turn, with everything there that they need.
+    func prepare(_ service: MeasuredService) async throws -> [ByteBuffer] {
+        let (users, product) = (service.users, service.product)
+        switch self {
+        case .soldOut: return [users[1].request(posting: "/coupons/\(service.soldOutCoupon)/claims")]
+        case .alreadyClaimed: return [users[0].request(posting: "/coupons/\(service.soldOutCoupon)/claims")]
+        case .wins:
+            let coupon = try await service.admin.makeCoupon(quantity: Int64(requests))
+            return users.map { $0.request(posting: "/coupons/\(coupon)/claims") }
+        case .top: return [service.guest.request(getting: "/products/top")]
+        case .product: return [service.guest.request(getting: "/products/\(product)")]
+        case .balance: return [users[0].request(getting: "/users/\(users[0].id)/balance")]
+        case .charge: return users.map { $0.request(posting: "/users/\($0.id)/balance/charges", body: #"{"amount": 1000}"#) }
+        case .order: return users.map { $0.request(posting: "/orders", body: Caller.orderBody(product, 1)) }
+        case .payment:
+            var requests: [ByteBuffer] = []
+            for user in users.prefix(self.requests) {
+                let order = try await user.order(product).expect(201).int("orderId")
+                requests.append(user.request(posting: "/payments", body: #"{"orderId": \#(order)}"#))
+            }
+            return requests
+        case .checkout: return users.prefix(requests).map { $0.request(posting: "/checkout", body: Caller.orderBody(product, 1)) }
+        }
+    }
+}
+
+extension Caller {
+    /// The bytes of a request as a customer's application sends it.
+    fileprivate func request(getting path: String) -> ByteBuffer { ByteBuffer(string: head("GET", path) + "\r\n") }
+
+    fileprivate func request(posting path: String, body: String = "") -> ByteBuffer {
+        let type = body.isEmpty ? "" : "Content-Type: application/json\r\n"
+        return ByteBuffer(string: head("POST", path) + type + "Content-Length: \(body.utf8.count)\r\n\r\n" + body)
+    }
+
+    private func head(_ method: String, _ path: String) -> String {
+        let authorization = token.map { "Authorization: Bearer \($0)\r\n" } ?? ""
+        return "\(method) /api/v1\(path) HTTP/1.1\r\nHost: 127.0.0.1\r\nUser-Agent: allocations\r\nAccept: */*\r\n\(authorization)"
+    }
+}
