@@ -6,7 +6,7 @@ SHELL := /bin/bash
 # What the build and the service need beyond a Swift 6 toolchain, by Debian's names.
 PACKAGES := libhiredis-dev libsqlite3-dev zlib1g-dev redis-server redis-tools
 LINT_PACKAGES := lua-check
-TEST_PACKAGES := openssl gnuplot-nox
+TEST_PACKAGES := openssl gnuplot-nox valgrind binutils
 
 # The release links Swift's runtime statically: it starts faster, costs less CPU, and runs where no toolchain is. The run-time
 # check for exclusive access stays in debug builds, where every test runs with it.

@@ -12,10 +12,11 @@ struct MeasuredService: Sendable {
     let product: Int64
     /// The first user has its only unit.
     let soldOutCoupon: Int64
-    let counter: AllocationCounter
     let port: Int
-    /// What its timers allocate in a second without requests.
-    private(set) var idleAllocations = 0.0
+    private let meter: any Meter
+    private let pid: Int32
+    /// What its timers cost in a second without requests.
+    private(set) var costAtRest = 0.0
 
     @TaskLocal static var current: MeasuredService?
 
@@ -23,24 +24,20 @@ struct MeasuredService: Sendable {
     static var releaseBinary: String? { ProcessInfo.processInfo.environment["FIRSTCOME_RELEASE"] }
 
     /// Runs `body` beside the service. Everything is gone afterwards, however `body` ends.
-    static func run(_ binary: String, _ body: @Sendable (MeasuredService) async throws -> Void) async throws {
+    static func run(_ binary: String, counting cost: Cost, _ body: @Sendable (MeasuredService) async throws -> Void) async throws {
         let folder = MemoryFolder()
         defer { folder.remove() }
         let redis = try await offPool { try TemporaryRedis() }
         defer { redis.end() }
-        let counter = try AllocationCounter(in: folder.path)
+        let meter = try await cost.meter(binary: binary, folder: folder.path)
         let data = folder.path + "/data"
         try FileManager.default.createDirectory(atPath: data, withIntermediateDirectories: true)
-        let library = try Tool.executable().deletingLastPathComponent().appendingPathComponent("libCountingAllocator.so").path
-        guard FileManager.default.isReadableFile(atPath: library) else { throw Tool.Missing(description: "\(library) is not built") }
         // What comes every now and then is not what a request costs.
         let arguments = ["--port", "0", "--redis", redis.url, "--loops", "1", "--recovery-interval", "1h"]
-        let serve = try await ServeProcess.start(data, arguments, log: folder.path + "/serve.log") {
-            counter.wrap(library: library) + [binary] + $0.dropFirst()
-        }
+        let serve = try await ServeProcess.start(data, arguments, log: folder.path + "/serve.log") { meter.wrap($0) }
         let pool = HTTPPool(port: serve.port, maximumConnections: 16)
         do {
-            try await body(try await MeasuredService(pool, data: data, counter: counter, port: serve.port))
+            try await body(try await MeasuredService(serve, pool, data: data, meter: meter))
         } catch {
             await pool.close()
             try await serve.end(SIGKILL)
@@ -50,8 +47,8 @@ struct MeasuredService: Sendable {
         try await serve.end()
     }
 
-    private init(_ pool: HTTPPool, data: String, counter: AllocationCounter, port: Int) async throws {
-        (self.counter, self.port) = (counter, port)
+    private init(_ serve: ServeProcess, _ pool: HTTPPool, data: String, meter: any Meter) async throws {
+        (port, pid, self.meter) = (serve.port, serve.pid, meter)
         guest = Caller(pool: pool)
         let admin = Caller(pool: pool, token: try await Tool.run("token", "--data", data, "--admin").lines.first)
         let tokens = try await Tool.run("token", "--data", data, "--user", "1-\(Self.people)").lines
@@ -67,18 +64,23 @@ struct MeasuredService: Sendable {
         (self.admin, self.users) = (admin, users)
         // Whatever that has set in motion is done after some rounds of the slowest timer that matters.
         try await Task.sleep(for: .milliseconds(500))
-        let (before, start) = (try counter.read(), ContinuousClock.now)
-        try await Task.sleep(for: .seconds(1))
-        idleAllocations = Double(try counter.read() - before) / ((ContinuousClock.now - start) / .seconds(1))
-        print("at rest: \(Int(idleAllocations)) allocations a second")
+        costAtRest = try await cost(of: { try await Task.sleep(for: .seconds(1)) }).perSecond
+    }
+}
+
+extension MeasuredService {
+    /// What the service spends while `body` runs.
+    func cost(of body: () async throws -> Void) async throws -> (total: Double, seconds: Double, perSecond: Double) {
+        let (before, start) = (try await meter.read(pid: pid), ContinuousClock.now)
+        try await body()
+        let (after, seconds) = (try await meter.read(pid: pid), (ContinuousClock.now - start) / .seconds(1))
+        return (after - before, seconds, (after - before) / seconds)
     }
 
-    /// Waits until the background work has done what requests left for it: until it allocates no more than at rest.
+    /// Waits until the background work has done what requests left for it: until it costs no more than at rest.
     func settle() async throws {
         try await eventually("the service is at rest") {
-            let (before, start) = (try counter.read(), ContinuousClock.now)
-            try await Task.sleep(for: .milliseconds(60))
-            return Double(try counter.read() - before) < 1.5 * idleAllocations * ((ContinuousClock.now - start) / .seconds(1))
+            try await cost(of: { try await Task.sleep(for: .milliseconds(60)) }).perSecond < 1.5 * costAtRest
         }
     }
 }
@@ -99,11 +101,12 @@ private struct MemoryFolder {
 
 /// Gives the suite one service for all its tests.
 struct MeasuredServiceTrait: SuiteTrait, TestScoping {
+    let cost: Cost
     let isRecursive = false
 
     func provideScope(for test: Test, testCase: Test.Case?, performing function: @Sendable () async throws -> Void) async throws {
         let binary = try #require(MeasuredService.releaseBinary)
-        try await MeasuredService.run(binary) { service in
+        try await MeasuredService.run(binary, counting: cost) { service in
             try await MeasuredService.$current.withValue(service) { try await function() }
         }
     }

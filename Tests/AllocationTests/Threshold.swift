@@ -1,9 +1,15 @@
 import JSON
 import NIOCore
 
-/// How many allocations of a request are accepted, as `thresholds.json` says.
+/// What a request costs, in units that can be counted exactly.
+enum Cost: String, Sendable {
+    case allocations, instructions
+}
+
+/// How much of a cost is accepted for one request, as `thresholds.json` says.
 struct Threshold: Equatable {
-    let allocations: Int
+    let cost: Cost
+    let limit: Int
 
     enum Verdict: Equatable {
         case kept
@@ -13,21 +19,37 @@ struct Threshold: Equatable {
         case stale
     }
 
-    /// Figures below the threshold by no more than this leave it alone: a compiler's patch release moves some.
-    var slack: Int { max(2, allocations / 20) }
-
-    func verdict(on measured: Double) -> Verdict {
-        // One allocation more in each request is a whole one; less than half of one is what comes now and then.
-        if measured > Double(allocations) + 0.5 { return .exceeded }
-        return measured < Double(allocations - slack) ? .stale : .kept
+    /// What comes now and then, divided among the requests: less than half an allocation. Instructions differ by 1 or 2 % from run
+    /// to run, with the number of wake-ups that a request takes.
+    private var tolerance: Double {
+        switch cost {
+        case .allocations: 0.5
+        case .instructions: Double(limit) * 0.05
+        }
     }
 
-    struct Missing: Error { let route: String }
+    /// Figures below the threshold by no more than this leave it alone: a compiler's patch release moves some.
+    private var slack: Double {
+        switch cost {
+        case .allocations: max(2, Double(limit) * 0.05)
+        case .instructions: Double(limit) * 0.1
+        }
+    }
 
-    /// The threshold of a route.
-    static func load(_ route: String) throws -> Threshold {
+    func verdict(on measured: Double) -> Verdict {
+        if measured > Double(limit) + tolerance { return .exceeded }
+        return measured < Double(limit) - slack ? .stale : .kept
+    }
+}
+
+extension Threshold {
+    private struct Missing: Error { let name: String }
+
+    static func load(_ cost: Cost, _ route: HotRoute) throws -> Threshold {
         let file = try JSONParser.parse(ByteBuffer(bytes: PackageResources.thresholds_json))
-        guard case .integer(let number)? = file[route] else { throw Missing(route: route) }
-        return Threshold(allocations: Int(number))
+        guard case .integer(let number)? = file[cost.rawValue]?[route.rawValue] else {
+            throw Missing(name: "\(cost): \(route.rawValue)")
+        }
+        return Threshold(cost: cost, limit: Int(number))
     }
 }
