@@ -7,6 +7,8 @@ SHELL := /bin/bash
 PACKAGES := libhiredis-dev libsqlite3-dev zlib1g-dev redis-server redis-tools
 LINT_PACKAGES := lua-check
 TEST_PACKAGES := openssl gnuplot-nox valgrind binutils
+# What the service is measured beside and with.
+BENCH_PACKAGES := webdis wrk nginx-light postgresql-15 gnuplot-nox
 
 # The release links Swift's runtime statically: it starts faster, costs less CPU, and runs where no toolchain is. The run-time
 # check for exclusive access stays in debug builds, where every test runs with it.
@@ -21,10 +23,11 @@ DATA ?= data
 HOST ?= 127.0.0.1
 PORT ?= 8080
 
-# How often `make torture` breaks something; SEED and ONLY are free to set too.
-ROUNDS ?= 50
+# How often `make torture` breaks something, or `make bench` measures each row; without it, as often as either sees fit. SEED and
+# ONLY are free to set too.
+ROUNDS ?=
 
-.PHONY: help run test torture build lint format clean packages test-packages lint-packages
+.PHONY: help run test torture bench build lint format clean packages test-packages bench-packages lint-packages
 
 help: ## Print this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-8s %s\n", $$1, $$2 }'
@@ -45,7 +48,12 @@ test: packages test-packages ## Build and run every test
 torture: packages ## Break everything while people shop, and look what was lost: ROUNDS=50 SEED=1 ONLY=Redis
 	swift build --product firstcome
 	swift build --product firstcome-torture
-	@$$(swift build --show-bin-path)/firstcome-torture --rounds '$(ROUNDS)' $(if $(SEED),--seed '$(SEED)') $(if $(ONLY),--only '$(ONLY)')
+	@$$(swift build --show-bin-path)/firstcome-torture --rounds '$(or $(ROUNDS),50)' $(if $(SEED),--seed '$(SEED)') $(if $(ONLY),--only '$(ONLY)')
+
+bench: packages bench-packages ## Measure the service beside its peers: QUICK=1 ROUNDS=5 ONLY=claim
+	swift build $(RELEASE) --product firstcome
+	swift build $(RELEASE) --product firstcome-bench
+	@$(BINARY)-bench $(if $(QUICK),--quick) $(if $(ROUNDS),--rounds '$(ROUNDS)') $(if $(ONLY),--only '$(ONLY)')
 
 lint: lint-packages ## Check the format of Swift and the sense of Lua
 	swift format lint --strict --recursive --parallel Package.swift Sources Tests lua
@@ -59,6 +67,7 @@ clean: ## Remove what was built; data stays
 
 packages: ; @$(call install,$(PACKAGES))
 test-packages: ; @$(call install,$(TEST_PACKAGES))
+bench-packages: ; @$(call install,$(BENCH_PACKAGES))
 lint-packages: ; @$(call install,$(LINT_PACKAGES))
 
 # Installs those of the named Debian packages that are missing, as root or through sudo.

@@ -99,6 +99,12 @@ let package = Package(
             swiftSettings: strict),
         .target(name: "BenchPlots", dependencies: ["TestSupport"], path: "Tests/BenchPlots", swiftSettings: strict),
         .target(name: "CountingAllocator", path: "Tests/CountingAllocator"),
+            name: "Bench", dependencies: ["JSON", "LuaScripts", "TestSupport", grdb, nioCore, nioPosix, nioHTTP1], path: "Tests/Bench",
+            swiftSettings: strict),
+        .executableTarget(
+            name: "firstcome-bench", dependencies: ["Bench", "firstcome", argumentParser], path: "Tests/BenchTool", swiftSettings: strict
+        ),
+        .testTarget(name: "BenchTests", dependencies: ["Bench"], swiftSettings: strict),
         .testTarget(name: "JSONTests", dependencies: ["JSON", nioCore], swiftSettings: strict),
         .testTarget(name: "CommerceTests", dependencies: ["Commerce", "TestSupport"], swiftSettings: strict),
         .testTarget(

@@ -1,4 +1,5 @@
 import Foundation
+import NIOCore
 import Synchronization
 
 /// A real redis-server on a unix socket in a folder of its own, for one test or one suite.
@@ -195,15 +196,9 @@ extension TemporaryRedis {
     private static func isFree(_ port: Int) -> Bool {
         let socket = Foundation.socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
         defer { close(socket) }
-        var address = sockaddr_in()
-        address.sin_family = sa_family_t(AF_INET)
-        address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
-        address.sin_port = UInt16(port).bigEndian
-        return withUnsafePointer(to: address) { pointer in
-            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                bind(socket, $0, socklen_t(MemoryLayout<sockaddr_in>.size)) == 0
-            }
-        }
+        // NIO's addresses: in an optimized build two modules define sockaddr_in, and its members belong to either.
+        guard let address = try? SocketAddress(ipAddress: "127.0.0.1", port: port) else { return false }
+        return address.withSockAddr { bind(socket, $0, socklen_t($1)) == 0 }
     }
 }
 

@@ -1,0 +1,50 @@
+import Foundation
+
+/// A run of the whole benchmark: one part after the other, then the report.
+package struct Bench: Sendable {
+    /// Every part, in the order in which they run. A further part is a further entry.
+    static let parts: [any BenchPart] = [ClaimRows(), ReadRows(), MoneyRows()]
+
+    private let settings: BenchSettings
+    private let progress = Progress()
+
+    package init(_ settings: BenchSettings) { self.settings = settings }
+
+    package static var partTitles: [String] { parts.map(\.title) }
+
+    /// Runs the parts that are wanted. One that fails is a problem of the report and keeps no other from running.
+    package func run() async throws -> Report {
+        let began = ContinuousClock.now
+        var report = Report(
+            startedAt: .now, isQuick: settings.isQuick, rounds: settings.rounds, only: settings.only, machine: .look(),
+            versions: await Versions.all())
+        for part in Self.parts where part.isWanted(settings) {
+            progress.tell("== \(part.title)")
+            do {
+                report.findings.add(try await part.run(settings, progress))
+            } catch {
+                try Task.checkCancellation()
+                progress.tell("\(part.title) FAILED: \(error)")
+                report.findings.problems.append("\(part.title): \(error)")
+            }
+        }
+        report.marks = report.judgedMarks()
+        report.seconds = began.duration(to: .now) / .seconds(1)
+        return report
+    }
+
+    /// Writes the JSON file and gives what is printed.
+    package func finish(_ report: Report, folder: String) throws -> String {
+        let path = try report.write(to: folder)
+        progress.tell("wrote \(path)")
+        let machine = report.machine
+        let sections = [
+            "\(machine.processor), \(machine.cores) cores, \(machine.memoryMegabytes) MB, Linux \(machine.kernel); load before \(machine.loadBefore)",
+            report.versions.sorted { $0.key < $1.key }.map { "\($0.key): \($0.value)" }.joined(separator: "; "),
+            "\(report.rounds) rounds in \(Int(report.seconds)) s; median (least..greatest)\(report.isQuick ? "; QUICK" : "")",
+            report.rowTable, "### The marks", report.markTable,
+        ]
+        let problems = report.problems.isEmpty ? [] : ["### FAILED", report.problems.map { "- \($0)" }.joined(separator: "\n")]
+        return (sections + problems).joined(separator: "\n\n")
+    }
+}

@@ -1,0 +1,57 @@
+/// A part of the benchmark: starts what it needs, measures, and ends it.
+protocol BenchPart: Sendable {
+    var title: String { get }
+    /// The names by which `ONLY` finds the part, besides its title.
+    var rows: [Row] { get }
+    func run(_ settings: BenchSettings, _ progress: Progress) async throws -> Findings
+}
+
+extension BenchPart {
+    func isWanted(_ settings: BenchSettings) -> Bool {
+        settings.wants(title) || rows.contains { settings.wants($0.rawValue) }
+    }
+}
+
+/// What a part has found out.
+package struct Findings: Codable, Sendable {
+    package var rows: [Measured] = []
+    package var memory: [MemoryPoint] = []
+    /// What failed, in words; one is enough to fail the run.
+    package var problems: [String] = []
+
+    package init() {}
+
+    mutating func add(_ other: Findings) {
+        rows += other.rows
+        memory += other.memory
+        problems += other.problems
+    }
+}
+
+/// How much memory service and Redis held at one moment.
+package struct MemoryPoint: Codable, Sendable {
+    package let moment: Moment
+    /// What had been done by then, such as claims.
+    package let count: Int
+    /// Resident memory of the service in bytes.
+    package let service: Int64
+    /// Redis' used_memory in bytes.
+    package let redis: Int64
+
+    package enum Moment: String, Codable, Sendable {
+        case start = "before any claim"
+        case beforeRefusals = "before refused claims"
+        case afterRefusals = "after refused claims"
+        case afterWins = "after claims that won"
+    }
+
+    package init(moment: Moment, count: Int, service: Int64, redis: Int64) {
+        (self.moment, self.count, self.service, self.redis) = (moment, count, service, redis)
+    }
+}
+
+extension Shop {
+    func memory(_ moment: MemoryPoint.Moment, count: Int) throws -> MemoryPoint {
+        MemoryPoint(moment: moment, count: count, service: try watched.residentBytes(), redis: try redis.usedMemory())
+    }
+}

@@ -1,0 +1,33 @@
+/// How much is measured.
+package struct BenchSettings: Sendable {
+    package let isQuick: Bool
+    /// How often each row is measured.
+    package let rounds: Int
+    /// Keeps to parts and rows with this in their name, and what they are held against; nil for all.
+    package let only: String?
+    /// The program's own path, to start the bare server as a process of its own.
+    package let executable: String
+
+    package init(isQuick: Bool, rounds: Int?, only: String?, executable: String) {
+        (self.isQuick, self.only, self.executable) = (isQuick, only, executable)
+        self.rounds = max(1, rounds ?? (isQuick ? 2 : 5))
+    }
+
+    /// How long a row runs that has no end of its own.
+    var seconds: Int { isQuick ? 2 : 6 }
+
+    /// Claims that win, over all rounds: the mark for memory names a million.
+    var wins: Int { isQuick ? 30_000 * rounds : 1_000_000 }
+    var winsEachRound: Int { wins / rounds }
+
+    /// Orders, payments, checkouts or charges of one round.
+    var writes: Int { isQuick ? 25_000 : 80_000 }
+
+    /// Refused claims over which Redis' memory is watched.
+    var refusedClaims: Int { isQuick ? 200_000 : 1_000_000 }
+
+    /// Requests of one redis-benchmark run: about as long as the other rows.
+    func redisRequests(pipeline: Int) -> Int { seconds * (pipeline > 1 ? 150_000 : 80_000) }
+
+    func wants(_ title: String) -> Bool { only.map { title.contains($0) } ?? true }
+}

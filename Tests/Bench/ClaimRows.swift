@@ -1,0 +1,200 @@
+import JSON
+import NIOCore
+import TestSupport
+
+/// Claims that are refused and claims that win, against the same script without the service in front of it.
+struct ClaimRows: BenchPart {
+    let title = "claims"
+    let rows: [Row] = Row.allCases.filter {
+        $0.rawValue.contains("claim") || $0.rawValue.contains("sold out") || $0.rawValue.contains("win")
+    }
+
+    /// Users with a coupon of the campaign that is sold out, and as many without.
+    static let crowd = 1_000
+
+    func run(_ settings: BenchSettings, _ progress: Progress) async throws -> Findings {
+        try await withBelongings { belongings in
+            let users = max(settings.wins, 2 * Self.crowd)
+            progress.tell("claims: making \(users) users")
+            let shop = try await Shop.open(belongings)
+            let tokens = try await shop.makeUsers(users)
+            let stage = try await ClaimStage(shop, tokens, belongings)
+            var findings = Findings()
+            findings.memory.append(try shop.memory(.start, count: 0))
+            findings.rows += try await stage.refusals(settings).keeping(settings.only).run(rounds: settings.rounds, progress: progress)
+            findings.add(try await stage.memoryOfRefusals(settings, progress))
+            let wins = try await stage.wins(settings).keeping(settings.only).run(rounds: settings.rounds, progress: progress)
+            findings.rows += wins
+            if let won = wins.first(where: { $0.row == .claimWins })?.samples.map(\.requests).reduce(0, +), won > 0 {
+                findings.memory.append(try shop.memory(.afterWins, count: won))
+            }
+            progress.tell("claims: firstcome audit")
+            try await shop.audit()
+            return findings
+        }
+    }
+}
+
+/// Everything on stage for claims: a campaign that is sold out, one that is not, and webdis on the same Redis.
+struct ClaimStage: Sendable {
+    let shop: Shop
+    let tokens: Tokens
+    private let webdis: Webdis
+    private let webdisPool: HTTPPool
+    private let nginx: PeerServer
+    private let soldOut: Int64
+    private let open: Int64
+    private let script: String
+
+    init(_ shop: Shop, _ tokens: Tokens, _ belongings: Belongings) async throws {
+        (self.shop, self.tokens) = (shop, tokens)
+        script = try shop.redis.loadClaimScript()
+        webdis = try await Webdis(belongings, redis: shop.redis, in: shop.folder)
+        let pool = HTTPPool(port: webdis.port, maximumConnections: 1)
+        belongings.add { await pool.close() }
+        webdisPool = pool
+        nginx = try await PeerServer.nginx(belongings)
+        soldOut = try await shop.admin.makeCoupon(quantity: Int64(ClaimRows.crowd))
+        open = try await shop.admin.makeCoupon(quantity: 100_000_000)
+        for user in 1...ClaimRows.crowd { _ = try await shop.user(user, token: tokens[user]).claim(soldOut).expect(201) }
+    }
+}
+
+// MARK: - Refused claims
+
+extension ClaimStage {
+    func refusals(_ settings: BenchSettings) throws -> Comparison {
+        let (losers, winners) = (ClaimRows.crowd + 1...2 * ClaimRows.crowd, 1...ClaimRows.crowd)
+        let (lost, again) = (try claims(of: soldOut, by: losers), try claims(of: soldOut, by: winners))
+        let (webdisLost, webdisAgain) = (try evaluations(losers), try evaluations(winners))
+        let time = Wrk.Amount.seconds(settings.seconds)
+        let loser = losers.lowerBound
+        let soldOutLoad = load(expected: "4xx") { try await claim(by: loser, isRefusedWith: "COUPON_SOLD_OUT") }
+        let againLoad = load(expected: "4xx") { try await claim(by: 1, isRefusedWith: "COUPON_ALREADY_CLAIMED") }
+        return Comparison(
+            title: "claims that are refused",
+            contenders: [
+                Contender(row: .claimSoldOut, peers: [.webdisSoldOut, .redisSoldOut, .nginx]) { _ in try await soldOutLoad.run(lost, time)
+                },
+                Contender(row: .webdisSoldOut) { _ in try await evaluate(webdisLost, time, user: loser, code: 3) },
+                redis(.redisSoldOut, "__rand_int__", settings, pipeline: 1),
+                redis(.redisSoldOutPipelined, "__rand_int__", settings, pipeline: 16),
+                Contender(row: .claimAlready, peers: [.webdisAlready, .redisAlready, .nginx]) { _ in try await againLoad.run(again, time) },
+                Contender(row: .webdisAlready) { _ in try await evaluate(webdisAgain, time, user: 1, code: 2) },
+                redis(.redisAlready, "1", settings, pipeline: 1),
+                redis(.redisAlreadyPipelined, "1", settings, pipeline: 16),
+                Contender(row: .nginx) { [nginx, shop] _ in try await nginx.run(shop.wrk, time) },
+            ])
+    }
+
+    /// Refuses many claims and looks what that left in Redis.
+    func memoryOfRefusals(_ settings: BenchSettings, _ progress: Progress) async throws -> Findings {
+        var findings = Findings()
+        let file = try claims(of: soldOut, by: ClaimRows.crowd + 1...2 * ClaimRows.crowd)
+        let load = load(expected: "4xx")
+        // Whatever grows with the connections and the first requests has grown before the first look.
+        _ = try await load.run(file, .requests(10_000))
+        findings.memory.append(try shop.memory(.beforeRefusals, count: 0))
+        let sample = try await load.run(file, .requests(settings.refusedClaims))
+        findings.problems += sample.problems
+        let after = try shop.memory(.afterRefusals, count: sample.requests)
+        findings.memory.append(after)
+        progress.tell("\(sample.requests) refused claims: Redis uses \(after.redis - (findings.memory.first?.redis ?? 0)) bytes more")
+        return findings
+    }
+
+    private func load(expected: String, probe: @escaping @Sendable () async throws -> Void = {}) -> ServiceLoad {
+        ServiceLoad(shop: shop, method: "POST", route: "/api/v1/coupons/{couponId}/claims", expected: expected, probe: probe)
+    }
+
+    private func claims(of coupon: Int64, by users: ClosedRange<Int>) throws -> RequestFile {
+        let path = "/api/v1/coupons/\(coupon)/claims"
+        return try RequestFile(
+            users.lazy.map { RequestText(method: "POST", path: path, token: tokens[$0]) }, in: shop.folder.path)
+    }
+
+    private func claim(by user: Int, isRefusedWith code: String) async throws {
+        let answer = try await shop.user(user, token: tokens[user]).claim(soldOut).expect(409)
+        guard answer.code == code else { throw HTTPAnswer.NotAsExpected(description: "expected \(code): \(answer.text)") }
+    }
+}
+
+// MARK: - The same by webdis and redis-benchmark
+
+extension ClaimStage {
+    private var soldOutKeys: (String, String) { ("coupon:{\(soldOut)}", "coupon:{\(soldOut)}:claims") }
+
+    private func evaluations(_ users: ClosedRange<Int>, keys: (String, String)? = nil) throws -> RequestFile {
+        try RequestFile(
+            users.lazy.map { Webdis.evaluation(script, keys ?? soldOutKeys, String($0)) }, in: shop.folder.path)
+    }
+
+    /// - Parameter code: what the script answers first for that user.
+    private func evaluate(_ file: RequestFile, _ amount: Wrk.Amount, user: Int, code: Int64) async throws -> Sample {
+        var (sample, output) = try await shop.wrk.load(
+            port: webdis.port, file, amount, server: webdis.watched, redis: shop.watchedRedis)
+        sample.unexpected = output.refused + output.broken
+        let probe = Webdis.evaluation(script, soldOutKeys, String(user)).text
+        let answer = try await webdisPool.send(ByteBuffer(string: probe)).expect(200)
+        if try answer.value("EVALSHA").elements?.first?.int != code { sample.problems.append("webdis answered \(answer.text)") }
+        if sample.unexpected > 0 { sample.problems.append("webdis failed \(sample.unexpected) times") }
+        return sample
+    }
+
+    private func redis(_ row: Row, _ user: String, _ settings: BenchSettings, pipeline: Int) -> Contender {
+        let words = ["EVALSHA", script, "2", soldOutKeys.0, soldOutKeys.1, user]
+        let benchmark = RedisBenchmark(redis: shop.redis, folder: shop.folder)
+        return Contender(row: row) { _ in
+            try await benchmark.run(words, requests: settings.redisRequests(pipeline: pipeline), pipeline: pipeline)
+        }
+    }
+}
+
+// MARK: - Claims that win
+
+extension ClaimStage {
+    func wins(_ settings: BenchSettings) -> Comparison {
+        let each = settings.winsEachRound
+        return Comparison(
+            title: "claims that win",
+            contenders: [
+                Contender(row: .claimWins, peers: [.webdisWins, .redisWins]) { round in
+                    let file = try claims(of: open, by: (round - 1) * each + 1...round * each)
+                    defer { file.remove() }
+                    return try await load(expected: "2xx").run(file, .requests(each))
+                },
+                Contender(row: .webdisWins) { _ in try await webdisWins(each) },
+                redisWins(.redisWins, settings, pipeline: 1),
+                redisWins(.redisWinsPipelined, settings, pipeline: 16),
+            ])
+    }
+
+    private func webdisWins(_ count: Int) async throws -> Sample {
+        let gate = PeerGate(redis: shop.redis)
+        try gate.open()
+        let file = try evaluations(1...count, keys: gate.keys)
+        defer { file.remove() }
+        var (sample, output) = try await shop.wrk.load(
+            port: webdis.port, file, .requests(count), server: webdis.watched, redis: shop.watchedRedis)
+        sample.unexpected = output.refused + output.broken + abs(try gate.claimed() - output.requests)
+        if sample.unexpected > 0 { sample.problems.append("\(sample.unexpected) claims did not win") }
+        try gate.remove()
+        return sample
+    }
+
+    private func redisWins(_ row: Row, _ settings: BenchSettings, pipeline: Int) -> Contender {
+        let benchmark = RedisBenchmark(redis: shop.redis, folder: shop.folder)
+        let count = settings.redisRequests(pipeline: 1)
+        return Contender(row: row) { [script] _ in
+            let gate = PeerGate(redis: benchmark.redis)
+            try gate.open()
+            let words = ["EVALSHA", script, "2", gate.keys.0, gate.keys.1, "__rand_int__"]
+            var sample = try await benchmark.run(words, requests: count, pipeline: pipeline)
+            // Two of so many random users of 10^12 are hardly ever the same one.
+            sample.unexpected = count - (try gate.claimed())
+            if sample.unexpected > count / 1000 { sample.problems.append("\(sample.unexpected) claims did not win") }
+            try gate.remove()
+            return sample
+        }
+    }
+}

@@ -1,0 +1,26 @@
+import Foundation
+
+/// Numbers as people read them in a table.
+package enum Figure {
+    /// Without decimals, with a comma before each group of three digits.
+    package static func count(_ value: Double) -> String {
+        var digits = Array(String(Int(value.rounded())))
+        var index = digits.count - 3
+        while index > 0 && digits[index - 1] != "-" {
+            digits.insert(",", at: index)
+            index -= 3
+        }
+        return String(digits)
+    }
+
+    /// Three digits that matter, or as many as there are before the point.
+    package static func short(_ value: Double) -> String {
+        let decimals = abs(value) >= 100 ? 0 : abs(value) >= 10 ? 1 : 2
+        return String(format: "%.\(decimals)f", value)
+    }
+
+    /// Microseconds as milliseconds.
+    package static func milliseconds(_ microseconds: Double) -> String { short(microseconds / 1000) }
+
+    package static func megabytes(_ bytes: Int64) -> String { short(Double(bytes) / 1_048_576) + " MB" }
+}

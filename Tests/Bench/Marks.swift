@@ -1,0 +1,72 @@
+/// The marks, each with where its number comes from. A further one is a further entry.
+extension Report {
+    package func judgedMarks() -> [MarkResult] { claimMarks + readMarks + moneyMarks + memoryMarks }
+
+    private func cpu(_ row: Row, to peer: Row) -> Double? { ratio(row, to: peer, of: \.cpu)?.median }
+    private func rate(_ row: Row, to peer: Row) -> Double? { ratio(row, to: peer, of: \.perSecond)?.median }
+
+    private var claimMarks: [MarkResult] {
+        [(Row.claimSoldOut, Row.webdisSoldOut), (.claimAlready, .webdisAlready)].flatMap { row, webdis in
+            [
+                Mark(row.rawValue, "server CPU, x webdis", .atMost, 0.75).judge(cpu(row, to: webdis)),
+                Mark(row.rawValue, "server CPU, x nginx return 200", .atMost, 1.5).judge(cpu(row, to: .nginx)),
+                Mark(row.rawValue, "requests/s, x webdis", .atLeast, 1.4, beyond: 2).judge(rate(row, to: webdis)),
+            ]
+        }
+    }
+
+    private var readMarks: [MarkResult] {
+        [Row.top, .product, .balance].flatMap { row in
+            [
+                Mark(row.rawValue, "server CPU, x bare SwiftNIO", .atMost, 1.2).judge(cpu(row, to: .bareServer)),
+                Mark(row.rawValue, "server CPU, x nginx return 200", .atMost, 2).judge(cpu(row, to: .nginx)),
+            ]
+        }
+    }
+
+    /// PostgreSQL with as many clients as suit it: the better of the two, by medians over all rounds.
+    ///
+    /// Rows of another part are not measured in the same rounds, so medians are all there is to compare.
+    private func rate(_ row: Row, toBestOf peers: [Row]) -> Double? {
+        let best = peers.compactMap { median($0) }.max()
+        guard let own = median(row), let best, best > 0 else { return nil }
+        return own / best
+    }
+
+    private func median(_ row: Row) -> Double? { Spread(samples(row).map(\.perSecond))?.median }
+
+    private var moneyMarks: [MarkResult] {
+        let payments: [Row] = [.postgresPayment16, .postgresPayment64]
+        let ofPayments = "requests/s, x PostgreSQL's payments/s"
+        return [
+            Mark(Row.claimWins.rawValue, ofPayments, .atLeast, 4, beyond: 6).judge(rate(.claimWins, toBestOf: payments)),
+            Mark(Row.payment.rawValue, ofPayments, .atLeast, 4, beyond: 6).judge(rate(.payment, toBestOf: payments)),
+            Mark(Row.checkout.rawValue, ofPayments, .atLeast, 3, beyond: 4).judge(rate(.checkout, toBestOf: payments)),
+        ]
+    }
+
+    private var memoryMarks: [MarkResult] {
+        let last = findings.memory.last { $0.moment == .afterWins }
+        let megabytes = last.map { Double($0.service) / 1_048_576 }
+        let name = last.map { "resident memory after \(Figure.count(Double($0.count))) claims" } ?? "resident memory after claims"
+        let before = findings.memory.last { $0.moment == .beforeRefusals }
+        let after = findings.memory.last { $0.moment == .afterRefusals }
+        var growth: Double?
+        if let before, let after, after.count > 0 { growth = Double(after.redis - before.redis) * 1e6 / Double(after.count) }
+        return [
+            Mark(name, "MB", .atMost, 200, beyond: 120).judge(megabytes),
+            Mark("Redis memory per million refused claims", "bytes more", .atMost, 0).judge(growth),
+        ]
+    }
+
+    package var markTable: String {
+        var table = Table(["Mark", "What", "Limit", "Beyond", "Measured", "Verdict"])
+        for mark in marks {
+            table.add([
+                mark.name, mark.measure, Figure.short(mark.mark), mark.beyond.map(Figure.short) ?? "",
+                mark.measured.map(Figure.short) ?? "", mark.words,
+            ])
+        }
+        return table.text
+    }
+}

@@ -1,0 +1,21 @@
+import Foundation
+
+/// One line for each step, on standard error: standard output is the table's.
+package struct Progress: Sendable {
+    private let start = ContinuousClock.now
+
+    package init() {}
+
+    package func tell(_ line: String) {
+        let seconds = Int(start.duration(to: .now) / .seconds(1))
+        let clock = "\(seconds / 60):\(seconds % 60 < 10 ? "0" : "")\(seconds % 60)"
+        FileHandle.standardError.write(Data("\(clock)  \(line)\n".utf8))
+    }
+}
+
+extension Sample {
+    var line: String {
+        let state = problems.isEmpty ? "" : "  FAILED: \(problems.joined(separator: "; "))"
+        return "\(Figure.count(perSecond))/s, \(Figure.short(cpu)) us CPU\(state)"
+    }
+}

@@ -1,0 +1,39 @@
+import LuaScripts
+import TestSupport
+
+extension TemporaryRedis {
+    /// `used_memory` of `INFO memory`, in bytes.
+    func usedMemory() throws -> Int64 {
+        let line = try cli("INFO", "memory").split { $0.isNewline }.first { $0.hasPrefix("used_memory:") }
+        guard let bytes = line.flatMap({ Int64($0.dropFirst("used_memory:".count)) }) else {
+            throw BenchFailure("Redis does not say how much memory it uses")
+        }
+        return bytes
+    }
+
+    /// Loads the script of a claim, as the service does, and gives its digest.
+    func loadClaimScript() throws -> String {
+        let digest = try cli("SCRIPT", "LOAD", LuaScripts.claimCoupon)
+        guard digest.wholeMatch(of: /[0-9a-f]{40}/) != nil else { throw BenchFailure("SCRIPT LOAD answered \(digest)") }
+        return digest
+    }
+}
+
+/// A campaign's gate that the service knows nothing of, for peers that claim past the service.
+struct PeerGate {
+    let redis: TemporaryRedis
+    let keys = ("peer:{1}", "peer:{1}:claims")
+
+    /// Opens the gate anew, with nobody in it.
+    func open() throws {
+        try redis.cli("UNLINK", keys.0, keys.1)
+        try redis.cli(
+            "HSET", keys.0, "state", "open", "remaining", "1000000000", "sequence", "0", "opensAt", "1", "closesAt", "0", "epoch", "1",
+            "quantity", "1000000000")
+    }
+
+    /// How many claims it has let through since it was opened.
+    func claimed() throws -> Int { Int(try redis.cli("HGET", keys.0, "sequence")) ?? 0 }
+
+    func remove() throws { try redis.cli("UNLINK", keys.0, keys.1) }
+}

@@ -1,0 +1,48 @@
+extension Report {
+    /// One line for each row: medians, with the least and the greatest of all rounds.
+    package var rowTable: String {
+        var table = Table([
+            "Row", "requests/s", "CPU us/request", "p50 / p99 / p99.9 ms", "Redis CPU us", "unexpected", "against, in the same round",
+        ])
+        for measured in findings.rows {
+            table.add([
+                measured.row.rawValue + (measured.problems.isEmpty ? "" : " **FAILED**"),
+                text(measured.spread(\.perSecond), Figure.count), cpu(measured), latencies(measured),
+                measured.spread(\.redisCPU).map { Figure.short($0.median) } ?? "",
+                String(measured.samples.map(\.unexpected).reduce(0, +)),
+                measured.peers.compactMap { peer in against(peer, measured) }.joined(separator: "; "),
+            ])
+        }
+        return table.text
+    }
+
+    private func text(_ spread: Spread?, _ number: (Double) -> String) -> String {
+        guard let spread else { return "" }
+        return "\(number(spread.median)) (\(number(spread.least))..\(number(spread.greatest)))"
+    }
+
+    /// With what follows after the last answer, where something does.
+    private func cpu(_ measured: Measured) -> String {
+        let late = measured.spread(\.lateCPU).map { " + \(Figure.short($0.median)) later" } ?? ""
+        return text(measured.spread(\.cpu), Figure.short) + late
+    }
+
+    private func latencies(_ measured: Measured) -> String {
+        let values = [measured.spread(\.p50), measured.spread(\.p99), measured.spread(\.p999)]
+        return values.map { $0.map { Figure.milliseconds($0.median) } ?? "-" }.joined(separator: " / ")
+    }
+
+    private func against(_ peer: Row, _ measured: Measured) -> String? {
+        guard let rate = ratio(measured.row, to: peer, of: \.perSecond), let cpu = ratio(measured.row, to: peer, of: \.cpu) else {
+            return nil
+        }
+        return "\(peer.rawValue): \(Figure.short(rate.median)) x requests/s, \(Figure.short(cpu.median)) x CPU"
+    }
+
+    package func samples(_ row: Row) -> [Sample] { findings.rows.filter { $0.row == row }.flatMap(\.samples) }
+
+    /// What one row has of another in the same rounds; nil where either was not measured.
+    package func ratio(_ row: Row, to peer: Row, of value: (Sample) -> Double?) -> Spread? {
+        Spread.ratio(samples(row), to: samples(peer), of: value)
+    }
+}

@@ -1,0 +1,60 @@
+import Foundation
+import TestSupport
+
+/// wrk, the load generator: one thread, and connections that each wait for an answer before the next request.
+struct Wrk: Sendable {
+    let folder: TemporaryFolder
+    private let script: String
+
+    /// The connections of every row, by the benchmark's rules.
+    static let connections = 64
+
+    init(in folder: TemporaryFolder) throws {
+        self.folder = folder
+        script = folder.path + "/requests.lua"
+        try Data(WrkScript.text.utf8).write(to: URL(fileURLWithPath: script))
+    }
+
+    /// How much is sent.
+    enum Amount: Sendable {
+        case seconds(Int)
+        /// Exactly this many requests.
+        case requests(Int)
+    }
+
+    /// Sends the requests and measures what the watched server and Redis use meanwhile.
+    func load(
+        port: Int, _ file: RequestFile, _ amount: Amount, server: Watched, redis: Watched? = nil, connections: Int = Wrk.connections
+    ) async throws -> (sample: Sample, output: WrkOutput) {
+        let (seconds, total) = amount.limits
+        let words = [
+            "wrk", "-t1", "-c\(connections)", "-d\(seconds)s", "--timeout", "20s", "-s", script, "http://127.0.0.1:\(port)",
+            file.path, String(total), String(connections),
+        ]
+        let (cpuBefore, redisBefore) = (try server.cpuMicroseconds(), try redis?.cpuMicroseconds())
+        let printed = try await Command.run(words, in: folder)
+        guard let output = WrkOutput(parsing: printed) else { throw BenchFailure("wrk printed: \(printed)") }
+        let requests = max(output.requests, 1)
+        var sample = Sample(
+            requests: output.requests, seconds: output.seconds, cpu: (try server.cpuMicroseconds() - cpuBefore) / Double(requests))
+        if let redis, let redisBefore { sample.redisCPU = (try redis.cpuMicroseconds() - redisBefore) / Double(requests) }
+        (sample.p50, sample.p99, sample.p999) = (output.p50, output.p99, output.p999)
+        sample.command = words.map { $0.replacing(folder.path, with: "TMP") }.joined(separator: " ")
+        if case .requests(let total) = amount, output.requests < total {
+            sample.problems.append("\(output.requests) of \(total) requests were answered in time")
+        }
+        return (sample, output)
+    }
+}
+
+extension Wrk.Amount {
+    /// More than any exact number of requests takes: what is not done by then is reported.
+    private static let longest = 300
+
+    fileprivate var limits: (seconds: Int, total: Int) {
+        switch self {
+        case .seconds(let seconds): (seconds, 0)
+        case .requests(let total): (Self.longest, total)
+        }
+    }
+}

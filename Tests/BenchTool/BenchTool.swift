@@ -1,0 +1,77 @@
+import ArgumentParser
+import Bench
+import Foundation
+
+/// `make bench`: measures the service beside its peers.
+@main
+struct BenchTool: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "firstcome-bench",
+        abstract: "Measures the service beside its peers, prints a table and writes all numbers as JSON.",
+        subcommands: [Run.self, Bare.self], defaultSubcommand: Run.self)
+}
+
+/// The benchmark itself.
+struct Run: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Runs the benchmark.", discussion: "Exits with 1 when a part failed or a row gave unexpected answers.")
+
+    @Flag(help: "Ends within 5 minutes on two cores.")
+    var quick = false
+
+    @Option(help: "How often each row is measured.")
+    var rounds: Int?
+
+    @Option(help: "Only parts and rows with this in their name, and what they are held against.")
+    var only: String?
+
+    @Option(help: "Where the JSON file goes.")
+    var output = ".bench"
+
+    @Flag(help: "Prints the names of the parts and ends.")
+    var list = false
+
+    func validate() throws {
+        if let rounds, rounds < 1 { throw ValidationError("--rounds takes 1 or more") }
+    }
+
+    func run() async throws {
+        if list { return print(Bench.partTitles.joined(separator: "\n")) }
+        let executable = try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")
+        let bench = Bench(BenchSettings(isQuick: quick, rounds: rounds, only: only, executable: executable))
+        let report: Report
+        do {
+            report = try await untilSignalled { try await bench.run() }
+        } catch is CancellationError {
+            FileHandle.standardError.write(Data("stopped; nothing is left behind\n".utf8))
+            throw ExitCode(130)
+        }
+        print(try bench.finish(report, folder: output))
+        if !report.problems.isEmpty { throw ExitCode(1) }
+    }
+
+    /// Runs the body; SIGINT and SIGTERM cancel it, so that it still ends what it started.
+    private func untilSignalled<Value: Sendable>(_ body: @escaping @Sendable () async throws -> Value) async throws -> Value {
+        let task = Task(operation: body)
+        let sources = [SIGINT, SIGTERM].map { number in
+            signal(number, SIG_IGN)
+            let source = DispatchSource.makeSignalSource(signal: number, queue: .global())
+            source.setEventHandler { task.cancel() }
+            source.resume()
+            return source
+        }
+        defer { for source in sources { source.cancel() } }
+        return try await task.value
+    }
+}
+
+/// A peer of the reads, in a process of its own.
+struct Bare: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "bare-server", abstract: "Serves one fixed answer on SwiftNIO alone.", shouldDisplay: false)
+
+    @Option(help: "The port to listen on.")
+    var port: Int
+
+    func run() async throws { try await BareServer.serve(port: port) }
+}
