@@ -21,7 +21,8 @@ package struct Bench: Sendable {
         for part in Self.parts where part.isWanted(settings) {
             progress.tell("== \(part.title)")
             do {
-                report.findings.add(try await part.run(settings, progress))
+                let wanted = settings.wants(part.title) ? settings.withAllRows() : settings
+                report.findings.add(try await part.run(wanted, progress))
             } catch {
                 try Task.checkCancellation()
                 progress.tell("\(part.title) FAILED: \(error)")

@@ -4,7 +4,7 @@ package struct BenchSettings: Sendable {
     /// How often each row is measured.
     package let rounds: Int
     /// Keeps to parts and rows with this in their name, and what they are held against; nil for all.
-    package let only: String?
+    package private(set) var only: String?
     /// The program's own path, to start the bare server as a process of its own.
     package let executable: String
 
@@ -28,6 +28,13 @@ package struct BenchSettings: Sendable {
 
     /// Requests of one redis-benchmark run: about as long as the other rows.
     func redisRequests(pipeline: Int) -> Int { seconds * (pipeline > 1 ? 150_000 : 80_000) }
+
+    /// For a part that is wanted as a whole, with all its rows.
+    func withAllRows() -> BenchSettings {
+        var settings = self
+        settings.only = nil
+        return settings
+    }
 
     func wants(_ title: String) -> Bool { only.map { title.contains($0) } ?? true }
 }

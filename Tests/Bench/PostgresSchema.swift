@@ -80,8 +80,9 @@ enum PostgresSchema {
             INSERT INTO orders (id, day, counter, user_id, status, total, discount, created_at, expires_at)
             SELECT i, 0, i, 1 + i % \(users), 0, 1000, 0, 0, 99999999999999 FROM \(numbers);
             INSERT INTO order_lines SELECT i, 1 + i % \(products), 0, '요가 매트 1', 1000, 1 FROM \(numbers);
-            UPDATE products SET held = (SELECT count(*) FROM orders JOIN order_lines ON order_id = id
-                WHERE status = 0 AND product_id = products.id);
+            UPDATE products SET held = held + units FROM (
+                SELECT product_id, sum(quantity) AS units FROM order_lines
+                WHERE order_id BETWEEN \(ids.lowerBound) AND \(ids.upperBound) GROUP BY product_id) AS placed WHERE id = product_id;
             """
     }
 }

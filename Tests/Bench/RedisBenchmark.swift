@@ -5,6 +5,9 @@ struct RedisBenchmark: Sendable {
     let redis: TemporaryRedis
     let folder: TemporaryFolder
 
+    /// Numbers that `__rand_int__` may become; redis-benchmark reads it as a 32-bit integer.
+    private static let keyspace = 2_000_000_000
+
     /// - Parameters:
     ///   - words: the command; `__rand_int__` stands for another number each time.
     ///   - pipeline: how many commands each connection sends before it waits.
@@ -13,7 +16,7 @@ struct RedisBenchmark: Sendable {
         let server = Watched(pid: pid)
         let command =
             ["redis-benchmark", "-s", redis.socketPath, "-c", "64", "-n", String(requests), "-P", String(pipeline)]
-            + ["-r", "1000000000000", "--csv", "--precision", "3"] + words
+            + ["-r", String(Self.keyspace), "--csv", "--precision", "3"] + words
         let before = try server.cpuMicroseconds()
         let printed = try await Command.run(command, in: folder)
         guard let output = RedisBenchmarkOutput(parsing: printed) else {
