@@ -3,12 +3,15 @@ import Foundation
 /// A run of the whole benchmark: one part after the other, then the report.
 package struct Bench: Sendable {
     /// Every part, in the order in which they run. A further part is a further entry.
-    static let parts: [any BenchPart] = [ClaimRows(), ReadRows(), MoneyRows()]
+    static let parts: [any BenchPart] = [ClaimRows(), ReadRows(), MoneyRows(), FlashSale()]
 
     private let settings: BenchSettings
     private let progress = Progress()
 
     package init(_ settings: BenchSettings) { self.settings = settings }
+
+    /// Whether there is anything to measure.
+    package var isEmpty: Bool { !Self.parts.contains { $0.isWanted(settings) } }
 
     package static var partTitles: [String] { parts.map(\.title) }
 
@@ -43,9 +46,11 @@ package struct Bench: Sendable {
             "\(machine.processor), \(machine.cores) cores, \(machine.memoryMegabytes) MB, Linux \(machine.kernel); load before \(machine.loadBefore)",
             report.versions.sorted { $0.key < $1.key }.map { "\($0.key): \($0.value)" }.joined(separator: "; "),
             "\(report.rounds) rounds in \(Int(report.seconds)) s; median (least..greatest)\(report.isQuick ? "; QUICK" : "")",
-            report.rowTable, "### The marks", report.markTable,
+            report.rowTable,
         ]
+        let sale = report.findings.flashSale.map { ["### A flash sale: \($0.coupons) coupons, \($0.users) people", $0.table] } ?? []
+        let marks = ["### The marks", report.markTable]
         let problems = report.problems.isEmpty ? [] : ["### FAILED", report.problems.map { "- \($0)" }.joined(separator: "\n")]
-        return (sections + problems).joined(separator: "\n\n")
+        return (sections + sale + marks + problems).joined(separator: "\n\n")
     }
 }

@@ -16,6 +16,7 @@ extension BenchPart {
 package struct Findings: Codable, Sendable {
     package var rows: [Measured] = []
     package var memory: [MemoryPoint] = []
+    package var flashSale: FlashSaleResult?
     /// What failed, in words; one is enough to fail the run.
     package var problems: [String] = []
 
@@ -24,6 +25,7 @@ package struct Findings: Codable, Sendable {
     mutating func add(_ other: Findings) {
         rows += other.rows
         memory += other.memory
+        flashSale = other.flashSale ?? flashSale
         problems += other.problems
     }
 }
@@ -51,7 +53,18 @@ package struct MemoryPoint: Codable, Sendable {
 }
 
 extension Shop {
-    func memory(_ moment: MemoryPoint.Moment, count: Int) throws -> MemoryPoint {
-        MemoryPoint(moment: moment, count: count, service: try watched.residentBytes(), redis: try redis.usedMemory())
+    func memory(_ moment: MemoryPoint.Moment, count: Int) async throws -> MemoryPoint {
+        MemoryPoint(moment: moment, count: count, service: try watched.residentBytes(), redis: try await settledRedisMemory())
+    }
+
+    /// Redis' used_memory once it has shrunk the buffers of the last load, which it does little by little.
+    func settledRedisMemory() async throws -> Int64 {
+        var (last, steady) = (try redis.usedMemory(), 0)
+        for _ in 1...20 where steady < 3 {
+            try await Task.sleep(for: .milliseconds(400))
+            let now = try redis.usedMemory()
+            (last, steady) = (now, now == last ? steady + 1 : 0)
+        }
+        return last
     }
 }

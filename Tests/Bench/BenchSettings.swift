@@ -26,6 +26,9 @@ package struct BenchSettings: Sendable {
     /// Refused claims over which Redis' memory is watched.
     var refusedClaims: Int { isQuick ? 200_000 : 1_000_000 }
 
+    /// The flash sale's users, its coupons, and how long it lasts: they run out after about half of it.
+    var flashSale: (users: Int, coupons: Int, seconds: Int) { isQuick ? (60_000, 50_000, 6) : (300_000, 250_000, 20) }
+
     /// Requests of one redis-benchmark run: about as long as the other rows.
     func redisRequests(pipeline: Int) -> Int { seconds * (pipeline > 1 ? 150_000 : 80_000) }
 

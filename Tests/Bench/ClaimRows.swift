@@ -20,13 +20,13 @@ struct ClaimRows: BenchPart {
             let tokens = try await shop.makeUsers(users)
             let stage = try await ClaimStage(shop, tokens, belongings)
             var findings = Findings()
-            findings.memory.append(try shop.memory(.start, count: 0))
+            findings.memory.append(try await shop.memory(.start, count: 0))
             findings.rows += try await stage.refusals(settings).keeping(settings.only).run(rounds: settings.rounds, progress: progress)
             findings.add(try await stage.memoryOfRefusals(settings, progress))
             let wins = try await stage.wins(settings).keeping(settings.only).run(rounds: settings.rounds, progress: progress)
             findings.rows += wins
             if let won = wins.first(where: { $0.row == .claimWins })?.samples.map(\.requests).reduce(0, +), won > 0 {
-                findings.memory.append(try shop.memory(.afterWins, count: won))
+                findings.memory.append(try await shop.memory(.afterWins, count: won))
             }
             progress.tell("claims: firstcome audit")
             try await shop.audit()
@@ -94,12 +94,12 @@ extension ClaimStage {
         let load = load(expected: "4xx")
         // Whatever grows with the connections and the first requests has grown before the first look.
         _ = try await load.run(file, .requests(10_000))
-        findings.memory.append(try shop.memory(.beforeRefusals, count: 0))
+        let before = try await shop.memory(.beforeRefusals, count: 0)
         let sample = try await load.run(file, .requests(settings.refusedClaims))
         findings.problems += sample.problems
-        let after = try shop.memory(.afterRefusals, count: sample.requests)
-        findings.memory.append(after)
-        progress.tell("\(sample.requests) refused claims: Redis uses \(after.redis - (findings.memory.first?.redis ?? 0)) bytes more")
+        let after = try await shop.memory(.afterRefusals, count: sample.requests)
+        findings.memory = [before, after]
+        progress.tell("\(sample.requests) refused claims: Redis uses \(after.redis - before.redis) bytes more")
         return findings
     }
 

@@ -78,7 +78,7 @@ struct MoneyStage: Sendable {
         try await eventually("all events are delivered and counted", within: .seconds(300)) {
             try await Task.sleep(for: .milliseconds(20))
             guard try store.undeliveredEvents() == 0 else { return false }
-            return try await shop.admin.get("/metrics").expect(200).text.contains("\nfirstcome_ranking_lag_events 0\n")
+            return try await shop.metrics().value("firstcome_ranking_lag_events") == 0
         }
     }
 }

@@ -18,7 +18,7 @@ struct ServiceLoad: Sendable {
         var (sample, output) = try await shop.wrk.load(
             port: shop.service.port, file, amount, server: shop.watched, redis: shop.watchedRedis)
         // wrk closes its connections with requests under way; they are counted a moment later.
-        try await eventually("the service has answered everything") { try await isIdle() }
+        try await shop.waitUntilIdle()
         sample.statuses = try await counts().since(before)
         await note(&problems) { try await probe() }
         let other = sample.statuses.filter { $0.key != expected }.values.reduce(0, +)
@@ -33,13 +33,5 @@ struct ServiceLoad: Sendable {
         do { try await check() } catch { problems.append(String(describing: error)) }
     }
 
-    private func counts() async throws -> StatusCounts {
-        StatusCounts(metrics: try await shop.admin.get("/metrics").expect(200).text, method: method, route: route)
-    }
-
-    private func isIdle() async throws -> Bool {
-        let metrics = try await shop.admin.get("/metrics").expect(200).text
-        // This very request is one of them.
-        return metrics.contains(#/(?m)^firstcome_http_requests_in_flight [01]$/#)
-    }
+    private func counts() async throws -> [String: Int] { try await shop.metrics().statuses(method: method, route: route) }
 }

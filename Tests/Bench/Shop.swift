@@ -70,6 +70,16 @@ final class Shop: Sendable {
         return try Tokens(file: file)
     }
 
+    func metrics() async throws -> ServiceMetrics { ServiceMetrics(try await admin.get("/metrics").expect(200).text) }
+
+    /// Waits until no request is under way: wrk closes its connections without waiting for the last answers.
+    func waitUntilIdle() async throws {
+        try await eventually("the service has answered everything") {
+            // The question for it is one itself.
+            try await metrics().value("firstcome_http_requests_in_flight") ?? 0 <= 1
+        }
+    }
+
     /// What `firstcome audit` says of store and Redis as they are.
     ///
     /// - Throws: with its report, where an invariant is broken.

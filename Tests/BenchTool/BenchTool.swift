@@ -39,6 +39,7 @@ struct Run: AsyncParsableCommand {
         if list { return print(Bench.partTitles.joined(separator: "\n")) }
         let executable = try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")
         let bench = Bench(BenchSettings(isQuick: quick, rounds: rounds, only: only, executable: executable))
+        guard !bench.isEmpty else { throw ValidationError("no part and no row has \(only ?? "") in its name") }
         let report: Report
         do {
             report = try await untilSignalled { try await bench.run() }

@@ -1,0 +1,73 @@
+/// The service's `/metrics` at one moment.
+package struct ServiceMetrics: Sendable {
+    /// One line: a name, its labels and its value.
+    fileprivate struct Line {
+        let name: Substring
+        let labels: Substring
+        let value: Double
+    }
+
+    private let lines: [Line]
+
+    package init(_ text: String) {
+        lines = text.split(separator: "\n").compactMap { line in
+            guard !line.hasPrefix("#"), let space = line.lastIndex(of: " "), let value = Double(line[line.index(after: space)...]) else {
+                return nil
+            }
+            let name = line.prefix { $0 != "{" && $0 != " " }
+            return Line(name: name, labels: line[name.endIndex..<space], value: value)
+        }
+    }
+
+    /// The one value of a metric without labels; nil where there is none.
+    package func value(_ name: String) -> Double? { lines.first { $0.name == name }?.value }
+
+    /// How many answers of each status class a route has given.
+    ///
+    /// - Parameter route: the route's template, such as `/api/v1/coupons/{couponId}/claims`.
+    package func statuses(method: String, route: String) -> [String: Int] {
+        var counts: [String: Int] = [:]
+        for line in lines where line.name == "firstcome_http_requests_total" && line.isOf(method: method, route: route) {
+            if let status = line.label("status") { counts[status, default: 0] += Int(line.value) }
+        }
+        return counts
+    }
+
+    /// How many requests of all routes took at most so many seconds, by that bound, the bounds rising.
+    package var latencyBuckets: [(bound: Double, count: Double)] {
+        var sums: [Double: Double] = [:]
+        for line in lines where line.name == "firstcome_http_request_seconds_bucket" {
+            guard let text = line.label("le"), let bound = text == "+Inf" ? .infinity : Double(text) else { continue }
+            sums[bound, default: 0] += line.value
+        }
+        return sums.sorted { $0.key < $1.key }.map { ($0.key, $0.value) }
+    }
+
+    /// The least bound that 99 % of the requests since an earlier look did not exceed, in seconds; nil without requests.
+    package func p99(since earlier: ServiceMetrics) -> Double? {
+        let before = Dictionary(uniqueKeysWithValues: earlier.latencyBuckets.map { ($0.bound, $0.count) })
+        let counts = latencyBuckets.map { (bound: $0.bound, count: $0.count - (before[$0.bound] ?? 0)) }
+        guard let all = counts.last?.count, all > 0 else { return nil }
+        return counts.first { $0.count >= 0.99 * all }?.bound
+    }
+}
+
+extension ServiceMetrics.Line {
+    fileprivate func label(_ name: String) -> String? {
+        guard let start = labels.firstRange(of: "\(name)=\"")?.upperBound else { return nil }
+        return String(labels[start...].prefix { $0 != "\"" })
+    }
+
+    fileprivate func isOf(method: String, route: String) -> Bool {
+        label("method") == method && label("route") == route
+    }
+}
+
+extension [String: Int] {
+    /// What was added since an earlier look, without what stayed the same.
+    package func since(_ earlier: [String: Int]) -> [String: Int] {
+        merging(earlier) { $0 - $1 }.filter { $0.value != 0 }
+    }
+
+    var total: Int { values.reduce(0, +) }
+}

@@ -1,0 +1,48 @@
+import Bench
+import Testing
+
+@Suite("The service's own numbers")
+struct ServiceMetricsTests {
+    @Test("answers are counted by class for one route alone, and only those since the last look")
+    func statuses() {
+        let before = metrics(won: 5, refused: 7).statuses(method: "POST", route: "/claims")
+        let after = metrics(won: 5, refused: 17).statuses(method: "POST", route: "/claims")
+        #expect(before == ["2xx": 5, "4xx": 7])
+        #expect(after.since(before) == ["4xx": 10])
+    }
+
+    @Test("a metric without labels is found by its name")
+    func values() {
+        #expect(metrics(won: 0, refused: 0).value("firstcome_ranking_lag_events") == -1)
+        #expect(metrics(won: 0, refused: 0).value("firstcome_ranking") == nil)
+    }
+
+    @Test("p99 is the bound under which 99 of 100 new requests stayed, over all routes")
+    func p99() {
+        let before = ServiceMetrics(buckets([("a", [1000, 1000, 1000])]))
+        #expect(ServiceMetrics(buckets([("a", [1099, 1100, 1100])])).p99(since: before) == 0.001)
+        #expect(ServiceMetrics(buckets([("a", [1098, 1100, 1100])])).p99(since: before) == 0.005)
+        #expect(ServiceMetrics(buckets([("a", [1099, 1100, 1100]), ("b", [0, 0, 10])])).p99(since: before) == .infinity)
+        #expect(before.p99(since: before) == nil)
+    }
+
+    private func metrics(won: Int, refused: Int) -> ServiceMetrics {
+        ServiceMetrics(
+            """
+            # TYPE firstcome_http_requests_total counter
+            firstcome_ranking_lag_events -1
+            firstcome_http_requests_total{method="GET",route="/claims",status="2xx"} 1000
+            firstcome_http_requests_total{method="POST",route="/claims",status="2xx"} \(won)
+            firstcome_http_requests_total{method="POST",route="/claims",status="4xx"} \(refused)
+            firstcome_http_requests_total{method="POST",route="/claims/x",status="4xx"} 1000
+            """)
+    }
+
+    private func buckets(_ routes: [(String, [Int])]) -> String {
+        routes.flatMap { route, counts in
+            zip(["0.001", "0.005", "+Inf"], counts).map { bound, count in
+                "firstcome_http_request_seconds_bucket{method=\"GET\",route=\"\(route)\",le=\"\(bound)\"} \(count)"
+            }
+        }.joined(separator: "\n")
+    }
+}
