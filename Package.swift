@@ -99,7 +99,11 @@ let package = Package(
             swiftSettings: strict),
         .target(name: "BenchPlots", dependencies: ["TestSupport"], path: "Tests/BenchPlots", swiftSettings: strict),
         .target(name: "CountingAllocator", path: "Tests/CountingAllocator"),
-            name: "Bench", dependencies: ["JSON", "LuaScripts", "TestSupport", grdb, nioCore, nioPosix, nioHTTP1], path: "Tests/Bench",
+        .target(
+            name: "Bench",
+            dependencies: [
+                "Commerce", "JSON", "LuaScripts", "Services", "Store", "TestSupport", grdb, nioCore, nioPosix, nioHTTP1, logging,
+            ], path: "Tests/Bench",
             swiftSettings: strict),
         .executableTarget(
             name: "firstcome-bench", dependencies: ["Bench", "firstcome", argumentParser], path: "Tests/BenchTool", swiftSettings: strict

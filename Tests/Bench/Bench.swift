@@ -3,7 +3,7 @@ import Foundation
 /// A run of the whole benchmark: one part after the other, then the report.
 package struct Bench: Sendable {
     /// Every part, in the order in which they run. A further part is a further entry.
-    static let parts: [any BenchPart] = [ClaimRows(), ReadRows(), MoneyRows(), FlashSale()]
+    static let parts: [any BenchPart] = [ClaimRows(), ReadRows(), MoneyRows(), FlashSale(), Growth()]
 
     private let settings: BenchSettings
     private let progress = Progress()
@@ -49,8 +49,9 @@ package struct Bench: Sendable {
             report.rowTable,
         ]
         let sale = report.findings.flashSale.map { ["### A flash sale: \($0.coupons) coupons, \($0.users) people", $0.table] } ?? []
+        let growth = report.findings.growth.isEmpty ? [] : ["### Growth", report.growthTable]
         let marks = ["### The marks", report.markTable]
         let problems = report.problems.isEmpty ? [] : ["### FAILED", report.problems.map { "- \($0)" }.joined(separator: "\n")]
-        return (sections + sale + marks + problems).joined(separator: "\n\n")
+        return (sections + sale + growth + marks + problems).joined(separator: "\n\n")
     }
 }

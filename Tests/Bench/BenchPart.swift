@@ -17,6 +17,7 @@ package struct Findings: Codable, Sendable {
     package var rows: [Measured] = []
     package var memory: [MemoryPoint] = []
     package var flashSale: FlashSaleResult?
+    package var growth: [GrowthResult] = []
     /// What failed, in words; one is enough to fail the run.
     package var problems: [String] = []
 
@@ -26,6 +27,7 @@ package struct Findings: Codable, Sendable {
         rows += other.rows
         memory += other.memory
         flashSale = other.flashSale ?? flashSale
+        growth += other.growth
         problems += other.problems
     }
 }

@@ -27,7 +27,12 @@ package struct BenchSettings: Sendable {
     var refusedClaims: Int { isQuick ? 200_000 : 1_000_000 }
 
     /// The flash sale's users, its coupons, and how long it lasts: they run out after about half of it.
-    var flashSale: (users: Int, coupons: Int, seconds: Int) { isQuick ? (60_000, 50_000, 6) : (300_000, 250_000, 20) }
+    var flashSale: (users: Int, coupons: Int, seconds: Int) { isQuick ? (60_000, 50_000, 6) : (200_000, 150_000, 20) }
+
+    /// The points of a growth curve are measured more often and shorter: what counts is how little they differ.
+    var growthRounds: Int { isQuick ? 2 : 5 }
+    var growthSeconds: Int { isQuick ? 1 : 3 }
+    var growthPayments: Int { isQuick ? 5_000 : 20_000 }
 
     /// Requests of one redis-benchmark run: about as long as the other rows.
     func redisRequests(pipeline: Int) -> Int { seconds * (pipeline > 1 ? 150_000 : 80_000) }

@@ -17,7 +17,8 @@ struct FlashSale: BenchPart {
             for number in 1...Self.products {
                 _ = try await shop.admin.makeProduct(price: 1_000, stock: 1_000_000_000, name: "요가 \(number)")
             }
-            try await giveMoney(shop, tokens, to: users)
+            // So that every checkout can be paid.
+            try await Sales(shop, tokens, users: users, products: Self.products).giveMoney(500_000)
             let file = try RequestFile(requests(users: users, campaign: campaign, tokens), in: shop.folder.path)
             let before = try await shop.metrics()
             async let watching = watch(shop, campaign: campaign, seconds: seconds, progress)
@@ -31,16 +32,6 @@ struct FlashSale: BenchPart {
             try await shop.audit()
             return findings
         }
-    }
-
-    /// A charge each, so that every checkout can be paid.
-    private func giveMoney(_ shop: Shop, _ tokens: Tokens, to users: Int) async throws {
-        let file = try RequestFile(
-            (1...users).lazy.map { user in charge(user, tokens, amount: 500_000) }, in: shop.folder.path)
-        defer { file.remove() }
-        let load = ServiceLoad(shop: shop, method: "POST", route: Self.charges, expected: "2xx")
-        let sample = try await load.run(file, .requests(users))
-        guard sample.problems.isEmpty else { throw BenchFailure(sample.problems.joined(separator: "; ")) }
     }
 
     private static let claims = "/api/v1/coupons/{couponId}/claims"
@@ -77,7 +68,9 @@ struct FlashSale: BenchPart {
         }
         var problems: [String] = []
         let claimed = answers("POST", Self.claims)
-        if claimed["2xx"] != coupons { problems.append("flash sale: \(claimed["2xx"] ?? 0) of \(coupons) coupons were won") }
+        let (won, refused) = (claimed["2xx"] ?? 0, claimed["4xx"] ?? 0)
+        // On a slow machine they may not have run out yet; nobody may have been refused then.
+        if won > coupons || (refused > 0 && won < coupons) { problems.append("flash sale: \(won) of \(coupons) coupons were won") }
         if claimed["5xx"] != nil { problems.append("flash sale: claims answered \(claimed)") }
         if output.broken > 0 { problems.append("flash sale: \(output.broken) requests got no answer") }
         let others = [

@@ -1,6 +1,6 @@
 /// The marks, each with where its number comes from. A further one is a further entry.
 extension Report {
-    package func judgedMarks() -> [MarkResult] { claimMarks + readMarks + moneyMarks + memoryMarks }
+    package func judgedMarks() -> [MarkResult] { claimMarks + readMarks + moneyMarks + growthMarks + memoryMarks }
 
     private func cpu(_ row: Row, to peer: Row) -> Double? { ratio(row, to: peer, of: \.cpu)?.median }
     private func rate(_ row: Row, to peer: Row) -> Double? { ratio(row, to: peer, of: \.perSecond)?.median }
@@ -43,6 +43,15 @@ extension Report {
             Mark(Row.payment.rawValue, ofPayments, .atLeast, 4, beyond: 6).judge(rate(.payment, toBestOf: payments)),
             Mark(Row.checkout.rawValue, ofPayments, .atLeast, 3, beyond: 4).judge(rate(.checkout, toBestOf: payments)),
         ]
+    }
+
+    /// Only what costs more counts: a request that is cheaper beside much is as good as one that costs the same.
+    private var growthMarks: [MarkResult] {
+        findings.growth.map { curve in
+            let sizes = [curve.points.first, curve.points.last].compactMap { $0.map { Figure.count(Double($0.size)) } }
+            let name = "\(curve.title): \(sizes.joined(separator: " to ")) \(curve.unit)"
+            return Mark(name, "% more server CPU", .atMost, 15, beyond: 5).judge(curve.cpuGrowthPercent)
+        }
     }
 
     private var memoryMarks: [MarkResult] {

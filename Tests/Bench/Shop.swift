@@ -3,7 +3,8 @@ import TestSupport
 
 /// The service with its Redis, its users and their tokens: what the rows of the service are measured on.
 ///
-/// Redis is set up as the service sets up its private one, but belongs to the benchmark, so that its peers share it.
+/// Redis is set up as the service sets up its private one, but belongs to the benchmark, so that its peers share it. The service runs
+/// with its defaults, except that no order expires before it is paid.
 final class Shop: Sendable {
     let folder: TemporaryFolder
     let redis: TemporaryRedis
@@ -30,7 +31,7 @@ final class Shop: Sendable {
         let tool = try Tool.executable().path
         let token = try await Command.run([tool, "token", "--data", data, "--admin"], in: folder)
         let service = try await ServeProcess.start(
-            data, ["--port", "0", "--redis", redis.url, "--log-level", "warning"], log: folder.path + "/serve.log")
+            data, ["--port", "0", "--redis", redis.url, "--log-level", "warning", "--order-hold", "24h"], log: folder.path + "/serve.log")
         belongings.add { _ = try? await service.end() }
         let pool = HTTPPool(port: service.port, maximumConnections: 64)
         belongings.add { await pool.close() }
@@ -59,14 +60,14 @@ final class Shop: Sendable {
         guard output.requests == count, output.refused == 0 else {
             throw BenchFailure("of \(count) users, \(output.requests) were answered and \(output.refused) refused")
         }
-        return try await tokens(for: count)
+        return try await tokens(from: 1, to: count)
     }
 
-    /// Tokens for the users from 1 on.
-    func tokens(for count: Int) async throws -> Tokens {
+    /// Tokens for these users; the first of them is number 1.
+    func tokens(from first: Int, to last: Int) async throws -> Tokens {
         let file = folder.path + "/tokens"
         let tool = try Tool.executable().path
-        try await Command.run([tool, "token", "--data", dataFolder, "--user", "1-\(count)"], into: file, in: folder)
+        try await Command.run([tool, "token", "--data", dataFolder, "--user", "\(first)-\(last)"], into: file, in: folder)
         return try Tokens(file: file)
     }
 
@@ -106,8 +107,8 @@ struct Tokens: Sendable {
 
     var count: Int { starts.count - 1 }
 
-    /// The token of a user; ids begin with 1.
-    subscript(user: Int) -> Substring {
-        Substring(decoding: text[starts[user - 1]..<(starts[user] - 1)], as: UTF8.self)
+    /// The token of the user with this number, from 1 on.
+    subscript(number: Int) -> Substring {
+        Substring(decoding: text[starts[number - 1]..<(starts[number] - 1)], as: UTF8.self)
     }
 }

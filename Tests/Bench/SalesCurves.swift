@@ -1,0 +1,60 @@
+import TestSupport
+
+/// The top products beside many products, each of them sold once in the last three days.
+struct ProductCurve: GrowthCurve {
+    let title = "GET top, many products"
+    let unit = "products sold"
+
+    private static let users = 1_000
+    /// As many lines as keep the number of orders small.
+    private static let lines = 100
+
+    func sizes(isQuick: Bool) -> [Int] { isQuick ? [1_000, 100_000] : [1_000, 100_000, 1_000_000] }
+
+    func fill(_ store: GrownStore, size: Int) throws {
+        try store.addProducts(size)
+        try store.addOrders(size / Self.lines, lines: Self.lines, daysAgo: "o % 3", users: Self.users, products: size)
+    }
+
+    func stage(_ shop: Shop, size: Int, _ settings: BenchSettings) async throws -> GrowthMeasure {
+        try await eventually("the top products are counted", within: .seconds(120)) {
+            try await shop.admin.get("/products/top").expect(200).items().count == 5
+        }
+        let file = try RequestFile([RequestText(method: "GET", path: "/api/v1/products/top")], in: shop.folder.path)
+        let load = ServiceLoad(shop: shop, method: "GET", route: "/api/v1/products/top", expected: "2xx")
+        return { _ in try await load.run(file, .seconds(settings.growthSeconds)) }
+    }
+
+    /// Waits for the next computation: with nothing sold and nobody looking, Redis runs no other script.
+    func refreshMicroseconds(_ shop: Shop) async throws -> Double? {
+        try shop.redis.cli("CONFIG", "RESETSTAT")
+        try await eventually("the top products were computed again", within: .seconds(120)) {
+            try await Task.sleep(for: .milliseconds(50))
+            return try shop.redis.scriptCalls() > 0
+        }
+        let line = try shop.redis.cli("INFO", "commandstats").split { $0.isNewline }.first { $0.hasPrefix("cmdstat_evalsha:") }
+        return line?.firstMatch(of: /usec_per_call=([0-9.]+)/).flatMap { Double($0.1) }
+    }
+}
+
+/// Payments beside many orders that were paid long ago.
+struct OrderCurve: GrowthCurve {
+    let title = "payment, many orders"
+    let unit = "earlier orders"
+
+    private static let users = 1_000
+    private static let products = 100
+
+    func sizes(isQuick: Bool) -> [Int] { isQuick ? [1_000, 100_000] : [1_000, 1_000_000] }
+
+    func fill(_ store: GrownStore, size: Int) throws {
+        try store.addProducts(Self.products)
+        // Before the days that the ranking keeps.
+        try store.addOrders(size, lines: 1, daysAgo: "10", users: Self.users, products: Self.products)
+    }
+
+    func stage(_ shop: Shop, size: Int, _ settings: BenchSettings) async throws -> GrowthMeasure {
+        let sales = try Sales(shop, try await shop.tokens(from: 1, to: Self.users), users: Self.users, products: Self.products)
+        return { _ in try await sales.paying(settings.growthPayments) }
+    }
+}
