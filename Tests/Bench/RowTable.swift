@@ -2,7 +2,8 @@ extension Report {
     /// One line for each row: medians, with the least and the greatest of all rounds.
     package var rowTable: String {
         var table = Table([
-            "Row", "requests/s", "CPU us/request", "p50 / p99 / p99.9 ms", "Redis CPU us", "unexpected", "against, in the same round",
+            "Row", "requests/s", "CPU us/request", "p50 / p99 / p99.9 ms", "Redis CPU us", "unexpected",
+            "x requests/s, x CPU of its peers in the same round",
         ])
         for measured in findings.rows {
             table.add([
@@ -36,7 +37,7 @@ extension Report {
         guard let rate = ratio(measured.row, to: peer, of: \.perSecond), let cpu = ratio(measured.row, to: peer, of: \.cpu) else {
             return nil
         }
-        return "\(peer.rawValue): \(Figure.short(rate.median)) x requests/s, \(Figure.short(cpu.median)) x CPU"
+        return "\(Figure.short(rate.median)), \(Figure.short(cpu.median)) \(peer.rawValue)"
     }
 
     package func samples(_ row: Row) -> [Sample] { findings.rows.filter { $0.row == row }.flatMap(\.samples) }
