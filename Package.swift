@@ -102,7 +102,9 @@ let package = Package(
         .target(
             name: "Bench",
             dependencies: [
-                "Commerce", "JSON", "LuaScripts", "Services", "Store", "TestSupport", grdb, nioCore, nioPosix, nioHTTP1, logging,
+                "BenchPlots", "Commerce", "JSON", "LoadGenerator", "LuaScripts", "Services", "Store", "TestSupport", grdb, nioCore,
+                nioPosix,
+                nioHTTP1, logging,
             ], path: "Tests/Bench",
             swiftSettings: strict),
         .executableTarget(

@@ -3,7 +3,7 @@ import Foundation
 /// A run of the whole benchmark: one part after the other, then the report.
 package struct Bench: Sendable {
     /// Every part, in the order in which they run. A further part is a further entry.
-    static let parts: [any BenchPart] = [ClaimRows(), ReadRows(), MoneyRows(), FlashSale(), Growth()]
+    static let parts: [any BenchPart] = [ClaimRows(), ReadRows(), MoneyRows(), FlashSale(), OpenLoopPart(), Growth()]
 
     private let settings: BenchSettings
     private let progress = Progress()
@@ -37,10 +37,11 @@ package struct Bench: Sendable {
         return report
     }
 
-    /// Writes the JSON file and gives what is printed.
-    package func finish(_ report: Report, folder: String) throws -> String {
+    /// Writes the JSON file, draws the pictures and gives what is printed.
+    package func finish(_ report: Report, folder: String) async throws -> String {
         let path = try report.write(to: folder)
         progress.tell("wrote \(path)")
+        for picture in try await report.draw(into: folder) { progress.tell("drew \(picture)") }
         let machine = report.machine
         let sections = [
             "\(machine.processor), \(machine.cores) cores, \(machine.memoryMegabytes) MB, Linux \(machine.kernel); load before \(machine.loadBefore)",
@@ -50,8 +51,9 @@ package struct Bench: Sendable {
         ]
         let sale = report.findings.flashSale.map { ["### A flash sale: \($0.coupons) coupons, \($0.users) people", $0.table] } ?? []
         let growth = report.findings.growth.isEmpty ? [] : ["### Growth", report.growthTable]
+        let openLoop = report.findings.openLoop.isEmpty ? [] : ["### At a fixed rate", report.openLoopTable]
         let marks = ["### The marks", report.markTable]
         let problems = report.problems.isEmpty ? [] : ["### FAILED", report.problems.map { "- \($0)" }.joined(separator: "\n")]
-        return (sections + sale + growth + marks + problems).joined(separator: "\n\n")
+        return (sections + sale + openLoop + growth + marks + problems).joined(separator: "\n\n")
     }
 }

@@ -18,6 +18,7 @@ package struct Findings: Codable, Sendable {
     package var memory: [MemoryPoint] = []
     package var flashSale: FlashSaleResult?
     package var growth: [GrowthResult] = []
+    package var openLoop: [OpenLoopCurve] = []
     /// What failed, in words; one is enough to fail the run.
     package var problems: [String] = []
 
@@ -28,6 +29,7 @@ package struct Findings: Codable, Sendable {
         memory += other.memory
         flashSale = other.flashSale ?? flashSale
         growth += other.growth
+        openLoop += other.openLoop
         problems += other.problems
     }
 }

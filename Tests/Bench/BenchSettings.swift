@@ -34,6 +34,10 @@ package struct BenchSettings: Sendable {
     var growthSeconds: Int { isQuick ? 1 : 3 }
     var growthPayments: Int { isQuick ? 5_000 : 20_000 }
 
+    /// How long requests come at each rate, and how many of them find out what the greatest rate is.
+    var openLoopSeconds: Double { isQuick ? 2 : 8 }
+    var openLoopProbe: Int { isQuick ? 40_000 : 100_000 }
+
     /// Requests of one redis-benchmark run: about as long as the other rows.
     func redisRequests(pipeline: Int) -> Int { seconds * (pipeline > 1 ? 150_000 : 80_000) }
 

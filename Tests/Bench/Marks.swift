@@ -1,6 +1,6 @@
 /// The marks, each with where its number comes from. A further one is a further entry.
 extension Report {
-    package func judgedMarks() -> [MarkResult] { claimMarks + readMarks + moneyMarks + growthMarks + memoryMarks }
+    package func judgedMarks() -> [MarkResult] { claimMarks + readMarks + moneyMarks + openLoopMarks + growthMarks + memoryMarks }
 
     private func cpu(_ row: Row, to peer: Row) -> Double? { ratio(row, to: peer, of: \.cpu)?.median }
     private func rate(_ row: Row, to peer: Row) -> Double? { ratio(row, to: peer, of: \.perSecond)?.median }

@@ -25,8 +25,8 @@ struct Run: AsyncParsableCommand {
     @Option(help: "Only parts and rows with this in their name, and what they are held against.")
     var only: String?
 
-    @Option(help: "Where the JSON file goes.")
-    var output = ".bench"
+    @Option(help: "Where the JSON file and the pictures go: .bench, or .bench/quick for less than the whole.")
+    var output: String?
 
     @Flag(help: "Prints the names of the parts and ends.")
     var list = false
@@ -47,7 +47,7 @@ struct Run: AsyncParsableCommand {
             FileHandle.standardError.write(Data("stopped; nothing is left behind\n".utf8))
             throw ExitCode(130)
         }
-        print(try bench.finish(report, folder: output))
+        print(try await bench.finish(report, folder: output ?? (quick || only != nil ? ".bench/quick" : ".bench")))
         if !report.problems.isEmpty { throw ExitCode(1) }
     }
 
