@@ -16,7 +16,9 @@ package struct Bench: Sendable {
     package static var partTitles: [String] { parts.map(\.title) }
 
     /// Runs the parts that are wanted. One that fails is a problem of the report and keeps no other from running.
-    package func run() async throws -> Report {
+    ///
+    /// - Parameter folder: where the pictures go, and the JSON file, anew after each part: a run that is stopped keeps what it has.
+    package func run(folder: String) async throws -> Report {
         let began = ContinuousClock.now
         var report = Report(
             startedAt: .now, isQuick: settings.isQuick, rounds: settings.rounds, only: settings.only, machine: .look(),
@@ -31,29 +33,32 @@ package struct Bench: Sendable {
                 progress.tell("\(part.title) FAILED: \(error)")
                 report.findings.problems.append("\(part.title): \(error)")
             }
+            report.marks = report.judgedMarks()
+            report.seconds = began.duration(to: .now) / .seconds(1)
+            progress.tell("wrote \(try report.write(to: folder))")
         }
-        report.marks = report.judgedMarks()
-        report.seconds = began.duration(to: .now) / .seconds(1)
+        for picture in try await report.draw(into: folder) { progress.tell("drew \(picture)") }
         return report
     }
 
-    /// Writes the JSON file, draws the pictures and gives what is printed.
-    package func finish(_ report: Report, folder: String) async throws -> String {
-        let path = try report.write(to: folder)
-        progress.tell("wrote \(path)")
-        for picture in try await report.draw(into: folder) { progress.tell("drew \(picture)") }
+    /// What is printed.
+    package static func text(_ report: Report) -> String {
         let machine = report.machine
-        let sections = [
-            "\(machine.processor), \(machine.cores) cores, \(machine.memoryMegabytes) MB, Linux \(machine.kernel); load before \(machine.loadBefore)",
+        let head = [
+            "\(machine.processor), \(machine.cores) cores, \(machine.memoryMegabytes) MB, Linux \(machine.kernel); "
+                + "load before: \(machine.loadBefore)",
             report.versions.sorted { $0.key < $1.key }.map { "\($0.key): \($0.value)" }.joined(separator: "; "),
             "\(report.rounds) rounds in \(Int(report.seconds)) s; median (least..greatest)\(report.isQuick ? "; QUICK" : "")",
-            report.rowTable,
         ]
-        let sale = report.findings.flashSale.map { ["### A flash sale: \($0.coupons) coupons, \($0.users) people", $0.table] } ?? []
-        let growth = report.findings.growth.isEmpty ? [] : ["### Growth", report.growthTable]
-        let openLoop = report.findings.openLoop.isEmpty ? [] : ["### At a fixed rate", report.openLoopTable]
-        let marks = ["### The marks", report.markTable]
-        let problems = report.problems.isEmpty ? [] : ["### FAILED", report.problems.map { "- \($0)" }.joined(separator: "\n")]
-        return (sections + sale + openLoop + growth + marks + problems).joined(separator: "\n\n")
+        let findings = report.findings
+        let sections = [
+            findings.rows.isEmpty ? [] : [report.rowTable],
+            findings.flashSale.map { ["### A flash sale: \($0.coupons) coupons, \($0.users) people", $0.table] } ?? [],
+            findings.openLoop.isEmpty ? [] : ["### At a fixed rate", report.openLoopTable],
+            findings.growth.isEmpty ? [] : ["### Growth", report.growthTable],
+            ["### The marks", report.markTable],
+            report.problems.isEmpty ? [] : ["### FAILED", report.problems.map { "- \($0)" }.joined(separator: "\n")],
+        ]
+        return (head + sections.flatMap(\.self)).joined(separator: "\n\n")
     }
 }

@@ -16,17 +16,14 @@ struct Pgbench: Sendable {
         let words =
             [Postgres.program("pgbench")] + postgres.connection + ["-n", "-M", "prepared", "-j", "1", "-c", String(clients)]
             + ["-T", String(seconds), "-l", "--log-prefix", log, "-f", file] + settings + [Postgres.database]
-        let server = postgres.watched
-        let (before, sessions) = (try server.cpuMicroseconds(), server.childCount)
+        let (meter, sessions) = (try Meter(server: postgres.watched), postgres.watched.childCount)
         let printed = try await Command.run(words, in: folder)
         guard let output = PgbenchOutput(parsing: printed) else {
             throw BenchFailure("pgbench printed: \(printed)")
         }
         await postgres.settle(children: sessions)
-        let used = try server.cpuMicroseconds() - before
-        var sample = Sample(
-            requests: output.transactions, seconds: Double(output.transactions) / output.perSecond,
-            cpu: used / Double(max(output.transactions, 1)))
+        var sample = Sample(requests: output.transactions, seconds: Double(output.transactions) / output.perSecond)
+        try meter.read(into: &sample)
         let latencies = try takeLatencies(log)
         (sample.p50, sample.p99, sample.p999) = (
             latencies.percentile(50), latencies.percentile(99), latencies.percentile(99.9)
@@ -86,7 +83,7 @@ package struct Latencies: Sendable {
     /// The least value that this share of all do not exceed; nil without values.
     package func percentile(_ share: Double) -> Double? {
         guard !values.isEmpty else { return nil }
-        let rank = Int((share / 100 * Double(values.count)).rounded(.up))
+        let rank = Int((share * Double(values.count) / 100).rounded(.up))
         return values[min(max(rank, 1), values.count) - 1]
     }
 }

@@ -15,7 +15,8 @@ package struct Progress: Sendable {
 
 extension Sample {
     var line: String {
+        let others = foreignShare > 0.1 ? ", others used \(Int(foreignShare * 100)) % of the machine" : ""
         let state = problems.isEmpty ? "" : "  FAILED: \(problems.joined(separator: "; "))"
-        return "\(Figure.count(perSecond))/s, \(Figure.short(cpu)) us CPU\(state)"
+        return "\(Figure.count(perSecond))/s, \(Figure.short(cpu)) us CPU\(others)\(state)"
     }
 }

@@ -13,17 +13,16 @@ struct RedisBenchmark: Sendable {
     ///   - pipeline: how many commands each connection sends before it waits.
     func run(_ words: [String], requests: Int, pipeline: Int) async throws -> Sample {
         guard let pid = redis.pid else { throw BenchFailure("Redis is not running") }
-        let server = Watched(pid: pid)
         let command =
             ["redis-benchmark", "-s", redis.socketPath, "-c", "64", "-n", String(requests), "-P", String(pipeline)]
             + ["-r", String(Self.keyspace), "--csv", "--precision", "3"] + words
-        let before = try server.cpuMicroseconds()
+        let meter = try Meter(server: Watched(pid: pid))
         let printed = try await Command.run(command, in: folder)
         guard let output = RedisBenchmarkOutput(parsing: printed) else {
             throw BenchFailure("redis-benchmark printed: \(printed)")
         }
-        let used = try server.cpuMicroseconds() - before
-        var sample = Sample(requests: requests, seconds: Double(requests) / output.perSecond, cpu: used / Double(requests))
+        var sample = Sample(requests: requests, seconds: Double(requests) / output.perSecond)
+        try meter.read(into: &sample)
         (sample.p50, sample.p99) = (output.p50, output.p99)
         sample.command = command.map { $0.replacing(redis.directory, with: "TMP") }.joined(separator: " ")
         return sample

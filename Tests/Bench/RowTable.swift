@@ -11,6 +11,7 @@ extension Report {
                 text(measured.spread(\.perSecond), Figure.count), cpu(measured), latencies(measured),
                 measured.spread(\.redisCPU).map { Figure.short($0.median) } ?? "",
                 String(measured.samples.map(\.unexpected).reduce(0, +)),
+                measured.spread(\.foreignShare).map { "\(Int($0.median * 100)) %" } ?? "",
                 measured.peers.compactMap { peer in against(peer, measured) }.joined(separator: "; "),
             ])
         }

@@ -13,6 +13,8 @@ package struct Sample: Codable, Sendable, Equatable {
     package var lateCPU: Double?
     /// The same of Redis, where the server asks it.
     package var redisCPU: Double?
+    /// The part of the machine's time that went to processes that have nothing to do with the row.
+    package var foreignShare = 0.0
     /// Answers that were not the expected ones, and requests that got none.
     package var unexpected = 0
     /// What the service itself counted meanwhile, by status class such as `4xx`.
@@ -24,7 +26,7 @@ package struct Sample: Codable, Sendable, Equatable {
 
     package var perSecond: Double { seconds > 0 ? Double(requests) / seconds : 0 }
 
-    package init(requests: Int, seconds: Double, cpu: Double) {
+    package init(requests: Int, seconds: Double, cpu: Double = 0) {
         (self.requests, self.seconds, self.cpu) = (requests, seconds, cpu)
     }
 }

@@ -32,7 +32,9 @@ final class Shop: Sendable {
         let token = try await Command.run([tool, "token", "--data", data, "--admin"], in: folder)
         let service = try await ServeProcess.start(
             data, ["--port", "0", "--redis", redis.url, "--log-level", "warning", "--order-hold", "24h"], log: folder.path + "/serve.log")
-        belongings.add { _ = try? await service.end() }
+        belongings.add {
+            do { _ = try await service.end() } catch { service.send(SIGKILL) }
+        }
         let pool = HTTPPool(port: service.port, maximumConnections: 64)
         belongings.add { await pool.close() }
         let admin = Caller(pool: pool, token: token.trimmingCharacters(in: .whitespacesAndNewlines))
@@ -50,8 +52,8 @@ final class Shop: Sendable {
 
     func user(_ id: Int, token: Substring) -> Caller { Caller(pool: pool, token: String(token), id: Int64(id)) }
 
-    /// Makes that many users through the API, with ids from 1 on where there are none yet, and a token for each.
-    func makeUsers(_ count: Int) async throws -> Tokens {
+    /// Makes that many users through the API and a token for each; their ids follow those of the users that are there.
+    func makeUsers(_ count: Int, after others: Int = 0) async throws -> Tokens {
         let file = try RequestFile(
             [RequestText(method: "POST", path: "/api/v1/users", token: admin.token.map { $0[...] }, body: #"{"name": "김민준"}"#)],
             in: folder.path)
@@ -60,7 +62,7 @@ final class Shop: Sendable {
         guard output.requests == count, output.refused == 0 else {
             throw BenchFailure("of \(count) users, \(output.requests) were answered and \(output.refused) refused")
         }
-        return try await tokens(from: 1, to: count)
+        return try await tokens(from: others + 1, to: others + count)
     }
 
     /// Tokens for these users; the first of them is number 1.

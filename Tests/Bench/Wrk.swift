@@ -31,13 +31,11 @@ struct Wrk: Sendable {
             "wrk", "-t1", "-c\(connections)", "-d\(seconds)s", "--timeout", "20s", "-s", script, "http://127.0.0.1:\(port)",
             file.path, String(total), String(connections),
         ]
-        let (cpuBefore, redisBefore) = (try server.cpuMicroseconds(), try redis?.cpuMicroseconds())
+        let meter = try Meter(server: server, redis: redis)
         let printed = try await Command.run(words, in: folder)
         guard let output = WrkOutput(parsing: printed) else { throw BenchFailure("wrk printed: \(printed)") }
-        let requests = max(output.requests, 1)
-        var sample = Sample(
-            requests: output.requests, seconds: output.seconds, cpu: (try server.cpuMicroseconds() - cpuBefore) / Double(requests))
-        if let redis, let redisBefore { sample.redisCPU = (try redis.cpuMicroseconds() - redisBefore) / Double(requests) }
+        var sample = Sample(requests: output.requests, seconds: output.seconds)
+        try meter.read(into: &sample)
         (sample.p50, sample.p99, sample.p999) = (output.p50, output.p99, output.p999)
         sample.command = words.map { $0.replacing(folder.path, with: "TMP") }.joined(separator: " ")
         if case .requests(let total) = amount, output.requests < total {

@@ -40,14 +40,15 @@ struct Run: AsyncParsableCommand {
         let executable = try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")
         let bench = Bench(BenchSettings(isQuick: quick, rounds: rounds, only: only, executable: executable))
         guard !bench.isEmpty else { throw ValidationError("no part and no row has \(only ?? "") in its name") }
+        let folder = output ?? (quick || only != nil ? ".bench/quick" : ".bench")
         let report: Report
         do {
-            report = try await untilSignalled { try await bench.run() }
+            report = try await untilSignalled { try await bench.run(folder: folder) }
         } catch is CancellationError {
-            FileHandle.standardError.write(Data("stopped; nothing is left behind\n".utf8))
+            FileHandle.standardError.write(Data("stopped; nothing is left behind but what the finished parts found, in \(folder)\n".utf8))
             throw ExitCode(130)
         }
-        print(try await bench.finish(report, folder: output ?? (quick || only != nil ? ".bench/quick" : ".bench")))
+        print(Bench.text(report))
         if !report.problems.isEmpty { throw ExitCode(1) }
     }
 

@@ -1,0 +1,65 @@
+import Foundation
+
+/// Measures what a server, its Redis and everybody else use from one moment to another.
+struct Meter {
+    private let server: Watched
+    private let redis: Watched?
+    private let serverBefore: Double
+    private let redisBefore: Double
+    private let childrenBefore: Double
+    private let machineBefore: MachineTime
+
+    /// Begins.
+    init(server: Watched, redis: Watched? = nil) throws {
+        (self.server, self.redis) = (server, redis)
+        serverBefore = try server.cpuMicroseconds()
+        redisBefore = try redis?.cpuMicroseconds() ?? 0
+        childrenBefore = Self.endedChildren()
+        machineBefore = try MachineTime()
+    }
+
+    /// Ends, once the load generator has ended, and writes what was used for each request into the sample.
+    func read(into sample: inout Sample) throws {
+        let requests = Double(max(sample.requests, 1))
+        let used = try server.cpuMicroseconds() - serverBefore
+        sample.cpu = used / requests
+        let redisUsed = (try redis?.cpuMicroseconds() ?? 0) - redisBefore
+        if redis != nil { sample.redisCPU = redisUsed / requests }
+        let machine = try MachineTime()
+        let ours = used + redisUsed + Self.endedChildren() - childrenBefore
+        let share = (machine.busy - machineBefore.busy - ours) / max(machine.all - machineBefore.all, 1)
+        sample.foreignShare = min(max(share, 0), 1)
+    }
+
+    /// CPU time of the children that have ended: the load generator among them.
+    private static func endedChildren() -> Double {
+        var usage = rusage()
+        getrusage(RUSAGE_CHILDREN.rawValue, &usage)
+        func microseconds(_ time: timeval) -> Double { Double(time.tv_sec) * 1e6 + Double(time.tv_usec) }
+        return microseconds(usage.ru_utime) + microseconds(usage.ru_stime)
+    }
+}
+
+/// Time of all processors together, in microseconds since the machine started (proc_stat(5)).
+struct MachineTime: Equatable {
+    let busy: Double
+    let all: Double
+
+    init() throws {
+        guard let time = MachineTime(stat: try String(contentsOfFile: "/proc/stat", encoding: .utf8)) else {
+            throw BenchFailure("/proc/stat is not as proc_stat(5) says")
+        }
+        self = time
+    }
+
+    /// - Parameter stat: the text of `/proc/stat`.
+    init?(stat: String) {
+        guard let line = stat.split(separator: "\n").first(where: { $0.hasPrefix("cpu ") }) else { return nil }
+        // user nice system idle iowait irq softirq steal; guests are in user already.
+        let ticks = line.split(separator: " ").dropFirst().prefix(8).compactMap { Double($0) }
+        guard ticks.count == 8 else { return nil }
+        let tick = 1e6 / Double(ProcessUsage.ticksPerSecond)
+        let sum = ticks.reduce(0, +)
+        (busy, all) = ((sum - ticks[3] - ticks[4]) * tick, sum * tick)
+    }
+}
