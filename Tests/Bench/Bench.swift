@@ -51,14 +51,16 @@ package struct Bench: Sendable {
             "\(report.rounds) rounds in \(Int(report.seconds)) s; median (least..greatest)\(report.isQuick ? "; QUICK" : "")",
         ]
         let findings = report.findings
-        let sections = [
-            findings.rows.isEmpty ? [] : [report.rowTable],
-            findings.flashSale.map { ["### A flash sale: \($0.coupons) coupons, \($0.users) people", $0.table] } ?? [],
-            findings.openLoop.isEmpty ? [] : ["### At a fixed rate", report.openLoopTable],
-            findings.growth.isEmpty ? [] : ["### Growth", report.growthTable],
-            ["### The marks", report.markTable],
-            report.problems.isEmpty ? [] : ["### FAILED", report.problems.map { "- \($0)" }.joined(separator: "\n")],
-        ]
-        return (head + sections.flatMap(\.self)).joined(separator: "\n\n")
+        var sections = head
+        func add(_ title: String?, _ text: String, when isThere: Bool) {
+            if isThere { sections += [title.map { "### \($0)" }, text].compactMap(\.self) }
+        }
+        add(nil, report.rowTable, when: !findings.rows.isEmpty)
+        if let sale = findings.flashSale { add("A flash sale: \(sale.coupons) coupons, \(sale.users) people", sale.table, when: true) }
+        add("At a fixed rate", report.openLoopTable, when: !findings.openLoop.isEmpty)
+        add("Growth", report.growthTable, when: !findings.growth.isEmpty)
+        add("The marks", report.markTable, when: true)
+        add("FAILED", report.problems.map { "- \($0)" }.joined(separator: "\n"), when: !report.problems.isEmpty)
+        return sections.joined(separator: "\n\n")
     }
 }
