@@ -27,10 +27,10 @@ PORT ?= 8080
 # ONLY are free to set too.
 ROUNDS ?=
 
-.PHONY: help run test torture bench build lint format clean packages test-packages bench-packages lint-packages
+.PHONY: help run test thresholds torture bench build lint format clean packages test-packages bench-packages lint-packages
 
 help: ## Print this list
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-8s %s\n", $$1, $$2 }'
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-10s %s\n", $$1, $$2 }'
 
 run: build ## Build a release and start the service on 127.0.0.1:8080, with sample data on the first start
 	@$(BINARY) demo --data '$(DATA)' --url 'http://$(HOST):$(PORT)'
@@ -44,6 +44,12 @@ test: packages test-packages ## Build and run every test
 	swift build --build-tests
 	swift build $(RELEASE) --product firstcome
 	@export FIRSTCOME_RELEASE="$(BINARY)"; for suite in $(SUITES); do echo "== $$suite"; swift test --skip-build --filter "^$$suite\."; done
+
+thresholds: packages test-packages ## Measure what requests cost, and make it what `make test` allows
+	swift build --build-tests
+	swift build $(RELEASE) --product firstcome
+	@export FIRSTCOME_RELEASE="$(BINARY)" FIRSTCOME_THRESHOLDS='$(CURDIR)/Tests/AllocationTests/thresholds.json'; \
+	swift test --skip-build --filter '^AllocationTests\.CostTests'
 
 torture: packages ## Break everything while people shop, and look what was lost: ROUNDS=50 SEED=1 ONLY=Redis
 	swift build --product firstcome

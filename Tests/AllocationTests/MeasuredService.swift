@@ -109,5 +109,6 @@ struct MeasuredServiceTrait: SuiteTrait, TestScoping {
         try await MeasuredService.run(binary, counting: cost) { service in
             try await MeasuredService.$current.withValue(service) { try await function() }
         }
+        if let path = NewThresholds.path { try NewThresholds.write(to: path) }
     }
 }

@@ -2,7 +2,7 @@ import JSON
 import NIOCore
 
 /// What a request costs, in units that can be counted exactly.
-enum Cost: String, Sendable {
+enum Cost: String, CaseIterable, Sendable {
     case allocations, instructions
 }
 

@@ -14,8 +14,16 @@ struct ThresholdTests {
         #expect(Threshold(cost: cost, limit: limit).verdict(on: measured) == verdict)
     }
 
+    @Test(
+        "a threshold that is made from a figure keeps the figures of the next runs, and no allocation more",
+        arguments: [(5.1, 5), (13.0, 13), (13.1, 13), (37.1, 37), (60.5, 61), (113.3, 114), (135.0, 136)])
+    func madeFromFigures(measured: Double, limit: Int) {
+        #expect(NewThresholds.limit(measured, .allocations) == limit)
+        #expect(NewThresholds.limit(42_340.9, .instructions) == 42_300)
+    }
+
     @Test("every hot route has its thresholds", arguments: HotRoute.allCases)
     func complete(route: HotRoute) throws {
-        for cost in [Cost.allocations, .instructions] { #expect(try Threshold.load(cost, route).limit > 0) }
+        for cost in Cost.allCases { #expect(try Threshold.load(cost, route).limit > 0) }
     }
 }
