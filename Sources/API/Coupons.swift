@@ -46,11 +46,15 @@ enum Coupons {
         let id = try call.id("couponId", of: Campaign.self)
         try call.ignoreBody()
         guard call.answerKey == nil else { return .task { try await claim(call, id, user, after: nil) } }
+        let question: Claims.Question
+        switch call.services.claims.recall(id, by: user) {
+        case .refused(let refusal): return .now(answer(refusal, to: call))
+        case .unknown(let asked): question = asked
+        }
         return .callback { done in
-            call.services.claims.ask(id, by: user, on: call.loop.context) { outcome in
+            call.services.claims.ask(question, on: call.loop.context) { outcome in
                 switch outcome {
-                case .refused(.couponAlreadyClaimed(let coupon)): done(.success(call.loop.alreadyClaimed(coupon, at: call.now)))
-                case .refused(let refusal): done(.success(call.refusal(refusal)))
+                case .refused(let refusal): done(.success(answer(refusal, to: call)))
                 case .failed(let error): done(.failure(error))
                 case .goesOn(let verdict):
                     Task.immediate(executorPreference: call.loop.context.executor) {
@@ -59,6 +63,11 @@ enum Coupons {
                 }
             }
         }
+    }
+
+    private static func answer(_ refusal: Refusal, to call: Call) -> HTTPResponse {
+        if case .couponAlreadyClaimed(let coupon) = refusal { return call.loop.alreadyClaimed(coupon, at: call.now) }
+        return call.refusal(refusal)
     }
 
     private static func claim(

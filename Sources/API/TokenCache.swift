@@ -29,8 +29,9 @@ struct TokenCache {
 
     mutating func insert(_ token: VerifiedToken, for authorization: String) {
         if young.count >= generationSize {
-            old = young
-            young = [:]
+            // With their room kept: a table that grows hashes all its tokens again and again.
+            swap(&old, &young)
+            young.removeAll(keepingCapacity: true)
         }
         young[authorization] = token
     }

@@ -30,21 +30,36 @@ package struct Claims: Sendable {
         case failed(any Error)
     }
 
-    /// Asks the gate without a task, and calls back on the context's loop. Call it there.
-    ///
-    /// Where the gate has just said that nothing is left, or the user is known to have the coupon, nobody is asked.
-    package func ask(
-        _ coupon: CouponID, by user: UserID, on context: LoopContext, _ completion: @escaping @Sendable (Asked) -> Void
-    ) {
-        guard store.userExists(user) else { return completion(.refused(.userNotFound)) }
+    /// What can be said to a claim at once.
+    package enum Recalled: Sendable {
+        /// The gate has just said that nothing is left, the user is known to have the coupon, or there is no such user.
+        case refused(Refusal)
+        /// The gate has to be asked: go on with ``ask(_:_:on:_:)``.
+        case unknown(Question)
+    }
+
+    /// A claim that is on its way to the gate.
+    package struct Question: Sendable {
+        fileprivate let user: UserID
+        fileprivate let coupon: CouponID
+        fileprivate let campaign: KnownCampaign
+        fileprivate let asked: KnownCampaign.Question
+    }
+
+    /// What is known without asking anybody.
+    package func recall(_ coupon: CouponID, by user: UserID) -> Recalled {
+        guard store.userExists(user) else { return .refused(.userNotFound) }
         let campaign = campaigns.known[coupon]
         switch campaign.recall(user, issued: recent.coupon(of: coupon, for: user), at: .now()) {
-        case .refused(let refusal):
-            completion(.refused(refusal))
-        case .unknown(let question):
-            context.redis.send(campaign.claim(by: user)) { result in
-                completion(asked(result, coupon, user, campaign, question, context.reader))
-            }
+        case .refused(let refusal): return .refused(refusal)
+        case .unknown(let asked): return .unknown(Question(user: user, coupon: coupon, campaign: campaign, asked: asked))
+        }
+    }
+
+    /// Asks the gate without a task, and calls back on the context's loop. Call it there.
+    package func ask(_ question: Question, on context: LoopContext, _ completion: @escaping @Sendable (Asked) -> Void) {
+        context.redis.send(question.campaign.claim(by: question.user)) { result in
+            completion(asked(result, question.coupon, question.user, question.campaign, question.asked, context.reader))
         }
     }
 

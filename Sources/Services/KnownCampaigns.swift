@@ -94,7 +94,7 @@ final class KnownCampaign: Sendable {
 
 extension KnownCampaign {
     /// A claim on its way to the gate: what comes back counts from when it left, and not at all after a change.
-    struct Question {
+    struct Question: Sendable {
         fileprivate let generation: UInt64
         fileprivate let askedAt: NIODeadline
     }

@@ -15,9 +15,10 @@ package struct ServicesConfiguration: Sendable {
     package var rankingRefresh: Duration = .seconds(1)
     /// How often gates and store are compared when nothing has happened to either.
     package var recoveryInterval: Duration = .seconds(10)
-    /// How long a refusal of a gate counts for the claims after it, which then need not ask it. Short beside anything a person
-    /// notices, and long beside the time between two claims of a sale that is worth the memory; zero has each claim ask.
-    package var gateLease: Duration = .milliseconds(100)
+    /// How long a refusal of a gate counts for the claims after it, which then need not ask it: as long as an answer that is told to
+    /// come back has its people wait, and long beside the time between two claims, also where they spread over thousands of
+    /// campaigns. Zero has each claim ask.
+    package var gateLease: Duration = .seconds(1)
     /// `nil` sends events to the Redis stream.
     package var platform: DataPlatform?
     /// Brings a private Redis back when it is gone; `nil` where Redis is somebody else's.

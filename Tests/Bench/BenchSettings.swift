@@ -23,6 +23,9 @@ package struct BenchSettings: Sendable {
     /// Orders, payments, checkouts or charges of one round.
     var writes: Int { isQuick ? 25_000 : 80_000 }
 
+    /// People who claim once and come too late: more than the service remembers tokens of.
+    var newcomers: Int { isQuick ? 55_000 : 200_000 }
+
     /// Refused claims over which Redis' memory is watched.
     var refusedClaims: Int { isQuick ? 200_000 : 1_000_000 }
 

@@ -12,7 +12,7 @@ struct ClaimRows: BenchPart {
 
     func run(_ settings: BenchSettings, _ progress: Progress) async throws -> Findings {
         try await withBelongings { belongings in
-            let users = max(settings.wins, 2 * Self.crowd)
+            let users = max(settings.wins, settings.newcomers + Self.crowd)
             progress.tell("claims: making \(users) users")
             let shop = try await Shop.open(belongings)
             let tokens = try await shop.makeUsers(users)
@@ -61,6 +61,8 @@ extension ClaimStage {
         let (losers, winners) = (ClaimRows.crowd + 1...2 * ClaimRows.crowd, 1...ClaimRows.crowd)
         let (lost, again) = (try claims(of: soldOut, by: losers), try claims(of: soldOut, by: winners))
         let (webdisLost, webdisAgain) = (try evaluations(losers), try evaluations(winners))
+        // Each of these claims brings a token that has to be verified.
+        let once = try claims(of: soldOut, by: ClaimRows.crowd + 1...ClaimRows.crowd + settings.newcomers)
         let time = Wrk.Amount.seconds(settings.seconds)
         let loser = losers.lowerBound
         let soldOutLoad = load(expected: "4xx") { try await claim(by: loser, isRefusedWith: "COUPON_SOLD_OUT") }
@@ -70,6 +72,7 @@ extension ClaimStage {
             contenders: [
                 Contender(row: .claimSoldOut, peers: [.webdisSoldOut, .redisSoldOut, .nginx]) { _ in try await soldOutLoad.run(lost, time)
                 },
+                Contender(row: .claimSoldOutOnce, peers: [.webdisSoldOut]) { _ in try await soldOutLoad.run(once, .requests(once.count)) },
                 Contender(row: .webdisSoldOut) { _ in try await evaluate(webdisLost, time, user: loser, code: 3) },
                 redis(.redisSoldOut, "__rand_int__", settings, pipeline: 1),
                 redis(.redisSoldOutPipelined, "__rand_int__", settings, pipeline: 16),

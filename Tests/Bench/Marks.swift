@@ -63,7 +63,7 @@ extension Report {
         var growth: Double?
         if let before, let after, after.count > 0 {
             // To a tenth: a claim that left a single byte would show as 1, and Redis' own bookkeeping moves by a kilobyte.
-            growth = (Double(after.redis - before.redis) / Double(after.count) * 10).rounded() / 10
+            growth = max(0, (Double(after.redis - before.redis) / Double(after.count) * 10).rounded() / 10)
         }
         return [
             Mark(name, "MB", .atMost, 200, beyond: 120).judge(megabytes),

@@ -17,6 +17,13 @@ package struct Report: Codable, Sendable {
         findings.problems + findings.rows.flatMap { measured in measured.problems.map { "\(measured.row.rawValue): \($0)" } }
     }
 
+    /// Reads a JSON file that a run has written.
+    package static func read(_ path: String) throws -> Report {
+        let decoder = JSONDecoder()
+        decoder.dateDecodingStrategy = .iso8601
+        return try decoder.decode(Report.self, from: Data(contentsOf: URL(fileURLWithPath: path)))
+    }
+
     /// Writes the result under its time of day and as the latest; says where.
     func write(to folder: String) throws -> String {
         let encoder = JSONEncoder()

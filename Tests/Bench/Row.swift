@@ -1,6 +1,7 @@
 /// The rows of the table by name.
 package enum Row: String, Codable, Sendable, Hashable, CaseIterable {
     case claimSoldOut = "claim, sold out"
+    case claimSoldOutOnce = "claim, sold out, everybody once"
     case claimAlready = "claim, already claimed"
     case claimWins = "claim that wins"
     case webdisSoldOut = "webdis, sold out"

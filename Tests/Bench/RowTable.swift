@@ -2,7 +2,7 @@ extension Report {
     /// One line for each row: medians, with the least and the greatest of all rounds.
     package var rowTable: String {
         var table = Table([
-            "Row", "requests/s", "CPU us/request", "p50 / p99 / p99.9 ms", "Redis CPU us", "unexpected",
+            "Row", "requests/s", "CPU us/request", "p50 / p99 / p99.9 ms", "Redis CPU us", "unexpected", "others' CPU",
             "x requests/s, x CPU of its peers in the same round",
         ])
         for measured in findings.rows {

@@ -17,7 +17,7 @@ struct ProductCurve: GrowthCurve {
     }
 
     func stage(_ shop: Shop, size: Int, _ settings: BenchSettings) async throws -> GrowthMeasure {
-        try await eventually("the top products are counted", within: .seconds(120)) {
+        try await eventually("the top products are counted", within: .seconds(600)) {
             try await shop.admin.get("/products/top").expect(200).items().count == 5
         }
         let file = try RequestFile([RequestText(method: "GET", path: "/api/v1/products/top")], in: shop.folder.path)

@@ -8,7 +8,7 @@ struct BenchTool: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "firstcome-bench",
         abstract: "Measures the service beside its peers, prints a table and writes all numbers as JSON.",
-        subcommands: [Run.self, Bare.self], defaultSubcommand: Run.self)
+        subcommands: [Run.self, Draw.self, Bare.self], defaultSubcommand: Run.self)
 }
 
 /// The benchmark itself.
@@ -64,6 +64,23 @@ struct Run: AsyncParsableCommand {
         }
         defer { for source in sources { source.cancel() } }
         return try await task.value
+    }
+}
+
+/// The tables and pictures of a run that was made before.
+struct Draw: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(abstract: "Prints the tables of a JSON file again and draws its pictures as SVG.")
+
+    @Argument(help: "The JSON file of a run.")
+    var file = ".bench/latest.json"
+
+    @Option(help: "Where the pictures go.")
+    var output = ".bench"
+
+    func run() async throws {
+        let report = try Report.read(file)
+        print(Bench.text(report))
+        for picture in try await report.draw(into: output) { FileHandle.standardError.write(Data("drew \(picture)\n".utf8)) }
     }
 }
 

@@ -153,7 +153,10 @@ extension Shop {
         let context = services.context(for: MultiThreadedEventLoopGroup.singleton.next())
         let asked = await withCheckedContinuation { continuation in
             context.eventLoop.execute { [services] in
-                services.claims.ask(coupon, by: user, on: context) { continuation.resume(returning: $0) }
+                switch services.claims.recall(coupon, by: user) {
+                case .refused(let refusal): continuation.resume(returning: .refused(refusal))
+                case .unknown(let question): services.claims.ask(question, on: context) { continuation.resume(returning: $0) }
+                }
             }
         }
         guard case .refused(.couponAlreadyClaimed(let issued)) = asked else { throw NotDone(result: "\(asked)") }

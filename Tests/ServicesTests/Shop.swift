@@ -261,7 +261,10 @@ extension Shop {
     private func ask(_ coupon: CouponID, by user: UserID, on context: LoopContext) async -> Claims.Asked {
         await withCheckedContinuation { continuation in
             context.eventLoop.execute { [services] in
-                services.claims.ask(coupon, by: user, on: context) { continuation.resume(returning: $0) }
+                switch services.claims.recall(coupon, by: user) {
+                case .refused(let refusal): continuation.resume(returning: .refused(refusal))
+                case .unknown(let question): services.claims.ask(question, on: context) { continuation.resume(returning: $0) }
+                }
             }
         }
     }
