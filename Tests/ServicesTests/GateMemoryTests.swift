@@ -151,7 +151,7 @@ extension Shop {
     /// What a claim is told of the coupon that the user has already.
     fileprivate func state(of coupon: CouponID, for user: UserID) async throws -> IssuedCoupon.State {
         let context = services.context(for: MultiThreadedEventLoopGroup.singleton.next())
-        let asked = await withCheckedContinuation { continuation in
+        let asked = await withCheckedContinuation { (continuation: CheckedContinuation<Claims.Asked, Never>) in
             context.eventLoop.execute { [services] in
                 switch services.claims.recall(coupon, by: user) {
                 case .refused(let refusal): continuation.resume(returning: .refused(refusal))
