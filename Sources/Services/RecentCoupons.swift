@@ -5,7 +5,7 @@ import Synchronization
 /// Coupons that people asked for again: who presses the button twice presses it a third time.
 ///
 /// As many slots as there are lie in a mutex, and a coupon takes the slot of whoever had it. A copy counts only as long as the
-/// store has not changed the coupon.
+/// store has not changed the coupon, and for a second at most.
 final class RecentCoupons: Sendable {
     private struct Entry {
         let issued: IssuedCoupon

@@ -5,7 +5,8 @@ import Synchronization
 /// How often rows that are copied in memory were changed, so that a copy can tell whether it still holds.
 ///
 /// SQLite itself names each changed row to the writer's connection, so no statement can be forgotten. The counts move after the
-/// commit and before anybody is told of it: whoever has heard of a change sees it counted.
+/// commit and before anybody is told of it: whoever has heard of a change sees it counted. What another process writes is counted by
+/// nobody, and is seen at the latest when a copy is a second old.
 package final class RowChanges: Sendable {
     /// The tables whose rows are worth a copy.
     package enum Table: Int, Sendable, CaseIterable {
@@ -20,10 +21,14 @@ package final class RowChanges: Sendable {
         }
     }
 
-    /// A copy that was read while the counts stood like this holds as long as they do.
-    package struct Version: Sendable, Equatable {
+    /// How the counts stood when a copy was read, and when that was.
+    package struct Version: Sendable {
         fileprivate let count: UInt64
+        fileprivate let readAt: ContinuousClock.Instant
     }
+
+    /// How long a copy holds where nothing is known to have changed.
+    static let lease = Duration.seconds(1)
 
     private struct Counts {
         /// By table and the last bits of the row's id: a count for each row would grow without end.
@@ -37,22 +42,23 @@ package final class RowChanges: Sendable {
     private let counts = Mutex(Counts())
 
     /// The version of a row that is read after this.
-    package func version(of id: Int64, in table: Table) -> Version {
-        Version(count: counts.withLock { $0.rows[Self.place(id, table)] })
+    package func version(of id: Int64, in table: Table, at now: ContinuousClock.Instant = .now) -> Version {
+        Version(count: counts.withLock { $0.rows[Self.place(id, table)] }, readAt: now)
     }
 
-    package func holds(_ version: Version, for id: Int64, in table: Table) -> Bool {
-        self.version(of: id, in: table) == version
+    /// Whether a copy of the row may still be shown.
+    package func holds(_ version: Version, for id: Int64, in table: Table, at now: ContinuousClock.Instant = .now) -> Bool {
+        now - version.readAt < Self.lease && counts.withLock { $0.rows[Self.place(id, table)] } == version.count
     }
 
     /// Reads a row whose id only the row itself tells, and its version; no version where something changed meanwhile.
     package func versioned<Row>(
         in table: Table, id: (Row) -> Int64, _ read: () throws(StoreError) -> Row?
     ) throws(StoreError) -> (row: Row, version: Version?)? {
-        let before = counts.withLock { $0.commits }
+        let (before, now) = (counts.withLock { $0.commits }, ContinuousClock.now)
         guard let row = try read() else { return nil }
         let place = Self.place(id(row), table)
-        return (row, counts.withLock { $0.commits == before ? Version(count: $0.rows[place]) : nil })
+        return (row, counts.withLock { $0.commits == before ? Version(count: $0.rows[place], readAt: now) : nil })
     }
 
     private static func place(_ id: Int64, _ table: Table) -> Int { table.rawValue * slots + Int(id & Int64(slots - 1)) }

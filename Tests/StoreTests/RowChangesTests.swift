@@ -7,18 +7,13 @@ import Testing
 
 @Suite("Changes of rows that are copied in memory")
 struct RowChangesTests {
-    private func versions(_ store: Store) -> [RowChanges.Version] {
-        [
-            store.rowChanges.version(of: 1, in: .users), store.rowChanges.version(of: 1, in: .products),
-            store.rowChanges.version(of: 1, in: .issuedCoupons),
-        ]
-    }
-
     /// Which of user 1, product 1 and coupon 1 changed, and that they did by the time the change was answered.
     private func changed(_ home: TemporaryStore, _ change: (Store) async throws -> Void) async throws -> [Bool] {
-        let before = versions(home.store)
+        let changes = home.store.rowChanges
+        let now = ContinuousClock.now
+        let before = [RowChanges.Table.users, .products, .issuedCoupons].map { ($0, changes.version(of: 1, in: $0, at: now)) }
         try await change(home.store)
-        return zip(before, versions(home.store)).map { $0 != $1 }
+        return before.map { !changes.holds($1, for: 1, in: $0, at: now) }
     }
 
     @Test("whatever changes balance, product or coupon is counted when it is answered, and nothing else is")
@@ -55,7 +50,8 @@ struct RowChangesTests {
         let user = try await home.store.makeUsers(1)[0]
         let changes = home.store.rowChanges
         let quiet = try changes.versioned(in: .users, id: { $0 }) { () throws(StoreError) in user.rawValue }
-        #expect(quiet?.version == changes.version(of: user.rawValue, in: .users))
+        let version = try #require(quiet?.version)
+        #expect(changes.holds(version, for: user.rawValue, in: .users))
         #expect(try changes.versioned(in: .users, id: { (row: Int64) in row }) { () throws(StoreError) in nil } == nil)
         let db = try DatabaseQueue()
         let raced = try changes.versioned(in: .users, id: { $0 }) { () throws(StoreError) in
@@ -70,6 +66,15 @@ struct RowChangesTests {
             return user.rawValue
         }
         #expect(raced?.row == user.rawValue && raced?.version == nil)
-        #expect(quiet?.version != changes.version(of: user.rawValue, in: .users))
+        #expect(!changes.holds(version, for: user.rawValue, in: .users))
+    }
+
+    @Test("a copy is a second old at most, for what another process writes is not counted")
+    func lease() throws {
+        let changes = try TemporaryStore().store.rowChanges
+        let now = ContinuousClock.now
+        let version = changes.version(of: 1, in: .users, at: now)
+        #expect(changes.holds(version, for: 1, in: .users, at: now + .milliseconds(999)))
+        #expect(!changes.holds(version, for: 1, in: .users, at: now + .seconds(1)))
     }
 }
