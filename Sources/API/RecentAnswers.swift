@@ -18,7 +18,7 @@ struct RecentAnswers {
     /// The answer for the row of an id; `render` reads the row, and gives nothing where there is none.
     mutating func answer(_ id: Int64, _ changes: RowChanges, render: () throws -> HTTPResponse?) rethrows -> HTTPResponse? {
         let slot = Int(id & Int64(slots.count - 1))
-        let now = ContinuousClock.now
+        let now = RowChanges.now
         if let entry = slots[slot], entry.id == id, changes.holds(entry.version, for: id, in: table, at: now) { return entry.response }
         // Asked before the row is read: a change in between makes the copy look older than it is.
         let version = changes.version(of: id, in: table, at: now)

@@ -1,3 +1,4 @@
+import Dispatch
 import GRDB
 import GRDBSQLite
 import Synchronization
@@ -24,11 +25,15 @@ package final class RowChanges: Sendable {
     /// How the counts stood when a copy was read, and when that was.
     package struct Version: Sendable {
         fileprivate let count: UInt64
-        fileprivate let readAt: ContinuousClock.Instant
+        /// Nanoseconds since the machine started.
+        fileprivate let readAt: UInt64
     }
 
-    /// How long a copy holds where nothing is known to have changed.
-    static let lease = Duration.seconds(1)
+    /// How long a copy holds where nothing is known to have changed, in nanoseconds: a second.
+    static let lease: UInt64 = 1_000_000_000
+
+    /// Nanoseconds since the machine started.
+    package static var now: UInt64 { DispatchTime.now().uptimeNanoseconds }
 
     private struct Counts {
         /// By table and the last bits of the row's id: a count for each row would grow without end.
@@ -42,20 +47,20 @@ package final class RowChanges: Sendable {
     private let counts = Mutex(Counts())
 
     /// The version of a row that is read after this.
-    package func version(of id: Int64, in table: Table, at now: ContinuousClock.Instant = .now) -> Version {
+    package func version(of id: Int64, in table: Table, at now: UInt64 = now) -> Version {
         Version(count: counts.withLock { $0.rows[Self.place(id, table)] }, readAt: now)
     }
 
     /// Whether a copy of the row may still be shown.
-    package func holds(_ version: Version, for id: Int64, in table: Table, at now: ContinuousClock.Instant = .now) -> Bool {
-        now - version.readAt < Self.lease && counts.withLock { $0.rows[Self.place(id, table)] } == version.count
+    package func holds(_ version: Version, for id: Int64, in table: Table, at now: UInt64 = now) -> Bool {
+        now &- version.readAt < Self.lease && counts.withLock { $0.rows[Self.place(id, table)] } == version.count
     }
 
     /// Reads a row whose id only the row itself tells, and its version; no version where something changed meanwhile.
     package func versioned<Row>(
         in table: Table, id: (Row) -> Int64, _ read: () throws(StoreError) -> Row?
     ) throws(StoreError) -> (row: Row, version: Version?)? {
-        let (before, now) = (counts.withLock { $0.commits }, ContinuousClock.now)
+        let (before, now) = (counts.withLock { $0.commits }, Self.now)
         guard let row = try read() else { return nil }
         let place = Self.place(id(row), table)
         return (row, counts.withLock { $0.commits == before ? Version(count: $0.rows[place], readAt: now) : nil })

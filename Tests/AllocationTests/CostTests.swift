@@ -67,7 +67,8 @@ extension CostTests {
         plan.patience = .seconds(60)
         try await service.settle()
         let cost = try await service.cost {
-            let result = try await plan.run()
+            let plan = plan
+            let result = try await route.leavesWork ? service.withBackgroundWorkHeld { try await plan.run() } : plan.run()
             try #require(result.statuses == [route.status: route.requests] && result.errors.isEmpty, "\(result)")
             try await service.settle()
         }

@@ -10,7 +10,7 @@ struct RowChangesTests {
     /// Which of user 1, product 1 and coupon 1 changed, and that they did by the time the change was answered.
     private func changed(_ home: TemporaryStore, _ change: (Store) async throws -> Void) async throws -> [Bool] {
         let changes = home.store.rowChanges
-        let now = ContinuousClock.now
+        let now = RowChanges.now
         let before = [RowChanges.Table.users, .products, .issuedCoupons].map { ($0, changes.version(of: 1, in: $0, at: now)) }
         try await change(home.store)
         return before.map { !changes.holds($1, for: 1, in: $0, at: now) }
@@ -72,9 +72,9 @@ struct RowChangesTests {
     @Test("a copy is a second old at most, for what another process writes is not counted")
     func lease() throws {
         let changes = try TemporaryStore().store.rowChanges
-        let now = ContinuousClock.now
+        let now = RowChanges.now
         let version = changes.version(of: 1, in: .users, at: now)
-        #expect(changes.holds(version, for: 1, in: .users, at: now + .milliseconds(999)))
-        #expect(!changes.holds(version, for: 1, in: .users, at: now + .seconds(1)))
+        #expect(changes.holds(version, for: 1, in: .users, at: now + RowChanges.lease - 1))
+        #expect(!changes.holds(version, for: 1, in: .users, at: now + RowChanges.lease))
     }
 }
