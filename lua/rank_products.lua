@@ -13,7 +13,7 @@
 -- RETURNS  an array of strings: product id, units, views, product id, units, views, ...
 --   best first: more units, then more views, then the newer product (the greater id)
 --
--- COST     O(N log N) for N products sold in the three days, and O(T) for the T products that tie at the last place
+-- COST     O(N log N) for N products sold in the three days, and O(T * places) for the T products that tie at the last place
 -- KEEPS    scores are plain units; ties are settled after the union and before cutting
 
 -- tonumber() alone takes 'nan', ' 5' and '1.5', which Redis refuses later, in the middle of the writes.
@@ -36,28 +36,10 @@ local least = '(0'
 if last[2] and tonumber(last[2]) > 0 then
   least = last[2]
 end
-local scored = redis.call('ZRANGEBYSCORE', KEYS[1], least, '+inf', 'WITHSCORES')
-
-local candidates = {}
-local chunk = 1000
-for first = 1, #scored, 2 * chunk do
-  local ids = {}
-  for index = first, math.min(first + 2 * chunk, #scored) - 1, 2 do
-    ids[#ids + 1] = scored[index]
-  end
-  local views = {}
-  for day = 5, 7 do
-    for position, score in ipairs(redis.call('ZMSCORE', KEYS[day], unpack(ids))) do
-      views[position] = (views[position] or 0) + (tonumber(score) or 0)
-    end
-  end
-  for position, id in ipairs(ids) do
-    candidates[#candidates + 1] = { id = id, units = tonumber(scored[first + 2 * position - 1]), views = views[position] }
-  end
-end
+local candidates = redis.call('ZCOUNT', KEYS[1], least, '+inf')
 
 -- Ids are strings of digits without leading zeros: the longer is the greater, then the alphabet decides.
-table.sort(candidates, function(left, right)
+local function is_better(left, right)
   if left.units ~= right.units then
     return left.units > right.units
   end
@@ -68,11 +50,39 @@ table.sort(candidates, function(left, right)
     return #left.id > #right.id
   end
   return left.id > right.id
-end)
+end
+
+-- Candidates may be all there are, where everything sold once: they are looked at piece by piece, and only the best are kept.
+local best = {}
+local chunk = 1000
+for first = 0, candidates - 1, chunk do
+  local scored = redis.call('ZREVRANGE', KEYS[1], first, math.min(first + chunk, candidates) - 1, 'WITHSCORES')
+  local ids = {}
+  for index = 1, #scored, 2 do
+    ids[#ids + 1] = scored[index]
+  end
+  local views = {}
+  for day = 5, 7 do
+    for position, score in ipairs(redis.call('ZMSCORE', KEYS[day], unpack(ids))) do
+      views[position] = (views[position] or 0) + (tonumber(score) or 0)
+    end
+  end
+  for position, id in ipairs(ids) do
+    local product = { id = id, units = tonumber(scored[2 * position]), views = views[position] }
+    local place = math.min(#best, places) + 1
+    while place > 1 and is_better(product, best[place - 1]) do
+      best[place] = best[place - 1]
+      place = place - 1
+    end
+    if place <= places then
+      best[place] = product
+      best[places + 1] = nil
+    end
+  end
+end
 
 local answer = {}
-for place = 1, math.min(places, #candidates) do
-  local product = candidates[place]
+for _, product in ipairs(best) do
   answer[#answer + 1] = product.id
   answer[#answer + 1] = string.format('%.0f', product.units)
   answer[#answer + 1] = string.format('%.0f', product.views)

@@ -28,7 +28,7 @@ struct ProductCurve: GrowthCurve {
     /// Waits for the next computation: with nothing sold and nobody looking, Redis runs no other script.
     func refreshMicroseconds(_ shop: Shop) async throws -> Double? {
         try shop.redis.cli("CONFIG", "RESETSTAT")
-        try await eventually("the top products were computed again", within: .seconds(120)) {
+        try await eventually("the top products were computed again", within: .seconds(600)) {
             try await Task.sleep(for: .milliseconds(50))
             return try shop.redis.scriptCalls() > 0
         }
