@@ -76,7 +76,8 @@ test-packages: ; @$(call install,$(TEST_PACKAGES))
 bench-packages: ; @$(call install,$(BENCH_PACKAGES))
 lint-packages: ; @$(call install,$(LINT_PACKAGES))
 
-# Installs those of the named Debian packages that are missing, as root or through sudo.
+# Installs those of the named Debian packages that are missing, as root or through sudo. Debian starts a server when it installs one,
+# unless policy-rc.d forbids it; here each is started by who needs it.
 define install
 missing=(); \
 for package in $(1); do \
@@ -87,6 +88,8 @@ if (( $${#missing[@]} )); then \
   echo "installing $${missing[*]}"; \
   run() { if (( EUID )); then sudo "$$@"; else "$$@"; fi; }; \
   run apt-get update -qq; \
-  run env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$${missing[@]}"; \
+  run sh -c 'policy=/usr/sbin/policy-rc.d; if [ ! -e $$policy ]; then trap "rm -f $$policy" EXIT; trap "exit 1" HUP INT TERM; \
+    printf "#!/bin/sh\nexit 101\n" > $$policy; chmod 755 $$policy; fi; \
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$$@"' install "$${missing[@]}"; \
 fi
 endef
