@@ -24,12 +24,8 @@ struct Exchange {
 
 /// A request whose head is complete and whose body is still arriving.
 struct PartialRequest {
-    let method: HTTPMethod
-    let target: RequestTarget
-    let headers: HTTPHeaders
-    let fields: RequestFields
-    var body = ByteBuffer()
-    var connection: ConnectionHeader
+    let request: HTTPRequest
+    let connection: ConnectionHeader
     /// Whether the client waits for `100 Continue` before it sends the body.
     var awaitsContinue: Bool
 }

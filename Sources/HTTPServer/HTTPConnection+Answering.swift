@@ -3,21 +3,18 @@ import NIOHTTP1
 
 extension HTTPConnection {
     /// Takes a complete request: runs it at once where nothing is before it, and else queues it.
-    func accept(_ request: PartialRequest) {
+    func accept(_ request: HTTPRequest, _ connection: ConnectionHeader) {
         let method = request.method
-        var exchange = Exchange(
-            state: .running, isHead: method == .HEAD, connection: request.connection, isSafe: method.isSafe
-        )
-        let complete = HTTPRequest(request, eventLoop: loop.eventLoop, receivedAt: now)
+        var exchange = Exchange(state: .running, isHead: method == .HEAD, connection: connection, isSafe: method.isSafe)
         guard exchanges.isEmpty, !isPumping, mayStartNext(isSafe: exchange.isSafe) else {
-            exchange.state = .waiting(complete)
+            exchange.state = .waiting(request)
             exchanges.append(exchange)
             return pump()
         }
         exchanges.append(exchange)
         startedCount = 1
         isPumping = true
-        run(complete, number: firstNumber, isSafe: exchange.isSafe)
+        run(request, number: firstNumber, isSafe: exchange.isSafe)
         isPumping = false
     }
 

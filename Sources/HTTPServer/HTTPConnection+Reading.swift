@@ -46,7 +46,7 @@ extension HTTPConnection {
             }
         case .body:
             // A chunk of one byte has five bytes of framing; extensions and trailers share the allowance of the head.
-            let allowed = limits.maximumHeaderBytes + (partial?.body.readableBytes ?? 0) * 8
+            let allowed = limits.maximumHeaderBytes + (partial?.request.body.readableBytes ?? 0) * 8
             if overheadBytes > allowed { reject(.badRequest(reason: "The chunked body has too much framing.")) }
         case .discarding:
             break
@@ -80,9 +80,11 @@ extension HTTPConnection {
         }
         // The decoder stops at an upgrade, so such a request is answered as if it asked for none, and is the last one.
         let staysOpen = head.isKeepAlive && !fields.asksForUpgrade
+        let request = HTTPRequest(
+            method: head.method, path: check.target.path, query: check.target.query, headers: head.headers, fields: fields,
+            body: ByteBuffer(), eventLoop: loop.eventLoop, receivedAt: now)
         partial = PartialRequest(
-            method: head.method, target: check.target, headers: head.headers, fields: fields,
-            connection: !staysOpen ? .close : head.version == .http1_0 ? .keepAlive : .none,
+            request: request, connection: !staysOpen ? .close : head.version == .http1_0 ? .keepAlive : .none,
             awaitsContinue: check.awaitsContinue
         )
         input = .body
@@ -92,25 +94,27 @@ extension HTTPConnection {
 
     private func bodyArrived(_ bytes: ByteBuffer) {
         overheadBytes -= bytes.readableBytes
-        let received = partial?.body.readableBytes ?? 0
+        guard let request = partial?.request else { return }
+        let received = request.body.readableBytes
         guard received + bytes.readableBytes <= limits.maximumBodyBytes else {
-            return reject(.payloadTooLarge, isHead: partial?.method == .HEAD)
+            return reject(.payloadTooLarge, isHead: request.method == .HEAD)
         }
         partial?.awaitsContinue = false
         if received == 0 {
-            partial?.body = bytes
+            request.body = bytes
         } else {
-            partial?.body.writeImmutableBuffer(bytes)
+            request.body.writeImmutableBuffer(bytes)
         }
     }
 
     private func requestArrived() {
-        guard let request = partial.take() else { return }
+        guard let complete = partial.take() else { return }
         overheadBytes = 0
         readDeadline = .distantFuture
-        let staysOpen = if case .close = request.connection { false } else { true }
+        complete.request.receivedAt = now
+        let staysOpen = if case .close = complete.connection { false } else { true }
         input = staysOpen ? .idle : .discarding
-        accept(request)
+        accept(complete.request, complete.connection)
     }
 
     /// Tells a waiting client to send its body, once every earlier answer is on its way.

@@ -3,7 +3,8 @@ package import NIOHTTP1
 
 /// One complete request: its head and its whole body, as the handler sees it.
 ///
-/// A class of constants: a request passes through many hands, and each of them takes one reference instead of a dozen.
+/// A class: a request passes through many hands, and each of them takes one reference instead of a dozen. What is no constant belongs
+/// to the connection until the request is complete and handed on, and is constant from then on.
 package final class HTTPRequest: Sendable {
     /// The method of the request line.
     package let method: HTTPMethod
@@ -20,11 +21,11 @@ package final class HTTPRequest: Sendable {
     /// The value of `Idempotency-Key`, nil when absent. Several such fields are joined with a comma, as HTTP defines.
     package let idempotencyKey: String?
     /// The whole body; empty when the request has none.
-    package let body: ByteBuffer
+    package internal(set) nonisolated(unsafe) var body: ByteBuffer
     /// The event loop that owns the connection, and on which the handler runs.
     package let eventLoop: any EventLoop
     /// When the last byte of the request was read.
-    package let receivedAt: NIODeadline
+    package internal(set) nonisolated(unsafe) var receivedAt: NIODeadline
 
     /// Makes a request by hand, for handlers that are called without a connection.
     package convenience init(
@@ -39,13 +40,6 @@ package final class HTTPRequest: Sendable {
         self.init(
             method: method, path: path, query: query, headers: headers, fields: RequestFields(headers),
             body: body, eventLoop: eventLoop, receivedAt: receivedAt
-        )
-    }
-
-    convenience init(_ request: borrowing PartialRequest, eventLoop: any EventLoop, receivedAt: NIODeadline) {
-        self.init(
-            method: request.method, path: request.target.path, query: request.target.query, headers: request.headers,
-            fields: request.fields, body: request.body, eventLoop: eventLoop, receivedAt: receivedAt
         )
     }
 

@@ -55,12 +55,14 @@ extension String {
     /// Whether this equals the given lowercase ASCII text, the case of ASCII letters aside.
     func matches(_ lowercase: StaticString) -> Bool {
         guard utf8.count == lowercase.utf8CodeUnitCount else { return false }
-        var expected = lowercase.utf8Start
-        for byte in utf8 {
-            let folded = byte >= UInt8(ascii: "A") && byte <= UInt8(ascii: "Z") ? byte | 0x20 : byte
-            guard folded == expected.pointee else { return false }
-            expected += 1
+        let expected = lowercase.utf8Start
+        var text = self
+        return text.withUTF8 { bytes in
+            for (offset, byte) in bytes.enumerated() {
+                let folded = byte >= UInt8(ascii: "A") && byte <= UInt8(ascii: "Z") ? byte | 0x20 : byte
+                guard folded == expected[offset] else { return false }
+            }
+            return true
         }
-        return true
     }
 }

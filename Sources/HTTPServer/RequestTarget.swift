@@ -21,14 +21,16 @@ struct RequestTarget: Equatable {
     }
 
     private init?(origin: String) {
-        var questionMark: Int?
-        var offset = 0
-        for byte in origin.utf8 {
-            // A fragment never belongs in a request, and what is not visible ASCII must have been percent-encoded.
-            guard byte > 0x20, byte < 0x7F, byte != UInt8(ascii: "#") else { return nil }
-            if byte == UInt8(ascii: "?"), questionMark == nil { questionMark = offset }
-            offset += 1
+        var (origin, questionMark) = (origin, Int?.none)
+        let isVisible = origin.withUTF8 { bytes in
+            for (offset, byte) in bytes.enumerated() {
+                // A fragment never belongs in a request, and what is not visible ASCII must have been percent-encoded.
+                guard byte > 0x20, byte < 0x7F, byte != UInt8(ascii: "#") else { return false }
+                if byte == UInt8(ascii: "?"), questionMark == nil { questionMark = offset }
+            }
+            return true
         }
+        guard isVisible else { return nil }
         guard let questionMark else {
             self.init(path: origin, query: nil)
             return

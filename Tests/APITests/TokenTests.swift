@@ -219,4 +219,18 @@ struct TokenCacheTests {
         let last = try token(500)
         #expect(cache.find("token 500") == last)
     }
+
+    @Test(
+        "only the very bytes are found again",
+        arguments: [
+            "Bearer a.b.1234567K", "Bearer a.c.12345678", "Bearer a.b.1234567\u{212A}", "Bearer \u{212A}.b.12345678", "bearer K.b.12345678",
+            "12345678", "",
+        ])
+    func byteEqual(other: String) throws {
+        var cache = TokenCache()
+        let mine = try token(1)
+        cache.insert(mine, for: "Bearer K.b.12345678")
+        #expect(cache.find(other) == nil)
+        #expect(cache.find("Bearer K.b.12345678") == mine)
+    }
 }
