@@ -88,13 +88,18 @@ extension GrownStore {
     ///
     /// - Parameters:
     ///   - daysAgo: when an order was paid, in SQL of the order's number `o`.
-    func addOrders(_ count: Int, lines: Int, daysAgo: String, users: Int, products: Int) throws {
+    ///   - bestSellers: products after the others of which every tenth line sells one.
+    func addOrders(_ count: Int, lines: Int, daysAgo: String, users: Int, products: Int, bestSellers: Int = 0) throws {
         let total = Self.price * Int64(lines)
         let orders = "SELECT i AS o, 1 + (i - 1) % \(users) AS buyer, 1 + (i - 1) / \(users) AS nth FROM n"
         let moment = "\(now) - (\(daysAgo)) * \(Self.dayMilliseconds)"
         let day = "\(today) - (\(daysAgo))"
         let after = "\(Self.charged) - nth * \(total)"
-        let line = "SELECT 1 + (i - 1) / \(lines) AS o, 1 + (i - 1) % \(products) AS product, (i - 1) % \(lines) AS position FROM n"
+        let product =
+            bestSellers == 0
+            ? "1 + (i - 1) % \(products)"
+            : "CASE i % 10 WHEN 0 THEN \(products) + 1 + i / 10 % \(bestSellers) ELSE 1 + (i - i / 10 - 1) % \(products) END"
+        let line = "SELECT 1 + (i - 1) / \(lines) AS o, \(product) AS product, (i - 1) % \(lines) AS position FROM n"
         try run([
             """
             \(numbers(users)) INSERT INTO users

@@ -1,23 +1,28 @@
 import TestSupport
 
-/// The top products beside many products, each of them sold once in the last three days.
+/// The top products beside many products, each of them sold in the last three days: nearly all of them once, and fifty for a tenth of all
+/// sales.
 struct ProductCurve: GrowthCurve {
     let title = "GET top, many products"
     let unit = "products sold"
 
     private static let users = 1_000
-    /// As many lines as keep the number of orders small.
-    private static let lines = 100
+    /// As many lines as keep the number of orders small, nine tenths of them each of another product.
+    private static let (lines, products) = (100, 90)
+    private static let bestSellers = 50
 
     func sizes(isQuick: Bool) -> [Int] { isQuick ? [1_000, 100_000] : [1_000, 100_000, 1_000_000] }
 
     func fill(_ store: GrownStore, size: Int) throws {
+        let others = size - Self.bestSellers
         try store.addProducts(size)
-        try store.addOrders(size / Self.lines, lines: Self.lines, daysAgo: "o % 3", users: Self.users, products: size)
+        try store.addOrders(
+            (others + Self.products - 1) / Self.products, lines: Self.lines, daysAgo: "o % 3", users: Self.users, products: others,
+            bestSellers: Self.bestSellers)
     }
 
     func stage(_ shop: Shop, size: Int, _ settings: BenchSettings) async throws -> GrowthMeasure {
-        try await eventually("the top products are counted", within: .seconds(600)) {
+        try await eventually("the top products are counted", within: .seconds(60)) {
             try await shop.admin.get("/products/top").expect(200).items().count == 5
         }
         let file = try RequestFile([RequestText(method: "GET", path: "/api/v1/products/top")], in: shop.folder.path)
@@ -28,7 +33,7 @@ struct ProductCurve: GrowthCurve {
     /// Waits for the next computation: with nothing sold and nobody looking, Redis runs no other script.
     func refreshMicroseconds(_ shop: Shop) async throws -> Double? {
         try shop.redis.cli("CONFIG", "RESETSTAT")
-        try await eventually("the top products were computed again", within: .seconds(600)) {
+        try await eventually("the top products were computed again", within: .seconds(60)) {
             try await Task.sleep(for: .milliseconds(50))
             return try shop.redis.scriptCalls() > 0
         }

@@ -24,7 +24,7 @@ struct ByHandTests {
             ("swap_sales", [RedisKeys.applied, RedisKeys.products] + kept, ["8"] + days, ["1", "0"]),
             ("record_sales", sales, ["9", "9", expiry, "1", "2", "10", "2"], ["1", "9"]),
             ("record_views", [SalesKeys.views[0]], [expiry, "1", "4"], ["1", "1"]),
-            ("rank_products", RankProductsTests.keys, ["5", "60"], ["1", "2", "4", "10", "2", "0"]),
+            ("rank_products", RankProductsTests.keys, ["5", "60", "2000"], ["1", "2", "4", "10", "2", "0"]),
         ]
     }()
 
