@@ -91,7 +91,7 @@ let package = Package(
             path: "Tests/Torture", swiftSettings: strict
         ),
         .executableTarget(
-            name: "firstcome-torture", dependencies: ["Torture", "firstcome", argumentParser], path: "Tests/TortureTool",
+            name: "firstcome-torture", dependencies: ["TestSupport", "Torture", "firstcome", argumentParser], path: "Tests/TortureTool",
             swiftSettings: strict
         ),
         .target(
@@ -108,7 +108,8 @@ let package = Package(
             ], path: "Tests/Bench",
             swiftSettings: strict),
         .executableTarget(
-            name: "firstcome-bench", dependencies: ["Bench", "firstcome", argumentParser], path: "Tests/BenchTool", swiftSettings: strict
+            name: "firstcome-bench", dependencies: ["Bench", "TestSupport", "firstcome", argumentParser], path: "Tests/BenchTool",
+            swiftSettings: strict
         ),
         .testTarget(name: "BenchTests", dependencies: ["Bench"], swiftSettings: strict),
         .testTarget(name: "JSONTests", dependencies: ["JSON", nioCore], swiftSettings: strict),

@@ -1,6 +1,7 @@
 import ArgumentParser
 import Bench
 import Foundation
+import TestSupport
 
 /// `make bench`: measures the service beside its peers.
 @main
@@ -50,20 +51,6 @@ struct Run: AsyncParsableCommand {
         }
         print(Bench.text(report))
         if !report.problems.isEmpty { throw ExitCode(1) }
-    }
-
-    /// Runs the body; SIGINT and SIGTERM cancel it, so that it still ends what it started.
-    private func untilSignalled<Value: Sendable>(_ body: @escaping @Sendable () async throws -> Value) async throws -> Value {
-        let task = Task(operation: body)
-        let sources = [SIGINT, SIGTERM].map { number in
-            signal(number, SIG_IGN)
-            let source = DispatchSource.makeSignalSource(signal: number, queue: .global())
-            source.setEventHandler { task.cancel() }
-            source.resume()
-            return source
-        }
-        defer { for source in sources { source.cancel() } }
-        return try await task.value
     }
 }
 

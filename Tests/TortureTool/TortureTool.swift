@@ -1,5 +1,6 @@
 import ArgumentParser
 import Foundation
+import TestSupport
 import Torture
 
 /// `make torture`: breaks the service in every way it knows and looks whether anything was lost or doubled.
@@ -46,19 +47,5 @@ struct TortureTool: AsyncParsableCommand {
         torture.narrate(
             "SEED=\(seed) ROUNDS=\(rounds): \(report.isClean ? "nothing lost, nothing twice" : "\(report.findings.count) findings")")
         if !report.isClean { throw ExitCode(1) }
-    }
-
-    /// Runs the body; SIGINT and SIGTERM cancel it, so that it still ends what it started.
-    private func untilSignalled<Value: Sendable>(_ body: @escaping @Sendable () async throws -> Value) async throws -> Value {
-        let task = Task(operation: body)
-        let sources = [SIGINT, SIGTERM].map { number in
-            signal(number, SIG_IGN)
-            let source = DispatchSource.makeSignalSource(signal: number, queue: .global())
-            source.setEventHandler { task.cancel() }
-            source.resume()
-            return source
-        }
-        defer { for source in sources { source.cancel() } }
-        return try await task.value
     }
 }
