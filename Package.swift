@@ -60,7 +60,7 @@ let package = Package(
         .target(name: "CSQLiteSettings"),
         .target(
             name: "Store", dependencies: ["Commerce", "CSQLiteSettings", "FaultPoints", grdb, logging], swiftSettings: strict),
-        .target(name: "HTTPServer", dependencies: ["EventLoopTasks", nioCore, nioPosix, nioHTTP1, logging], swiftSettings: strict),
+        .target(name: "HTTPServer", dependencies: ["EventLoopTasks", nioCore, nioPosix, logging], swiftSettings: strict),
         .target(
             name: "Services",
             dependencies: [
@@ -72,7 +72,7 @@ let package = Package(
         .target(
             name: "API",
             dependencies: [
-                "HTTPServer", "Services", "Commerce", "Store", "Redis", "JSON", "FaultPoints", jwt, crypto, nioCore, nioHTTP1, logging,
+                "HTTPServer", "Services", "Commerce", "Store", "Redis", "JSON", "FaultPoints", jwt, crypto, nioCore, logging,
             ],
             resources: [.embedInCode("openapi.json")],
             swiftSettings: strict

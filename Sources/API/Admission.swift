@@ -1,7 +1,7 @@
 import Commerce
 import HTTPServer
 
-/// The decision whether an authenticated request may reach its handler: the contract's column "Who".
+/// The decision whether an authenticated request may reach its handler: who may use a route.
 enum Admission: Sendable {
     case plain(Route.Handler)
     case user(Route.UserHandler, UserID)
@@ -10,31 +10,34 @@ enum Admission: Sendable {
 
     /// - Parameters:
     ///   - pathUser: the user whom the path names, where the route's rule is about them.
+    ///   - prepared: the refusals of the request's loop.
     ///   - userExists: whether the store has a user; a valid token may name one it does not have.
-    init(_ access: Route.Access, _ identity: Identity, pathUser: UserID?, userExists: (UserID) -> Bool) {
+    init(
+        _ access: Route.Access, _ identity: Identity, pathUser: UserID?, prepared: PreparedAnswers, userExists: (UserID) -> Bool
+    ) {
         switch (access, identity) {
         case (.open(let handler), _), (.admin(let handler), .admin):
             self = .plain(handler)
         case (.admin, .user):
-            self = .refused(PreparedAnswers.adminOnly)
+            self = .refused(prepared.adminOnly)
         case (.user(let handler), .user(let id)):
-            self = userExists(id) ? .user(handler, id) : .refused(PreparedAnswers.userNotFound)
+            self = userExists(id) ? .user(handler, id) : .refused(prepared.userNotFound)
         case (.user, .admin):
-            self = .refused(PreparedAnswers.userOnly)
+            self = .refused(prepared.userOnly)
         case (.selfOrAdmin(let handler), _):
             guard let pathUser, identity.mayRead(whatBelongsTo: pathUser) else {
-                self = .refused(PreparedAnswers.notYours)
+                self = .refused(prepared.notYours)
                 return
             }
-            self = userExists(pathUser) ? .user(handler, pathUser) : .refused(PreparedAnswers.userNotFound)
+            self = userExists(pathUser) ? .user(handler, pathUser) : .refused(prepared.userNotFound)
         case (.ownerOrAdmin(let handler), _):
             let isGone = identity.userID.map { !userExists($0) } ?? false
-            self = isGone ? .refused(PreparedAnswers.userNotFound) : .identity(handler, identity)
+            self = isGone ? .refused(prepared.userNotFound) : .identity(handler, identity)
         }
     }
 
     /// Runs the handler, or answers the refusal.
-    func reply(to call: Call) throws -> Reply {
+    func reply(to call: Call) throws -> HTTPAnswer {
         switch self {
         case .plain(let handler): try handler(call)
         case .user(let handler, let id): try handler(call, id)

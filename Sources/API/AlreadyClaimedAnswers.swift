@@ -18,7 +18,7 @@ struct AlreadyClaimedAnswers {
         let slot = Int(truncatingIfNeeded: coupon.id.rawValue & Int64(slots.count - 1))
         let status = coupon.status(at: now)
         if let entry = slots[slot], entry.coupon == coupon, entry.status == status { return entry.response }
-        let response = Problem(.couponAlreadyClaimed(coupon), at: now).response.prerendered()
+        let response = Problem(.couponAlreadyClaimed(coupon), at: now).response
         slots[slot] = Entry(coupon: coupon, status: status, response: response)
         return response
     }

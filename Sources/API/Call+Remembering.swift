@@ -50,14 +50,13 @@ extension Call {
 
     /// The remembered answer of this route's first success.
     func replay(_ answer: RememberedAnswer) -> HTTPResponse {
-        var response = response(status: answer.status, ByteBuffer(bytes: answer.body))
-        response.headers.append(("idempotent-replayed", "true"))
-        return response
+        response(status: answer.status, ByteBuffer(bytes: answer.body), isReplay: true)
     }
 
-    private func response(status: Int, _ body: ByteBuffer) -> HTTPResponse {
+    private func response(status: Int, _ body: ByteBuffer, isReplay: Bool = false) -> HTTPResponse {
         var headers = [(name: "cache-control", value: "no-store")]
         if let location = route.location?.path(in: body) { headers.append(("location", location)) }
+        if isReplay { headers.append(("idempotent-replayed", "true")) }
         return .json(status: status, body, headers: headers)
     }
 }

@@ -7,45 +7,34 @@ import Store
 
 /// One request on its way through its handler, with everything the handler may need.
 ///
-/// A class of constants: every handler and closure on the way takes one reference.
-final class Call: Sendable {
+/// Handed on without a copy; a handler that goes on in a closure or a task takes one copy along.
+struct Call: Sendable {
     let route: Route
     let request: HTTPRequest
-    let parameters: RouteParameters
-    let application: FirstcomeAPI
+    let parameters: PathParameters
     let loop: LoopState
     /// The service's time when the handler began; one request has one time.
     let now: Instant
     /// Set where this request's answer is to be remembered.
-    let answerKey: AnswerKey?
-
-    init(
-        route: Route, request: HTTPRequest, parameters: RouteParameters, application: FirstcomeAPI, loop: LoopState, now: Instant,
-        answerKey: AnswerKey? = nil
-    ) {
-        self.route = route
-        self.request = request
-        self.parameters = parameters
-        self.application = application
-        self.loop = loop
-        self.now = now
-        self.answerKey = answerKey
-    }
+    var answerKey: AnswerKey?
 
     /// The same call, its answer to be remembered under a key.
     func remembered(under key: AnswerKey) -> Call {
-        Call(
-            route: route, request: request, parameters: parameters, application: application, loop: loop, now: now, answerKey: key)
+        var call = self
+        call.answerKey = key
+        return call
     }
 
-    var services: Services { application.services }
-    var store: Store { application.services.store }
+    var services: Services { loop.services }
+    var store: Store { loop.services.store }
     /// Point reads on this loop, which take microseconds and do not suspend.
     var reader: PointReader { loop.context.reader }
 
     /// An id of the path.
     func id<Entity>(_ name: String, of: Entity.Type) throws(RequestFault) -> Identifier<Entity> {
-        guard let value = parameters.int64(name), value > 0 else { throw RequestFault(field: name, "must be a positive integer") }
+        guard let index = route.parameterNames.firstIndex(of: name), let value = parameters.int64(index, of: request), value > 0 else {
+            throw RequestFault(field: name, "must be a positive integer")
+        }
         return Identifier(value)
     }
 
@@ -70,7 +59,7 @@ final class Call: Sendable {
     }
 
     func refusal(_ refusal: Refusal) -> HTTPResponse {
-        PreparedAnswers.response(to: refusal, at: now)
+        loop.prepared.response(to: refusal, at: now)
     }
 }
 

@@ -42,9 +42,8 @@ enum Coupons {
     }
 
     /// First come, first served. Whoever gets a refusal from the gate has it without a task; the few who win go on in one.
-    @Sendable static func claim(_ call: Call, _ user: UserID) throws -> Reply {
+    @Sendable static func claim(_ call: Call, _ user: UserID) throws -> HTTPAnswer {
         let id = try call.id("couponId", of: Campaign.self)
-        try call.ignoreBody()
         guard call.answerKey == nil else { return .task { try await claim(call, id, user, after: nil) } }
         let question: Claims.Question
         switch call.services.claims.recall(id, by: user) {
@@ -78,7 +77,7 @@ enum Coupons {
         }
     }
 
-    @Sendable static func listIssued(_ call: Call, _ user: UserID) -> Reply {
+    @Sendable static func listIssued(_ call: Call, _ user: UserID) -> HTTPAnswer {
         .task {
             let (status, request) = try call.query { ($0.choice("status", of: IssuedCoupon.Status.self), $0.page()) }
             let page = try await call.store.issuedCoupons(of: user, status: status, at: call.now, page: request)

@@ -1,6 +1,5 @@
 import HTTPServer
 import NIOCore
-import NIOHTTP1
 import Services
 
 extension FirstcomeAPI {
@@ -21,7 +20,8 @@ extension FirstcomeAPI {
 
     /// Every route that has been asked for, with the sums over all loops.
     private func routeTotals() -> [RouteTotal] {
-        (0...routes.count).compactMap { index in
+        let routes = RouteTable.routes
+        return (0...routes.count).compactMap { index in
             var total = RouteCounters.Total()
             for loop in loops { loop.counters[index].add(to: &total) }
             guard total.requests > 0 else { return nil }

@@ -1,7 +1,6 @@
 import Crypto
 import HTTPServer
 import NIOCore
-import NIOHTTP1
 import Store
 import Synchronization
 
@@ -27,7 +26,7 @@ final class RunningKeys: Sendable {
 extension AnswerKey {
     /// The key of a request that sent an `Idempotency-Key`; `nil` without one.
     init?(_ request: HTTPRequest, of identity: Identity) throws(RequestFault) {
-        guard let key = request.idempotencyKey else { return nil }
+        guard let key = request.value(of: .idempotencyKey) else { return nil }
         // A comma may be part of a key, or join two fields: then it is another key than either, and harms nobody.
         guard (1...255).contains(key.utf8.count), key.utf8.allSatisfy({ (0x21...0x7E).contains($0) }) else {
             throw RequestFault(field: "Idempotency-Key", "must have 1 to 255 visible ASCII characters")
@@ -38,7 +37,9 @@ extension AnswerKey {
     /// A digest of method, path and body. The lines before the body cannot hold a line feed, so no two requests read alike.
     static func fingerprint(of request: HTTPRequest) -> [UInt8] {
         var hash = SHA256()
-        hash.update(data: Array("\(request.method.rawValue) \(request.path)\n".utf8))
+        hash.update(data: Array("\(request.method.rawValue) ".utf8))
+        request.withPath { hash.update(bufferPointer: $0) }
+        hash.update(data: [UInt8(ascii: "\n")])
         request.body.withUnsafeReadableBytes { hash.update(bufferPointer: $0) }
         return Array(hash.finalize())
     }

@@ -16,8 +16,10 @@ enum JSONBody {
 
     /// The object a body holds; `nil` without a body.
     static func object(of request: HTTPRequest) throws(RequestFault) -> JSONObject? {
-        guard request.body.readableBytes > 0 else { return nil }
-        guard isJSON(request.contentType) else { throw RequestFault(.unsupportedMediaType) }
+        guard request.bodyByteCount > 0 else { return nil }
+        guard request.hasContentType("application/json") || isJSON(request.value(of: .contentType)) else {
+            throw RequestFault(.unsupportedMediaType)
+        }
         guard case .object(let object) = try parsed(request.body) else {
             throw RequestFault(.invalid("The body must be a JSON object."))
         }

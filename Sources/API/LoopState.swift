@@ -1,34 +1,61 @@
 import Commerce
 import HTTPServer
+import Logging
 import NIOCore
 import Services
 import Store
 
-/// What belongs to one event loop: its services context, its token cache, its counters, and the top list as last rendered.
+/// One event loop's share of the application: routes, prepared answers and caches that no other loop touches.
 ///
 /// Safety of `@unchecked Sendable`: every `private var` is touched on the event loop alone, by the part of a request that
-/// runs before its handler or by handlers, which all run there; every access checks. Everything else is itself `Sendable`.
+/// runs before its handler or by handlers, which all run there; every access checks. `application` is set once, before the first
+/// request. Everything else is itself `Sendable`.
 final class LoopState: @unchecked Sendable {
     let eventLoop: any EventLoop
+    let services: Services
     let context: LoopContext
+    let routes: [Route]
+    let router: Router
+    let prepared = PreparedAnswers()
+    let verifier: TokenVerifier
+    let runningKeys: RunningKeys
+    let clock: WallClock
+    let logger: Logger
+    /// Looked up once: it decides whether a request is described at all.
+    let logsRequests: Bool
     /// One for each route of the table, in its order, and a last one for requests that no route answers.
     let counters: [RouteCounters]
+    weak var application: FirstcomeAPI?
     private var tokens = TokenCache()
     private var renderedTop = TopProductsAnswer()
     private var alreadyClaimed = AlreadyClaimedAnswers()
     private var products = RecentAnswers(.products)
     private var balances = RecentAnswers(.users)
 
-    init(eventLoop: any EventLoop, context: LoopContext, routeCount: Int) {
+    init(eventLoop: any EventLoop, services: Services, verifier: TokenVerifier, runningKeys: RunningKeys, logger: Logger) {
         self.eventLoop = eventLoop
-        self.context = context
-        counters = (0...routeCount).map { _ in RouteCounters() }
+        self.services = services
+        self.verifier = verifier
+        self.runningKeys = runningKeys
+        self.logger = logger
+        logsRequests = logger.logLevel <= .debug
+        clock = services.configuration.clock
+        context = services.context(for: eventLoop)
+        routes = RouteTable.routes
+        router = Router(routes: routes.map { ($0.method, $0.template) })
+        counters = (0...routes.count).map { _ in RouteCounters() }
     }
 
     /// Who a request comes from, by its `Authorization`.
-    func authenticate(_ authorization: String?, at now: Instant, with verifier: TokenVerifier) -> Authentication {
+    func authenticate(_ request: HTTPRequest, at now: Instant) -> Authentication {
         eventLoop.assertInEventLoop()
-        return verifier.authenticate(authorization, at: now, cache: &tokens)
+        return request.withCredentials { credentials in
+            switch credentials {
+            case .missing: .refused(.missing)
+            case .several: .refused(.invalid)
+            case .one(let field): verifier.authenticate(String(decoding: field, as: UTF8.self), at: now, cache: &tokens)
+            }
+        }
     }
 
     func topProducts(_ top: TopProducts) -> HTTPResponse {

@@ -5,9 +5,9 @@ import Services
 
 /// The handlers for operators and their tools, outside the versioned API.
 enum Operations {
-    private static let alive = HTTPResponse.object(.personal) { $0.member("status", raw: "\"ok\"") }.prerendered()
-    private static let ready = HTTPResponse.object(.personal) { $0.member("status", raw: "\"ready\"") }.prerendered()
-    private static let apiDocument = HTTPResponse.json(ByteBuffer(bytes: PackageResources.openapi_json)).prerendered()
+    private static let alive = HTTPResponse.object(.personal) { $0.member("status", raw: "\"ok\"") }
+    private static let ready = HTTPResponse.object(.personal) { $0.member("status", raw: "\"ready\"") }
+    private static let apiDocument = HTTPResponse.json(ByteBuffer(bytes: PackageResources.openapi_json))
 
     static let health: Route.Handler = { _ in .now(alive) }
 
@@ -21,11 +21,12 @@ enum Operations {
     }
 
     static let metrics: Route.Handler = { call in
-        .atOnce {
+        // The application is there as long as its server is.
+        guard let application = call.loop.application else { return .now(call.loop.prepared.response(to: .draining)) }
+        return .now(
             HTTPResponse(
                 status: 200, headers: [("cache-control", "no-store")], contentType: PrometheusText.contentType,
-                body: call.application.metrics())
-        }
+                body: application.metrics()))
     }
 }
 

@@ -4,7 +4,7 @@ import Store
 
 /// The handlers of orders and of checkout.
 enum Orders {
-    @Sendable static func place(_ call: Call, _ user: UserID) -> Reply {
+    @Sendable static func place(_ call: Call, _ user: UserID) -> HTTPAnswer {
         .task {
             let order = try call.body { NewOrder(&$0) }
             return try await call.answer(.created { $0.write($1, at: $2) }) { remembering in
@@ -15,7 +15,7 @@ enum Orders {
         }
     }
 
-    @Sendable static func checkout(_ call: Call, _ user: UserID) -> Reply {
+    @Sendable static func checkout(_ call: Call, _ user: UserID) -> HTTPAnswer {
         .task {
             let order = try call.body { NewOrder(&$0) }
             return try await call.answer(.created { $0.write($1, at: $2) }) { remembering in
@@ -26,7 +26,7 @@ enum Orders {
         }
     }
 
-    @Sendable static func get(_ call: Call, _ identity: Identity) throws -> Reply {
+    @Sendable static func get(_ call: Call, _ identity: Identity) throws -> HTTPAnswer {
         try .atOnce {
             let id = try call.id("orderId", of: Order.self)
             guard let order = try call.reader.order(id) else { return call.refusal(.orderNotFound) }
@@ -35,7 +35,7 @@ enum Orders {
         }
     }
 
-    @Sendable static func cancel(_ call: Call, _ identity: Identity) -> Reply {
+    @Sendable static func cancel(_ call: Call, _ identity: Identity) -> HTTPAnswer {
         .task {
             let id = try call.id("orderId", of: Order.self)
             try call.ignoreBody()
@@ -45,7 +45,7 @@ enum Orders {
         }
     }
 
-    @Sendable static func list(_ call: Call, _ user: UserID) -> Reply {
+    @Sendable static func list(_ call: Call, _ user: UserID) -> HTTPAnswer {
         .task {
             let request = try call.query { $0.page() }
             let page = try await call.store.orders(of: user, page: request)

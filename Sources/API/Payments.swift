@@ -4,7 +4,7 @@ import Store
 
 /// The handlers of payments and refunds.
 enum Payments {
-    @Sendable static func pay(_ call: Call, _ user: UserID) -> Reply {
+    @Sendable static func pay(_ call: Call, _ user: UserID) -> HTTPAnswer {
         .task {
             let payment = try call.body { NewPayment(&$0) }
             return try await call.answer(.created { json, value, _ in json.write(value) }) { remembering in
@@ -14,7 +14,7 @@ enum Payments {
         }
     }
 
-    @Sendable static func get(_ call: Call, _ identity: Identity) throws -> Reply {
+    @Sendable static func get(_ call: Call, _ identity: Identity) throws -> HTTPAnswer {
         try .atOnce {
             let id = try call.id("paymentId", of: Payment.self)
             guard let payment = try call.reader.payment(id) else { return call.refusal(.paymentNotFound) }

@@ -1,22 +1,24 @@
 import Commerce
 import HTTPServer
 
-/// The answers that are always the same and sent often, rendered once.
-enum PreparedAnswers {
-    static let couponSoldOut = Problem.couponSoldOut.response.prerendered()
-    static let couponClosed = Problem.couponClosed.response.prerendered()
-    static let userNotFound = Problem.userNotFound.response.prerendered()
-    static let notYours = Problem.notYours.response.prerendered()
-    static let userOnly = Problem.userOnly.response.prerendered()
-    static let adminOnly = Problem.adminOnly.response.prerendered()
-    static let notFound = Problem.notFound.response.prerendered()
-    static let unavailable = Problem.temporarilyUnavailable(retryAfterSeconds: 1).response.prerendered()
-    static let missingToken = Problem(Authentication.Fault.missing).response.prerendered()
-    static let invalidToken = Problem(Authentication.Fault.invalid).response.prerendered()
-    static let tooManyRequests = Problem(HTTPRefusal.tooManyRequests).response.prerendered()
-    static let tooManyConnections = Problem(HTTPRefusal.tooManyConnections).response.prerendered()
+/// The answers that are always the same and sent often, rendered once. Each event loop has its own, so that loops do not count
+/// references to the same bytes.
+struct PreparedAnswers: Sendable {
+    let couponSoldOut = Problem.couponSoldOut.response
+    let couponClosed = Problem.couponClosed.response
+    let userNotFound = Problem.userNotFound.response
+    let notYours = Problem.notYours.response
+    let userOnly = Problem.userOnly.response
+    let adminOnly = Problem.adminOnly.response
+    /// The answer to `OPTIONS *`, which asks about the server as a whole (RFC 9110 section 9.3.7).
+    let serverOptions = HTTPResponse(status: 204, headers: [("allow", "GET, HEAD, POST, PATCH, OPTIONS")])
+    let notFound = Problem.notFound.response
+    let missingToken = Problem(Authentication.Fault.missing).response
+    let invalidToken = Problem(Authentication.Fault.invalid).response
+    let tooManyRequests = Problem(HTTPRefusal.tooManyRequests).response
+    let tooManyConnections = Problem(HTTPRefusal.tooManyConnections).response
 
-    static func response(to refusal: Refusal, at now: Instant) -> HTTPResponse {
+    func response(to refusal: Refusal, at now: Instant) -> HTTPResponse {
         switch refusal {
         case .couponSoldOut: couponSoldOut
         case .couponClosed: couponClosed
@@ -26,7 +28,7 @@ enum PreparedAnswers {
         }
     }
 
-    static func response(to fault: Authentication.Fault) -> HTTPResponse {
+    func response(to fault: Authentication.Fault) -> HTTPResponse {
         switch fault {
         case .missing: missingToken
         case .invalid: invalidToken
@@ -34,11 +36,12 @@ enum PreparedAnswers {
         }
     }
 
-    static func response(to refusal: HTTPRefusal) -> HTTPResponse {
+    func response(to refusal: HTTPRefusal) -> HTTPResponse {
         switch refusal {
         case .tooManyRequests: tooManyRequests
         case .tooManyConnections: tooManyConnections
-        case .badRequest, .payloadTooLarge, .headersTooLarge, .requestTimeout, .expectationFailed, .draining, .connectNotSupported:
+        case .badRequest, .payloadTooLarge, .headersTooLarge, .requestTimeout, .expectationFailed, .draining, .connectNotSupported,
+            .handlerFailed:
             Problem(refusal).response
         }
     }

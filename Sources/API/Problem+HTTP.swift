@@ -1,5 +1,4 @@
 import HTTPServer
-import NIOHTTP1
 
 /// The problems that need no business rule: routing, authentication, the form of a request.
 extension Problem {
@@ -68,6 +67,7 @@ extension Problem {
                 headers: [.retryAfter(seconds: 1)])
         case .draining:
             self.init(code: .temporarilyUnavailable, detail: "The service is shutting down.", headers: [.retryAfter(seconds: 1)])
+        case .handlerFailed: self = .internalError
         case .connectNotSupported: self.init(code: .notImplemented, detail: "This service is no proxy.")
         }
     }

@@ -1,6 +1,5 @@
 import Commerce
 import HTTPServer
-import NIOHTTP1
 import Services
 import Store
 
@@ -44,7 +43,7 @@ enum Products {
                 try call.reader.product(id).map { product in .object(.open) { $0.write(product) } }
             }
             guard let answer else { return call.refusal(.productNotFound(id)) }
-            if call.request.method == .GET { call.services.views.count(id) }
+            if call.request.method == .get { call.services.views.count(id) }
             return answer
         }
     }

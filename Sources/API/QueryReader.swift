@@ -12,13 +12,31 @@ struct QueryReader {
 
     /// Reads what `read` asks for out of the request's query.
     static func decode<Value>(_ request: HTTPRequest, _ read: (inout QueryReader) -> Value) throws(RequestFault) -> Value {
-        guard let items = request.queryItems() else {
+        guard let items = items(of: request) else {
             throw RequestFault(.invalid("The query is not percent-encoded UTF-8."))
         }
         var query = QueryReader(items)
         let value = read(&query)
         guard query.faults.isEmpty else { throw RequestFault(.invalid(query.faults)) }
         return value
+    }
+
+    /// The query's pairs in the order sent, percent-decoded, `+` read as a space; nil when an escape or its UTF-8 is malformed.
+    private static func items(of request: HTTPRequest) -> [(name: String, value: String)]? {
+        request.withQuery { query in
+            guard let query else { return [] }
+            var items: [(name: String, value: String)] = []
+            for pair in query.split(separator: UInt8(ascii: "&")) {
+                let separator = pair.firstIndex(of: UInt8(ascii: "=")) ?? pair.endIndex
+                let name = UnsafeRawBufferPointer(rebasing: pair[..<separator])
+                let value = UnsafeRawBufferPointer(rebasing: separator < pair.endIndex ? pair[(separator + 1)...] : pair[pair.endIndex...])
+                guard let decodedName = PercentEncoding.decode(name, plusIsSpace: true),
+                    let decodedValue = PercentEncoding.decode(value, plusIsSpace: true)
+                else { return nil }
+                items.append((decodedName, decodedValue))
+            }
+            return items
+        }
     }
 
     private mutating func refuse(_ name: String, _ reason: String) {

@@ -22,7 +22,7 @@ struct RecentAnswers {
         if let entry = slots[slot], entry.id == id, changes.holds(entry.version, for: id, in: table, at: now) { return entry.response }
         // Asked before the row is read: a change in between makes the copy look older than it is.
         let version = changes.version(of: id, in: table, at: now)
-        guard let response = try render()?.prerendered() else { return nil }
+        guard let response = try render() else { return nil }
         slots[slot] = Entry(id: id, version: version, response: response)
         return response
     }

@@ -1,12 +1,11 @@
 import Commerce
 import HTTPServer
-import NIOHTTP1
 
 /// One route of the contract: what it is called, who may use it, what it can refuse, and what runs.
 final class Route: Sendable {
-    typealias Handler = @Sendable (Call) throws -> Reply
-    typealias UserHandler = @Sendable (Call, UserID) throws -> Reply
-    typealias IdentityHandler = @Sendable (Call, Identity) throws -> Reply
+    typealias Handler = @Sendable (Call) throws -> HTTPAnswer
+    typealias UserHandler = @Sendable (Call, UserID) throws -> HTTPAnswer
+    typealias IdentityHandler = @Sendable (Call, Identity) throws -> HTTPAnswer
 
     /// Who may use a route, with the code that runs for them. Handlers get the identity their rule promises.
     enum Access: Sendable {
@@ -24,6 +23,8 @@ final class Route: Sendable {
 
     let method: HTTPMethod
     let template: String
+    /// The names of the path's parameters, in the order of the template.
+    let parameterNames: [String]
     /// The name of the operation in the OpenAPI document.
     let operationID: String
     let access: Access
@@ -42,12 +43,13 @@ final class Route: Sendable {
     ) {
         self.method = method
         self.template = template
+        parameterNames = Router.parameterNames(of: template)
         self.operationID = operationID
         self.access = access
         self.location = location
         self.refusals = refusals
-        self.readsBody = readsBody ?? (method == .POST || method == .PATCH)
-        self.honoursIdempotencyKey = honoursIdempotencyKey ?? (method == .POST)
+        self.readsBody = readsBody ?? (method == .post || method == .patch)
+        self.honoursIdempotencyKey = honoursIdempotencyKey ?? (method == .post)
     }
 
     /// Every code an answer of this route may carry.

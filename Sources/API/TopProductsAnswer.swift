@@ -8,7 +8,7 @@ struct TopProductsAnswer {
 
     mutating func response(for top: TopProducts) -> HTTPResponse {
         if let rendered, rendered.version == top.version { return rendered.response }
-        let response = HTTPResponse.object(.open) { $0.write(top) }.prerendered()
+        let response = HTTPResponse.object(.open) { $0.write(top) }
         rendered = (top.version, response)
         return response
     }

@@ -14,7 +14,7 @@ enum Users {
         }
     }
 
-    @Sendable static func get(_ call: Call, _ id: UserID) throws -> Reply {
+    @Sendable static func get(_ call: Call, _ id: UserID) throws -> HTTPAnswer {
         try .atOnce {
             guard let user = try call.reader.user(id) else { return call.refusal(.userNotFound) }
             return .object(.personal) { $0.write(user) }
@@ -24,7 +24,7 @@ enum Users {
 
 /// The handlers of `/users/{userId}/balance`.
 enum Balances {
-    @Sendable static func get(_ call: Call, _ id: UserID) throws -> Reply {
+    @Sendable static func get(_ call: Call, _ id: UserID) throws -> HTTPAnswer {
         try .atOnce {
             let answer = try call.loop.balance(of: id, call.store.rowChanges) {
                 try call.reader.balance(of: id).map { balance in .object(.personal) { $0.write(balance) } }
@@ -33,7 +33,7 @@ enum Balances {
         }
     }
 
-    @Sendable static func charge(_ call: Call, _ id: UserID) -> Reply {
+    @Sendable static func charge(_ call: Call, _ id: UserID) -> HTTPAnswer {
         .task {
             let charge = try call.body { NewCharge(&$0) }
             let amounts = call.services.configuration.policy.chargeAmounts
@@ -45,7 +45,7 @@ enum Balances {
         }
     }
 
-    @Sendable static func history(_ call: Call, _ id: UserID) -> Reply {
+    @Sendable static func history(_ call: Call, _ id: UserID) -> HTTPAnswer {
         .task {
             let request = try call.query { $0.page() }
             let page = try await call.store.balanceHistory(of: id, page: request)

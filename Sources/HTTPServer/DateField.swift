@@ -8,22 +8,29 @@ import Musl
 import Darwin
 #endif
 
-/// The `Date` field and the empty line that ends a head, rendered once per second.
+/// The value of the `Date` field, rendered once per second.
 struct DateField {
-    private var bytes = ByteBuffer()
+    private var value = ByteBuffer(string: "Thu, 01 Jan 1970 00:00:00 GMT")
     private var validUntil = NIODeadline.distantPast
 
-    /// The field for the wall clock's current second; `now` only decides whether the second may have passed.
-    mutating func current(_ now: NIODeadline) -> ByteBuffer {
+    /// Bytes of the whole field with its line end.
+    static let byteCount = 37
+
+    /// Brings the value to the wall clock's current second; `now` only decides whether the second may have passed.
+    mutating func update(_ now: NIODeadline) {
         if now >= validUntil { refresh(now) }
-        return bytes
+    }
+
+    /// Writes the value into a field that begins at an index and has room for it.
+    func write(into buffer: inout ByteBuffer, at index: Int) {
+        buffer.setBuffer(value, at: index + 6)
     }
 
     private mutating func refresh(_ now: NIODeadline) {
         var clock = timespec()
         clock_gettime(CLOCK_REALTIME, &clock)
         validUntil = now + .nanoseconds(1_000_000_000 - Int64(clock.tv_nsec))
-        bytes = ByteBuffer(string: "date: \(DateField.format(secondsSinceEpoch: Int(clock.tv_sec)))\r\n\r\n")
+        value = ByteBuffer(string: DateField.format(secondsSinceEpoch: Int(clock.tv_sec)))
     }
 
     /// The preferred format of RFC 9110 section 5.6.7, such as `Sun, 06 Nov 1994 08:49:37 GMT`.

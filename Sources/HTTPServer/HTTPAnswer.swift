@@ -1,16 +1,26 @@
 /// What a handler has for the server when it is asked.
 ///
 /// Most requests are answered from memory or wait for one reply: neither needs a task, whose making and switching costs about
-/// as much as the rest of such a request.
+/// as much as the rest of such a request. A failure is answered as ``HTTPRefusal/handlerFailed``.
 package enum HTTPAnswer: Sendable {
-    /// Takes the answer to one request, once, from anywhere; on the connection's own loop that changes no thread.
-    package typealias Responder = @Sendable (HTTPResponse) -> Void
-
     /// The answer is there.
     case now(HTTPResponse)
-    /// The closure is called at once, on the connection's loop, and sees to it that the responder is called exactly once: the
-    /// server counts the request as running until then.
-    case later(@Sendable (@escaping Responder) -> Void)
+    /// The closure is called at once, on the connection's loop, and has the completion called exactly once: the server counts the
+    /// request as running until then.
+    case callback(@Sendable (@escaping Completion) -> Void)
     /// The closure runs in a task that prefers the loop's executor.
-    case task(@Sendable () async -> HTTPResponse)
+    case task(@Sendable () async throws -> HTTPResponse)
+
+    /// Takes the answer to one request, once, from anywhere; on the connection's own loop that changes no thread.
+    package typealias Completion = @Sendable (Result<HTTPResponse, any Error>) -> Void
+
+    /// The answer, awaited whatever form it comes in. Call it on the request's loop.
+    package func response() async throws -> HTTPResponse {
+        switch self {
+        case .now(let response): response
+        case .callback(let begin):
+            try await withCheckedThrowingContinuation { continuation in begin { continuation.resume(with: $0) } }
+        case .task(let work): try await work()
+        }
+    }
 }

@@ -1,102 +1,77 @@
 import NIOCore
-import NIOHTTP1
 
-/// One connection: collects requests, runs the handler on them, and sends the answers in order.
+/// Performs what the state machine of one connection decides: runs the handler, renders answers and moves bytes.
 ///
-/// Safety of `@unchecked Sendable`: everything mutable is touched on the connection's event loop only. Handlers finish on that loop,
-/// since their tasks prefer its executor; where an embedder's executor does otherwise, `handlerFinished` hops back.
-///
-/// Parts: reading in `HTTPConnection+Reading`, running and answering in `HTTPConnection+Answering`, deadlines and the
-/// end of the connection in `HTTPConnection+Closing`.
-final class HTTPConnection: ChannelDuplexHandler, @unchecked Sendable {
-    typealias InboundIn = HTTPServerRequestPart
-    typealias OutboundIn = ByteBuffer
+/// Safety of `@unchecked Sendable`: everything mutable is touched on the connection's event loop only. Answers that come from
+/// elsewhere hop to it first.
+final class HTTPConnection: ChannelInboundHandler, @unchecked Sendable {
+    typealias InboundIn = ByteBuffer
     typealias OutboundOut = ByteBuffer
 
-    /// What the next bytes from the client belong to.
-    enum Input {
-        /// Nothing yet: between two requests, or before the first.
-        case idle
-        /// A head that has begun.
-        case head
-        /// The body of `partial`.
-        case body
-        /// Nothing any more: the last request was read, and what follows is dropped.
-        case discarding
-    }
+    private let loop: HTTPServerLoop
+    private let isRefused: Bool
+    private var machine: HTTPConnectionStateMachine
+    private var context: ChannelHandlerContext?
+    /// Answers that are rendered and not yet handed to the channel.
+    private var output: ByteBuffer?
+    /// True while ``advance(_:)`` runs: what happens meanwhile changes the state, and the running one acts on it.
+    private var isAdvancing = false
+    /// True between the first bytes of a read batch and its end, at which all answers leave in one write.
+    private var isInReadBatch = false
+    private var isReading = true
+    /// True while requests that one client sent ahead wait for the other connections of the loop to have their turn.
+    private var isYielding = false
 
-    /// How far the end of the connection has come.
-    enum Phase {
-        case open
-        /// The last answer is written, but not yet sent.
-        case sendingLastAnswer
-        /// All is sent and our side is shut down; the client may still read, and closes.
-        case lingering
-        case closed
-    }
+    /// Requests of one connection that run before others have their turn.
+    private static let requestsPerTurn = 32
 
-    let loop: HTTPServerLoop
-    let limits: ConnectionLimits
-    let server: ServerContext
-    /// Set where the connection is refused as a whole, before anything is read.
-    let refusedWith: HTTPRefusal?
-    var context: ChannelHandlerContext?
-
-    var input = Input.idle
-    /// The request whose body is arriving. Beside `input` and not in it, so that it is filled in place and never copied.
-    var partial: PartialRequest?
-    var phase = Phase.open
-    var clientHasClosed = false
-
-    /// Requests in the order received that are not yet rendered into `output`.
-    var exchanges = CircularBuffer<Exchange>(initialCapacity: 1)
-    /// How many of `exchanges`, from the first, are no longer waiting.
-    var startedCount = 0
-    /// Number of the first of `exchanges`, counted from the connection's first request.
-    var firstNumber = 0
-    var runningCount = 0
-    var runsUnsafeRequest = false
-    var isPumping = false
-
-    /// Answers of the current read batch.
-    var output: ByteBuffer?
-    var isInReadBatch = false
-    /// Whether the client takes its answers: what the channel last said, which costs less than asking it.
-    var isWritable = true
-    var readIsHeld = false
-    var now = NIODeadline.now()
-
-    /// Bytes since the head began, or since it ended, that are not body.
-    var overheadBytes = 0
-    /// When the client must have sent what `input` and `phase` wait for.
-    var readDeadline = NIODeadline.distantFuture
-    /// When a full send buffer must have room again.
-    var writeDeadline = NIODeadline.distantFuture
-
-    init(loop: HTTPServerLoop, refusedWith: HTTPRefusal? = nil) {
+    /// - Parameter refusal: answers every client at once, as the only answer.
+    init(loop: HTTPServerLoop, refusal: HTTPRefusal? = nil) {
         self.loop = loop
-        self.limits = loop.limits
-        self.server = loop.context
-        self.refusedWith = refusedWith
+        isRefused = refusal != nil
+        machine = HTTPConnectionStateMachine(limits: loop.limits, now: .now(), isDraining: loop.isDraining, refusal: refusal)
     }
 
     func handlerAdded(context: ChannelHandlerContext) {
         self.context = context
-        now = .now()
-        readDeadline = now + limits.headTimeout
         loop.add(self)
-        if context.channel.isActive { refuseIfDue() }
+        if context.channel.isActive { startIfRefused() }
     }
 
     func channelActive(context: ChannelHandlerContext) {
-        refuseIfDue()
+        startIfRefused()
         context.fireChannelActive()
     }
 
-    private func refuseIfDue() {
-        guard let refusedWith, takesRequests else { return }
-        enqueueRefusal(refusedWith)
+    private func startIfRefused() {
+        if isRefused { advance(.now()) }
+    }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        let now = NIODeadline.now()
+        isInReadBatch = true
+        machine.received(HTTPConnection.unwrapInboundIn(data), at: now)
+        advance(now)
+    }
+
+    func channelReadComplete(context: ChannelHandlerContext) {
+        isInReadBatch = false
         flush()
+    }
+
+    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        if let event = event as? ChannelEvent, event == .inputClosed {
+            machine.inputEnded()
+            advance(.now())
+        }
+        context.fireUserInboundEventTriggered(event)
+    }
+
+    func channelWritabilityChanged(context: ChannelHandlerContext) {
+        let now = NIODeadline.now()
+        machine.writabilityChanged(context.channel.isWritable, at: now)
+        advance(now)
+        context.fireChannelWritabilityChanged()
     }
 
     func channelInactive(context: ChannelHandlerContext) {
@@ -108,30 +83,180 @@ final class HTTPConnection: ChannelDuplexHandler, @unchecked Sendable {
         end()
     }
 
-    /// Forgets the client. Handlers that still run finish, and their answers are dropped.
-    private func end() {
-        guard phase != .closed else { return }
-        phase = .closed
-        input = .discarding
-        context = nil
-        partial = nil
-        exchanges.removeAll()
-        output = nil
-        if refusedWith == nil {
-            server.counters.openConnections.decrement()
-        } else {
-            server.counters.openRefusals.decrement()
-        }
-        loop.remove(self)
+    /// Resets and the like: the client is gone, and nobody is left to tell.
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        cut()
     }
 
-    func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        if error is HTTPParserError {
-            // The one error the decoder does not throw: a major version other than 1.
-            decodingFailed(error)
-        } else {
-            // Resets and the like: the client is gone, and nobody is left to tell.
-            context.close(promise: nil)
+    /// Forgets the client. Handlers that still run finish, and their answers are dropped.
+    private func end() {
+        guard context != nil else { return }
+        context = nil
+        output = nil
+        machine.closed()
+        loop.remove(self, isRefused: isRefused)
+    }
+
+    /// Closes the connection now, whatever it does.
+    func cut() {
+        context?.close(promise: nil)
+    }
+
+    /// Closes the connection where it is idle, and else with its next answer.
+    func drain() {
+        machine.drain()
+        if machine.isIdle { advance(.now()) }
+    }
+
+    /// Called on every tick of the loop.
+    func checkDeadlines(_ now: NIODeadline) {
+        switch machine.tick(now) {
+        case .wait: break
+        case let action:
+            perform(action, now)
+            advance(now)
         }
+    }
+}
+
+// MARK: - Actions
+
+extension HTTPConnection {
+    /// Does what is to be done, until that is to wait. Answers that are ready by then leave, unless more may come of the same read.
+    private func advance(_ now: NIODeadline) {
+        guard !isAdvancing, !isYielding else { return }
+        isAdvancing = true
+        var requests = 0
+        while requests < Self.requestsPerTurn {
+            let action = machine.next(at: now)
+            if case .wait = action { break }
+            if case .run = action { requests += 1 }
+            perform(action, now)
+        }
+        isAdvancing = false
+        if requests == Self.requestsPerTurn { yield() }
+        if !isInReadBatch { flush() }
+        adjustReading()
+    }
+
+    private func yield() {
+        isYielding = true
+        loop.eventLoop.execute {
+            self.isYielding = false
+            self.advance(.now())
+        }
+    }
+
+    private func perform(_ action: HTTPConnectionStateMachine.Action, _ now: NIODeadline) {
+        switch action {
+        case .run(let head, let bytes, let chunks, let number):
+            let request = HTTPRequest(head: head, bytes: bytes, chunks: chunks, eventLoop: loop.eventLoop, receivedAt: now)
+            run(request, number, now)
+        case .refuse(let refusal, let form):
+            loop.counters.countRejected()
+            render(loop.refusalResponse(refusal), form, now)
+        case .sendContinue:
+            withOutput { $0.writeStaticString("HTTP/1.1 100 Continue\r\n\r\n") }
+        case .sendLast: sendLast()
+        case .shutDownOutput: context?.close(mode: .output, promise: nil)
+        case .close: cut()
+        case .wait: break
+        }
+    }
+
+    private func run(_ request: consuming HTTPRequest, _ number: Int, _ now: NIODeadline) {
+        guard loop.mayRun else {
+            loop.counters.countRefused()
+            return answer(number, loop.refusalResponse(.tooManyRequests), now)
+        }
+        loop.counters.countRequest()
+        switch loop.handler(request) {
+        case .now(let response):
+            answer(number, response, now)
+        case .callback(let begin):
+            loop.context.requestsInFlight.increment()
+            begin { self.finished(number, $0) }
+        case .task(let work):
+            loop.context.requestsInFlight.increment()
+            Task.immediate(executorPreference: loop.executor) {
+                do { self.finished(number, .success(try await work())) } catch { self.finished(number, .failure(error)) }
+            }
+        }
+    }
+
+    /// The handler has answered, somewhere and some time later.
+    private func finished(_ number: Int, _ result: Result<HTTPResponse, any Error>) {
+        loop.context.requestsInFlight.decrement()
+        guard loop.eventLoop.inEventLoop else {
+            return loop.eventLoop.execute { self.answerLate(number, result) }
+        }
+        answerLate(number, result)
+    }
+
+    private func answerLate(_ number: Int, _ result: Result<HTTPResponse, any Error>) {
+        let now = NIODeadline.now()
+        switch result {
+        case .success(let response): answer(number, response, now)
+        case .failure: answer(number, loop.refusalResponse(.handlerFailed), now)
+        }
+        advance(now)
+    }
+
+    private func answer(_ number: Int, _ response: HTTPResponse, _ now: NIODeadline) {
+        guard let form = machine.answered(number, at: now) else { return }
+        render(response, form, now)
+    }
+}
+
+// MARK: - Bytes
+
+extension HTTPConnection {
+    private func render(_ response: HTTPResponse, _ form: HTTPConnectionStateMachine.AnswerForm, _ now: NIODeadline) {
+        withOutput { loop.render(response, form, into: &$0, now) }
+        // Answers beyond the mark leave at once: with a client that does not read them, the channel says so before the next request.
+        if let output, output.readableBytes >= loop.limits.writeHighWaterMark { flush() }
+    }
+
+    private func withOutput(_ write: (inout ByteBuffer) -> Void) {
+        // Moved out while written to, so that the buffer is uniquely owned and not copied.
+        var buffer = output ?? loop.takeBuffer()
+        output = nil
+        write(&buffer)
+        output = buffer
+    }
+
+    private func flush() {
+        guard let buffer = output, let context else { return }
+        output = nil
+        context.writeAndFlush(HTTPConnection.wrapOutboundOut(buffer), promise: nil)
+        loop.giveBack(buffer)
+    }
+
+    /// Hands the rest to the channel. Also without a rest: answers before it may not have left the channel yet.
+    private func sendLast() {
+        guard let context else { return }
+        let sent = context.eventLoop.makePromise(of: Void.self)
+        sent.futureResult.assumeIsolated().whenComplete { result in
+            switch result {
+            case .success:
+                let now = NIODeadline.now()
+                self.perform(self.machine.lastAnswerSent(at: now), now)
+                self.advance(now)
+            case .failure:
+                self.cut()
+            }
+        }
+        let buffer = output ?? ByteBuffer()
+        output = nil
+        context.writeAndFlush(HTTPConnection.wrapOutboundOut(buffer), promise: sent)
+    }
+
+    /// Stops reading where enough waits, and goes on when it does not.
+    private func adjustReading() {
+        let wantsBytes = machine.wantsBytes
+        guard wantsBytes != isReading, let context else { return }
+        isReading = wantsBytes
+        // Fails only on a closed channel, which reads nothing anyway.
+        context.channel.setOption(.autoRead, value: wantsBytes).whenFailure { _ in }
     }
 }

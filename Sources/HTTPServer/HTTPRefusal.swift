@@ -1,5 +1,5 @@
 /// Why the server itself answers a request, without asking the handler.
-package enum HTTPRefusal: Sendable, Equatable {
+package enum HTTPRefusal: Error, Sendable, Equatable {
     /// 400: the bytes are no acceptable HTTP/1 request; `reason` is a safe English sentence.
     case badRequest(reason: String)
     /// 413: the body is longer than the configured limit.
@@ -18,6 +18,8 @@ package enum HTTPRefusal: Sendable, Equatable {
     case draining
     /// 501: CONNECT, which only a proxy serves.
     case connectNotSupported
+    /// 500: the handler failed without an answer.
+    case handlerFailed
 
     /// The status code this refusal is answered with.
     package var status: Int {
@@ -28,6 +30,7 @@ package enum HTTPRefusal: Sendable, Equatable {
         case .expectationFailed: 417
         case .tooManyRequests: 429
         case .headersTooLarge: 431
+        case .handlerFailed: 500
         case .connectNotSupported: 501
         case .tooManyConnections, .draining: 503
         }

@@ -1,76 +1,163 @@
 package import NIOCore
-package import NIOHTTP1
 
 /// One complete request: its head and its whole body, as the handler sees it.
 ///
-/// A class: a request passes through many hands, and each of them takes one reference instead of a dozen. What is no constant belongs
-/// to the connection until the request is complete and handed on, and is constant from then on.
-package final class HTTPRequest: Sendable {
-    /// The method of the request line.
-    package let method: HTTPMethod
-    /// The path as sent (percent-encoded), without the query; `*` for `OPTIONS *`.
-    package let path: String
-    /// The query as sent, without the question mark; nil when the target has none.
-    package let query: String?
-    /// Every header field, in the order sent.
-    package let headers: HTTPHeaders
-    /// The value of `Authorization`, nil when absent.
-    package let authorization: String?
-    /// The value of `Content-Type`, nil when absent.
-    package let contentType: String?
-    /// The value of `Idempotency-Key`, nil when absent. Several such fields are joined with a comma, as HTTP defines.
-    package let idempotencyKey: String?
-    /// The whole body; empty when the request has none.
-    package internal(set) nonisolated(unsafe) var body: ByteBuffer
+/// The bytes are those that were read from the socket; a text is made of them only where a handler asks for one.
+package struct HTTPRequest: Sendable {
+    let head: RequestHead
+    /// Begins with the head. A body of known length follows it.
+    private let bytes: ByteBuffer
+    /// The body of a request that came in chunks.
+    private let chunks: ByteBuffer?
     /// The event loop that owns the connection, and on which the handler runs.
     package let eventLoop: any EventLoop
     /// When the last byte of the request was read.
-    package internal(set) nonisolated(unsafe) var receivedAt: NIODeadline
+    package let receivedAt: NIODeadline
 
-    /// Makes a request by hand, for handlers that are called without a connection.
-    package convenience init(
-        method: HTTPMethod,
-        path: String,
-        query: String? = nil,
-        headers: HTTPHeaders = [:],
-        body: ByteBuffer = ByteBuffer(),
-        eventLoop: any EventLoop,
-        receivedAt: NIODeadline = .now()
-    ) {
-        self.init(
-            method: method, path: path, query: query, headers: headers, fields: RequestFields(headers),
-            body: body, eventLoop: eventLoop, receivedAt: receivedAt
-        )
-    }
-
-    init(
-        method: HTTPMethod, path: String, query: String?, headers: HTTPHeaders, fields: RequestFields,
-        body: ByteBuffer, eventLoop: any EventLoop, receivedAt: NIODeadline
-    ) {
-        self.method = method
-        self.path = path
-        self.query = query
-        self.headers = headers
-        self.authorization = fields.authorization
-        self.contentType = fields.contentType
-        self.idempotencyKey = fields.idempotencyKey
-        self.body = body
+    init(head: RequestHead, bytes: ByteBuffer, chunks: ByteBuffer?, eventLoop: any EventLoop, receivedAt: NIODeadline) {
+        self.head = head
+        self.bytes = bytes
+        self.chunks = chunks
         self.eventLoop = eventLoop
         self.receivedAt = receivedAt
     }
 
-    /// The query's pairs in the order sent, percent-decoded, `+` read as a space; nil when an escape or its UTF-8 is malformed.
-    package func queryItems() -> [(name: String, value: String)]? {
-        guard let query else { return [] }
-        var items: [(name: String, value: String)] = []
-        for pair in query.utf8.split(separator: UInt8(ascii: "&")) {
-            let separator = pair.firstIndex(of: UInt8(ascii: "=")) ?? pair.endIndex
-            let value = separator < pair.endIndex ? pair[pair.index(after: separator)...] : pair[pair.endIndex...]
-            guard let decodedName = PercentEncoding.decode(Substring(pair[..<separator]), plusIsSpace: true),
-                let decodedValue = PercentEncoding.decode(Substring(value), plusIsSpace: true)
-            else { return nil }
-            items.append((decodedName, decodedValue))
+    /// The method of the request line.
+    package var method: HTTPMethod { head.method }
+
+    /// The method as sent, also one that no route has.
+    package var methodName: String { text(head.methodName) }
+
+    /// The path as sent (percent-encoded), without the query; `*` for `OPTIONS *`.
+    package var path: String { head.path.isEmpty ? "/" : text(head.path) }
+
+    /// The query as sent, without the question mark; nil when the target has none.
+    package var query: String? { head.query.isAbsent ? nil : text(head.query) }
+
+    /// The whole body; empty when the request has none.
+    package var body: ByteBuffer {
+        if let chunks { return chunks }
+        guard case .length(let length) = head.framing, length > 0 else { return ByteBuffer() }
+        return bytes.getSlice(at: bytes.readerIndex + head.byteCount, length: length) ?? ByteBuffer()
+    }
+
+    /// How many bytes the body has.
+    package var bodyByteCount: Int {
+        if let chunks { return chunks.readableBytes }
+        guard case .length(let length) = head.framing else { return 0 }
+        return length
+    }
+
+    /// Gives the bytes of the path for the time of the call; a target without a path has the path `/`.
+    package func withPath<Value>(_ body: (UnsafeRawBufferPointer) throws -> Value) rethrows -> Value {
+        guard !head.path.isEmpty else { return try withUnsafeBytes(of: UInt8(ascii: "/"), body) }
+        return try withBytes(head.path, body)
+    }
+
+    /// Gives the bytes of the query for the time of the call; nil when the target has none.
+    package func withQuery<Value>(_ body: (UnsafeRawBufferPointer?) throws -> Value) rethrows -> Value {
+        guard !head.query.isAbsent else { return try body(nil) }
+        return try withBytes(head.query) { try body($0) }
+    }
+}
+
+// MARK: - Fields
+
+extension HTTPRequest {
+    /// The fields whose places are known without a search.
+    package enum Field: Sendable {
+        case authorization, contentType, idempotencyKey, ifMatch
+
+        fileprivate var name: String {
+            switch self {
+            case .authorization: "authorization"
+            case .contentType: "content-type"
+            case .idempotencyKey: "idempotency-key"
+            case .ifMatch: "if-match"
+            }
         }
-        return items
+    }
+
+    /// What `Authorization` says.
+    package enum Credentials {
+        case missing
+        /// The one value, without white space at its ends; valid for the time of the call.
+        case one(UnsafeRawBufferPointer)
+        /// The field was sent more than once, and no rule says which counts.
+        case several
+    }
+
+    /// Gives the value of `Authorization` for the time of the call.
+    package func withCredentials<Value>(_ body: (Credentials) throws -> Value) rethrows -> Value {
+        guard !head.authorization.isAbsent else { return try body(.missing) }
+        if head.hasRepeatedField, values(of: "authorization").count > 1 { return try body(.several) }
+        return try withBytes(head.authorization) { try body(.one($0)) }
+    }
+
+    /// The value of a field, nil when absent. Several fields of one name are joined with commas (RFC 9110 section 5.3).
+    package func value(of field: Field) -> String? {
+        let range =
+            switch field {
+            case .authorization: head.authorization
+            case .contentType: head.contentType
+            case .idempotencyKey: head.idempotencyKey
+            case .ifMatch: head.ifMatch
+            }
+        guard !range.isAbsent else { return nil }
+        return head.hasRepeatedField ? values(of: field.name).joined(separator: ", ") : text(range)
+    }
+
+    /// Whether `Content-Type` was sent once and is exactly this text.
+    package func hasContentType(_ text: StaticString) -> Bool {
+        guard !head.contentType.isAbsent, !head.hasRepeatedField else { return false }
+        return withBytes(head.contentType) { $0.equals(text) }
+    }
+
+    /// The values of all fields with this lowercase name, in the order sent.
+    package func values(of name: String) -> [String] {
+        allFields.filter { $0.name.lowercased() == name }.map(\.value)
+    }
+
+    /// Every field in the order sent, its value without white space at the ends. Made anew with each call.
+    package var allFields: [(name: String, value: String)] {
+        withBytes(head.lines) { lines in
+            var fields: [(name: String, value: String)] = []
+            var start = 0
+            while let colon = lines[start...].firstIndex(of: UInt8(ascii: ":")) {
+                let end = lines[colon...].firstIndex(of: RequestHeadParser.cr) ?? lines.endIndex
+                let value = UnsafeRawBufferPointer(rebasing: lines[(colon + 1)..<end]).trimmed
+                fields.append((String(decoding: lines[start..<colon], as: UTF8.self), String(decoding: value, as: UTF8.self)))
+                start = min(end + 2, lines.endIndex)
+            }
+            return fields
+        }
+    }
+
+    private func text(_ range: ByteRange) -> String {
+        withBytes(range) { String(decoding: $0, as: UTF8.self) }
+    }
+
+    @inline(__always)
+    private func withBytes<Value>(_ range: ByteRange, _ body: (UnsafeRawBufferPointer) throws -> Value) rethrows -> Value {
+        try bytes.withUnsafeReadableBytes { try body(UnsafeRawBufferPointer(rebasing: $0[range.range])) }
+    }
+}
+
+// MARK: - Requests made by hand
+
+extension HTTPRequest {
+    /// Makes a request from its parts, for handlers that are called without a connection. Nil where the parts make no valid head.
+    package init?(
+        method: String, target: String, fields: [(name: String, value: String)] = [], body: ByteBuffer = ByteBuffer(),
+        eventLoop: any EventLoop, receivedAt: NIODeadline = .now()
+    ) {
+        var text = "\(method) \(target) HTTP/1.1\r\nhost: localhost\r\n"
+        for field in fields { text += "\(field.name): \(field.value)\r\n" }
+        text += "content-length: \(body.readableBytes)\r\n\r\n"
+        var bytes = ByteBuffer(string: text)
+        let result = bytes.withUnsafeReadableBytes { RequestHeadParser.parse($0, limits: HTTPLimits()) }
+        guard case .complete(let head) = result else { return nil }
+        bytes.writeImmutableBuffer(body)
+        self.init(head: head, bytes: bytes, chunks: nil, eventLoop: eventLoop, receivedAt: receivedAt)
     }
 }

@@ -1,29 +1,43 @@
 package import NIOCore
 
-/// One answer, sent as a single buffer; the server adds `Date`, `Content-Length` and `Connection`.
+/// One answer as the bytes that are sent, but for the date and what is said about the connection, which the server adds.
+///
+/// Rendered when it is made: an answer that is sent many times is made once, and each sending copies its bytes and writes the date
+/// into them.
 package struct HTTPResponse: Sendable {
     /// The status code, 200 to 599.
-    package var status: Int
-    /// Header fields besides those the server adds; control characters in values are sent as spaces.
-    package var headers: [(name: String, value: String)]
-    /// The value of `Content-Type`, nil for none.
-    package var contentType: String?
-    /// The body; not sent for HEAD, 204 and 304.
-    package var body: ByteBuffer
-    /// Status line and header fields as bytes, present after ``prerendered()``.
-    private(set) var renderedHead: ByteBuffer?
+    package let status: Int
+    /// Status line, fields, a `Date` field without its value, the empty line, and the body.
+    private let bytes: ByteBuffer
+    /// Bytes of status line and fields; the `Date` field begins behind them.
+    private let fieldByteCount: Int
 
-    /// Makes an answer.
+    /// Makes an answer. Control characters in field values are sent as spaces, so that no value can begin another field.
+    ///
+    /// - Parameters:
+    ///   - status: the status code.
+    ///   - headers: the fields besides `Date`, `Connection` and `Content-Length`.
+    ///   - contentType: the value of `Content-Type`; nil for none.
+    ///   - body: the body; left out for 204 and 304 (RFC 9110 section 6.4.1).
     package init(
-        status: Int,
-        headers: [(name: String, value: String)] = [],
-        contentType: String? = nil,
-        body: ByteBuffer = ByteBuffer()
+        status: Int, headers: [(name: String, value: String)] = [], contentType: String? = nil, body: ByteBuffer = ByteBuffer()
     ) {
         self.status = status
-        self.headers = headers
-        self.contentType = contentType
-        self.body = body
+        let hasBody = status != 204 && status != 304
+        var bytes = ByteBuffer()
+        bytes.reserveCapacity(256 + (hasBody ? body.readableBytes : 0))
+        bytes.writeStatusLine(status)
+        if let contentType { bytes.writeField("content-type", contentType) }
+        for header in headers { bytes.writeField(header.name, header.value) }
+        if hasBody {
+            bytes.writeStaticString("content-length: ")
+            bytes.writeDecimal(body.readableBytes)
+            bytes.writeStaticString("\r\n")
+        }
+        fieldByteCount = bytes.readableBytes
+        bytes.writeStaticString("date: Thu, 01 Jan 1970 00:00:00 GMT\r\n\r\n")
+        if hasBody { bytes.writeImmutableBuffer(body) }
+        self.bytes = bytes
     }
 
     /// An answer with a JSON body.
@@ -38,13 +52,119 @@ package struct HTTPResponse: Sendable {
         HTTPResponse(status: status, contentType: "text/plain; charset=utf-8", body: ByteBuffer(string: body))
     }
 
-    /// The same answer with its head rendered once, for answers sent many times; change no property afterwards.
-    package func prerendered() -> HTTPResponse {
-        var copy = self
-        var head = ByteBuffer()
-        head.reserveCapacity(256)
-        writeHead(into: &head)
-        copy.renderedHead = head
-        return copy
+    /// The body as it is sent, but to HEAD.
+    package var body: ByteBuffer {
+        let headCount = fieldByteCount + DateField.byteCount + 2
+        return bytes.getSlice(at: bytes.readerIndex + headCount, length: bytes.readableBytes - headCount) ?? ByteBuffer()
+    }
+
+    /// The fields that the answer was made with, and those about its body. Made anew with each call.
+    package var headers: [(name: String, value: String)] {
+        let fields = bytes.getString(at: bytes.readerIndex, length: fieldByteCount) ?? ""
+        return fields.split(separator: "\r\n").dropFirst().map { field in
+            let parts = field.split(separator: ": ", maxSplits: 1, omittingEmptySubsequences: false)
+            return (String(parts[0]), parts.count > 1 ? String(parts[1]) : "")
+        }
+    }
+}
+
+/// What the server says about the connection in an answer.
+enum ConnectionField: Equatable, Sendable {
+    /// Nothing: the default of the client's HTTP version holds.
+    case none
+    /// `connection: close`.
+    case close
+    /// `connection: keep-alive`, for an HTTP/1.0 client that asked for it.
+    case keepAlive
+}
+
+extension HTTPResponse {
+    /// Appends the answer as it is sent.
+    func render(into output: inout ByteBuffer, date: DateField, connection: ConnectionField, isHead: Bool) {
+        let start = output.writerIndex
+        guard connection != .none || isHead else {
+            output.writeImmutableBuffer(bytes)
+            return date.write(into: &output, at: start + fieldByteCount)
+        }
+        let dateStart = bytes.readerIndex + fieldByteCount
+        if let fields = bytes.getSlice(at: bytes.readerIndex, length: fieldByteCount) { output.writeImmutableBuffer(fields) }
+        switch connection {
+        case .none: break
+        case .close: output.writeStaticString("connection: close\r\n")
+        case .keepAlive: output.writeStaticString("connection: keep-alive\r\n")
+        }
+        let renderedDateStart = output.writerIndex
+        let restCount = isHead ? DateField.byteCount + 2 : bytes.writerIndex - dateStart
+        if let rest = bytes.getSlice(at: dateStart, length: restCount) { output.writeImmutableBuffer(rest) }
+        date.write(into: &output, at: renderedDateStart)
+    }
+}
+
+extension ByteBuffer {
+    fileprivate mutating func writeField(_ name: String, _ value: String) {
+        writeString(name)
+        writeStaticString(": ")
+        writeFieldValue(value)
+        writeStaticString("\r\n")
+    }
+
+    /// Appends a field value; a control character becomes a space, so that no value can end its line and begin another.
+    private mutating func writeFieldValue(_ value: String) {
+        if value.utf8.contains(where: { $0 < 0x20 || $0 == 0x7F }) {
+            writeBytes(value.utf8.map { $0 < 0x20 || $0 == 0x7F ? UInt8(ascii: " ") : $0 })
+        } else {
+            writeString(value)
+        }
+    }
+
+    fileprivate mutating func writeStatusLine(_ status: Int) {
+        writeStaticString("HTTP/1.1 ")
+        writeDecimal(status)
+        writeStaticString(" ")
+        writeStaticString(ByteBuffer.reasonPhrase(status))
+        writeStaticString("\r\n")
+    }
+
+    /// Appends a non-negative integer in decimal, without a String in between.
+    fileprivate mutating func writeDecimal(_ value: Int) {
+        precondition(value >= 0, "lengths and status codes are never negative")
+        withUnsafeTemporaryAllocation(byteCount: 20, alignment: 1) { digits in
+            var rest = value
+            var start = 20
+            repeat {
+                start -= 1
+                digits[start] = UInt8(truncatingIfNeeded: rest % 10) + UInt8(ascii: "0")
+                rest /= 10
+            } while rest > 0
+            writeBytes(UnsafeRawBufferPointer(rebasing: digits[start...]))
+        }
+    }
+
+    private static func reasonPhrase(_ status: Int) -> StaticString {
+        switch status {
+        case 200: "OK"
+        case 201: "Created"
+        case 202: "Accepted"
+        case 204: "No Content"
+        case 304: "Not Modified"
+        case 400: "Bad Request"
+        case 401: "Unauthorized"
+        case 403: "Forbidden"
+        case 404: "Not Found"
+        case 405: "Method Not Allowed"
+        case 408: "Request Timeout"
+        case 409: "Conflict"
+        case 412: "Precondition Failed"
+        case 413: "Content Too Large"
+        case 415: "Unsupported Media Type"
+        case 417: "Expectation Failed"
+        case 422: "Unprocessable Content"
+        case 429: "Too Many Requests"
+        case 431: "Request Header Fields Too Large"
+        case 500: "Internal Server Error"
+        case 501: "Not Implemented"
+        case 503: "Service Unavailable"
+        default: ""
+        }
     }
 }

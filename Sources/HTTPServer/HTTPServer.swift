@@ -1,6 +1,5 @@
 package import Logging
 package import NIOCore
-import NIOHTTP1
 import NIOPosix
 import Synchronization
 
@@ -14,6 +13,9 @@ import Darwin
 
 /// Answers one request. It runs on the connection's event loop until it suspends, resumes there, and must not block it.
 package typealias HTTPHandler = @Sendable (HTTPRequest) async -> HTTPResponse
+
+/// Answers one request, or says how its answer will come. It is called on the connection's event loop and must not block it.
+package typealias HTTPResponder = @Sendable (consuming HTTPRequest) -> HTTPAnswer
 
 /// A small HTTP/1.1 server on SwiftNIO: keep-alive, pipelining, limits on everything a client can send, and a graceful end.
 package final class HTTPServer: Sendable {
@@ -37,24 +39,22 @@ package final class HTTPServer: Sendable {
     /// - Parameters:
     ///   - configuration: where to listen, and every bound.
     ///   - eventLoopGroup: the loops connections are spread over; not shut down by the server.
-    ///   - handler: is called on the connection's loop with each request, and must not block.
+    ///   - responder: makes the responder of one event loop. Each loop has its own, so that loops need not share what it uses.
     ///   - refusalResponse: renders the answers the server gives by itself.
     ///   - logger: for what an operator should know; never holds what a client sent.
     package init(
         configuration: HTTPServerConfiguration,
         eventLoopGroup: any EventLoopGroup,
-        answering handler: @escaping @Sendable (HTTPRequest) -> HTTPAnswer,
+        responder: (any EventLoop) -> HTTPResponder,
         refusalResponse: @escaping @Sendable (HTTPRefusal) -> HTTPResponse,
         logger: Logger
     ) {
-        let context = ServerContext(
-            configuration: configuration, handler: handler, refusalResponse: refusalResponse, logger: logger
-        )
+        let context = ServerContext(configuration: configuration, refusalResponse: refusalResponse, logger: logger)
         self.context = context
         self.eventLoopGroup = eventLoopGroup
         self.loops = Dictionary(
             uniqueKeysWithValues: eventLoopGroup.makeIterator().map {
-                (ObjectIdentifier($0), HTTPServerLoop(eventLoop: $0, context: context))
+                (ObjectIdentifier($0), HTTPServerLoop(eventLoop: $0, context: context, handler: responder($0)))
             }
         )
     }
@@ -69,7 +69,8 @@ package final class HTTPServer: Sendable {
     ) {
         self.init(
             configuration: configuration, eventLoopGroup: eventLoopGroup,
-            answering: { request in .task { await handler(request) } }, refusalResponse: refusalResponse, logger: logger
+            responder: { _ in { (request: consuming HTTPRequest) in .task { [request] in await handler(request) } } },
+            refusalResponse: refusalResponse, logger: logger
         )
     }
 
@@ -110,7 +111,13 @@ package final class HTTPServer: Sendable {
     package var port: Int? { localAddress?.port }
 
     /// What was counted since the start.
-    package var statistics: HTTPServerStatistics { context.counters.snapshot }
+    package var statistics: HTTPServerStatistics {
+        var statistics = HTTPServerStatistics(
+            openConnections: context.openConnections.load(ordering: .relaxed),
+            requestsInFlight: context.requestsInFlight.load(ordering: .relaxed))
+        for loop in loops.values { loop.counters.add(to: &statistics) }
+        return statistics
+    }
 
     /// The executor handlers prefer on this loop; nil when the loop is not one of the server's.
     package func executor(on eventLoop: any EventLoop) -> (any TaskExecutor)? {
@@ -136,15 +143,17 @@ package final class HTTPServer: Sendable {
 
     private func bind() async throws -> any Channel {
         let configuration = context.configuration
-        let waterMark = ChannelOptions.Types.WriteBufferWaterMark(
-            low: configuration.writeLowWaterMark, high: configuration.writeHighWaterMark
-        )
+        let limits = configuration.limits
+        let waterMark = ChannelOptions.Types.WriteBufferWaterMark(low: limits.writeLowWaterMark, high: limits.writeHighWaterMark)
+        // A read buffer stays with the request that was read into it, for as long as that runs.
+        let readBuffers = AdaptiveRecvByteBufferAllocator(minimum: 512, initial: 2048, maximum: 16 * 1024)
         // TCP_NODELAY is set on the listening socket by NIO and inherited by what it accepts.
         let bootstrap = ServerBootstrap(group: eventLoopGroup)
             .serverChannelOption(.backlog, value: Int32(configuration.backlog))
             .serverChannelOption(.maxMessagesPerRead, value: 16)
             .childChannelOption(.allowRemoteHalfClosure, value: true)
             .childChannelOption(.writeBufferWaterMark, value: waterMark)
+            .childChannelOption(.recvAllocator, value: readBuffers)
             .childChannelInitializer { [self] channel in
                 channel.eventLoop.makeCompletedFuture { try initialize(channel) }
             }
@@ -158,26 +167,29 @@ package final class HTTPServer: Sendable {
 
     private func initialize(_ channel: any Channel) throws {
         guard let loop = loops[ObjectIdentifier(channel.eventLoop)] else { throw HTTPServerError.foreignEventLoop }
-        let counters = context.counters
-        counters.acceptedConnections.increment()
-        let refusal: HTTPRefusal?
-        if loop.isDraining {
-            refusal = .draining
-        } else if !ServerCounters.take(counters.openConnections, limit: context.configuration.maximumConnections) {
-            refusal = .tooManyConnections
-        } else {
-            refusal = nil
-        }
-        let connection = HTTPConnection(loop: loop, refusedWith: refusal)
-        guard refusal == nil else {
-            counters.refusedConnections.increment()
-            guard ServerCounters.take(counters.openRefusals, limit: HTTPServer.maximumRefusals) else {
+        loop.counters.countAccepted()
+        let refusal: HTTPRefusal? =
+            if loop.isDraining {
+                .draining
+            } else if !ServerContext.take(context.openConnections, limit: loop.limits.maximumConnections) {
+                .tooManyConnections
+            } else {
+                nil
+            }
+        if refusal != nil {
+            loop.counters.countRefusedConnection()
+            guard ServerContext.take(context.openRefusals, limit: HTTPServer.maximumRefusals) else {
                 throw HTTPServerError.tooManyConnections
             }
-            return try channel.pipeline.syncOperations.addHandler(connection)
         }
-        let decoder = BoundedRequestDecoder(connection: connection, configuration: context.configuration)
-        try channel.pipeline.syncOperations.addHandlers([ByteToMessageHandler(decoder), connection])
+        let connection = HTTPConnection(loop: loop, refusal: refusal)
+        do {
+            try context.configuration.configureChannel?(channel)
+            try channel.pipeline.syncOperations.addHandler(connection)
+        } catch {
+            if refusal == nil { context.openConnections.decrement() } else { context.openRefusals.decrement() }
+            throw error
+        }
     }
 }
 

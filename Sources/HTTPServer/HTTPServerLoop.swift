@@ -1,36 +1,54 @@
 import Logging
 import NIOCore
+import Synchronization
 
-/// What all loops of one server share and never change.
+/// What all loops of one server share.
 final class ServerContext: Sendable {
     let configuration: HTTPServerConfiguration
-    let handler: @Sendable (HTTPRequest) -> HTTPAnswer
     let refusalResponse: @Sendable (HTTPRefusal) -> HTTPResponse
-    let counters: ServerCounters
     let logger: Logger
+    let openConnections = Atomic<Int>(0)
+    /// Connections that are being answered 503.
+    let openRefusals = Atomic<Int>(0)
+    /// Requests whose handlers have not answered at once and have not answered yet.
+    let requestsInFlight = Atomic<Int>(0)
 
     init(
-        configuration: HTTPServerConfiguration,
-        handler: @escaping @Sendable (HTTPRequest) -> HTTPAnswer,
-        refusalResponse: @escaping @Sendable (HTTPRefusal) -> HTTPResponse,
-        logger: Logger
+        configuration: HTTPServerConfiguration, refusalResponse: @escaping @Sendable (HTTPRefusal) -> HTTPResponse, logger: Logger
     ) {
         self.configuration = configuration
-        self.handler = handler
         self.refusalResponse = refusalResponse
-        self.counters = ServerCounters()
         self.logger = logger
+    }
+
+    /// Takes a place for one more, unless `limit` are taken.
+    static func take(_ counter: borrowing Atomic<Int>, limit: Int) -> Bool {
+        guard counter.wrappingAdd(1, ordering: .relaxed).newValue <= limit else {
+            counter.wrappingSubtract(1, ordering: .relaxed)
+            return false
+        }
+        return true
     }
 }
 
+extension Atomic<Int> {
+    func increment() { wrappingAdd(1, ordering: .relaxed) }
+    func decrement() { wrappingSubtract(1, ordering: .relaxed) }
+}
+
 /// One event loop's share of the server: its connections, their timer, and what they reuse.
+///
+/// Two loops share nothing that a request answered at once would write to: a cache line that both write costs each of them more
+/// than the rest of its bookkeeping.
 ///
 /// Safety of `@unchecked Sendable`: the variables are touched on `eventLoop` only, which every entry asserts.
 final class HTTPServerLoop: @unchecked Sendable {
     let eventLoop: any EventLoop
     let executor: any TaskExecutor
     let context: ServerContext
-    let limits: ConnectionLimits
+    let limits: HTTPLimits
+    let handler: HTTPResponder
+    let counters = LoopCounters()
     /// Succeeds when the loop drains and its last connection is closed.
     let drained: EventLoopPromise<Void>
 
@@ -44,21 +62,20 @@ final class HTTPServerLoop: @unchecked Sendable {
     /// Memory above this is not kept for the next answer.
     private static let largestKeptBuffer = 256 * 1024
 
-    init(eventLoop: any EventLoop, context: ServerContext) {
+    init(eventLoop: any EventLoop, context: ServerContext, handler: @escaping HTTPResponder) {
         self.eventLoop = eventLoop
         self.executor = context.configuration.executor(eventLoop)
         self.context = context
-        self.limits = ConnectionLimits(context.configuration)
+        self.limits = context.configuration.limits
+        self.handler = handler
         self.drained = eventLoop.makePromise()
-        self.tickInterval = HTTPServerLoop.tickInterval(context.configuration)
+        self.tickInterval = HTTPServerLoop.tickInterval(context.configuration.limits)
     }
 
     /// One timer looks at all connections of a loop: a deadline is kept to within a tick, and a request starts no timer.
-    private static func tickInterval(_ configuration: HTTPServerConfiguration) -> TimeAmount {
-        let shortest = [
-            configuration.idleTimeout, configuration.headTimeout, configuration.bodyTimeout,
-            configuration.writeTimeout, configuration.lingerTimeout,
-        ].reduce(TimeAmount.seconds(4), min)
+    private static func tickInterval(_ limits: HTTPLimits) -> TimeAmount {
+        let shortest = [limits.idleTimeout, limits.headTimeout, limits.bodyTimeout, limits.writeTimeout, limits.lingerTimeout]
+            .reduce(TimeAmount.seconds(4), min)
         return max(.nanoseconds(shortest.nanoseconds / 8), .milliseconds(5))
     }
 
@@ -68,8 +85,13 @@ final class HTTPServerLoop: @unchecked Sendable {
         scheduleTick()
     }
 
-    func remove(_ connection: HTTPConnection) {
+    func remove(_ connection: HTTPConnection, isRefused: Bool) {
         eventLoop.assertInEventLoop()
+        if isRefused {
+            context.openRefusals.decrement()
+        } else {
+            context.openConnections.decrement()
+        }
         connections[ObjectIdentifier(connection)] = nil
         if isDraining, connections.isEmpty { drained.succeed() }
     }
@@ -92,7 +114,7 @@ final class HTTPServerLoop: @unchecked Sendable {
         guard !isDraining else { return }
         isDraining = true
         if connections.isEmpty { drained.succeed() }
-        for connection in Array(connections.values) { connection.serverDrains() }
+        for connection in Array(connections.values) { connection.drain() }
     }
 
     /// Closes every connection, whatever it does.
@@ -101,9 +123,17 @@ final class HTTPServerLoop: @unchecked Sendable {
         for connection in Array(connections.values) { connection.cut() }
     }
 
-    /// The `Date` field with the end of the head.
-    func renderedDate(_ now: NIODeadline) -> ByteBuffer {
-        date.current(now)
+    /// Whether one more request may go to its handler.
+    var mayRun: Bool { context.requestsInFlight.load(ordering: .relaxed) < limits.maximumRequestsInFlight }
+
+    func refusalResponse(_ refusal: HTTPRefusal) -> HTTPResponse { context.refusalResponse(refusal) }
+
+    /// Appends an answer with the current date.
+    func render(
+        _ response: HTTPResponse, _ form: HTTPConnectionStateMachine.AnswerForm, into output: inout ByteBuffer, _ now: NIODeadline
+    ) {
+        date.update(now)
+        response.render(into: &output, date: date, connection: form.connection, isHead: form.isHead)
     }
 
     /// An empty buffer, usually one whose earlier answers have left already.

@@ -4,56 +4,47 @@ import Synchronization
 package struct HTTPServerStatistics: Sendable, Equatable {
     /// Connections open now.
     package var openConnections: Int
-    /// Requests inside handlers now.
+    /// Requests whose handlers have not answered at once and have not answered yet.
     package var requestsInFlight: Int
     /// Connections accepted since the start, those answered 503 included.
-    package var acceptedConnections: Int
+    package var acceptedConnections = 0
     /// Connections refused because too many were open.
-    package var refusedConnections: Int
+    package var refusedConnections = 0
     /// Requests given to the handler since the start.
-    package var requests: Int
+    package var requests = 0
     /// Requests answered 429 because too many were in flight.
-    package var refusedRequests: Int
+    package var refusedRequests = 0
     /// Requests the server answered 4xx or 501 by itself: malformed, too large or too slow.
-    package var rejectedRequests: Int
+    package var rejectedRequests = 0
 }
 
-/// The counters behind ``HTTPServerStatistics``, shared by all loops of one server.
-final class ServerCounters: Sendable {
-    let openConnections = Atomic<Int>(0)
-    /// Connections that are being answered 503.
-    let openRefusals = Atomic<Int>(0)
-    let requestsInFlight = Atomic<Int>(0)
-    let acceptedConnections = Atomic<Int>(0)
-    let refusedConnections = Atomic<Int>(0)
-    let requests = Atomic<Int>(0)
-    let refusedRequests = Atomic<Int>(0)
-    let rejectedRequests = Atomic<Int>(0)
+/// What one event loop has counted.
+///
+/// Written by its loop alone, so that a plain load and store do where several writers would need a locked addition; read from any
+/// thread.
+final class LoopCounters: Sendable {
+    private let acceptedConnections = Atomic<Int>(0)
+    private let refusedConnections = Atomic<Int>(0)
+    private let requests = Atomic<Int>(0)
+    private let refusedRequests = Atomic<Int>(0)
+    private let rejectedRequests = Atomic<Int>(0)
 
-    /// Each number is right by itself; together they are not one instant.
-    var snapshot: HTTPServerStatistics {
-        HTTPServerStatistics(
-            openConnections: openConnections.load(ordering: .relaxed),
-            requestsInFlight: requestsInFlight.load(ordering: .relaxed),
-            acceptedConnections: acceptedConnections.load(ordering: .relaxed),
-            refusedConnections: refusedConnections.load(ordering: .relaxed),
-            requests: requests.load(ordering: .relaxed),
-            refusedRequests: refusedRequests.load(ordering: .relaxed),
-            rejectedRequests: rejectedRequests.load(ordering: .relaxed)
-        )
+    func countAccepted() { LoopCounters.count(acceptedConnections) }
+    func countRefusedConnection() { LoopCounters.count(refusedConnections) }
+    func countRequest() { LoopCounters.count(requests) }
+    func countRefused() { LoopCounters.count(refusedRequests) }
+    func countRejected() { LoopCounters.count(rejectedRequests) }
+
+    private static func count(_ counter: borrowing Atomic<Int>) {
+        counter.store(counter.load(ordering: .relaxed) &+ 1, ordering: .relaxed)
     }
 
-    /// Takes a place for one more, unless `limit` are taken.
-    static func take(_ counter: borrowing Atomic<Int>, limit: Int) -> Bool {
-        guard counter.wrappingAdd(1, ordering: .relaxed).newValue <= limit else {
-            counter.wrappingSubtract(1, ordering: .relaxed)
-            return false
-        }
-        return true
+    /// Adds what was counted. Each number is right by itself; together they are not one instant.
+    func add(to statistics: inout HTTPServerStatistics) {
+        statistics.acceptedConnections += acceptedConnections.load(ordering: .relaxed)
+        statistics.refusedConnections += refusedConnections.load(ordering: .relaxed)
+        statistics.requests += requests.load(ordering: .relaxed)
+        statistics.refusedRequests += refusedRequests.load(ordering: .relaxed)
+        statistics.rejectedRequests += rejectedRequests.load(ordering: .relaxed)
     }
-}
-
-extension Atomic<Int> {
-    func increment() { wrappingAdd(1, ordering: .relaxed) }
-    func decrement() { wrappingSubtract(1, ordering: .relaxed) }
 }

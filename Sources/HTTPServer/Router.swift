@@ -1,17 +1,15 @@
-package import NIOHTTP1
-
 /// Finds the route of a request in a fixed table of methods and path templates such as `/users/{userId}/balance`.
 ///
-/// Built once; a match walks the path's UTF-8 bytes through a tree of segments and allocates nothing but the path's copy in the
-/// parameters. A literal segment is preferred to a parameter. Empty segments, a trailing slash and dot segments match nothing.
+/// Built once; a match walks the bytes of the path through a tree of segments, kept as plain values in arrays, and allocates
+/// nothing. A literal segment is preferred to a parameter. Empty segments, a trailing slash and dot segments match nothing.
 ///
 /// Not generic over what a route is: whoever owns the table looks the route up by its place there, and every request runs
 /// compiled-out code instead of generic code.
 package struct Router: Sendable {
     /// What a method and path lead to.
     package enum Match: Sendable {
-        /// The route at this place of the table, with what its parameters stand for.
-        case found(Int, RouteParameters)
+        /// The route at this place of the table, with where its parameters are.
+        case found(Int, PathParameters)
         /// The path exists, but not with this method; the methods it has, as `Allow` lists them.
         case methodNotAllowed([HTTPMethod])
         /// No template has this path.
@@ -20,132 +18,188 @@ package struct Router: Sendable {
         case malformedPath
     }
 
-    private let root: Node
+    /// One segment of the tree: the ranges of its literal children and of the routes that end here, and its parameter child.
+    private struct Node {
+        var literals: Range<Int> = 0..<0
+        var parameterChild = -1
+        var routes: Range<Int> = 0..<0
+    }
+
+    private struct Literal {
+        /// The segment's first eight bytes, and which of a word's bytes they fill; they tell most segments apart.
+        let start: UInt64
+        let mask: UInt64
+        /// Where the segment's bytes are in `text`.
+        let text: Range<Int>
+        let node: Int
+
+        init(_ segment: Substring, text: Range<Int>, node: Int) {
+            var (start, mask) = (UInt64(0), UInt64(0))
+            for (index, byte) in segment.utf8.prefix(8).enumerated() {
+                start |= UInt64(byte) << UInt64(index * 8)
+                mask |= 0xFF << UInt64(index * 8)
+            }
+            (self.start, self.mask, self.text, self.node) = (start, mask, text, node)
+        }
+    }
+
+    private struct Entry {
+        let method: HTTPMethod
+        let place: Int
+    }
+
+    private var nodes: [Node] = []
+    private var literals: [Literal] = []
+    private var entries: [Entry] = []
+    private var text: [UInt8] = []
 
     /// Builds the tree. Two routes of one method and path, and templates that do not begin with a slash, are programmer errors.
     package init(routes: [(method: HTTPMethod, template: String)]) {
         let templates = routes.enumerated().map { place, route in
             precondition(route.template.hasPrefix("/"), "a template begins with a slash: \(route.template)")
-            let segments = route.template.dropFirst().split(separator: "/", omittingEmptySubsequences: false).map(String.init)
-            return Node.Template(rest: segments[...], names: [], method: route.method, place: place)
+            return Template(
+                rest: route.template.dropFirst().split(separator: "/", omittingEmptySubsequences: false)[...], method: route.method,
+                place: place)
         }
-        root = Node(templates)
+        _ = add(templates)
     }
 
-    /// Looks up a method and a percent-encoded path without its query. HEAD is answered by the route of GET where it has none of its own.
-    package func match(method: HTTPMethod, path: String) -> Match {
-        var path = path
-        var parameters = ParameterRanges()
-        let found = path.withUTF8 { bytes -> Node? in
-            guard bytes.first == UInt8(ascii: "/") else { return nil }
-            return root.find(bytes, from: 1, &parameters)
-        }
-        guard let found else { return .notFound }
-        guard let entry = found.entry(for: method) else { return .methodNotAllowed(found.allowedMethods) }
-        guard let values = RouteParameters(names: entry.names, path: path, ranges: parameters) else { return .malformedPath }
-        return .found(entry.place, values)
+    /// The names of a template's parameters, in its order.
+    package static func parameterNames(of template: String) -> [String] {
+        template.split(separator: "/").filter(isParameter).map { String($0.dropFirst().dropLast()) }
     }
-}
 
-/// One segment of the tree: its children, and the routes of the templates that end here. A class, so that walking copies nothing.
-private final class Node: Sendable {
-    struct Template {
-        var rest: ArraySlice<String>
-        var names: [String]
+    private static func isParameter(_ segment: Substring) -> Bool { segment.hasPrefix("{") && segment.hasSuffix("}") }
+
+    private struct Template {
+        var rest: ArraySlice<Substring>
         let method: HTTPMethod
         let place: Int
+        var parameterCount = 0
     }
 
-    struct Entry: Sendable {
-        let method: HTTPMethod
-        let place: Int
-        let names: [String]
-    }
-
-    private let literals: [(bytes: [UInt8], node: Node)]
-    private let parameterChild: Node?
-    private let routes: [Entry]
-
-    init(_ templates: [Template]) {
-        var literals: [(segment: String, templates: [Template])] = []
+    /// Adds the node at which these templates meet, and everything below it.
+    private mutating func add(_ templates: [Template]) -> Int {
+        let index = nodes.count
+        nodes.append(Node())
+        var children: [(segment: Substring, templates: [Template])] = []
         var parameters: [Template] = []
-        var routes: [Entry] = []
+        let firstEntry = entries.count
         for var template in templates {
             guard let segment = template.rest.popFirst() else {
-                precondition(!routes.contains { $0.method == template.method }, "routed twice: \(template.method)")
-                precondition(template.names.count <= RouteParameters.maximumCount, "too many parameters: \(template.names)")
-                routes.append(Entry(method: template.method, place: template.place, names: template.names))
+                precondition(!entries[firstEntry...].contains { $0.method == template.method }, "routed twice: \(template.method)")
+                precondition(template.parameterCount <= PathParameters.maximumCount, "too many parameters")
+                entries.append(Entry(method: template.method, place: template.place))
                 continue
             }
-            if segment.hasPrefix("{"), segment.hasSuffix("}") {
-                template.names.append(String(segment.dropFirst().dropLast()))
+            if Router.isParameter(segment) {
+                template.parameterCount += 1
                 parameters.append(template)
-            } else if let index = literals.firstIndex(where: { $0.segment == segment }) {
-                literals[index].templates.append(template)
+            } else if let known = children.firstIndex(where: { $0.segment == segment }) {
+                children[known].templates.append(template)
             } else {
-                literals.append((segment, [template]))
+                children.append((segment, [template]))
             }
         }
-        self.literals = literals.map { (Array($0.segment.utf8), Node($0.templates)) }
-        parameterChild = parameters.isEmpty ? nil : Node(parameters)
-        self.routes = routes
+        nodes[index].routes = firstEntry..<entries.count
+        // The children are added first and listed side by side afterwards.
+        let added = children.map { child in
+            let start = text.count
+            text.append(contentsOf: child.segment.utf8)
+            let end = text.count
+            return Literal(child.segment, text: start..<end, node: add(child.templates))
+        }
+        nodes[index].literals = literals.count..<literals.count + added.count
+        literals.append(contentsOf: added)
+        if !parameters.isEmpty { nodes[index].parameterChild = add(parameters) }
+        return index
+    }
+
+    /// Looks up the method and path of a request. HEAD is answered by the route of GET where it has none of its own.
+    package func match(_ request: HTTPRequest) -> Match {
+        request.withPath { match(request.method, $0) }
+    }
+
+    func match(_ method: HTTPMethod, _ path: UnsafeRawBufferPointer) -> Match {
+        var parameters = PathParameters()
+        guard path.first == UInt8(ascii: "/"), let found = find(path, 0, from: 1, &parameters) else { return .notFound }
+        guard let place = place(of: method, at: nodes[found]) else { return .methodNotAllowed(allowedMethods(nodes[found])) }
+        for index in 0..<parameters.count {
+            let parameter = parameters.bytes(index, of: path)
+            guard !parameter.contains(UInt8(ascii: "%")) || PercentEncoding.decode(parameter) != nil else { return .malformedPath }
+        }
+        return .found(place, parameters)
     }
 
     /// The node at which the path ends, trying literals first and coming back to a parameter where they lead nowhere.
-    func find(_ path: UnsafeBufferPointer<UInt8>, from start: Int, _ parameters: inout ParameterRanges) -> Node? {
-        var end = start
-        while end < path.count, path[end] != UInt8(ascii: "/") { end += 1 }
-        let segment = UnsafeBufferPointer(rebasing: path[start..<end])
-        let isLast = end == path.count
-        if let literal = literalChild(segment) {
-            if isLast {
-                if !literal.routes.isEmpty { return literal }
-            } else if let found = literal.find(path, from: end + 1, &parameters) {
+    private func find(_ path: UnsafeRawBufferPointer, _ index: Int, from start: Int, _ parameters: inout PathParameters) -> Int? {
+        let node = nodes[index]
+        if let literal = literal(of: node, path, start) {
+            let end = start + literals[literal].text.count
+            let child = literals[literal].node
+            if end == path.count {
+                if !nodes[child].routes.isEmpty { return child }
+            } else if let found = find(path, child, from: end + 1, &parameters) {
                 return found
             }
         }
-        guard let child = parameterChild, !segment.isEmpty, !segment.isDotSegment else { return nil }
-        parameters.append(start..<end)
-        if isLast {
-            if !child.routes.isEmpty { return child }
-        } else if let found = child.find(path, from: end + 1, &parameters) {
+        let child = node.parameterChild
+        guard child >= 0 else { return nil }
+        var end = start
+        while end < path.count, path[end] != UInt8(ascii: "/") { end += 1 }
+        guard end > start, !UnsafeRawBufferPointer(rebasing: path[start..<end]).isDotSegment else { return nil }
+        parameters.append(start, end)
+        if end == path.count {
+            if !nodes[child].routes.isEmpty { return child }
+        } else if let found = find(path, child, from: end + 1, &parameters) {
             return found
         }
         parameters.removeLast()
         return nil
     }
 
-    private func literalChild(_ segment: UnsafeBufferPointer<UInt8>) -> Node? {
-        for index in literals.indices where literals[index].bytes.count == segment.count {
-            let isEqual = literals[index].bytes.withUnsafeBufferPointer { bytes in
-                var position = 0
-                while position < segment.count, bytes[position] == segment[position] { position += 1 }
-                return position == segment.count
+    /// The literal child whose text is the whole segment that begins at an index.
+    private func literal(of node: Node, _ path: UnsafeRawBufferPointer, _ start: Int) -> Int? {
+        guard !node.literals.isEmpty else { return nil }
+        let word = path.word(at: start)
+        for index in node.literals {
+            let literal = literals[index]
+            let end = start + literal.text.count
+            guard word & literal.mask == literal.start, end <= path.count, end == path.count || path[end] == UInt8(ascii: "/") else {
+                continue
             }
-            if isEqual { return literals[index].node }
+            if literal.text.count <= 8 || text[literal.text].elementsEqual(path[start..<end]) { return index }
         }
         return nil
     }
 
-    func entry(for method: HTTPMethod) -> Entry? {
-        for entry in routes where entry.method == method { return entry }
-        guard method == .HEAD else { return nil }
-        for entry in routes where entry.method == .GET { return entry }
+    private func place(of method: HTTPMethod, at node: Node) -> Int? {
+        for index in node.routes where entries[index].method == method { return entries[index].place }
+        guard method == .head else { return nil }
+        for index in node.routes where entries[index].method == .get { return entries[index].place }
         return nil
     }
 
-    var allowedMethods: [HTTPMethod] {
-        var methods = routes.map(\.method)
-        if let get = methods.firstIndex(of: .GET), !methods.contains(.HEAD) { methods.insert(.HEAD, at: get + 1) }
+    private func allowedMethods(_ node: Node) -> [HTTPMethod] {
+        var methods = entries[node.routes].map(\.method)
+        if let get = methods.firstIndex(of: .get), !methods.contains(.head) { methods.insert(.head, at: get + 1) }
         return methods
     }
 }
 
-extension UnsafeBufferPointer<UInt8> {
+extension UnsafeRawBufferPointer {
+    /// Eight bytes from an index on, the first one lowest; what lies beyond the end is zero.
+    fileprivate func word(at index: Int) -> UInt64 {
+        if index + 8 <= count { return UInt64(littleEndian: loadUnaligned(fromByteOffset: index, as: UInt64.self)) }
+        var word: UInt64 = 0
+        for offset in index..<Swift.max(index, count) { word |= UInt64(self[offset]) << UInt64((offset - index) * 8) }
+        return word
+    }
+
     /// `.` or `..`, also with the dots percent-encoded.
     fileprivate var isDotSegment: Bool {
         guard count <= 6, let first, first == UInt8(ascii: ".") || first == UInt8(ascii: "%") else { return false }
-        guard let text = PercentEncoding.decode(Substring(decoding: self, as: UTF8.self)) else { return false }
+        guard let text = PercentEncoding.decode(self) else { return false }
         return text == "." || text == ".."
     }
 }

@@ -50,7 +50,12 @@ package struct Claims: Sendable {
     package func recall(_ coupon: CouponID, by user: UserID) -> Recalled {
         guard store.userExists(user) else { return .refused(.userNotFound) }
         let campaign = campaigns.known[coupon]
-        switch campaign.recall(user, issued: recent.coupon(of: coupon, for: user), at: .now()) {
+        let now = NIODeadline.now()
+        if let issued = recent.coupon(of: coupon, for: user) {
+            if campaign.isKnownOpen(at: now) { return .refused(.couponAlreadyClaimed(issued)) }
+            return .unknown(Question(user: user, coupon: coupon, campaign: campaign, asked: campaign.question(at: now)))
+        }
+        switch campaign.recall(user, at: now) {
         case .refused(let refusal): return .refused(refusal)
         case .unknown(let asked): return .unknown(Question(user: user, coupon: coupon, campaign: campaign, asked: asked))
         }

@@ -105,16 +105,24 @@ extension KnownCampaign {
         case unknown(Question)
     }
 
-    /// The refusal that the gate would give, where that is certain; `issued` is the coupon that the store says the user has.
-    func recall(_ user: UserID, issued: IssuedCoupon?, at now: NIODeadline) -> Recollection {
+    /// The refusal that the gate would give to a user who is not known to have the coupon, where that is certain.
+    func recall(_ user: UserID, at now: NIODeadline) -> Recollection {
         memory.withLock { memory in
-            if let issued {
-                if memory.gate.isOpen.holds(at: now) { return .refused(.couponAlreadyClaimed(issued)) }
-            } else if let holders = memory.gate.holders, !holders.contains(user), memory.gate.isSoldOut.holds(at: now) {
+            if let holders = memory.gate.holders, !holders.contains(user), memory.gate.isSoldOut.holds(at: now) {
                 return .refused(.couponSoldOut)
             }
             return .unknown(Question(generation: memory.generation, askedAt: now))
         }
+    }
+
+    /// Whether the gate has lately been seen open in the epoch of the store: then it tells those who have the coupon so.
+    func isKnownOpen(at now: NIODeadline) -> Bool {
+        memory.withLock { $0.gate.isOpen.holds(at: now) }
+    }
+
+    /// A claim that leaves for the gate now.
+    func question(at now: NIODeadline) -> Question {
+        Question(generation: memory.withLock { $0.generation }, askedAt: now)
     }
 
     /// Notes that the gate gave the user's place in the epoch of the store.

@@ -12,14 +12,25 @@ final class RecentCoupons: Sendable {
         let version: RowChanges.Version
     }
 
-    private let slots: Mutex<[Entry?]>
+    /// Whose coupon of which campaign is in a slot. Beside the entries, so that a look at one that is somebody else's copies nothing.
+    private struct Key: Equatable {
+        var campaign: CouponID?
+        var user: UserID?
+    }
+
+    private struct Slots {
+        var keys: [Key]
+        var entries: [Entry?]
+    }
+
+    private let slots: Mutex<Slots>
     private let mask: Int
     private let changes: RowChanges
 
     /// - Parameter capacity: a power of two.
     init(store: Store, capacity: Int = 8_192) {
         precondition(capacity > 0 && capacity & (capacity - 1) == 0, "the slot is cut from the hash by a mask")
-        slots = Mutex(Array(repeating: nil, count: capacity))
+        slots = Mutex(Slots(keys: Array(repeating: Key(), count: capacity), entries: Array(repeating: nil, count: capacity)))
         mask = capacity - 1
         changes = store.rowChanges
     }
@@ -27,10 +38,8 @@ final class RecentCoupons: Sendable {
     /// The coupon that the user has of the campaign as the store has it now, where that is remembered.
     func coupon(of campaign: CouponID, for user: UserID) -> IssuedCoupon? {
         let slot = slot(campaign, user)
-        let entry = slots.withLock { slots -> Entry? in
-            // Compared in place: most who come have no coupon, and a copy of somebody else's is not free.
-            slots[slot]?.issued.userID == user && slots[slot]?.issued.couponID == campaign ? slots[slot] : nil
-        }
+        let key = Key(campaign: campaign, user: user)
+        let entry = slots.withLock { slots -> Entry? in slots.keys[slot] == key ? slots.entries[slot] : nil }
         guard let entry, changes.holds(entry.version, for: entry.issued.id.rawValue, in: .issuedCoupons) else { return nil }
         return entry.issued
     }
@@ -44,7 +53,10 @@ final class RecentCoupons: Sendable {
         guard let read else { return nil }
         if let version = read.version {
             let slot = slot(campaign, user)
-            slots.withLock { $0[slot] = Entry(issued: read.row, version: version) }
+            slots.withLock { slots in
+                slots.keys[slot] = Key(campaign: campaign, user: user)
+                slots.entries[slot] = Entry(issued: read.row, version: version)
+            }
         }
         return read.row
     }

@@ -88,7 +88,7 @@ package final class RunningService: Sendable {
                 try await services.start()
                 let api = try await FirstcomeAPI(services: services, tokenKey: tokenKey, eventLoopGroup: parts.group, logger: logger)
                 let server = HTTPServer(
-                    configuration: configuration.http, eventLoopGroup: parts.group, answering: api.answering,
+                    configuration: configuration.http, eventLoopGroup: parts.group, responder: api.responder(on:),
                     refusalResponse: api.refusalResponse, logger: logger)
                 api.reportStatistics(of: server)
                 try await server.start()

@@ -1,6 +1,6 @@
 import Commerce
+import HTTPServer
 import Logging
-import NIOHTTP1
 import Synchronization
 import Testing
 
@@ -36,8 +36,8 @@ struct AccessLogTests {
         let lines = LogLines()
         let logger = Logger(label: "test") { _ in KeepingLogHandler(lines: lines, logLevel: level) }
         try await ApplicationFixture.run(logger: logger) { app in
-            _ = try await app.send(.POST, "/api/v1/users", as: .anyAdmin, key: "secret-key", #"{"name":"비밀이름"}"#)
-            _ = try await app.send(.GET, "/api/v1/users/1/balance?cursor=secret-query", as: .user(UserID(1)))
+            _ = try await app.send(.post, "/api/v1/users", as: .anyAdmin, key: "secret-key", #"{"name":"비밀이름"}"#)
+            _ = try await app.send(.get, "/api/v1/users/1/balance?cursor=secret-query", as: .user(UserID(1)))
         }
         return lines.all.filter { $0.hasPrefix("request") }
     }

@@ -5,7 +5,6 @@ import HTTPServer
 import JSON
 import Logging
 import NIOCore
-import NIOHTTP1
 import NIOPosix
 import Redis
 import Services
@@ -74,18 +73,15 @@ struct ApplicationFixture: Sendable {
         _ method: HTTPMethod, _ target: String, as identity: Identity? = nil, key idempotencyKey: String? = nil, _ body: String = "",
         contentType: String? = "application/json"
     ) async throws -> HTTPResponse {
-        var headers = HTTPHeaders()
+        var headers: [(name: String, value: String)] = []
         if let identity {
             let later = Instant(milliseconds: Self.now.milliseconds + 3_600_000)
-            headers.add(name: "Authorization", value: "Bearer \(try await key.sign(identity, issuedAt: Self.now, expiresAt: later))")
+            headers.append(("Authorization", "Bearer \(try await key.sign(identity, issuedAt: Self.now, expiresAt: later))"))
         }
-        if let idempotencyKey { headers.add(name: "Idempotency-Key", value: idempotencyKey) }
-        if let contentType, !body.isEmpty { headers.add(name: "Content-Type", value: contentType) }
-        let parts = target.split(separator: "?", maxSplits: 1).map(String.init)
-        let request = HTTPRequest(
-            method: method, path: parts[0], query: parts.count > 1 ? parts[1] : nil, headers: headers, body: ByteBuffer(string: body),
-            eventLoop: loop)
-        return await answer(request)
+        if let idempotencyKey { headers.append(("Idempotency-Key", idempotencyKey)) }
+        if let contentType, !body.isEmpty { headers.append(("Content-Type", contentType)) }
+        let request = HTTPRequest(method: method.rawValue, target: target, fields: headers, body: ByteBuffer(string: body), eventLoop: loop)
+        return await answer(try #require(request))
     }
 
     /// Sends the same request many times at once.
@@ -113,6 +109,8 @@ extension HTTPResponse {
 
     /// The problem's code; `nil` for another body.
     var code: String? { (try? json)?["code"]?.text }
+
+    var contentType: String? { header("content-type") }
 
     func header(_ name: String) -> String? { headers.first { $0.name == name }?.value }
 }

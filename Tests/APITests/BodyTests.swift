@@ -2,7 +2,6 @@ import Commerce
 import HTTPServer
 import NIOCore
 import NIOEmbedded
-import NIOHTTP1
 import Store
 import Testing
 
@@ -15,7 +14,7 @@ private enum Reading<Value: Equatable>: Equatable {
 
     init(_ body: String, contentType: String = "application/json", _ read: (inout FieldReader) -> Value?) {
         let request = HTTPRequest(
-            method: .POST, path: "/", headers: ["Content-Type": contentType], body: ByteBuffer(string: body), eventLoop: EmbeddedEventLoop()
+            method: .post, path: "/", headers: ["Content-Type": contentType], body: ByteBuffer(string: body), eventLoop: EmbeddedEventLoop()
         )
         do throws(RequestFault) {
             self = .value(try JSONBody.decode(request, read))

@@ -2,7 +2,6 @@ import Commerce
 import HTTPServer
 import JSON
 import NIOCore
-import NIOHTTP1
 import Redis
 import TestSupport
 import Testing
@@ -19,13 +18,13 @@ struct ClaimTests {
         defer { redis.end() }
         try await ApplicationFixture.run(redis: .unix(path: redis.socketPath)) { app in
             for name in ["김하늘", "이바다", "박나무"] {
-                _ = try await app.send(.POST, "/api/v1/users", as: .anyAdmin, "{\"name\":\"\(name)\"}")
+                _ = try await app.send(.post, "/api/v1/users", as: .anyAdmin, "{\"name\":\"\(name)\"}")
             }
             // The window is judged by Redis' own clock, so it opens at the epoch.
             let coupon = """
                 {"name":"쿠폰","discount":{"type":"FIXED","amount":1000},"quantity":2,"opensAt":"1970-01-01T00:00:00Z"}
                 """
-            try #require(try await app.send(.POST, "/api/v1/coupons", as: .anyAdmin, coupon).status == 201)
+            try #require(try await app.send(.post, "/api/v1/coupons", as: .anyAdmin, coupon).status == 201)
             try await body(app)
         }
     }
@@ -33,46 +32,46 @@ struct ClaimTests {
     @Test("two win, in order; a third is too late; who asks again is shown what they have")
     func firstCome() async throws {
         try await withCampaign { app in
-            let first = try await app.send(.POST, Self.path, as: .user(UserID(1)))
+            let first = try await app.send(.post, Self.path, as: .user(UserID(1)))
             #expect(first.status == 201)
             #expect(try first.json["sequence"] == .integer(1))
-            let second = try await app.send(.POST, Self.path, as: .user(UserID(2)))
+            let second = try await app.send(.post, Self.path, as: .user(UserID(2)))
             #expect(try second.json["sequence"] == .integer(2))
-            let late = try await app.send(.POST, Self.path, as: .user(UserID(3)))
+            let late = try await app.send(.post, Self.path, as: .user(UserID(3)))
             #expect(late.status == 409 && late.code == "COUPON_SOLD_OUT")
-            let again = try await app.send(.POST, Self.path, as: .user(UserID(1)))
+            let again = try await app.send(.post, Self.path, as: .user(UserID(1)))
             #expect(again.status == 409 && again.code == "COUPON_ALREADY_CLAIMED")
             #expect(try again.json["issuedCoupon"] == (try first.json))
-            #expect(try await app.send(.GET, "/api/v1/coupons/1").json["status"] == .string("SOLD_OUT"))
+            #expect(try await app.send(.get, "/api/v1/coupons/1").json["status"] == .string("SOLD_OUT"))
         }
     }
 
     @Test("a claim with a key is replayed byte for byte, where one without is refused")
     func replay() async throws {
         try await withCampaign { app in
-            let first = try await app.send(.POST, Self.path, as: .user(UserID(1)), key: "once")
-            let again = try await app.send(.POST, Self.path, as: .user(UserID(1)), key: "once")
+            let first = try await app.send(.post, Self.path, as: .user(UserID(1)), key: "once")
+            let again = try await app.send(.post, Self.path, as: .user(UserID(1)), key: "once")
             #expect(first.status == 201 && again.status == 201 && again.body == first.body)
             #expect(again.header("idempotent-replayed") == "true")
-            #expect(try await app.send(.POST, Self.path, as: .user(UserID(1)), key: "twice").code == "COUPON_ALREADY_CLAIMED")
+            #expect(try await app.send(.post, Self.path, as: .user(UserID(1)), key: "twice").code == "COUPON_ALREADY_CLAIMED")
         }
     }
 
     @Test("a campaign that does not exist, has not opened or has closed is told apart")
     func windows() async throws {
         try await withCampaign { app in
-            #expect(try await app.send(.POST, "/api/v1/coupons/9/claims", as: .user(UserID(1))).code == "COUPON_NOT_FOUND")
+            #expect(try await app.send(.post, "/api/v1/coupons/9/claims", as: .user(UserID(1))).code == "COUPON_NOT_FOUND")
             let future = #"{"name":"a","discount":{"type":"PERCENT","percent":5},"quantity":1,"opensAt":"9000-01-01T00:00:00Z"}"#
-            _ = try await app.send(.POST, "/api/v1/coupons", as: .anyAdmin, future)
-            let early = try await app.send(.POST, "/api/v1/coupons/2/claims", as: .user(UserID(1)))
+            _ = try await app.send(.post, "/api/v1/coupons", as: .anyAdmin, future)
+            let early = try await app.send(.post, "/api/v1/coupons/2/claims", as: .user(UserID(1)))
             #expect(early.code == "COUPON_NOT_OPEN" && early.header("retry-after") != nil)
             #expect(try early.json["opensAt"] == .string("9000-01-01T00:00:00.000Z"))
             let past = """
                 {"name":"b","discount":{"type":"PERCENT","percent":5},"quantity":1,"opensAt":"1970-01-01T00:00:00Z",\
                 "closesAt":"1970-01-02T00:00:00Z"}
                 """
-            _ = try await app.send(.POST, "/api/v1/coupons", as: .anyAdmin, past)
-            #expect(try await app.send(.POST, "/api/v1/coupons/3/claims", as: .user(UserID(1))).code == "COUPON_CLOSED")
+            _ = try await app.send(.post, "/api/v1/coupons", as: .anyAdmin, past)
+            #expect(try await app.send(.post, "/api/v1/coupons/3/claims", as: .user(UserID(1))).code == "COUPON_CLOSED")
         }
     }
 }

@@ -4,7 +4,6 @@ import HTTPServer
 import JSON
 import NIOCore
 import NIOEmbedded
-import NIOHTTP1
 import Store
 import Testing
 
@@ -116,7 +115,7 @@ struct DocumentTests {
                 var json = JSONWriter()
                 json.element(example)
                 let request = HTTPRequest(
-                    method: .POST, path: "/", headers: ["Content-Type": "application/json"], body: json.buffer,
+                    method: .post, path: "/", headers: ["Content-Type": "application/json"], body: json.buffer,
                     eventLoop: EmbeddedEventLoop())
                 #expect(throws: Never.self, "\(name)") { _ = try JSONBody.decode(request, read) }
             }
@@ -207,7 +206,7 @@ struct AnswerTests {
         let checker = Schema(document: try document())
         let schema = try #require(try document()["components"]?["schemas"]?["Problem"])
         for (refusal, code) in try Samples.refusals() {
-            for response in [Problem(refusal, at: Samples.now).response, PreparedAnswers.response(to: refusal, at: Samples.now)] {
+            for response in [Problem(refusal, at: Samples.now).response, PreparedAnswers().response(to: refusal, at: Samples.now)] {
                 let value = try JSONParser.parse(response.body)
                 #expect(value["code"] == .string(code))
                 #expect(value["status"] == .integer(Int64(response.status)))

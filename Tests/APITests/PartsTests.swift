@@ -3,7 +3,6 @@ import HTTPServer
 import JSON
 import NIOCore
 import NIOEmbedded
-import NIOHTTP1
 import Store
 import Testing
 
@@ -34,18 +33,18 @@ struct RunningKeysTests {
             return AnswerKey.fingerprint(of: request)
         }
         let all = [
-            fingerprint(.POST, "/a", ""), fingerprint(.PATCH, "/a", ""), fingerprint(.POST, "/b", ""), fingerprint(.POST, "/a", "{}"),
-            fingerprint(.POST, "/a", " {}"), fingerprint(.POST, "/", "a"), fingerprint(.POST, "/a\n", ""),
+            fingerprint(.post, "/a", ""), fingerprint(.patch, "/a", ""), fingerprint(.post, "/b", ""), fingerprint(.post, "/a", "{}"),
+            fingerprint(.post, "/a", " {}"), fingerprint(.post, "/", "a"), fingerprint(.post, "/a\n", ""),
         ]
         #expect(all.allSatisfy { $0.count == 32 })
         #expect(Set(all.dropLast()).count == all.count - 1)
-        #expect(fingerprint(.POST, "/a", "{}") == fingerprint(.POST, "/a", "{}"))
+        #expect(fingerprint(.post, "/a", "{}") == fingerprint(.post, "/a", "{}"))
     }
 
     @Test("a user and an operator of the same name have different scopes")
     func scopes() throws {
-        let headers: HTTPHeaders = ["Idempotency-Key": "k"]
-        let request = HTTPRequest(method: .POST, path: "/", headers: headers, eventLoop: EmbeddedEventLoop())
+        let headers = ["Idempotency-Key": "k"]
+        let request = HTTPRequest(method: .post, path: "/", headers: headers, eventLoop: EmbeddedEventLoop())
         let user = try AnswerKey(request, of: .user(UserID(1)))?.scope
         let admin = try AnswerKey(request, of: .admin(subject: "1"))?.scope
         #expect(user == "user:1" && admin == "admin:1")

@@ -89,7 +89,7 @@ struct ProblemTests {
             .tooManyRequests, .tooManyConnections, .draining, .connectNotSupported,
         ]
         for refusal in refusals {
-            let response = PreparedAnswers.response(to: refusal)
+            let response = PreparedAnswers().response(to: refusal)
             let body = try JSONParser.parse(response.body)
             #expect(response.status == refusal.status && body["status"] == .integer(Int64(refusal.status)), "\(refusal)")
             #expect(response.contentType == "application/problem+json")
@@ -101,7 +101,7 @@ struct ProblemTests {
     @Test("each 401 names the bearer scheme, and the error where a token was sent")
     func challenges() {
         for (fault, error) in [(Authentication.Fault.missing, false), (.invalid, true), (.expired, true), (.premature, true)] {
-            let response = PreparedAnswers.response(to: fault)
+            let response = PreparedAnswers().response(to: fault)
             let challenge = response.headers.first { $0.name == "www-authenticate" }?.value ?? ""
             #expect(response.status == 401 && challenge.hasPrefix("Bearer "))
             #expect(challenge.contains("error=\"invalid_token\"") == error)

@@ -2,7 +2,6 @@ import Commerce
 import HTTPServer
 import NIOCore
 import NIOEmbedded
-import NIOHTTP1
 import Testing
 
 @testable import API
@@ -10,7 +9,7 @@ import Testing
 @Suite("Query parameters")
 struct QueryTests {
     private func read<Value>(_ query: String, _ read: (inout QueryReader) -> Value) throws(RequestFault) -> Value {
-        let request = HTTPRequest(method: .GET, path: "/", query: query, eventLoop: EmbeddedEventLoop())
+        let request = HTTPRequest(method: .get, path: "/", query: query, eventLoop: EmbeddedEventLoop())
         return try QueryReader.decode(request, read)
     }
 

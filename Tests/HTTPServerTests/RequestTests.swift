@@ -1,37 +1,46 @@
 import NIOCore
 import NIOEmbedded
-import NIOHTTP1
 import Testing
 
 @testable import HTTPServer
 
 @Suite("Requests and dates")
 struct RequestTests {
-    @Test(
-        "a query reads as its decoded pairs, or as malformed",
-        arguments: [
-            (nil, []), ("", []), ("a=b", ["a", "b"]), ("a=1&b=2", ["a", "1", "b", "2"]), ("a", ["a", ""]), ("a=", ["a", ""]),
-            ("=b", ["", "b"]),
-            ("&&a=b&", ["a", "b"]), ("a=b=c", ["a", "b=c"]), ("q=%EC%BF%A0+x%2B", ["q", "쿠 x+"]), ("a%3D=%26", ["a=", "&"]),
-            ("a=1&a=2", ["a", "1", "a", "2"]),
-            ("a=%", nil), ("%=a", nil), ("a=%4", nil), ("a=%GG", nil), ("a=%FF", nil), ("a=b&c=%C3", nil),
-        ] as [(String?, [String]?)]
-    )
-    func query(text: String?, expected: [String]?) {
-        let request = HTTPRequest(method: .GET, path: "/", query: text, eventLoop: EmbeddedEventLoop())
-        #expect(request.queryItems()?.flatMap { [$0.name, $0.value] } == expected)
+    @Test("the fields handlers need are found whatever their case, and repeated ones are joined")
+    func fields() throws {
+        let request = try #require(
+            HTTPRequest(
+                method: "GET", target: "/",
+                fields: [
+                    ("AUTHORIZATION", "Bearer x"), ("content-type", "application/json"), ("Idempotency-Key", "a"),
+                    ("IDEMPOTENCY-KEY", "b"), ("Content-Typo", "z"), ("If-Match", " \"1\"\t"),
+                ], eventLoop: EmbeddedEventLoop()))
+        #expect(request.value(of: .authorization) == "Bearer x")
+        #expect(request.value(of: .contentType) == "application/json")
+        #expect(request.value(of: .idempotencyKey) == "a, b")
+        #expect(request.value(of: .ifMatch) == "\"1\"")
+        #expect(request.allFields.map(\.name).contains("Content-Typo"))
+        #expect(request.values(of: "content-typo") == ["z"])
+        let isOne = request.withCredentials { if case .one(let value) = $0 { value.elementsEqual("Bearer x".utf8) } else { false } }
+        #expect(isOne)
     }
 
-    @Test("the fields handlers need are found whatever their case, and repeated ones are joined")
-    func fields() {
-        let headers: HTTPHeaders = [
-            "AUTHORIZATION": "Bearer x", "content-type": "application/json", "Idempotency-Key": "a", "IDEMPOTENCY-KEY": "b",
-            "Content-Typo": "z",
-        ]
-        let request = HTTPRequest(method: .GET, path: "/", headers: headers, eventLoop: EmbeddedEventLoop())
-        #expect(request.authorization == "Bearer x")
-        #expect(request.contentType == "application/json")
-        #expect(request.idempotencyKey == "a, b")
+    @Test("one Authorization is credentials, none is missing, and two are neither")
+    func credentials() throws {
+        func kind(_ values: [String]) throws -> String {
+            let fields = values.map { (name: "Authorization", value: $0) } + [("Idempotency-Key", "k")]
+            let request = try #require(HTTPRequest(method: "GET", target: "/", fields: fields, eventLoop: EmbeddedEventLoop()))
+            return request.withCredentials { credentials in
+                switch credentials {
+                case .missing: "missing"
+                case .one(let value): String(decoding: value, as: UTF8.self)
+                case .several: "several"
+                }
+            }
+        }
+        #expect(try kind([]) == "missing")
+        #expect(try kind(["Bearer a"]) == "Bearer a")
+        #expect(try kind(["Bearer a", "Bearer a"]) == "several")
     }
 
     @Test(
@@ -48,26 +57,31 @@ struct RequestTests {
         #expect(DateField.format(secondsSinceEpoch: seconds) == expected)
     }
 
-    @Test("an answer rendered in advance is the same bytes as one that is not")
-    func prerendered() {
-        var response = HTTPResponse(
+    @Test("an answer is sent with its date, and with what is said about the connection")
+    func rendering() {
+        let response = HTTPResponse(
             status: 429, headers: [("retry-after", "1")], contentType: "application/problem+json", body: ByteBuffer(string: "{}"))
+        var date = DateField()
+        date.update(.now())
         for isHead in [false, true] {
-            for connection in [ConnectionHeader.none, .close, .keepAlive] {
-                var plain = ByteBuffer()
-                var prerendered = ByteBuffer()
-                let date = ByteBuffer(string: "date: x\r\n\r\n")
-                response.render(into: &plain, date: date, connection: connection, isHead: isHead)
-                response.prerendered().render(into: &prerendered, date: date, connection: connection, isHead: isHead)
-                #expect(plain == prerendered)
-                #expect(
-                    String(buffer: plain).hasPrefix(
-                        "HTTP/1.1 429 Too Many Requests\r\ncontent-type: application/problem+json\r\nretry-after: 1\r\n"))
+            for (connection, field) in [
+                (ConnectionField.none, ""), (.close, "connection: close\r\n"), (.keepAlive, "connection: keep-alive\r\n"),
+            ] {
+                // What another answer left in the buffer stays as it is.
+                var output = ByteBuffer(string: "before")
+                response.render(into: &output, date: date, connection: connection, isHead: isHead)
+                let text = String(buffer: output)
+                let start =
+                    "beforeHTTP/1.1 429 Too Many Requests\r\ncontent-type: application/problem+json\r\nretry-after: 1\r\n"
+                    + "content-length: 2\r\n" + field + "date: "
+                #expect(text.hasPrefix(start) && text.hasSuffix(" GMT\r\n\r\n" + (isHead ? "" : "{}")))
+                #expect(text.utf8.count == start.utf8.count + 29 + 4 + (isHead ? 0 : 2) && !text.contains("1970"))
             }
         }
-        response.status = 299
+        #expect(response.headers.map(\.name) == ["content-type", "retry-after", "content-length"])
+        #expect(String(buffer: response.body) == "{}")
         var unknown = ByteBuffer()
-        response.writeHead(into: &unknown)
+        HTTPResponse(status: 299).render(into: &unknown, date: date, connection: .none, isHead: false)
         #expect(String(buffer: unknown).hasPrefix("HTTP/1.1 299 \r\n"))
     }
 }

@@ -1,7 +1,6 @@
 import HTTPServer
 import Logging
 import NIOCore
-import NIOHTTP1
 import NIOPosix
 import Synchronization
 import TestSupport
@@ -51,12 +50,13 @@ let echo: HTTPHandler = { request in
 }
 
 @Sendable private func refusal(_ refusal: HTTPRefusal) -> HTTPResponse {
-    var response = HTTPResponse.text(status: refusal.status, "refused: \(refusal)")
-    switch refusal {
-    case .tooManyRequests, .tooManyConnections, .draining: response.headers = [("retry-after", "1")]
-    default: break
-    }
-    return response
+    let headers: [(name: String, value: String)] =
+        switch refusal {
+        case .tooManyRequests, .tooManyConnections, .draining: [("retry-after", "1")]
+        default: []
+        }
+    return HTTPResponse(
+        status: refusal.status, headers: headers, contentType: "text/plain", body: ByteBuffer(string: "refused: \(refusal)"))
 }
 
 /// Holds handlers until the test lets them go.

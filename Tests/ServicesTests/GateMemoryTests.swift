@@ -95,7 +95,7 @@ struct GateMemoryTests {
             let users = try await shop.makeUsers(2)
             let campaign = KnownCampaign(coupon, lease: .hours(1))
             let terms = try #require(try campaign.terms(from: shop.reader))
-            guard case .unknown(let question) = campaign.recall(users[0], issued: nil, at: .now()) else {
+            guard case .unknown(let question) = campaign.recall(users[0], at: .now()) else {
                 throw NotDone(result: "recalled")
             }
             campaign.forget()
@@ -103,7 +103,7 @@ struct GateMemoryTests {
             #expect(campaign.noteSoldOut(question) == nil)
             campaign.noteOpen(question, epoch: terms.epoch)
             campaign.keep(UserSet(), of: question)
-            guard case .unknown = campaign.recall(users[1], issued: nil, at: .now()) else { throw NotDone(result: "recalled") }
+            guard case .unknown = campaign.recall(users[1], at: .now()) else { throw NotDone(result: "recalled") }
         }
     }
 

@@ -1,7 +1,6 @@
 import HTTPServer
 import Logging
 import NIOCore
-import NIOHTTP1
 import NIOPosix
 import Synchronization
 
@@ -65,8 +64,8 @@ package final class DataPlatformServer: Sendable {
 
         func answer(_ request: HTTPRequest) async -> HTTPResponse {
             let post = Post(
-                method: request.method.rawValue, path: request.path, idempotencyKey: request.idempotencyKey ?? "",
-                signature: request.headers["X-Firstcome-Signature"].joined(), contentType: request.contentType ?? "",
+                method: request.method.rawValue, path: request.path, idempotencyKey: request.value(of: .idempotencyKey) ?? "",
+                signature: request.values(of: "x-firstcome-signature").joined(), contentType: request.value(of: .contentType) ?? "",
                 body: String(buffer: request.body))
             let reaction = state.withLock { state in
                 state.posts.append(post)

@@ -80,9 +80,10 @@ package final class RawHTTPClient {
         var sent = 0
         while sent < bytes.count {
             try wait(for: Int16(POLLOUT))
-            let count = bytes[sent...].withUnsafeBytes { Glibc.send(descriptor, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL)) }
-            guard count >= 0 else { throw Failure.socket(errno: errno) }
-            sent += count
+            let flags = Int32(MSG_NOSIGNAL) | Int32(MSG_DONTWAIT)
+            let count = bytes[sent...].withUnsafeBytes { Glibc.send(descriptor, $0.baseAddress, $0.count, flags) }
+            guard count >= 0 || errno == EAGAIN else { throw Failure.socket(errno: errno) }
+            sent += max(count, 0)
         }
     }
 

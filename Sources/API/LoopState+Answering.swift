@@ -1,0 +1,131 @@
+import Commerce
+import FaultPoints
+import HTTPServer
+import Logging
+import NIOCore
+import Services
+import Store
+
+extension LoopState {
+    /// Answers one request, or says how its answer will come. Runs on the event loop.
+    func answer(to request: consuming HTTPRequest) -> HTTPAnswer {
+        switch router.match(request) {
+        case .found(let place, let parameters):
+            let call = Call(route: routes[place], request: request, parameters: parameters, loop: self, now: clock.now)
+            do {
+                return counted(try reply(to: call), to: call, place)
+            } catch {
+                return .now(count(response(to: error, of: call.route), to: call.request, place))
+            }
+        case .notFound where request.method == .options && request.path == "*":
+            return .now(count(prepared.serverOptions, to: request, routes.count))
+        case .notFound:
+            return .now(count(prepared.notFound, to: request, routes.count))
+        case .methodNotAllowed(let allowed):
+            return .now(count(Problem.methodNotAllowed(allowed).response, to: request, routes.count))
+        case .malformedPath:
+            return .now(count(Problem.invalid("The path is not percent-encoded UTF-8.").response, to: request, routes.count))
+        }
+    }
+
+    /// The same answer, counted when it is there, with failures turned into problems.
+    private func counted(_ answer: HTTPAnswer, to call: Call, _ place: Int) -> HTTPAnswer {
+        switch answer {
+        case .now(let response):
+            return .now(count(response, to: call.request, place))
+        case .callback(let begin):
+            return .callback { done in
+                begin { result in done(.success(self.count(self.response(to: result, of: call.route), to: call.request, place))) }
+            }
+        case .task(let work):
+            return .task {
+                let result: Result<HTTPResponse, any Error>
+                do { result = .success(try await work()) } catch { result = .failure(error) }
+                return self.count(self.response(to: result, of: call.route), to: call.request, place)
+            }
+        }
+    }
+
+    private func count(_ response: HTTPResponse, to request: HTTPRequest, _ place: Int) -> HTTPResponse {
+        if response.status == 201 { FaultPoint.beforeAnswer.reached() }
+        let nanoseconds = (NIODeadline.now() - request.receivedAt).nanoseconds
+        counters[place].count(status: response.status, nanoseconds: nanoseconds)
+        if logsRequests { log(request, response, nanoseconds) }
+        return response
+    }
+
+    private func response(to result: Result<HTTPResponse, any Error>, of route: Route) -> HTTPResponse {
+        switch result {
+        case .success(let response): response
+        case .failure(let error): response(to: error, of: route)
+        }
+    }
+
+    private func response(to error: any Error, of route: Route) -> HTTPResponse {
+        let failure = Failure(error)
+        let metadata: Logger.Metadata = ["route": "\(route.operationID)", "error": "\(error)"]
+        switch failure {
+        case .refused(let problem): return problem.response
+        case .unavailable: logger.debug("request not served", metadata: metadata)
+        case .broken: logger.error("request failed", metadata: metadata)
+        }
+        return failure.problem.response
+    }
+
+    private func log(_ request: HTTPRequest, _ response: HTTPResponse, _ nanoseconds: Int64) {
+        logger.debug(
+            "request",
+            metadata: [
+                "method": "\(request.methodName)", "path": "\(request.path)", "status": "\(response.status)",
+                "microseconds": "\(nanoseconds / 1000)",
+            ])
+    }
+
+    /// Lets a call through to its handler if its token says so.
+    private func reply(to call: Call) throws -> HTTPAnswer {
+        if case .open(let handler) = call.route.access { return try handler(call) }
+        let identity: Identity
+        switch authenticate(call.request, at: call.now) {
+        case .authenticated(let known): identity = known
+        case .refused(let fault): return .now(prepared.response(to: fault))
+        }
+        let admission = Admission(
+            call.route.access, identity, pathUser: try call.pathUser(), prepared: prepared, userExists: services.store.userExists)
+        if case .refused(let response) = admission { return .now(response) }
+        guard call.route.honoursIdempotencyKey, let key = try AnswerKey(call.request, of: identity) else {
+            return try admission.reply(to: call)
+        }
+        return try once(call, key, admission)
+    }
+
+    /// Answers a request whose key is known from memory; keeps others with the same key out while the first one runs.
+    private func once(_ call: Call, _ key: AnswerKey, _ admission: Admission) throws -> HTTPAnswer {
+        guard runningKeys.take(key) else { return .now(call.refusal(.idempotencyKeyInUse)) }
+        do {
+            switch try call.reader.answer(for: key, at: call.now) {
+            case .remembered(let answer):
+                runningKeys.release(key)
+                return .now(call.replay(answer))
+            case .reused:
+                runningKeys.release(key)
+                return .now(call.refusal(.idempotencyKeyReused))
+            case .absent:
+                let answer = try admission.reply(to: call.remembered(under: key))
+                return .task { [runningKeys] in
+                    defer { runningKeys.release(key) }
+                    return try await answer.response()
+                }
+            }
+        } catch {
+            runningKeys.release(key)
+            throw error
+        }
+    }
+}
+
+extension HTTPAnswer {
+    /// The answer of work that never waits.
+    static func atOnce(_ work: () throws -> HTTPResponse) rethrows -> HTTPAnswer {
+        .now(try work())
+    }
+}

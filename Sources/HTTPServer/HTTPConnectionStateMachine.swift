@@ -1,0 +1,335 @@
+import NIOCore
+
+/// One HTTP/1.1 connection as a value: bytes and events in, actions out. It has no channel, no clock and no handler.
+///
+/// One request is in progress at a time. Requests that a client sends ahead wait as bytes, and while too many wait nothing is read.
+/// An event changes the state; ``next(at:)`` then says what is to be done, one action at a time, until it says ``Action/wait``.
+struct HTTPConnectionStateMachine: Sendable {
+    /// What the connection does now, with what belongs to that alone.
+    private enum Phase: Equatable {
+        /// Between requests, or inside a head, of which `parsedByteCount` bytes were read without finding its end.
+        case head(parsedByteCount: Int)
+        /// Inside the body of a request. Kept elsewhere, so that the phase of most requests is small.
+        indirect case body(PartialRequest)
+        /// A request is with its handler.
+        case running(AnswerForm)
+        /// The last answer is rendered and not yet handed to the channel.
+        case ending(Ending)
+        /// The channel has the last answer; it has not said that all of it is sent.
+        case sendingLast(Ending)
+        /// All is sent and our side is shut down; the client may still read, and closes.
+        case lingering
+        case closed
+    }
+
+    /// A request whose head is complete and whose body is still arriving.
+    private struct PartialRequest: Equatable {
+        let head: RequestHead
+        /// The head's own bytes and the decoder, for a body in chunks; a body of known length waits behind its head in `inbox`.
+        var chunks: Chunks?
+        /// Whether the client waits for `100 Continue` and has not been told.
+        var continueIsDue: Bool
+    }
+
+    private struct Chunks: Equatable {
+        let headBytes: ByteBuffer
+        var decoder = ChunkedBodyDecoder()
+        var body = ByteBuffer()
+    }
+
+    /// How a connection ends once everything is sent.
+    private enum Ending: Equatable {
+        /// Closed at once: nothing unread of the client's is expected.
+        case closing
+        /// Shut down first. Closing at once would reset the connection where unread bytes wait, and the reset could overtake the answer.
+        case lingering
+    }
+
+    /// What one answer says about its connection, and whether it has a body.
+    struct AnswerForm: Equatable, Sendable {
+        /// The number of the request on its connection, counted from 1: an answer to another one is dropped.
+        let number: Int
+        /// Whether the request is HEAD, whose answer has no body.
+        let isHead: Bool
+        /// What the answer says about the connection.
+        var connection: ConnectionField
+    }
+
+    /// What has to be done next.
+    enum Action: Equatable {
+        /// Give the request to the handler; its answer is reported to ``answered(_:at:)``.
+        case run(RequestHead, bytes: ByteBuffer, chunks: ByteBuffer?, number: Int)
+        /// Render the server's own answer, which is the last one.
+        case refuse(HTTPRefusal, AnswerForm)
+        /// Render `100 Continue`.
+        case sendContinue
+        /// Hand everything rendered to the channel, and report when it is sent.
+        case sendLast
+        /// Shut our side of the connection down.
+        case shutDownOutput
+        /// Close the connection.
+        case close
+        /// Nothing until the next event.
+        case wait
+    }
+
+    private let limits: HTTPLimits
+    private var phase = Phase.head(parsedByteCount: 0)
+    /// What has arrived and belongs to no request that was run. Nil instead of empty, so that a read buffer is taken over as it is.
+    private var inbox: ByteBuffer?
+    /// When the phase began, or the head that is arriving.
+    private var since: NIODeadline
+    /// Since when the channel has not taken more answers; nil while it takes them.
+    private var unwritableSince: NIODeadline?
+    private var inputHasEnded = false
+    private var isDraining: Bool
+    private var requestCount = 0
+    /// Set where the connection as a whole is refused.
+    private var refusal: HTTPRefusal?
+
+    /// - Parameter refusal: answers the client before anything is read, as the only answer.
+    init(limits: HTTPLimits, now: NIODeadline, isDraining: Bool = false, refusal: HTTPRefusal? = nil) {
+        self.limits = limits
+        self.isDraining = isDraining
+        self.refusal = refusal
+        since = now
+    }
+
+    /// Whether more bytes are to be read from the channel.
+    var wantsBytes: Bool {
+        switch phase {
+        case .head, .running: inboxByteCount <= limits.maximumHeaderBytes
+        // What a refused client still sends is read and dropped, so that it can read its answer.
+        case .body, .ending, .sendingLast, .lingering, .closed: true
+        }
+    }
+
+    /// Whether the connection waits for a request and holds no part of one.
+    var isIdle: Bool {
+        if case .head = phase { inbox == nil } else { false }
+    }
+
+    private var inboxByteCount: Int { inbox?.readableBytes ?? 0 }
+}
+
+// MARK: - Events
+
+extension HTTPConnectionStateMachine {
+    /// Bytes have arrived.
+    mutating func received(_ bytes: ByteBuffer, at now: NIODeadline) {
+        switch phase {
+        case .head:
+            guard inbox != nil else {
+                since = now
+                inbox = bytes
+                return
+            }
+            append(bytes)
+        case .body, .running:
+            append(bytes)
+        case .ending, .sendingLast, .lingering, .closed:
+            break
+        }
+    }
+
+    private mutating func append(_ bytes: ByteBuffer) {
+        guard inbox != nil else {
+            inbox = bytes
+            return
+        }
+        inbox?.writeImmutableBuffer(bytes)
+    }
+
+    /// The client will send nothing more. It may still read.
+    mutating func inputEnded() {
+        inputHasEnded = true
+    }
+
+    /// The channel takes answers again, or takes no more for now.
+    mutating func writabilityChanged(_ isWritable: Bool, at now: NIODeadline) {
+        unwritableSince = isWritable ? nil : now
+    }
+
+    /// The running request is answered. Gives the form of its answer; nil where the connection does not wait for this one.
+    mutating func answered(_ number: Int, at now: NIODeadline) -> AnswerForm? {
+        guard case .running(var form) = phase, form.number == number else {
+            assert(phase == .closed, "request \(number) was answered twice")
+            return nil
+        }
+        if isDraining, inbox == nil { form.connection = .close }
+        since = now
+        if form.connection == .close {
+            inbox = nil
+            phase = .ending(.lingering)
+        } else {
+            phase = .head(parsedByteCount: 0)
+        }
+        return form
+    }
+
+    /// Everything that was handed to the channel is sent.
+    mutating func lastAnswerSent(at now: NIODeadline) -> Action {
+        guard case .sendingLast(let ending) = phase else {
+            assert(phase == .closed, "nothing was handed over as the last answer")
+            return .wait
+        }
+        guard ending == .lingering, !inputHasEnded else { return close() }
+        since = now
+        phase = .lingering
+        return .shutDownOutput
+    }
+
+    /// The server takes no new connections and ends the ones it has.
+    mutating func drain() {
+        isDraining = true
+    }
+
+    /// The channel is closed. Nothing happens afterwards.
+    mutating func closed() {
+        phase = .closed
+        inbox = nil
+    }
+
+    /// Time has passed. Ends what took too long.
+    mutating func tick(_ now: NIODeadline) -> Action {
+        if let unwritableSince, phase != .closed {
+            return now >= unwritableSince + limits.writeTimeout ? close() : .wait
+        }
+        switch phase {
+        case .head where inbox == nil:
+            let timeout = requestCount == 0 ? limits.headTimeout : limits.idleTimeout
+            guard now >= since + timeout else { return .wait }
+            phase = .ending(.closing)
+            return next(at: now)
+        case .head:
+            return now >= since + limits.headTimeout ? refuse(.requestTimeout) : .wait
+        case .body:
+            return now >= since + limits.bodyTimeout ? refuse(.requestTimeout) : .wait
+        case .sendingLast:
+            return now >= since + limits.writeTimeout ? close() : .wait
+        case .lingering:
+            return now >= since + limits.lingerTimeout ? close() : .wait
+        case .running, .ending, .closed:
+            return .wait
+        }
+    }
+}
+
+// MARK: - Actions
+
+extension HTTPConnectionStateMachine {
+    /// What is to be done now. Asked again after each action but ``Action/wait``.
+    mutating func next(at now: NIODeadline) -> Action {
+        switch phase {
+        case .head(let parsedByteCount): return nextOfHead(parsedByteCount, now)
+        case .body: return nextOfBody(now)
+        case .ending(let ending):
+            since = now
+            phase = .sendingLast(ending)
+            return .sendLast
+        case .lingering: return inputHasEnded ? close() : .wait
+        case .running, .sendingLast, .closed: return .wait
+        }
+    }
+
+    private mutating func nextOfHead(_ parsedByteCount: Int, _ now: NIODeadline) -> Action {
+        if let refusal { return refuse(refusal) }
+        // Answers that the client leaves unread hold back its later requests.
+        guard unwritableSince == nil else { return .wait }
+        guard let inbox else {
+            guard inputHasEnded || isDraining else { return .wait }
+            phase = .ending(.closing)
+            return next(at: now)
+        }
+        // A head ends with a line feed: without a new one there is nothing new to find.
+        let mayBeComplete = parsedByteCount == 0 || inbox.readableBytesView.dropFirst(parsedByteCount).contains(RequestHeadParser.lf)
+        let result = mayBeComplete ? inbox.withUnsafeReadableBytes { RequestHeadParser.parse($0, limits: limits) } : .incomplete
+        switch result {
+        case .complete(let head):
+            return begin(head, now)
+        case .refused(let refusal, let isHead):
+            return refuse(refusal, isHead: isHead)
+        case .incomplete:
+            if inbox.readableBytes > limits.maximumHeaderBytes { return refuse(.headersTooLarge) }
+            if inputHasEnded { return refuse(.endsEarly) }
+            phase = .head(parsedByteCount: inbox.readableBytes)
+            return .wait
+        }
+    }
+
+    /// Goes on from a complete head: to the handler where the body is there too.
+    private mutating func begin(_ head: RequestHead, _ now: NIODeadline) -> Action {
+        switch head.framing {
+        case .length(let length):
+            if inboxByteCount >= head.byteCount + length { return run(head, length) }
+            let hasBodyBytes = inboxByteCount > head.byteCount
+            phase = .body(PartialRequest(head: head, continueIsDue: head.expectsContinue && !hasBodyBytes))
+        case .chunked:
+            guard let headBytes = inbox?.readSlice(length: head.byteCount) else {
+                preconditionFailure("the head was read from these bytes")
+            }
+            if inboxByteCount == 0 { inbox = nil }
+            phase = .body(
+                PartialRequest(head: head, chunks: Chunks(headBytes: headBytes), continueIsDue: head.expectsContinue && inbox == nil))
+        }
+        since = now
+        return nextOfBody(now)
+    }
+
+    private mutating func nextOfBody(_ now: NIODeadline) -> Action {
+        guard case .body(var partial) = phase else { return .wait }
+        if partial.continueIsDue {
+            partial.continueIsDue = false
+            phase = .body(partial)
+            return .sendContinue
+        }
+        if case .length(let length) = partial.head.framing {
+            if inboxByteCount >= partial.head.byteCount + length { return run(partial.head, length) }
+        } else if var chunks = partial.chunks, var bytes = inbox {
+            // Taken out of the phase meanwhile, so that the body is filled in place.
+            (partial.chunks, inbox, phase) = (nil, nil, .closed)
+            do throws(HTTPRefusal) {
+                let isComplete = try chunks.decoder.decode(&bytes, into: &chunks.body, limits: limits)
+                if bytes.readableBytes > 0 { inbox = bytes }
+                if isComplete { return run(partial.head, bytes: chunks.headBytes, chunks: chunks.body) }
+            } catch {
+                return refuse(error, isHead: partial.head.method == .head)
+            }
+            partial.chunks = chunks
+            phase = .body(partial)
+        }
+        return inputHasEnded ? refuse(.endsEarly) : .wait
+    }
+
+    /// Takes head and body out of what has arrived.
+    private mutating func run(_ head: RequestHead, _ bodyLength: Int) -> Action {
+        guard let bytes = inbox else { preconditionFailure("the head was read from these bytes") }
+        let count = head.byteCount + bodyLength
+        if bytes.readableBytes == count {
+            inbox = nil
+        } else {
+            inbox?.moveReaderIndex(forwardBy: count)
+        }
+        return run(head, bytes: bytes, chunks: nil)
+    }
+
+    private mutating func run(_ head: RequestHead, bytes: ByteBuffer, chunks: ByteBuffer?) -> Action {
+        requestCount += 1
+        let connection: ConnectionField = !head.staysOpen ? .close : head.version == .http1_0 ? .keepAlive : .none
+        phase = .running(AnswerForm(number: requestCount, isHead: head.method == .head, connection: connection))
+        return .run(head, bytes: bytes, chunks: chunks, number: requestCount)
+    }
+
+    private mutating func close() -> Action {
+        closed()
+        return .close
+    }
+
+    /// Answers what is being read by a refusal, and takes nothing more from the client.
+    private mutating func refuse(_ refusal: HTTPRefusal, isHead: Bool = false) -> Action {
+        inbox = nil
+        self.refusal = nil
+        phase = .ending(.lingering)
+        return .refuse(refusal, AnswerForm(number: 0, isHead: isHead, connection: .close))
+    }
+}

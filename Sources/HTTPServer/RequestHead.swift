@@ -1,0 +1,57 @@
+/// A range of bytes of a request head, counted from its first byte. Two bytes for each end: heads are limited to 65,535 bytes.
+package struct ByteRange: Sendable, Equatable {
+    private let lower: UInt16
+    private let upper: UInt16
+
+    init(_ lower: Int, _ upper: Int) {
+        (self.lower, self.upper) = (UInt16(truncatingIfNeeded: lower), UInt16(truncatingIfNeeded: upper))
+    }
+
+    /// The range of what is not there. No field and no query begins at the first byte.
+    static let absent = ByteRange(0, 0)
+
+    var isAbsent: Bool { upper == 0 }
+    var range: Range<Int> { Int(lower)..<Int(upper) }
+    var isEmpty: Bool { lower == upper }
+}
+
+/// How many bytes of body follow a head (RFC 9112 section 6).
+enum BodyFraming: Equatable, Sendable {
+    /// As many as `Content-Length` says, or none without that field.
+    case length(Int)
+    /// Until the chunk of length 0 and its trailers.
+    case chunked
+}
+
+/// The HTTP versions this server speaks (RFC 9112 section 2.3).
+enum HTTPVersion: Equatable, Sendable {
+    case http1_0, http1_1
+}
+
+/// One request head, as positions in the bytes it was read from. Small, because it is handed from one part to the next.
+struct RequestHead: Equatable, Sendable {
+    var framing = BodyFraming.length(0)
+    var method = HTTPMethod.other
+    var version = HTTPVersion.http1_1
+    /// Whether another request may follow on the connection (RFC 9112 section 9.3).
+    var staysOpen = true
+    /// Whether the client waits for `100 Continue` before it sends the body.
+    var expectsContinue = false
+    /// Set where one of the four fields below was sent twice.
+    var hasRepeatedField = false
+    var methodName = ByteRange.absent
+    /// The request target as sent.
+    var target = ByteRange.absent
+    /// The path of the target; `*` for `OPTIONS *`, and empty for an absolute form without one.
+    var path = ByteRange.absent
+    /// What follows the first question mark of the target.
+    var query = ByteRange.absent
+    /// All field lines with their line ends.
+    var lines = ByteRange.absent
+    var authorization = ByteRange.absent
+    var contentType = ByteRange.absent
+    var idempotencyKey = ByteRange.absent
+    var ifMatch = ByteRange.absent
+    /// Bytes from the first one read to the end of the empty line.
+    var byteCount = 0
+}

@@ -1,0 +1,333 @@
+/// Reads one request head in place, in one pass over its bytes (RFC 9112 sections 2 to 6, RFC 9110 section 5).
+///
+/// Stricter than the RFC asks wherever two readers of the same bytes could understand them differently: a bare CR or LF, white
+/// space before a colon, folded fields, repeated `Host`, `Content-Length` or `Transfer-Encoding`, and the last two together are
+/// refused. No byte is copied: the result is positions.
+struct RequestHeadParser {
+    /// What the bytes turn out to be.
+    enum Result: Equatable {
+        case complete(RequestHead)
+        /// The head is well-formed so far, and its end has not been read.
+        case incomplete
+        /// The bytes are no acceptable head. `isHead` where they ask by HEAD, whose answer has no body.
+        case refused(HTTPRefusal, isHead: Bool)
+    }
+
+    private let bytes: UnsafeRawBufferPointer
+    private let limits: HTTPLimits
+    private var position = 0
+    private var head = RequestHead()
+    private var framing = Framing()
+
+    /// What the fields said so far that is judged once all are read.
+    private struct Framing {
+        var fieldCount = 0
+        var hostCount = 0
+        var contentLength: Int?
+        var contentLengthCount = 0
+        var transferEncodingCount = 0
+        var isChunked = false
+        var saysClose = false
+        var saysKeepAlive = false
+        var asksForUpgrade = false
+        var expectationCount = 0
+        var expectsContinue = false
+    }
+
+    private init(_ bytes: UnsafeRawBufferPointer, _ limits: HTTPLimits) {
+        (self.bytes, self.limits) = (bytes, limits)
+    }
+
+    /// Reads the head that begins at the first byte, after any empty lines (RFC 9112 section 2.2).
+    static func parse(_ bytes: UnsafeRawBufferPointer, limits: HTTPLimits) -> Result {
+        var parser = RequestHeadParser(bytes, limits)
+        do throws(HTTPRefusal) {
+            guard try parser.readHead() else {
+                guard bytes.count <= limits.maximumHeaderBytes else { throw .headersTooLarge }
+                return .incomplete
+            }
+            guard parser.head.byteCount <= limits.maximumHeaderBytes else { throw .headersTooLarge }
+            try parser.finish()
+            return .complete(parser.head)
+        } catch {
+            return .refused(error, isHead: parser.head.method == .head)
+        }
+    }
+
+    /// False where the bytes end before the head does.
+    private mutating func readHead() throws(HTTPRefusal) -> Bool {
+        while position < bytes.count, bytes[position] == Self.cr {
+            guard position + 1 < bytes.count else { return false }
+            guard bytes[position + 1] == Self.lf else { throw .malformedRequest }
+            position += 2
+            // Bounded like lines of fields, so that a head that arrives byte by byte is not read from its start too often.
+            guard position <= 2 * limits.maximumHeaderFields else { throw .headersTooLarge }
+        }
+        guard try readMethod(), try readTarget(), try readVersion() else { return false }
+        let linesStart = position
+        while position < bytes.count {
+            guard bytes[position] != Self.cr else {
+                guard position + 1 < bytes.count else { return false }
+                guard bytes[position + 1] == Self.lf else { throw .malformedField }
+                head.lines = ByteRange(linesStart, position)
+                head.byteCount = position + 2
+                return true
+            }
+            guard try readField() else { return false }
+        }
+        return false
+    }
+
+    @inline(__always)
+    private mutating func skipToken() {
+        let (tokens, count) = (ByteClass.tokens.utf8Start, bytes.count)
+        var index = position
+        while index < count, tokens[Int(bytes[index])] == UInt8(ascii: "1") { index += 1 }
+        position = index
+    }
+
+    static let cr = UInt8(ascii: "\r")
+    static let lf = UInt8(ascii: "\n")
+}
+
+// MARK: - The request line
+
+extension RequestHeadParser {
+    private mutating func readMethod() throws(HTTPRefusal) -> Bool {
+        let start = position
+        skipToken()
+        guard position < bytes.count else { return false }
+        guard bytes[position] == UInt8(ascii: " "), position > start else { throw .badRequest(reason: "The method is malformed.") }
+        head.method = HTTPMethod(slice(start, position))
+        head.methodName = ByteRange(start, position)
+        position += 1
+        return true
+    }
+
+    private mutating func readTarget() throws(HTTPRefusal) -> Bool {
+        let start = position
+        var questionMark = -1
+        let count = bytes.count
+        var index = start
+        while index < count, ByteClass.isTarget(bytes[index]) {
+            if bytes[index] == UInt8(ascii: "?"), questionMark < 0 { questionMark = index }
+            index += 1
+        }
+        position = index
+        guard position < bytes.count else { return false }
+        guard bytes[position] == UInt8(ascii: " "), position > start else { throw .malformedTarget }
+        head.target = ByteRange(start, position)
+        let pathEnd = questionMark < 0 ? position : questionMark
+        if questionMark >= 0 { head.query = ByteRange(questionMark + 1, position) }
+        if bytes[start] == UInt8(ascii: "/") {
+            head.path = ByteRange(start, pathEnd)
+        } else {
+            try readOtherForm(from: start, to: pathEnd)
+        }
+        position += 1
+        return true
+    }
+
+    /// The asterisk of OPTIONS, the absolute form of `http` and `https` URIs, and the authority of CONNECT, which is refused later.
+    private mutating func readOtherForm(from start: Int, to end: Int) throws(HTTPRefusal) {
+        if head.method == .connect {
+            head.path = ByteRange(start, end)
+            return
+        }
+        if head.method == .options, end == start + 1, bytes[start] == UInt8(ascii: "*"), head.query.isAbsent {
+            head.path = ByteRange(start, end)
+            return
+        }
+        var authority = start
+        while authority < end, bytes[authority] != UInt8(ascii: ":") { authority += 1 }
+        let scheme = slice(start, authority)
+        guard scheme.equalsIgnoringCase("http") || scheme.equalsIgnoringCase("https") else { throw .malformedTarget }
+        guard end - authority > 3, slice(authority, authority + 3).equals("://") else { throw .malformedTarget }
+        authority += 3
+        var path = authority
+        while path < end, ByteClass.isHost(bytes[path]) { path += 1 }
+        // An empty host and user information are refused (RFC 9110 sections 4.2.1 and 4.2.4).
+        guard path > authority, path == end || bytes[path] == UInt8(ascii: "/") else { throw .malformedTarget }
+        head.path = ByteRange(path, end)
+    }
+
+    private mutating func readVersion() throws(HTTPRefusal) -> Bool {
+        guard position + 10 <= bytes.count else {
+            // A line that has ended too early will not become a version.
+            guard !slice(position, bytes.count).contains(Self.lf) else { throw .badRequest(reason: "The HTTP version is not supported.") }
+            return false
+        }
+        let name = slice(position, position + 8)
+        if name.equals("HTTP/1.1") {
+            head.version = .http1_1
+        } else if name.equals("HTTP/1.0") {
+            head.version = .http1_0
+        } else {
+            throw .badRequest(reason: "The HTTP version is not supported.")
+        }
+        guard bytes[position + 8] == Self.cr, bytes[position + 9] == Self.lf else { throw .malformedRequest }
+        position += 10
+        return true
+    }
+}
+
+// MARK: - The fields
+
+extension RequestHeadParser {
+    private mutating func readField() throws(HTTPRefusal) -> Bool {
+        let nameStart = position
+        skipToken()
+        guard position < bytes.count else { return false }
+        guard bytes[position] == UInt8(ascii: ":"), position > nameStart else { throw .malformedField }
+        let nameEnd = position
+        position += 1
+        while position < bytes.count, ByteClass.isSpace(bytes[position]) { position += 1 }
+        let valueStart = position
+        skipValue()
+        guard position < bytes.count else { return false }
+        guard bytes[position] == Self.cr else { throw .malformedField }
+        guard position + 1 < bytes.count else { return false }
+        guard bytes[position + 1] == Self.lf else { throw .malformedField }
+        var valueEnd = position
+        while valueEnd > valueStart, ByteClass.isSpace(bytes[valueEnd - 1]) { valueEnd -= 1 }
+        position += 2
+        framing.fieldCount += 1
+        guard framing.fieldCount <= limits.maximumHeaderFields else { throw .headersTooLarge }
+        try note(slice(nameStart, nameEnd), valueStart, valueEnd)
+        return true
+    }
+
+    /// Goes to the first byte that a value cannot hold, eight bytes at a time while there are eight.
+    private mutating func skipValue() {
+        let count = bytes.count
+        var index = position
+        defer { position = index }
+        while true {
+            while index + 8 <= count {
+                let word = bytes.loadUnaligned(fromByteOffset: index, as: UInt64.self)
+                // Marks bytes below 0x20 and bytes equal to 0x7F; a mark above a true one may be false, the lowest never is.
+                let controls = (word &- 0x2020_2020_2020_2020) & ~word
+                let rubouts = word ^ 0x7F7F_7F7F_7F7F_7F7F
+                let marks = (controls | (rubouts &- 0x0101_0101_0101_0101) & ~rubouts) & 0x8080_8080_8080_8080
+                guard marks == 0 else {
+                    index += UInt64(littleEndian: marks).trailingZeroBitCount / 8
+                    break
+                }
+                index += 8
+            }
+            while index < count, ByteClass.isValue(bytes[index]), bytes[index] != 0x09 { index += 1 }
+            // A tab may stand inside a value.
+            guard index < count, bytes[index] == 0x09 else { return }
+            index += 1
+        }
+    }
+
+    /// Keeps what the server or a handler needs. The length tells nearly all other names apart before any byte is compared.
+    private mutating func note(_ name: UnsafeRawBufferPointer, _ start: Int, _ end: Int) throws(HTTPRefusal) {
+        switch name.count {
+        case 4 where name.equalsIgnoringCase("host"):
+            framing.hostCount += 1
+            for index in start..<end where !ByteClass.isHost(bytes[index]) { throw .badRequest(reason: "The Host header is malformed.") }
+        case 6 where name.equalsIgnoringCase("expect"):
+            framing.expectationCount += 1
+            framing.expectsContinue = slice(start, end).equalsIgnoringCase("100-continue")
+        case 7 where name.equalsIgnoringCase("upgrade"):
+            framing.asksForUpgrade = true
+        case 8 where name.equalsIgnoringCase("if-match"):
+            if Self.keep(&head.ifMatch, start, end) { head.hasRepeatedField = true }
+        case 10 where name.equalsIgnoringCase("connection"):
+            noteConnectionOptions(start, end)
+        case 12 where name.equalsIgnoringCase("content-type"):
+            if Self.keep(&head.contentType, start, end) { head.hasRepeatedField = true }
+        case 13 where name.equalsIgnoringCase("authorization"):
+            if Self.keep(&head.authorization, start, end) { head.hasRepeatedField = true }
+        case 14 where name.equalsIgnoringCase("content-length"):
+            framing.contentLengthCount += 1
+            framing.contentLength = try contentLength(start, end)
+        case 15 where name.equalsIgnoringCase("idempotency-key"):
+            if Self.keep(&head.idempotencyKey, start, end) { head.hasRepeatedField = true }
+        case 17 where name.equalsIgnoringCase("transfer-encoding"):
+            framing.transferEncodingCount += 1
+            framing.isChunked = slice(start, end).equalsIgnoringCase("chunked")
+        default:
+            break
+        }
+    }
+
+    /// Keeps where a field's value is; true where the field was there already.
+    private static func keep(_ field: inout ByteRange, _ start: Int, _ end: Int) -> Bool {
+        let isRepeated = !field.isAbsent
+        field = ByteRange(start, end)
+        return isRepeated
+    }
+
+    /// Looks for `close` and `keep-alive` among the options, which commas separate.
+    private mutating func noteConnectionOptions(_ start: Int, _ end: Int) {
+        var optionStart = start
+        for index in start...end where index == end || bytes[index] == UInt8(ascii: ",") {
+            let option = slice(optionStart, index).trimmed
+            if option.equalsIgnoringCase("close") { framing.saysClose = true }
+            if option.equalsIgnoringCase("keep-alive") { framing.saysKeepAlive = true }
+            optionStart = index + 1
+        }
+    }
+
+    /// Digits alone, as many as there are (RFC 9110 section 8.6); what does not fit an Int is too long in any case.
+    private func contentLength(_ start: Int, _ end: Int) throws(HTTPRefusal) -> Int {
+        guard start < end else { throw .malformedContentLength }
+        var length = 0
+        for index in start..<end {
+            let digit = bytes[index] &- UInt8(ascii: "0")
+            guard digit < 10 else { throw .malformedContentLength }
+            length = length > Int.max / 10 - 1 ? Int.max : length * 10 + Int(digit)
+        }
+        return length
+    }
+
+    /// Judges the fields together, in the order in which a client would want to be told.
+    private mutating func finish() throws(HTTPRefusal) {
+        guard framing.hostCount <= 1 else { throw .badRequest(reason: "The Host header is repeated.") }
+        guard framing.hostCount == 1 || head.version == .http1_0 else { throw .badRequest(reason: "The Host header is missing.") }
+        guard head.method != .connect else { throw .connectNotSupported }
+        try judgeFraming()
+        // HTTP/1.0 has no expectations; a server ignores them there (RFC 9110 section 10.1.1).
+        if framing.expectationCount > 0, head.version == .http1_1 {
+            guard framing.expectationCount == 1, framing.expectsContinue else { throw .expectationFailed }
+            head.expectsContinue = head.framing != .length(0)
+        }
+        if case .length(let length) = head.framing, length > limits.maximumBodyBytes { throw .payloadTooLarge }
+        // A server may ignore an upgrade (RFC 9110 section 7.8); what the client sends after it is then no request to believe.
+        let stays = !framing.saysClose && !framing.asksForUpgrade
+        head.staysOpen = stays && (head.version == .http1_1 || framing.saysKeepAlive)
+    }
+
+    /// RFC 9112 section 6.3, without the cases it allows a server to repair.
+    private mutating func judgeFraming() throws(HTTPRefusal) {
+        guard framing.contentLengthCount <= 1 else { throw .badRequest(reason: "The Content-Length header is repeated.") }
+        guard framing.transferEncodingCount > 0 else {
+            head.framing = .length(framing.contentLength ?? 0)
+            return
+        }
+        guard framing.contentLengthCount == 0 else {
+            throw .badRequest(reason: "Content-Length and Transfer-Encoding exclude each other.")
+        }
+        guard head.version == .http1_1 else { throw .badRequest(reason: "HTTP/1.0 has no Transfer-Encoding.") }
+        guard framing.transferEncodingCount == 1, framing.isChunked else {
+            throw .badRequest(reason: "The only supported Transfer-Encoding is chunked.")
+        }
+        head.framing = .chunked
+    }
+
+    private func slice(_ start: Int, _ end: Int) -> UnsafeRawBufferPointer {
+        UnsafeRawBufferPointer(rebasing: bytes[start..<end])
+    }
+}
+
+extension HTTPRefusal {
+    static let malformedRequest = HTTPRefusal.badRequest(reason: "The request line is malformed.")
+    static let malformedTarget = HTTPRefusal.badRequest(reason: "The request target is malformed.")
+    static let malformedField = HTTPRefusal.badRequest(reason: "A header field is malformed.")
+    static let malformedContentLength = HTTPRefusal.badRequest(reason: "The Content-Length header is invalid.")
+    static let malformedChunk = HTTPRefusal.badRequest(reason: "The chunked body is malformed.")
+    static let endsEarly = HTTPRefusal.badRequest(reason: "The request ends too early.")
+}
