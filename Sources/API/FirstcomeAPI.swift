@@ -33,7 +33,7 @@ package final class FirstcomeAPI: Sendable {
         self.logger = logger
         logsRequests = logger.logLevel <= .debug
         clock = services.configuration.clock
-        verifier = try await tokenKey.verifier()
+        verifier = tokenKey.verifier()
         router = Router(routes: routes.map { ($0.method, $0.template) })
         let routeCount = routes.count
         loops = eventLoopGroup.makeIterator().map {

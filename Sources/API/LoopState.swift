@@ -28,7 +28,8 @@ final class LoopState: @unchecked Sendable {
     /// Who a request comes from, by its `Authorization`.
     func authenticate(_ authorization: String?, at now: Instant, with verifier: TokenVerifier) -> Authentication {
         eventLoop.assertInEventLoop()
-        return verifier.authenticate(authorization, at: now, cache: &tokens)
+        guard var field = authorization else { return verifier.authenticate(nil, at: now, cache: &tokens) }
+        return field.withUTF8 { verifier.authenticate(UnsafeRawBufferPointer($0), at: now, cache: &tokens) }
     }
 
     func topProducts(_ top: TopProducts) -> HTTPResponse {
