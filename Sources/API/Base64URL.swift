@@ -17,21 +17,37 @@ enum Base64URL {
     static func decode(_ text: UnsafeRawBufferPointer, into bytes: UnsafeMutableRawBufferPointer) -> Bool {
         precondition(bytes.count >= byteCount(of: text), "no room for the bytes of a text")
         guard text.count % 4 != 1 else { return false }
-        // A value beyond 63 stands for a foreign character, and is still seen in the end.
-        var (bits, bitCount, written, seen): (UInt32, UInt32, Int, UInt8) = (0, 0, 0, 0)
-        values.withUnsafeBufferPointer { values in
-            for character in text {
-                let value = values[Int(character)]
+        return values.withUnsafeBufferPointer { values in
+            // 255 stands for a foreign character, and is still seen in the end.
+            var seen: UInt8 = 0
+            func value(_ index: Int) -> UInt32 {
+                let value = values[Int(text[index])]
                 seen |= value
-                bits = bits << 6 | UInt32(value & 63)
-                bitCount += 6
-                guard bitCount >= 8 else { continue }
-                bitCount -= 8
-                bytes[written] = UInt8(truncatingIfNeeded: bits >> bitCount)
-                written += 1
+                return UInt32(value)
+            }
+            var (read, written) = (0, 0)
+            while read + 4 <= text.count {
+                let bits = value(read) << 18 | value(read + 1) << 12 | value(read + 2) << 6 | value(read + 3)
+                bytes[written] = UInt8(truncatingIfNeeded: bits >> 16)
+                bytes[written + 1] = UInt8(truncatingIfNeeded: bits >> 8)
+                bytes[written + 2] = UInt8(truncatingIfNeeded: bits)
+                (read, written) = (read + 4, written + 3)
+            }
+            // Two characters hold one byte and four bits, three hold two bytes and two bits.
+            var rest: UInt32 = 0
+            for index in read..<text.count { rest = rest << 6 | value(index) }
+            switch text.count - read {
+            case 2:
+                bytes[written] = UInt8(truncatingIfNeeded: rest >> 4)
+                return seen <= 63 && rest & 0b1111 == 0
+            case 3:
+                bytes[written] = UInt8(truncatingIfNeeded: rest >> 10)
+                bytes[written + 1] = UInt8(truncatingIfNeeded: rest >> 2)
+                return seen <= 63 && rest & 0b11 == 0
+            default:
+                return seen <= 63
             }
         }
-        return seen <= 63 && bits & (1 << bitCount - 1) == 0
     }
 
     private static func byteCount(of text: UnsafeRawBufferPointer) -> Int { text.count * 3 / 4 }

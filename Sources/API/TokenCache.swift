@@ -6,9 +6,13 @@ import Foundation
 /// Confined to its loop. Keyed by the bytes of the token alone: however the scheme before it is spelled, it has one entry. Two
 /// generations bound its memory: when the young one is full, the old one is forgotten and the young one grows old; a token found in the
 /// old one is copied to the young one. Refused tokens are not remembered: they must not push out good ones.
+///
+/// A lookup compares tokens only after their seeded hashes agree, which cover the whole signature: its time says nothing about how much
+/// of a remembered signature somebody has guessed.
 struct TokenCache {
     private var young: Generation
     private var old: Generation
+    private let seed = TokenHashSeed()
 
     /// All that a loop's cache may take, whatever the tokens are like: room for some 65,000 of the service's own.
     static let defaultMaximumBytes = 16 << 20
@@ -25,7 +29,7 @@ struct TokenCache {
     var byteCount: Int { young.byteCount + old.byteCount }
 
     mutating func find(_ token: BearerToken) -> VerifiedToken? {
-        let hash = token.signatureHash
+        let hash = token.signatureHash(seed)
         if let known = young.find(token, hash: hash) { return known }
         guard let known = old.find(token, hash: hash) else { return nil }
         insert(known, for: token, hash: hash)
@@ -34,10 +38,10 @@ struct TokenCache {
 
     /// Remembers a token that ``find(_:)`` did not find.
     mutating func insert(_ verified: VerifiedToken, for token: BearerToken) {
-        insert(verified, for: token, hash: token.signatureHash)
+        insert(verified, for: token, hash: token.signatureHash(seed))
     }
 
-    private mutating func insert(_ verified: VerifiedToken, for token: BearerToken, hash: UInt) {
+    private mutating func insert(_ verified: VerifiedToken, for token: BearerToken, hash: UInt64) {
         if young.insert(verified, for: token, hash: hash) { return }
         swap(&old, &young)
         young.removeAll()
@@ -98,7 +102,8 @@ private struct Generation {
         slots.capacity * MemoryLayout<UInt32>.stride + entries.capacity * MemoryLayout<Entry>.stride + bytes.capacity
     }
 
-    func find(_ token: BearerToken, hash: UInt) -> VerifiedToken? {
+    @inline(__always)
+    func find(_ token: BearerToken, hash: UInt64) -> VerifiedToken? {
         guard !slots.isEmpty else { return nil }
         let tag = Self.tag(hash)
         var slot = firstSlot(hash)
@@ -113,6 +118,7 @@ private struct Generation {
         return nil
     }
 
+    @inline(__always)
     private func read(_ entry: Entry, ifOf token: BearerToken) -> VerifiedToken? {
         guard Int(entry.tokenLength) == token.bytes.count else { return nil }
         return bytes.withUnsafeBytes { bytes in
@@ -123,14 +129,16 @@ private struct Generation {
             if entry.userID > 0 {
                 identity = .user(UserID(entry.userID))
             } else {
-                identity = .admin(subject: String(decoding: bytes[end..<end + Int(entry.subjectLength)], as: UTF8.self))
+                // Rebased: a string is made of a slice by much slower code.
+                let subject = UnsafeRawBufferPointer(rebasing: bytes[end..<end + Int(entry.subjectLength)])
+                identity = .admin(subject: String(decoding: subject, as: UTF8.self))
             }
             return VerifiedToken(identity: identity, expiresAt: entry.expiresAt, validFrom: entry.validFrom)
         }
     }
 
     /// `false` when there is no room.
-    mutating func insert(_ verified: VerifiedToken, for token: BearerToken, hash: UInt) -> Bool {
+    mutating func insert(_ verified: VerifiedToken, for token: BearerToken, hash: UInt64) -> Bool {
         if slots.isEmpty { allocate() }
         let subject: String
         let userID: Int64
@@ -166,7 +174,7 @@ private struct Generation {
     private static let tagMask: UInt32 = 0xFFFF_0000
 
     /// The slot and the tag are from opposite ends of the hash.
-    private static func tag(_ hash: UInt) -> UInt32 { UInt32(truncatingIfNeeded: hash >> 32) & tagMask }
+    private static func tag(_ hash: UInt64) -> UInt32 { UInt32(truncatingIfNeeded: hash >> 32) & tagMask }
 
-    private func firstSlot(_ hash: UInt) -> Int { Int(hash & UInt(size.slots - 1)) }
+    private func firstSlot(_ hash: UInt64) -> Int { Int(truncatingIfNeeded: hash) & (size.slots - 1) }
 }

@@ -1,4 +1,5 @@
 import Crypto
+import Foundation
 import JSON
 
 /// Checks bearer tokens: HS256 with the folder's key, `sub`, `role` and `exp` present and meaningful.
@@ -43,7 +44,7 @@ package struct TokenVerifier: Sendable {
     /// (RFC 7515 section 4.1.11), and none is. Members without meaning here (`kid`) may be there, as strings: so have those that
     /// change how a token is read (`b64` of RFC 7797, `crit`) no way in.
     private static func isHS256(header: UnsafeRawBufferPointer) -> Bool {
-        if ownHeaders.contains(where: { $0.elementsEqual(header) }) { return true }
+        if ownHeaders.contains(where: { isEqual($0, header) }) { return true }
         guard let bytes = Base64URL.decode(header), case .object(let object) = try? JSONParser.parse(bytes),
             case .string("HS256") = object["alg"], object["crit"] == nil
         else { return false }
@@ -51,6 +52,11 @@ package struct TokenVerifier: Sendable {
             guard case .string(let value) = member.value else { return false }
             return member.name != "typ" || value.lowercased() == "jwt"
         }
+    }
+
+    private static func isEqual(_ known: [UInt8], _ header: UnsafeRawBufferPointer) -> Bool {
+        guard known.count == header.count, let base = header.baseAddress else { return false }
+        return memcmp(known, base, known.count) == 0
     }
 }
 

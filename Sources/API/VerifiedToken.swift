@@ -14,9 +14,22 @@ extension VerifiedToken {
     /// Reads the claims of a token (RFC 7519 section 4.1); `nil` unless all that this service needs or knows are there and meaningful.
     /// `nbf` and `iat` may be missing or `null`.
     init?(claims: JSONValue) {
-        guard case .string(let role) = claims["role"], case .string(let subject) = claims["sub"],
-            let identity = Identity(role: role, subject: subject), let expiresAt = claims["exp"].flatMap(Self.milliseconds),
-            let validFrom = Self.milliseconds(optional: claims["nbf"]), Self.milliseconds(optional: claims["iat"]) != nil
+        guard case .object(let object) = claims else { return nil }
+        var (role, subject): (String?, String?)
+        var (expiry, start, issue): (JSONValue?, JSONValue?, JSONValue?)
+        for (name, value) in object.members {
+            switch name {
+            case "role": if case .string(let text) = value { role = text }
+            case "sub": if case .string(let text) = value { subject = text }
+            case "exp": expiry = value
+            case "nbf": start = value
+            case "iat": issue = value
+            default: break
+            }
+        }
+        guard let role, let subject, let identity = Identity(role: role, subject: subject), let expiry,
+            let expiresAt = Self.milliseconds(expiry), let validFrom = Self.milliseconds(optional: start),
+            Self.milliseconds(optional: issue) != nil
         else { return nil }
         self.init(identity: identity, expiresAt: expiresAt, validFrom: validFrom)
     }

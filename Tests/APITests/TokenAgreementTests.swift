@@ -91,7 +91,9 @@ struct TokenAgreementTests {
             case "A byte order mark is not allowed.": return .byteOrderMark
             case "Arrays and objects are nested too deeply.": return .depth
             case "A member name is expected.": return .trailingComma
-            case "An unknown escape is in a string.", "A number has a leading zero.", "A digit is expected.": return .skippedValue
+            case "An unknown escape is in a string.", "Four hexadecimal digits are expected.", "A number has a leading zero.",
+                "A digit is expected.", "A comma or a closing brace is expected.", "A comma or a closing bracket is expected.":
+                return .skippedValue
             default: return nil
             }
         }
@@ -123,14 +125,16 @@ struct TokenAgreementTests {
 
     @Test("whatever JWTKit refuses is refused, over tokens of every kind with bytes and parts changed at random")
     func fuzz() async throws {
-        let given = ProcessInfo.processInfo.environment["SEED"].flatMap(UInt64.init)
+        let environment = ProcessInfo.processInfo.environment
+        let given = environment["SEED"].flatMap(UInt64.init)
+        let rounds = environment["ROUNDS"].flatMap(Int.init) ?? 4_000
         var generator = TokenGenerator(random: Seeded(seed: given ?? .random(in: .min ... .max)))
         let seed = "SEED=\(generator.random.seed)"
         print("tokens as JWTKit reads them: \(seed)")
         let oracle = try await TokenOracle(key: Fixture.key)
         var (accepted, refused, skipped) = (0, 0, 0)
         var steps: [TokenVerdict.Step: Int] = [:]
-        for round in 0..<4_000 {
+        for round in 0..<rounds {
             let token = generator.next()
             let verdict = Fixture.verdict(token)
             if case .refused(let step) = verdict { steps[step, default: 0] += 1 }
@@ -154,8 +158,10 @@ struct TokenAgreementTests {
             }
         }
         // Else the generator has lost its way, and agreement says nothing.
-        #expect(accepted > 500 && refused > 500 && skipped < 100, "\(seed): \(accepted) accepted, \(refused) refused, \(skipped) skipped")
-        for step in TokenVerdict.Step.allCases { #expect(steps[step, default: 0] > 20, "\(seed): \(step) in \(steps)") }
+        #expect(
+            accepted > rounds / 8 && refused > rounds / 8 && skipped < rounds / 40,
+            "\(seed): \(accepted) accepted, \(refused) refused, \(skipped) skipped")
+        for step in TokenVerdict.Step.allCases { #expect(steps[step, default: 0] > rounds / 200, "\(seed): \(step) in \(steps)") }
     }
 
     /// A fraction of a second may be cut a millisecond apart: JWTKit's dates count from 2001.

@@ -113,17 +113,36 @@ struct TokenCacheTests {
         #expect(find(mine, &cache) == .user(UserID(1)))
     }
 
-    @Test("each character of the signature counts in the hash")
+    @Test("each character of the signature counts in the hash, and so does the seed")
     func hash() throws {
         let signature = Array(repeating: UInt8(ascii: "A"), count: BearerToken.signatureLength)
-        var hashes = Set<UInt>()
+        var hashes = Set<UInt64>()
+        let seed = TokenHashSeed()
         for index in signature.indices {
-            var changed = signature
-            changed[index] = UInt8(ascii: "B")
-            let token = "a.b." + String(decoding: changed, as: UTF8.self)
-            hashes.insert(try #require(Fixture.withToken(token) { $0.signatureHash }))
+            for character in [UInt8(ascii: "B"), UInt8(ascii: "_")] {
+                var changed = signature
+                changed[index] = character
+                let token = "a.b." + String(decoding: changed, as: UTF8.self)
+                hashes.insert(try #require(Fixture.withToken(token) { $0.signatureHash(seed) }))
+                hashes.insert(try #require(Fixture.withToken(token) { $0.signatureHash(TokenHashSeed()) }))
+            }
         }
-        #expect(hashes.count == signature.count)
+        #expect(hashes.count == 4 * signature.count)
+    }
+
+    @Test("the tokens of a service spread over the table as if at random")
+    func spread() throws {
+        let seed = TokenHashSeed()
+        let places = 1 << 12
+        var (taken, tags) = (Set<UInt64>(), Set<UInt64>())
+        for id in 0..<places {
+            let token = Fixture.signed("a.\(id)")
+            let hash = try #require(Fixture.withToken(token) { $0.signatureHash(seed) })
+            taken.insert(hash % UInt64(places))
+            tags.insert(hash >> 52)
+        }
+        // 1 - 1/e of the places, that is 2,589, give or take 30.
+        #expect((2400...2800).contains(taken.count) && (2400...2800).contains(tags.count), "\(taken.count), \(tags.count)")
     }
 
     @Test("random use finds nothing but what was put in, within the bound")
