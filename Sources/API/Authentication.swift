@@ -19,21 +19,16 @@ enum Authentication: Equatable, Sendable {
 }
 
 extension TokenVerifier {
-    /// Judges the value of `Authorization`. Time is judged on every request, the signature only where the cache does not know the token.
-    func authenticate(_ authorization: String?, at now: Instant, cache: inout TokenCache) -> Authentication {
-        guard let authorization else { return .refused(.missing) }
-        if let known = cache.find(authorization) { return known.judged(at: now) }
-        guard let token = TokenVerifier.bearerToken(in: authorization), let verified = verify(token) else { return .refused(.invalid) }
+    /// Judges the value of `Authorization`, white space around it removed; `nil` when the request has none. Time is judged on every
+    /// request, the token itself only where the cache does not know it.
+    func authenticate(_ field: UnsafeRawBufferPointer?, at now: Instant, cache: inout TokenCache) -> Authentication {
+        guard let field else { return .refused(.missing) }
+        guard let token = BearerToken(field: field) else { return .refused(.invalid) }
+        if let known = cache.find(token) { return known.judged(at: now) }
+        guard case .verified(let verified) = verify(token) else { return .refused(.invalid) }
         let outcome = verified.judged(at: now)
-        if case .authenticated = outcome { cache.insert(verified, for: authorization) }
+        if case .authenticated = outcome { cache.insert(verified, for: token) }
         return outcome
-    }
-
-    /// The token of `Bearer <token>`; the scheme's case does not matter (RFC 9110 section 11.1).
-    private static func bearerToken(in authorization: String) -> Substring? {
-        guard let space = authorization.utf8.firstIndex(of: UInt8(ascii: " ")) else { return nil }
-        guard authorization[..<space].lowercased() == "bearer" else { return nil }
-        return authorization[space...].drop { $0 == " " }
     }
 }
 

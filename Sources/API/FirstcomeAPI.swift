@@ -25,7 +25,7 @@ package final class FirstcomeAPI: Sendable {
         for eventLoop in eventLoopGroup.makeIterator() {
             loops.append(
                 LoopState(
-                    eventLoop: eventLoop, services: services, verifier: try await tokenKey.verifier(), runningKeys: inFlightKeys,
+                    eventLoop: eventLoop, services: services, verifier: tokenKey.verifier(), runningKeys: inFlightKeys,
                     logger: logger))
         }
         self.loops = loops

@@ -51,9 +51,9 @@ final class LoopState: @unchecked Sendable {
         eventLoop.assertInEventLoop()
         return request.withCredentials { credentials in
             switch credentials {
-            case .missing: .refused(.missing)
+            case .missing: verifier.authenticate(nil, at: now, cache: &tokens)
             case .several: .refused(.invalid)
-            case .one(let field): verifier.authenticate(String(decoding: field, as: UTF8.self), at: now, cache: &tokens)
+            case .one(let field): verifier.authenticate(field, at: now, cache: &tokens)
             }
         }
     }

@@ -1,56 +1,180 @@
 import Commerce
+import Foundation
 
 /// Remembers verified tokens of one event loop, so that a busy client's token is verified once.
 ///
-/// Confined to its loop. Keyed by the whole `Authorization` value, so only a byte-equal token is found again. Two generations bound
-/// it: when the young one is full, the old one is forgotten and the young one grows old; what is asked for again moves back.
-/// Refused tokens are not remembered: they must not push out good ones.
+/// Confined to its loop. Keyed by the bytes of the token alone: however the scheme before it is spelled, it has one entry. Two
+/// generations bound its memory: when the young one is full, the old one is forgotten and the young one grows old; a token found in the
+/// old one is copied to the young one. Refused tokens are not remembered: they must not push out good ones.
+///
+/// A lookup compares tokens only after their seeded hashes agree, which cover the whole signature: its time says nothing about how much
+/// of a remembered signature somebody has guessed.
 struct TokenCache {
-    /// A token as it is looked up: found by its last bytes, which are its signature's, and then compared as a whole.
-    private struct Key: Hashable {
-        let authorization: String
+    private var young: Generation
+    private var old: Generation
+    private let seed = TokenHashSeed()
 
-        /// Strings are equal also where one has the Kelvin sign for a K; only as many bytes make the bytes of ASCII equal.
-        static func == (left: Key, right: Key) -> Bool {
-            left.authorization.utf8.count == right.authorization.utf8.count && left.authorization == right.authorization
-        }
+    /// All that a loop's cache may take, whatever the tokens are like: room for some 65,000 of the service's own.
+    static let defaultMaximumBytes = 16 << 20
 
-        func hash(into hasher: inout Hasher) {
-            let end = authorization.utf8.withContiguousStorageIfAvailable { bytes in
-                bytes.suffix(8).reduce(0 as UInt64) { $0 << 8 | UInt64($1) }
-            }
-            if let end { hasher.combine(end) } else { hasher.combine(authorization) }
-        }
+    init(maximumBytes: Int = TokenCache.defaultMaximumBytes) {
+        let size = Generation.Size(bytes: maximumBytes / 2)
+        (young, old) = (Generation(size: size), Generation(size: size))
     }
 
-    private var young: [Key: VerifiedToken] = [:]
-    private var old: [Key: VerifiedToken] = [:]
-    private let generationSize: Int
-
-    /// About 16 MB per loop when every place is taken by a token of 170 bytes.
-    static let defaultGenerationSize = 16_384
-
-    init(generationSize: Int = TokenCache.defaultGenerationSize) {
-        self.generationSize = generationSize
-    }
-
-    /// Tokens remembered now.
+    /// Entries of both generations; a token that was copied from the old to the young one has two.
     var count: Int { young.count + old.count }
 
-    mutating func find(_ authorization: String) -> VerifiedToken? {
-        let key = Key(authorization: authorization)
-        if let token = young[key] { return token }
-        guard let token = old.removeValue(forKey: key) else { return nil }
-        insert(token, for: authorization)
-        return token
+    /// Bytes that are allocated now.
+    var byteCount: Int { young.byteCount + old.byteCount }
+
+    mutating func find(_ token: BearerToken) -> VerifiedToken? {
+        let hash = token.signatureHash(seed)
+        if let known = young.find(token, hash: hash) { return known }
+        guard let known = old.find(token, hash: hash) else { return nil }
+        insert(known, for: token, hash: hash)
+        return known
     }
 
-    mutating func insert(_ token: VerifiedToken, for authorization: String) {
-        if young.count >= generationSize {
-            // With their room kept: a table that grows hashes all its tokens again and again.
-            swap(&old, &young)
-            young.removeAll(keepingCapacity: true)
-        }
-        young[Key(authorization: authorization)] = token
+    /// Remembers a token that ``find(_:)`` did not find.
+    mutating func insert(_ verified: VerifiedToken, for token: BearerToken) {
+        insert(verified, for: token, hash: token.signatureHash(seed))
     }
+
+    private mutating func insert(_ verified: VerifiedToken, for token: BearerToken, hash: UInt64) {
+        if young.insert(verified, for: token, hash: hash) { return }
+        swap(&old, &young)
+        young.removeAll()
+        let isInserted = young.insert(verified, for: token, hash: hash)
+        assert(isInserted, "an empty generation has room for any token")
+    }
+}
+
+/// Tokens one after the other, found through a table with open addressing. Its arrays have their final capacity from the first token on
+/// and never grow; the system gives memory to the pages of them that are written.
+private struct Generation {
+    /// Without any reference, so that forgetting all entries takes no time.
+    private struct Entry {
+        let expiresAt: Int64
+        let validFrom: Int64
+        /// 0 for an admin, whose subject follows the token.
+        let userID: Int64
+        let start: UInt32
+        let tokenLength: UInt16
+        let subjectLength: UInt8
+    }
+
+    /// How a generation's bytes are divided.
+    struct Size {
+        let entries: Int
+        let bytes: Int
+        /// Twice the entries: on average a lookup takes one step and a half.
+        var slots: Int { entries * 2 }
+
+        private static let perEntry = MemoryLayout<Entry>.stride + 2 * MemoryLayout<UInt32>.stride
+        /// One of the service's own tokens with its entry.
+        private static let typical = perEntry + 170
+        /// What the arrays themselves take: a header each, and the rest of a page.
+        private static let overhead = 3 * 4096
+        /// An entry's position must fit beside its tag.
+        private static let mostEntries = 1 << 15
+
+        init(bytes available: Int) {
+            var entries = 1
+            while entries * 2 * Self.typical <= available, entries < Self.mostEntries { entries *= 2 }
+            self.entries = entries
+            bytes = available - entries * Self.perEntry - Self.overhead
+            precondition(bytes >= BearerToken.longest + Int(UInt8.max), "a cache has room for the longest token")
+        }
+    }
+
+    private let size: Size
+    /// 0 where free; else 16 bits of the token's hash and the position of its entry plus one.
+    private var slots: [UInt32] = []
+    private var entries: [Entry] = []
+    private var bytes: [UInt8] = []
+
+    init(size: Size) { self.size = size }
+
+    var count: Int { entries.count }
+
+    var byteCount: Int {
+        slots.capacity * MemoryLayout<UInt32>.stride + entries.capacity * MemoryLayout<Entry>.stride + bytes.capacity
+    }
+
+    @inline(__always)
+    func find(_ token: BearerToken, hash: UInt64) -> VerifiedToken? {
+        guard !slots.isEmpty else { return nil }
+        let tag = Self.tag(hash)
+        var slot = firstSlot(hash)
+        // Ends at a free slot, as half of them are free.
+        while slots[slot] != 0 {
+            if slots[slot] & Self.tagMask == tag {
+                let entry = entries[Int(slots[slot] & ~Self.tagMask) - 1]
+                if let verified = read(entry, ifOf: token) { return verified }
+            }
+            slot = (slot + 1) & (size.slots - 1)
+        }
+        return nil
+    }
+
+    @inline(__always)
+    private func read(_ entry: Entry, ifOf token: BearerToken) -> VerifiedToken? {
+        guard Int(entry.tokenLength) == token.bytes.count else { return nil }
+        return bytes.withUnsafeBytes { bytes in
+            let (start, end) = (Int(entry.start), Int(entry.start) + token.bytes.count)
+            guard let known = bytes.baseAddress, let asked = token.bytes.baseAddress, memcmp(known + start, asked, end - start) == 0
+            else { return nil }
+            let identity: Identity
+            if entry.userID > 0 {
+                identity = .user(UserID(entry.userID))
+            } else {
+                // Rebased: a string is made of a slice by much slower code.
+                let subject = UnsafeRawBufferPointer(rebasing: bytes[end..<end + Int(entry.subjectLength)])
+                identity = .admin(subject: String(decoding: subject, as: UTF8.self))
+            }
+            return VerifiedToken(identity: identity, expiresAt: entry.expiresAt, validFrom: entry.validFrom)
+        }
+    }
+
+    /// `false` when there is no room.
+    mutating func insert(_ verified: VerifiedToken, for token: BearerToken, hash: UInt64) -> Bool {
+        if slots.isEmpty { allocate() }
+        let subject: String
+        let userID: Int64
+        switch verified.identity {
+        case .user(let id): (subject, userID) = ("", id.rawValue)
+        case .admin(let name): (subject, userID) = (name, 0)
+        }
+        guard entries.count < size.entries, bytes.count + token.bytes.count + subject.utf8.count <= size.bytes else { return false }
+        entries.append(
+            Entry(
+                expiresAt: verified.expiresAt, validFrom: verified.validFrom, userID: userID, start: UInt32(bytes.count),
+                tokenLength: UInt16(token.bytes.count), subjectLength: UInt8(subject.utf8.count)))
+        bytes.append(contentsOf: token.bytes)
+        bytes.append(contentsOf: subject.utf8)
+        var slot = firstSlot(hash)
+        while slots[slot] != 0 { slot = (slot + 1) & (size.slots - 1) }
+        slots[slot] = Self.tag(hash) | UInt32(entries.count)
+        return true
+    }
+
+    mutating func removeAll() {
+        entries.removeAll(keepingCapacity: true)
+        bytes.removeAll(keepingCapacity: true)
+        for slot in slots.indices { slots[slot] = 0 }
+    }
+
+    private mutating func allocate() {
+        slots = Array(repeating: 0, count: size.slots)
+        entries.reserveCapacity(size.entries)
+        bytes.reserveCapacity(size.bytes)
+    }
+
+    private static let tagMask: UInt32 = 0xFFFF_0000
+
+    /// The slot and the tag are from opposite ends of the hash.
+    private static func tag(_ hash: UInt64) -> UInt32 { UInt32(truncatingIfNeeded: hash >> 32) & tagMask }
+
+    private func firstSlot(_ hash: UInt64) -> Int { Int(truncatingIfNeeded: hash) & (size.slots - 1) }
 }

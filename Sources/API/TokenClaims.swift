@@ -1,14 +1,12 @@
-import Foundation
 import JWTKit
 
-/// The claims of this service's tokens (RFC 7519); a token without one of the first three is no token here.
+/// The claims of this service's tokens (RFC 7519) as JWTKit signs them. ``TokenVerifier`` reads them with its own code.
 struct TokenClaims: JWTPayload {
     var sub: SubjectClaim
     var role: String
     var exp: ExpirationClaim
-    var nbf: NotBeforeClaim?
     var iat: IssuedAtClaim?
 
-    /// Times are judged on every request by the service's own clock, not once by the machine's: see ``TokenVerifier``.
+    /// Required by JWTKit and called by none: it verifies no token here.
     func verify(using algorithm: some JWTAlgorithm) async throws {}
 }

@@ -8,7 +8,7 @@ package struct TokenKey: Sendable {
     /// As long as the hash, the least RFC 7518 section 3.2 allows for HS256.
     package static let length = 32
 
-    let keys: JWTKeyCollection
+    private let keys: JWTKeyCollection
     private let key: SymmetricKey
 
     /// Takes a key of ``length`` bytes.
@@ -23,15 +23,13 @@ package struct TokenKey: Sendable {
     package func sign(_ identity: Identity, issuedAt: Instant, expiresAt: Instant) async throws -> String {
         let claims = TokenClaims(
             sub: SubjectClaim(value: identity.subject), role: identity.role, exp: ExpirationClaim(value: expiresAt.wholeSecond),
-            nbf: nil, iat: IssuedAtClaim(value: issuedAt.wholeSecond)
+            iat: IssuedAtClaim(value: issuedAt.wholeSecond)
         )
         return try await keys.sign(claims)
     }
 
     /// What checks the tokens this key has signed.
-    package func verifier() async throws -> TokenVerifier {
-        TokenVerifier(algorithm: try await keys.getKey(), plain: PlainTokenReader(key: key))
-    }
+    package func verifier() -> TokenVerifier { TokenVerifier(key: key) }
 }
 
 extension Instant {

@@ -1,0 +1,65 @@
+import Commerce
+import JSON
+
+/// What a token says, once its signature has been found good.
+struct VerifiedToken: Equatable, Sendable {
+    let identity: Identity
+    /// The first instant, in milliseconds since 1970, at which the token is no longer valid.
+    let expiresAt: Int64
+    /// The first instant, in milliseconds since 1970, at which the token is valid.
+    let validFrom: Int64
+}
+
+extension VerifiedToken {
+    /// Reads the claims of a token (RFC 7519 section 4.1); `nil` unless all that this service needs or knows are there and meaningful.
+    /// `nbf` and `iat` may be missing or `null`.
+    init?(claims: JSONValue) {
+        guard case .object(let object) = claims else { return nil }
+        var (role, subject): (String?, String?)
+        var (expiry, start, issue): (JSONValue?, JSONValue?, JSONValue?)
+        for (name, value) in object.members {
+            switch name {
+            case "role": if case .string(let text) = value { role = text }
+            case "sub": if case .string(let text) = value { subject = text }
+            case "exp": expiry = value
+            case "nbf": start = value
+            case "iat": issue = value
+            default: break
+            }
+        }
+        guard let role, let subject, let identity = Identity(role: role, subject: subject), let expiry,
+            let expiresAt = Self.milliseconds(expiry), let validFrom = Self.milliseconds(optional: start),
+            Self.milliseconds(optional: issue) != nil
+        else { return nil }
+        self.init(identity: identity, expiresAt: expiresAt, validFrom: validFrom)
+    }
+
+    private static func milliseconds(optional date: JSONValue?) -> Int64? {
+        switch date {
+        case nil, .null: 0
+        case let date?: milliseconds(date)
+        }
+    }
+
+    /// Whether a number is written without a digit but 0 in front of its exponent.
+    private static func isZero(_ text: String) -> Bool {
+        text.utf8.prefix { $0 | 0x20 != UInt8(ascii: "e") }.allSatisfy { !(UInt8(ascii: "1")...UInt8(ascii: "9")).contains($0) }
+    }
+
+    /// A NumericDate in milliseconds, cut to what an ``Instant`` can be and rounded down; `nil` for anything but a number.
+    private static func milliseconds(_ date: JSONValue) -> Int64? {
+        let range = Instant.representable
+        switch date {
+        case .integer(let seconds):
+            let (value, overflows) = seconds.multipliedReportingOverflow(by: 1000)
+            if overflows { return seconds < 0 ? range.lowerBound : range.upperBound }
+            return min(max(value, range.lowerBound), range.upperBound)
+        case .hugeInteger(let text), .number(let text):
+            // A number beyond Double's range is infinite here, and one too small for it is 0.
+            guard let seconds = Double(text), seconds.isFinite, seconds != 0 || Self.isZero(text) else { return nil }
+            return Int64(min(max((seconds * 1000).rounded(.down), Double(range.lowerBound)), Double(range.upperBound)))
+        case .null, .bool, .string, .array, .object:
+            return nil
+        }
+    }
+}
