@@ -29,9 +29,6 @@ package final class HTTPServer: Sendable {
     private let loops: [ObjectIdentifier: HTTPServerLoop]
     private let state = Mutex<State>(.notStarted)
 
-    /// Connections that are being told they are one too many, and the most of them there may be.
-    private static let maximumRefusals = 256
-
     /// Makes a server that is not listening yet.
     ///
     /// - Parameters:
@@ -143,6 +140,12 @@ package final class HTTPServer: Sendable {
         let bootstrap = ServerBootstrap(group: eventLoopGroup)
             .serverChannelOption(.backlog, value: Int32(configuration.backlog))
             .serverChannelOption(.maxMessagesPerRead, value: 16)
+            .serverChannelInitializer { [context] channel in
+                channel.eventLoop.makeCompletedFuture {
+                    let backoff = AcceptBackoff(logger: context.logger) { context.counters.acceptFailures.increment() }
+                    try channel.pipeline.syncOperations.addHandler(backoff)
+                }
+            }
             .childChannelOption(.allowRemoteHalfClosure, value: true)
             .childChannelOption(.writeBufferWaterMark, value: waterMark)
             .childChannelInitializer { [self] channel in
@@ -171,7 +174,7 @@ package final class HTTPServer: Sendable {
         let connection = HTTPConnection(loop: loop, refusedWith: refusal)
         guard refusal == nil else {
             counters.refusedConnections.increment()
-            guard ServerCounters.take(counters.openRefusals, limit: HTTPServer.maximumRefusals) else {
+            guard ServerCounters.take(counters.openRefusals, limit: context.configuration.maximumRefusals) else {
                 throw HTTPServerError.tooManyConnections
             }
             return try channel.pipeline.syncOperations.addHandler(connection)

@@ -17,6 +17,8 @@ package struct HTTPServerConfiguration: Sendable {
     package var backlog: Int = 1024
     /// Open connections; one more is answered 503 and closed.
     package var maximumConnections: Int = 10_000
+    /// Connections beyond `maximumConnections` that are being answered 503; one more is closed without an answer.
+    package var maximumRefusals: Int = 256
     /// Requests inside handlers at once, over all connections; one more is answered 429.
     package var maximumRequestsInFlight: Int = 4_096
     /// Requests of one connection inside handlers at once; beyond it the connection is not read.

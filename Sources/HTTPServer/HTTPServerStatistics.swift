@@ -10,6 +10,8 @@ package struct HTTPServerStatistics: Sendable, Equatable {
     package var acceptedConnections: Int
     /// Connections refused because too many were open.
     package var refusedConnections: Int
+    /// Times that a connection could not be accepted for want of descriptors or memory.
+    package var acceptFailures: Int
     /// Requests given to the handler since the start.
     package var requests: Int
     /// Requests answered 429 because too many were in flight.
@@ -26,6 +28,7 @@ final class ServerCounters: Sendable {
     let requestsInFlight = Atomic<Int>(0)
     let acceptedConnections = Atomic<Int>(0)
     let refusedConnections = Atomic<Int>(0)
+    let acceptFailures = Atomic<Int>(0)
     let requests = Atomic<Int>(0)
     let refusedRequests = Atomic<Int>(0)
     let rejectedRequests = Atomic<Int>(0)
@@ -37,6 +40,7 @@ final class ServerCounters: Sendable {
             requestsInFlight: requestsInFlight.load(ordering: .relaxed),
             acceptedConnections: acceptedConnections.load(ordering: .relaxed),
             refusedConnections: refusedConnections.load(ordering: .relaxed),
+            acceptFailures: acceptFailures.load(ordering: .relaxed),
             requests: requests.load(ordering: .relaxed),
             refusedRequests: refusedRequests.load(ordering: .relaxed),
             rejectedRequests: rejectedRequests.load(ordering: .relaxed)
