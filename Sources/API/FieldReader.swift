@@ -6,6 +6,9 @@ import JSON
 /// Absent and `null` mean the same. A function gives `nil` both for an optional member that is absent and for one at fault;
 /// whether there was a fault, `faults` says at the end.
 struct FieldReader {
+    /// How many faults one answer names: rendering those of a hundred bad lines would hold the event loop.
+    static let maximumFaults = 32
+
     private let object: JSONObject
     /// What comes before a member's name in a fault, such as `discount.` or `items[0].`.
     private let path: String
@@ -16,8 +19,9 @@ struct FieldReader {
     }
 
     /// Notes a fault of a member that no single function here can see.
-    mutating func refuse(_ name: String, _ reason: String) {
-        faults.append(FieldFault(field: path + name, reason: reason))
+    mutating func refuse(_ name: String, _ reason: @autoclosure () -> String) {
+        guard faults.count < FieldReader.maximumFaults else { return }
+        faults.append(FieldFault(field: path + name, reason: reason()))
     }
 
     /// The value of a member; `nil` where absent or `null`.
@@ -145,7 +149,7 @@ extension FieldReader {
         }
         var inner = FieldReader(object, path: path + name + ".")
         let result = read(&inner)
-        faults += inner.faults
+        faults += inner.faults.prefix(FieldReader.maximumFaults - faults.count)
         return result
     }
 
@@ -161,7 +165,7 @@ extension FieldReader {
             return nil
         }
         var results: [Value] = []
-        for (index, element) in elements.enumerated() {
+        for (index, element) in elements.enumerated() where faults.count < FieldReader.maximumFaults {
             if let result = object(element, "\(name)[\(index)]", read) { results.append(result) }
         }
         return results

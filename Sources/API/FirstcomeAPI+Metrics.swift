@@ -61,6 +61,9 @@ extension FirstcomeAPI {
             Metric("firstcome_http_connections_total", .counter, "Connections accepted.", statistics.acceptedConnections),
             Metric(
                 "firstcome_http_connections_refused_total", .counter, "Connections refused at the bound.", statistics.refusedConnections),
+            Metric(
+                "firstcome_http_accept_failures_total", .counter,
+                "Times that a connection could not be accepted for want of descriptors or memory.", statistics.acceptFailures),
             Metric("firstcome_http_requests_refused_total", .counter, "Requests answered 429 at the bound.", statistics.refusedRequests),
             Metric(
                 "firstcome_http_requests_rejected_total", .counter, "Requests that were malformed, too large or too slow.",

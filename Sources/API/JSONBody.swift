@@ -4,6 +4,11 @@ import NIOCore
 
 /// Turns a request's body into a typed value, or into a problem that names every field at fault.
 enum JSONBody {
+    /// Values that a body may have. The largest that a route asks for is an order of 100 lines with two members each, 303 values with
+    /// what is around them; the rest is room for members that a client sends and this service ignores, such as those of the order that
+    /// it answers.
+    static let maximumValues = 768
+
     /// Reads a body whose members `read` asks for. A request without a body reads as an empty object, so what it lacks is named.
     static func decode<Value>(
         _ request: HTTPRequest, _ read: (inout FieldReader) -> Value?
@@ -28,28 +33,56 @@ enum JSONBody {
 
     private static func parsed(_ body: ByteBuffer) throws(RequestFault) -> JSONValue {
         do {
-            return try JSONParser.parse(body)
+            return try JSONParser.parse(body, maximumValues: maximumValues)
         } catch {
-            throw RequestFault(.invalid("The body is not JSON. \(error)"))
+            switch error.code {
+            case .malformed: throw RequestFault(.invalid("The body is not valid JSON: \(error)"))
+            case .tooManyValues:
+                throw RequestFault(.invalid("The body has more than \(maximumValues) JSON values: members and elements are counted."))
+            }
         }
     }
 
     /// Whether a `Content-Type` is `application/json`, with no charset or that of JSON, which is UTF-8 (RFC 8259 section 8.1).
     static func isJSON(_ contentType: String?) -> Bool {
-        guard let contentType else { return false }
-        if contentType == "application/json" { return true }
-        var parts = contentType.lowercased().split(separator: ";", omittingEmptySubsequences: false).map(trimmed)[...]
-        guard parts.popFirst() == "application/json" else { return false }
-        return parts.allSatisfy { part in
-            guard part.hasPrefix("charset=") else { return true }
-            let charset = part.dropFirst("charset=".count)
-            return charset == "utf-8" || charset == "\"utf-8\""
-        }
+        guard var contentType else { return false }
+        return contentType.withUTF8 { isJSON($0) }
     }
 
-    private static func trimmed(_ text: Substring) -> Substring {
-        var text = text.drop { $0 == " " || $0 == "\t" }
-        while text.last == " " || text.last == "\t" { text.removeLast() }
-        return text
+    /// One pass over the bytes, without a String for each part: a field may be as long as a head.
+    private static func isJSON(_ contentType: UnsafeBufferPointer<UInt8>) -> Bool {
+        var start = 0
+        while start <= contentType.count {
+            let end = contentType[start...].firstIndex(of: UInt8(ascii: ";")) ?? contentType.count
+            let part = trimmed(contentType[start..<end])
+            if start == 0 {
+                guard part.matches("application/json") else { return false }
+            } else if part.prefix(8).matches("charset=") {
+                let charset = part.dropFirst(8)
+                guard charset.matches("utf-8") || charset.matches("\"utf-8\"") else { return false }
+            }
+            start = end + 1
+        }
+        return true
+    }
+
+    private static func trimmed(_ part: Slice<UnsafeBufferPointer<UInt8>>) -> Slice<UnsafeBufferPointer<UInt8>> {
+        func isSpace(_ byte: UInt8) -> Bool { byte == UInt8(ascii: " ") || byte == UInt8(ascii: "\t") }
+        var part = part
+        while let first = part.first, isSpace(first) { part.removeFirst() }
+        while let last = part.last, isSpace(last) { part.removeLast() }
+        return part
+    }
+}
+
+extension Slice<UnsafeBufferPointer<UInt8>> {
+    /// Whether the bytes are this text, which is in lowercase, with any case of their letters.
+    fileprivate func matches(_ text: StaticString) -> Bool {
+        guard count == text.utf8CodeUnitCount else { return false }
+        return text.withUTF8Buffer { expected in
+            zip(self, expected).allSatisfy { byte, expected in
+                byte == expected || (byte >= UInt8(ascii: "A") && byte <= UInt8(ascii: "Z") && byte | 0x20 == expected)
+            }
+        }
     }
 }

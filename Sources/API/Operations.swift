@@ -32,10 +32,11 @@ enum Operations {
 
 extension Problem {
     /// The answer of a service that is not ready, naming what is missing: `store`, `redis`, a campaign such as `coupon:7`,
-    /// or `coupons` before the first look at them.
+    /// or `coupons` before the first look at them; `draining` where it is about to stop.
     init(_ readiness: Readiness) {
         var json = JSONWriter()
         json.beginArray()
+        if readiness.isEnding { json.element("draining") }
         if !readiness.storeAnswers { json.element("store") }
         if !readiness.redisAnswers { json.element("redis") }
         if let unloaded = readiness.unloadedCampaigns {
@@ -45,7 +46,8 @@ extension Problem {
         }
         json.endArray()
         self.init(
-            code: .temporarilyUnavailable, detail: "The service is not ready.", members: [.json("missing", json.buffer)],
+            code: .temporarilyUnavailable, detail: readiness.isEnding ? "The service is shutting down." : "The service is not ready.",
+            members: [.json("missing", json.buffer)],
             headers: [.retryAfter(seconds: 1)])
     }
 }

@@ -64,11 +64,11 @@ enum Failure: Sendable {
 }
 
 extension Problem {
-    static let internalError = Problem(code: .internal, detail: "The request could not be finished; nothing is wrong with it.")
+    static let internalError = Problem(code: .internal, detail: "An internal error occurred.")
 
     static func temporarilyUnavailable(retryAfterSeconds seconds: Int64) -> Problem {
         Problem(
-            code: .temporarilyUnavailable, detail: "A part this request needs does not answer now. Try again.",
+            code: .temporarilyUnavailable, detail: "A component that this request needs is unavailable. Try again later.",
             headers: [.retryAfter(seconds: seconds)])
     }
 }

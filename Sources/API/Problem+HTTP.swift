@@ -3,7 +3,7 @@ import HTTPServer
 /// The problems that need no business rule: routing, authentication, the form of a request.
 extension Problem {
     static func invalid(_ faults: [FieldFault]) -> Problem {
-        Problem(code: .invalidRequest, detail: "Some fields are not as they must be.", faults: faults)
+        Problem(code: .invalidRequest, detail: "Some fields are missing or invalid.", faults: faults)
     }
 
     static func invalid(_ detail: String) -> Problem {
@@ -14,7 +14,7 @@ extension Problem {
 
     static func methodNotAllowed(_ allowed: [HTTPMethod]) -> Problem {
         Problem(
-            code: .methodNotAllowed, detail: "The path exists, but not with this method.",
+            code: .methodNotAllowed, detail: "This path does not support the method.",
             headers: [Header(name: "allow", value: allowed.map(\.rawValue).joined(separator: ", "))])
     }
 
@@ -22,15 +22,15 @@ extension Problem {
         code: .unsupportedMediaType, detail: "The body's Content-Type must be application/json in UTF-8.",
         headers: [Header(name: "accept", value: "application/json")])
 
-    static let userOnly = Problem(code: .forbidden, detail: "Only a user may do this, for themselves.")
-    static let adminOnly = Problem(code: .forbidden, detail: "Only an admin may do this.")
+    static let userOnly = Problem(code: .forbidden, detail: "A user's token is required; an admin's is not accepted.")
+    static let adminOnly = Problem(code: .forbidden, detail: "An admin's token is required.")
 
     /// The 401 of a request without a valid token, with the challenge of RFC 6750 section 3.
     init(_ fault: Authentication.Fault) {
         switch fault {
         case .missing:
             self.init(
-                code: .unauthenticated, detail: "This needs a bearer token.",
+                code: .unauthenticated, detail: "A bearer token is required.",
                 headers: [Header(name: "www-authenticate", value: "Bearer realm=\"firstcome\"")])
         case .invalid: self.init(invalidToken: "The token is not valid")
         case .expired: self.init(invalidToken: "The token has expired")
@@ -52,23 +52,23 @@ extension Problem {
     init(_ refusal: HTTPRefusal) {
         switch refusal {
         case .badRequest(let reason): self = .invalid(reason)
-        case .payloadTooLarge: self.init(code: .payloadTooLarge, detail: "The body is longer than this service accepts.")
+        case .payloadTooLarge: self.init(code: .payloadTooLarge, detail: "The body is larger than 64 KiB.")
         case .headersTooLarge:
-            self.init(code: .headersTooLarge, detail: "Request line and header fields are longer than this service accepts.")
-        case .requestTimeout: self.init(code: .requestTimeout, detail: "The request did not arrive in time.")
-        case .expectationFailed: self.init(code: .expectationFailed, detail: "Only 100-continue can be expected.")
+            self.init(code: .headersTooLarge, detail: "The request line and header fields exceed 16 KiB or 128 fields.")
+        case .requestTimeout: self.init(code: .requestTimeout, detail: "The request was not received completely in time.")
+        case .expectationFailed: self.init(code: .expectationFailed, detail: "The only expectation supported is 100-continue.")
         case .tooManyRequests:
             self.init(
-                code: .tooManyRequests, detail: "As many requests as this service takes at once are running.",
+                code: .tooManyRequests, detail: "The concurrent-request limit is reached.",
                 headers: [.retryAfter(seconds: 1)])
         case .tooManyConnections:
             self.init(
-                code: .temporarilyUnavailable, detail: "As many connections as this service takes are open.",
+                code: .temporarilyUnavailable, detail: "The connection limit is reached.",
                 headers: [.retryAfter(seconds: 1)])
         case .draining:
             self.init(code: .temporarilyUnavailable, detail: "The service is shutting down.", headers: [.retryAfter(seconds: 1)])
         case .handlerFailed: self = .internalError
-        case .connectNotSupported: self.init(code: .notImplemented, detail: "This service is no proxy.")
+        case .connectNotSupported: self.init(code: .notImplemented, detail: "CONNECT is not supported.")
         }
     }
 }

@@ -17,22 +17,26 @@ extension Problem {
         case .amountOutOfRange(let range): self = .amountOutOfRange(range)
         case .balanceLimitExceeded(let limit, let balance):
             self.init(
-                code: .balanceLimitExceeded, detail: "A balance may reach \(limit) won by charging, and this one is \(balance) won.",
+                code: .balanceLimitExceeded, detail: "The balance is \(balance) won, and charging may raise it to \(limit) won at most.",
                 members: [.integer("limit", limit.rawValue), .integer("balance", balance.rawValue)])
         case .stockHeld(let held):
-            self.init(code: .stockHeld, detail: "Pending orders hold \(held) units.", members: [.integer("held", held)])
+            self.init(
+                code: .stockHeld, detail: "Pending orders hold \(held) units; the stock cannot be lower.", members: [.integer("held", held)]
+            )
         case .quantityIssued(let issued):
-            self.init(code: .quantityIssued, detail: "\(issued) coupons are issued already.", members: [.integer("issued", issued)])
+            self.init(
+                code: .quantityIssued, detail: "\(issued) coupons are issued already; the quantity cannot be lower.",
+                members: [.integer("issued", issued)])
         case .couponSoldOut: self = .couponSoldOut
         case .couponAlreadyClaimed(let coupon):
             self.init(
-                code: .couponAlreadyClaimed, detail: "You have this coupon already.",
+                code: .couponAlreadyClaimed, detail: "The user has already claimed a coupon of this campaign.",
                 members: [.json("issuedCoupon", JSONWriter.document { $0.write(coupon, at: now) })])
         case .couponNotOpen(let opensAt): self = .couponNotOpen(opensAt, at: now)
         case .couponClosed: self = .couponClosed
         case .outOfStock(let product, let available):
             self.init(
-                code: .outOfStock, detail: "Of product \(product), \(available) units can be ordered now.",
+                code: .outOfStock, detail: "Product \(product) has \(available) units available.",
                 members: [.integer("productId", product.rawValue), .integer("available", available)])
         case .couponNotUsable(let fault):
             self.init(code: .couponNotUsable, detail: fault.sentence, members: [.text("reason", fault.rawValue)])
@@ -47,19 +51,19 @@ extension Problem {
                 code: .insufficientBalance, detail: "The order costs \(required) won, the balance is \(balance) won.",
                 members: [.integer("balance", balance.rawValue), .integer("required", required.rawValue)])
         case .refundExceedsPayment:
-            self.init(code: .refundExceedsPayment, detail: "The payment does not have that much left to refund.")
+            self.init(code: .refundExceedsPayment, detail: "The refund exceeds what is left of the payment.")
         case .eventNotParked: self.init(code: .eventNotParked, detail: "Only a parked event can be retried.")
         case .idempotencyKeyReused:
-            self.init(code: .idempotencyKeyReused, detail: "This Idempotency-Key belongs to a request with another route or body.")
+            self.init(code: .idempotencyKeyReused, detail: "This Idempotency-Key was used for a request with another route or body.")
         case .idempotencyKeyInUse: self = .idempotencyKeyInUse
         case .invalid(let field, let reason): self = .invalid([FieldFault(field: field, reason: reason)])
         }
     }
 
     static let userNotFound = Problem(code: .userNotFound, detail: "No user has this id.")
-    static let notYours = Problem(code: .forbidden, detail: "This belongs to somebody else.")
+    static let notYours = Problem(code: .forbidden, detail: "The resource belongs to another user.")
     static let couponSoldOut = Problem(code: .couponSoldOut, detail: "Every coupon of this campaign has been claimed.")
-    static let couponClosed = Problem(code: .couponClosed, detail: "The time to claim this coupon is over.")
+    static let couponClosed = Problem(code: .couponClosed, detail: "The claim period of this coupon has ended.")
     static let idempotencyKeyInUse = Problem(
         code: .idempotencyKeyInUse, detail: "The first request with this Idempotency-Key is still running.",
         headers: [.retryAfter(seconds: 1)])
@@ -67,7 +71,7 @@ extension Problem {
     static func amountOutOfRange(_ range: ClosedRange<Won>) -> Problem {
         let bounds = "from \(range.lowerBound) to \(range.upperBound) won"
         return Problem(
-            code: .amountOutOfRange, detail: "One charge is \(bounds).",
+            code: .amountOutOfRange, detail: "The amount of one charge must be \(bounds).",
             members: [.integer("minimum", range.lowerBound.rawValue), .integer("maximum", range.upperBound.rawValue)],
             faults: [FieldFault(field: "amount", reason: "must be \(bounds)")])
     }
@@ -84,11 +88,11 @@ extension Problem {
 extension Refusal.CouponFault {
     fileprivate var sentence: String {
         switch self {
-        case .notYours: "The coupon is not one of yours."
+        case .notYours: "The user has no such coupon."
         case .used: "The coupon has been used."
-        case .held: "Another order holds the coupon."
+        case .held: "Another pending order holds the coupon."
         case .expired: "The coupon has expired."
-        case .belowMinimum: "The order is below the coupon's minimum."
+        case .belowMinimum: "The order amount is below the coupon's minimum."
         }
     }
 }

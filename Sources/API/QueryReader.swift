@@ -3,6 +3,9 @@ import HTTPServer
 
 /// Reads the query parameters of a list and notes every one that is not as it must be. Unknown names are ignored.
 struct QueryReader {
+    /// Parameters that a query may have; no route knows more than seven. What follows is not read.
+    static let maximumParameters = 64
+
     private let items: [(name: String, value: String)]
     private(set) var faults: [FieldFault] = []
 
@@ -12,31 +15,11 @@ struct QueryReader {
 
     /// Reads what `read` asks for out of the request's query.
     static func decode<Value>(_ request: HTTPRequest, _ read: (inout QueryReader) -> Value) throws(RequestFault) -> Value {
-        guard let items = items(of: request) else {
-            throw RequestFault(.invalid("The query is not percent-encoded UTF-8."))
-        }
-        var query = QueryReader(items)
+        let items = request.withQuery { query in query.map { QueryReader.items(of: $0) } ?? .success([]) }
+        var query = QueryReader(try items.get())
         let value = read(&query)
         guard query.faults.isEmpty else { throw RequestFault(.invalid(query.faults)) }
         return value
-    }
-
-    /// The query's pairs in the order sent, percent-decoded, `+` read as a space; nil when an escape or its UTF-8 is malformed.
-    private static func items(of request: HTTPRequest) -> [(name: String, value: String)]? {
-        request.withQuery { query in
-            guard let query else { return [] }
-            var items: [(name: String, value: String)] = []
-            for pair in query.split(separator: UInt8(ascii: "&")) {
-                let separator = pair.firstIndex(of: UInt8(ascii: "=")) ?? pair.endIndex
-                let name = UnsafeRawBufferPointer(rebasing: pair[..<separator])
-                let value = UnsafeRawBufferPointer(rebasing: separator < pair.endIndex ? pair[(separator + 1)...] : pair[pair.endIndex...])
-                guard let decodedName = PercentEncoding.decode(name, plusIsSpace: true),
-                    let decodedValue = PercentEncoding.decode(value, plusIsSpace: true)
-                else { return nil }
-                items.append((decodedName, decodedValue))
-            }
-            return items
-        }
     }
 
     private mutating func refuse(_ name: String, _ reason: String) {
@@ -46,7 +29,7 @@ struct QueryReader {
     /// The one value of a parameter; two would leave open which of them counts.
     private mutating func value(_ name: String) -> String? {
         var found: String?
-        for item in items where item.name == name {
+        for item in items where item.name.utf8.elementsEqual(name.utf8) {
             guard found == nil else {
                 refuse(name, "must be given once")
                 return nil
@@ -96,6 +79,66 @@ struct QueryReader {
         let cursor = value("cursor")
         if cursor == "" { refuse("cursor", "must be the nextCursor of this list") }
         return PageRequest(limit: limit.map(Int.init) ?? PageRequest.defaultLimit, cursor: cursor)
+    }
+}
+
+// MARK: Percent-decoding
+
+extension QueryReader {
+    private typealias Items = [(name: String, value: String)]
+
+    /// Takes the bytes of a query apart at `&` and `=`. Empty parts count for nothing.
+    private static func items(of query: UnsafeRawBufferPointer) -> Result<Items, RequestFault> {
+        var items: Items = []
+        var start = 0
+        while start < query.count {
+            let end = query[start...].firstIndex(of: UInt8(ascii: "&")) ?? query.count
+            defer { start = end + 1 }
+            guard end > start else { continue }
+            guard items.count < maximumParameters else {
+                return .failure(RequestFault(.invalid("The query has more than \(maximumParameters) parameters.")))
+            }
+            let part = query[start..<end]
+            let separator = part.firstIndex(of: UInt8(ascii: "=")) ?? end
+            guard let name = decoded(part[..<separator]), let value = decoded(part[separator...].dropFirst()) else {
+                return .failure(RequestFault(.invalid("The query is not percent-encoded UTF-8.")))
+            }
+            items.append((name, value))
+        }
+        return .success(items)
+    }
+
+    /// The decoded text, `+` read as a space; `nil` where a `%` lacks its two hexadecimal digits or the result is not UTF-8.
+    private static func decoded(_ text: Slice<UnsafeRawBufferPointer>) -> String? {
+        guard text.contains(where: { $0 == UInt8(ascii: "%") || $0 == UInt8(ascii: "+") }) else {
+            return String(validating: text, as: UTF8.self)
+        }
+        var bytes: [UInt8] = []
+        bytes.reserveCapacity(text.count)
+        var index = text.startIndex
+        while index < text.endIndex {
+            switch text[index] {
+            case UInt8(ascii: "%"):
+                guard text.endIndex - index > 2, let high = hexDigit(text[index + 1]), let low = hexDigit(text[index + 2]) else {
+                    return nil
+                }
+                bytes.append(high << 4 | low)
+                index += 2
+            case UInt8(ascii: "+"): bytes.append(UInt8(ascii: " "))
+            case let byte: bytes.append(byte)
+            }
+            index += 1
+        }
+        return String(validating: bytes, as: UTF8.self)
+    }
+
+    private static func hexDigit(_ byte: UInt8) -> UInt8? {
+        switch byte {
+        case UInt8(ascii: "0")...UInt8(ascii: "9"): byte - UInt8(ascii: "0")
+        case UInt8(ascii: "a")...UInt8(ascii: "f"): byte - UInt8(ascii: "a") + 10
+        case UInt8(ascii: "A")...UInt8(ascii: "F"): byte - UInt8(ascii: "A") + 10
+        default: nil
+        }
     }
 }
 

@@ -14,6 +14,8 @@ package struct TokenKeyError: Error, CustomStringConvertible {
     package enum Code: Sendable, Hashable {
         /// Other accounts of the machine may read or write the file.
         case exposed
+        /// The file belongs to another account, which knows the key or can change it.
+        case foreign
         /// The file is not a regular file of 32 bytes.
         case malformed
         /// The system refused to read or make it.
@@ -55,16 +57,30 @@ extension TokenKey {
         defer { close(file) }
         var status = stat()
         guard fstat(file, &status) == 0 else { throw systemError("cannot be examined", path) }
-        guard status.st_mode & S_IFMT == S_IFREG, status.st_size == off_t(length) else {
-            throw TokenKeyError(code: .malformed, message: "\(path) is not a key of \(length) bytes.")
-        }
-        guard status.st_mode & 0o077 == 0 else {
-            throw TokenKeyError(code: .exposed, message: "\(path) can be used by other accounts; its mode must be 0600.")
-        }
+        if let fault = fault(of: status, at: path) { throw fault }
         var bytes = [UInt8](repeating: 0, count: length)
         let count = bytes.withUnsafeMutableBytes { pread(file, $0.baseAddress, $0.count, 0) }
         guard count == length else { throw systemError("cannot be read", path) }
         return bytes
+    }
+
+    /// Why a file with this status is not used as a key; `nil` for a good one.
+    ///
+    /// - Parameter account: the user id that the process acts as.
+    static func fault(of status: stat, at path: String, account: uid_t = geteuid()) -> TokenKeyError? {
+        guard status.st_mode & S_IFMT == S_IFREG, status.st_size == off_t(length) else {
+            return TokenKeyError(code: .malformed, message: "\(path) is not a key of \(length) bytes.")
+        }
+        // Root can read and replace any file anyway, and is who may provide one.
+        guard status.st_uid == account || status.st_uid == 0 else {
+            return TokenKeyError(
+                code: .foreign,
+                message: "\(path) belongs to user id \(status.st_uid); it must belong to user id \(account), which runs this, or to root.")
+        }
+        guard status.st_mode & 0o077 == 0 else {
+            return TokenKeyError(code: .exposed, message: "\(path) can be used by other accounts; its mode must be 0600.")
+        }
+        return nil
     }
 
     private static func make(_ path: String, in folder: String) throws(TokenKeyError) {

@@ -5,7 +5,10 @@ package enum DisplayName {
 
     /// Why a name is refused, in words for a problem's `reason`; `nil` for a good one.
     package static func fault(in name: String) -> String? {
-        guard lengths.contains(name.unicodeScalars.count) else { return "must have 1 to 200 characters" }
+        // A scalar has at most four bytes, and counting bytes takes no time.
+        guard name.utf8.count <= lengths.upperBound * 4, lengths.contains(name.unicodeScalars.count) else {
+            return "must have 1 to 200 characters"
+        }
         for scalar in name.unicodeScalars {
             switch scalar.properties.generalCategory {
             case .control, .lineSeparator, .paragraphSeparator, .unassigned, .surrogate:

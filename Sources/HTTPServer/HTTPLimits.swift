@@ -4,6 +4,8 @@ package import NIOCore
 package struct HTTPLimits: Sendable, Equatable {
     /// Open connections; one more is answered 503 and closed.
     package var maximumConnections: Int = 10_000
+    /// Connections beyond `maximumConnections` that are being answered 503; one more is closed without an answer.
+    package var maximumRefusals: Int = 256
     /// Requests inside handlers at once, over all connections; one more is answered 429.
     package var maximumRequestsInFlight: Int = 4_096
     /// Bytes of one request body.

@@ -31,9 +31,6 @@ package final class HTTPServer: Sendable {
     private let loops: [ObjectIdentifier: HTTPServerLoop]
     private let state = Mutex<State>(.notStarted)
 
-    /// Connections that are being told they are one too many, and the most of them there may be.
-    private static let maximumRefusals = 256
-
     /// Makes a server that is not listening yet.
     ///
     /// - Parameters:
@@ -115,6 +112,7 @@ package final class HTTPServer: Sendable {
         var statistics = HTTPServerStatistics(
             openConnections: context.openConnections.load(ordering: .relaxed),
             requestsInFlight: context.requestsInFlight.load(ordering: .relaxed))
+        statistics.acceptFailures = context.acceptFailures.load(ordering: .relaxed)
         for loop in loops.values { loop.counters.add(to: &statistics) }
         return statistics
     }
@@ -151,6 +149,12 @@ package final class HTTPServer: Sendable {
         let bootstrap = ServerBootstrap(group: eventLoopGroup)
             .serverChannelOption(.backlog, value: Int32(configuration.backlog))
             .serverChannelOption(.maxMessagesPerRead, value: 16)
+            .serverChannelInitializer { [context] channel in
+                channel.eventLoop.makeCompletedFuture {
+                    let backoff = AcceptBackoff(logger: context.logger) { context.acceptFailures.increment() }
+                    try channel.pipeline.syncOperations.addHandler(backoff)
+                }
+            }
             .childChannelOption(.allowRemoteHalfClosure, value: true)
             .childChannelOption(.writeBufferWaterMark, value: waterMark)
             .childChannelOption(.recvAllocator, value: readBuffers)
@@ -178,7 +182,7 @@ package final class HTTPServer: Sendable {
             }
         if refusal != nil {
             loop.counters.countRefusedConnection()
-            guard ServerContext.take(context.openRefusals, limit: HTTPServer.maximumRefusals) else {
+            guard ServerContext.take(context.openRefusals, limit: loop.limits.maximumRefusals) else {
                 throw HTTPServerError.tooManyConnections
             }
         }

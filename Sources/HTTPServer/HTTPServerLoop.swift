@@ -10,6 +10,8 @@ final class ServerContext: Sendable {
     let openConnections = Atomic<Int>(0)
     /// Connections that are being answered 503.
     let openRefusals = Atomic<Int>(0)
+    /// Times that a connection could not be accepted.
+    let acceptFailures = Atomic<Int>(0)
     /// Requests whose handlers have not answered at once and have not answered yet.
     let requestsInFlight = Atomic<Int>(0)
 

@@ -10,6 +10,8 @@ package struct HTTPServerStatistics: Sendable, Equatable {
     package var acceptedConnections = 0
     /// Connections refused because too many were open.
     package var refusedConnections = 0
+    /// Times that a connection could not be accepted for want of descriptors or memory.
+    package var acceptFailures = 0
     /// Requests given to the handler since the start.
     package var requests = 0
     /// Requests answered 429 because too many were in flight.

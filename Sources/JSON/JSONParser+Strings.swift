@@ -24,8 +24,7 @@ extension JSONParser {
     private mutating func escapedString(from start: Int) throws(JSONError) -> String {
         var decoded = Array(bytes[start..<position])
         while position < bytes.count {
-            let byte = bytes[position]
-            switch byte {
+            switch bytes[position] {
             case UInt8(ascii: "\""):
                 position += 1
                 guard let text = String(validating: decoded, as: UTF8.self) else { throw notUTF8(at: start) }
@@ -35,7 +34,7 @@ extension JSONParser {
                 try escape(into: &decoded)
             case 0..<0x20:
                 throw error("A control character in a string must be escaped.")
-            default:
+            case let byte:
                 decoded.append(byte)
                 position += 1
             }
@@ -54,12 +53,34 @@ extension JSONParser {
         case UInt8(ascii: "t"): decoded.append(0x09)
         case UInt8(ascii: "u"):
             position += 1
-            decoded.append(contentsOf: UTF8.encode(try unicodeEscape()).map { Array($0) } ?? [])
+            JSONParser.append(try unicodeEscape(), to: &decoded)
             return
         default:
             throw error("An unknown escape is in a string.")
         }
         position += 1
+    }
+
+    /// Appends the UTF-8 of a scalar, whose length follows from its value (RFC 3629 section 3).
+    private static func append(_ scalar: Unicode.Scalar, to decoded: inout [UInt8]) {
+        let value = scalar.value
+        func continuation(_ shift: UInt32) -> UInt8 { 0x80 | UInt8(truncatingIfNeeded: value >> shift) & 0x3F }
+        switch value {
+        case 0..<0x80:
+            decoded.append(UInt8(truncatingIfNeeded: value))
+        case 0..<0x800:
+            decoded.append(0xC0 | UInt8(truncatingIfNeeded: value >> 6))
+            decoded.append(continuation(0))
+        case 0..<0x10000:
+            decoded.append(0xE0 | UInt8(truncatingIfNeeded: value >> 12))
+            decoded.append(continuation(6))
+            decoded.append(continuation(0))
+        default:
+            decoded.append(0xF0 | UInt8(truncatingIfNeeded: value >> 18))
+            decoded.append(continuation(12))
+            decoded.append(continuation(6))
+            decoded.append(continuation(0))
+        }
     }
 
     /// The scalar of `uXXXX`, or of two of them that form a surrogate pair.
@@ -80,16 +101,24 @@ extension JSONParser {
     }
 
     private mutating func fourHexDigits() throws(JSONError) -> UInt16 {
+        let end = position + 4
         var value: UInt16 = 0
-        for _ in 0..<4 {
-            guard let byte = peek else { throw error("The document ends too early.") }
-            guard let digit = Character(Unicode.Scalar(byte)).hexDigitValue else {
-                throw error("Four hexadecimal digits are expected.")
-            }
+        while position < min(end, bytes.count) {
+            guard let digit = JSONParser.hexDigit(bytes[position]) else { throw error("Four hexadecimal digits are expected.") }
             value = value << 4 | UInt16(digit)
             position += 1
         }
+        guard position == end else { throw error("The document ends too early.") }
         return value
+    }
+
+    private static func hexDigit(_ byte: UInt8) -> UInt8? {
+        switch byte {
+        case UInt8(ascii: "0")...UInt8(ascii: "9"): byte - UInt8(ascii: "0")
+        case UInt8(ascii: "a")...UInt8(ascii: "f"): byte - UInt8(ascii: "a") + 10
+        case UInt8(ascii: "A")...UInt8(ascii: "F"): byte - UInt8(ascii: "A") + 10
+        default: nil
+        }
     }
 
     private func validated(_ text: UnsafeRawBufferPointer, at start: Int) throws(JSONError) -> String {

@@ -7,13 +7,22 @@ package import NIOCore
 package struct JSONParser: ~Copyable {
     let bytes: UnsafeRawBufferPointer
     let maximumDepth: Int
+    /// Values that may still be read before the document has too many.
+    private var remainingValues: Int
     var position = 0
 
-    /// Reads one document. Arrays and objects may nest `maximumDepth` deep.
-    package static func parse(_ buffer: ByteBuffer, maximumDepth: Int = 32) throws(JSONError) -> JSONValue {
+    /// Reads one document.
+    ///
+    /// - Parameters:
+    ///   - maximumDepth: how deep arrays and objects may nest.
+    ///   - maximumValues: how many values the document may have, the document itself, every element and every member counted. Reading
+    ///     stops at the first one beyond it, so that a long document of tiny values costs no more than a short one.
+    package static func parse(
+        _ buffer: ByteBuffer, maximumDepth: Int = 32, maximumValues: Int = .max
+    ) throws(JSONError) -> JSONValue {
         // `withUnsafeReadableBytes` rethrows untyped, so the typed error leaves through a Result.
         let result = buffer.withUnsafeReadableBytes { bytes -> Result<JSONValue, JSONError> in
-            var parser = JSONParser(bytes: bytes, maximumDepth: maximumDepth)
+            var parser = JSONParser(bytes: bytes, maximumDepth: maximumDepth, maximumValues: maximumValues)
             do throws(JSONError) {
                 return .success(try parser.document())
             } catch {
@@ -23,9 +32,10 @@ package struct JSONParser: ~Copyable {
         return try result.get()
     }
 
-    private init(bytes: UnsafeRawBufferPointer, maximumDepth: Int) {
+    private init(bytes: UnsafeRawBufferPointer, maximumDepth: Int, maximumValues: Int) {
         self.bytes = bytes
         self.maximumDepth = maximumDepth
+        remainingValues = maximumValues
     }
 
     private mutating func document() throws(JSONError) -> JSONValue {
@@ -39,6 +49,8 @@ package struct JSONParser: ~Copyable {
     private mutating func value(depth: Int) throws(JSONError) -> JSONValue {
         skipWhitespace()
         guard let first = peek else { throw error("The document ends too early.") }
+        guard remainingValues > 0 else { throw JSONError(offset: position, reason: "There are too many values.", code: .tooManyValues) }
+        remainingValues -= 1
         switch first {
         case UInt8(ascii: "{"): return .object(try object(depth: depth + 1))
         case UInt8(ascii: "["): return .array(try array(depth: depth + 1))
@@ -130,17 +142,49 @@ extension JSONParser {
     }
 }
 
-/// Finds repeated names: by comparing while there are few, by a set once a hostile object has many.
+/// Finds repeated names: by comparing while there are few, by a hash table once an object has many.
+///
+/// A `Set` of names would keep no hashes, and compare and hash names again and again while it grows. Hashes are seeded anew in each process,
+/// so nobody can choose names that collide.
 private struct MemberNames {
     private static let comparedUpTo = 16
-    private var seen: Set<[UInt8]> = []
+    /// The hashes of the names so far, once there are many.
+    private var hashes: [Int] = []
+    /// Places in `hashes` plus one, 0 where free, each name in the first free slot from its hash on. A power of two, never more than half full.
+    private var slots: [Int32] = []
 
     /// Whether `name` is new among the members read so far.
     mutating func insert(_ name: String, among members: [(name: String, value: JSONValue)]) -> Bool {
         if members.count < MemberNames.comparedUpTo {
-            return !members.contains { $0.name.utf8.elementsEqual(name.utf8) }
+            return !members.contains { $0.name.hasSameBytes(as: name) }
         }
-        if seen.isEmpty { seen = Set(members.map { Array($0.name.utf8) }) }
-        return seen.insert(Array(name.utf8)).inserted
+        if hashes.isEmpty { hashes = members.map { MemberNames.hash($0.name) } }
+        if slots.count < (hashes.count + 1) * 2 { grow() }
+        let hash = MemberNames.hash(name)
+        var slot = hash & (slots.count - 1)
+        while slots[slot] > 0 {
+            let place = Int(slots[slot]) - 1
+            if hashes[place] == hash, members[place].name.hasSameBytes(as: name) { return false }
+            slot = (slot + 1) & (slots.count - 1)
+        }
+        hashes.append(hash)
+        slots[slot] = Int32(hashes.count)
+        return true
+    }
+
+    private mutating func grow() {
+        slots = Array(repeating: 0, count: max(slots.count * 2, MemberNames.comparedUpTo * 8))
+        for (place, hash) in hashes.enumerated() {
+            var slot = hash & (slots.count - 1)
+            while slots[slot] > 0 { slot = (slot + 1) & (slots.count - 1) }
+            slots[slot] = Int32(place + 1)
+        }
+    }
+
+    private static func hash(_ name: String) -> Int {
+        var name = name
+        var hasher = Hasher()
+        name.withUTF8 { hasher.combine(bytes: UnsafeRawBufferPointer($0)) }
+        return hasher.finalize()
     }
 }

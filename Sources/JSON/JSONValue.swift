@@ -1,3 +1,11 @@
+#if canImport(Glibc)
+import Glibc
+#elseif canImport(Musl)
+import Musl
+#elseif canImport(Darwin)
+import Darwin
+#endif
+
 /// A JSON value as the wire has it: integers stay integers, and no number is rounded.
 package enum JSONValue: Sendable, Equatable {
     /// `null`
@@ -36,12 +44,26 @@ package struct JSONObject: Sendable, Equatable {
 
     /// The member of this name, nil when absent.
     package subscript(name: String) -> JSONValue? {
-        for member in members where member.name.utf8.elementsEqual(name.utf8) { return member.value }
+        for member in members where member.name.hasSameBytes(as: name) { return member.value }
         return nil
     }
 
     /// The same members in the same order.
     package static func == (left: JSONObject, right: JSONObject) -> Bool {
-        left.members.elementsEqual(right.members) { $0.name.utf8.elementsEqual($1.name.utf8) && $0.value == $1.value }
+        left.members.elementsEqual(right.members) { $0.name.hasSameBytes(as: $1.name) && $0.value == $1.value }
+    }
+}
+
+extension String {
+    /// Whether both have the same UTF-8. A set of names compares many that differ only at their end.
+    func hasSameBytes(as other: String) -> Bool {
+        guard utf8.count == other.utf8.count else { return false }
+        let isEqual = utf8.withContiguousStorageIfAvailable { bytes in
+            other.utf8.withContiguousStorageIfAvailable { otherBytes in
+                guard let left = bytes.baseAddress, let right = otherBytes.baseAddress else { return true }
+                return memcmp(left, right, bytes.count) == 0
+            }
+        }
+        return (isEqual ?? nil) ?? utf8.elementsEqual(other.utf8)
     }
 }

@@ -49,6 +49,8 @@ package final class Services: Sendable {
     private let background = Mutex<Task<Void, Never>?>(nil)
     /// Whether the Redis that is connected may be used; false until it was asked.
     private let isSuitable = Atomic<Bool>(false)
+    /// Whether the service is about to stop, which it says by `/readyz`.
+    private let isEnding = Atomic<Bool>(false)
 
     /// - Parameter redis: made for the loops of `eventLoopGroup`, with ``Scripts/all``.
     package init(
@@ -255,8 +257,10 @@ package struct Readiness: Sendable, Equatable {
     package let redisAnswers: Bool
     /// Open campaigns whose gate does not stand; `nil` before the first look at them.
     package let unloadedCampaigns: [CouponID]?
+    /// Whether the service is about to stop.
+    package let isEnding: Bool
 
-    package var isReady: Bool { storeAnswers && redisAnswers && unloadedCampaigns?.isEmpty == true }
+    package var isReady: Bool { !isEnding && storeAnswers && redisAnswers && unloadedCampaigns?.isEmpty == true }
 }
 
 extension Services {
@@ -267,8 +271,11 @@ extension Services {
         let answer = try? await redis.send(RedisCommand("PING", isRepeatable: true))
         return Readiness(
             storeAnswers: storeAnswers, redisAnswers: answer?.string == "PONG" && isSuitable.load(ordering: .acquiring),
-            unloadedCampaigns: recovery.unloadedCampaigns)
+            unloadedCampaigns: recovery.unloadedCampaigns, isEnding: isEnding.load(ordering: .acquiring))
     }
+
+    /// Has ``readiness()`` say from now on that the service is about to stop; it works as before.
+    package func announceEnd() { isEnding.store(true, ordering: .releasing) }
 
     /// The numbers of store, Redis client and background work.
     package func metrics() -> [Metric] {

@@ -1,5 +1,6 @@
 import Foundation
 import Glibc
+import Logging
 import Services
 
 /// The folder that holds everything one service keeps: the store, the token key and the private Redis.
@@ -37,6 +38,18 @@ struct DataFolder: Sendable {
             throw CommandError("the data folder \(path) is in use by another firstcome; stop that one first")
         }
         return DataFolderLock(descriptor: descriptor)
+    }
+
+    /// Takes the store's files from other accounts where they could read or write them, as those of earlier versions and copies may be.
+    func closeStoreToOthers(logger: Logger) throws {
+        for path in ["", "-wal", "-shm"].map({ storePath + $0 }) {
+            var status = stat()
+            guard lstat(path, &status) == 0, status.st_mode & S_IFMT == S_IFREG, status.st_mode & 0o077 != 0 else { continue }
+            guard chmod(path, status.st_mode & 0o700) == 0 else {
+                throw CommandError("\(path) can be used by other accounts, and its mode cannot be set: \(String(cString: strerror(errno)))")
+            }
+            logger.warning("other accounts could use a file of the store, and no longer can", metadata: ["path": "\(path)"])
+        }
     }
 
     /// The Redis that belongs to the folder.

@@ -22,8 +22,9 @@ struct Demo: AsyncParsableCommand {
         let folder = try DataFolder.make(data.path)
         let lock = try folder.lock()
         defer { withExtendedLifetime(lock) {} }
-        let store = try Store.open(
-            path: folder.storePath, options: .standard(calendar: try timeZone.calendar()), logger: Logger(label: "firstcome"))
+        let logger = Logger(label: "firstcome")
+        try folder.closeStoreToOthers(logger: logger)
+        let store = try Store.open(path: folder.storePath, options: .standard(calendar: try timeZone.calendar()), logger: logger)
         defer { store.close() }
         if try await store.counts().isEmpty {
             try await SampleData(store: store, now: WallClock.system.now).fill()

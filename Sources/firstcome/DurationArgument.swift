@@ -29,3 +29,27 @@ struct DurationArgument: ExpressibleByArgument, Sendable, Hashable {
 
     var duration: Duration { .milliseconds(milliseconds) }
 }
+
+/// A length of time on the command line that may also be none: `0`, `0s`, or as in ``DurationArgument``.
+struct DelayArgument: ExpressibleByArgument, Sendable, Hashable {
+    let duration: Duration
+    private let text: String
+
+    static let none = DelayArgument(duration: .zero, text: "0s")
+
+    private init(duration: Duration, text: String) {
+        (self.duration, self.text) = (duration, text)
+    }
+
+    init?(argument: String) {
+        if let length = DurationArgument(argument: argument) {
+            self.init(duration: length.duration, text: length.defaultValueDescription)
+        } else if ["0", "0ms", "0s", "0m", "0h", "0d"].contains(argument) {
+            self = .none
+        } else {
+            return nil
+        }
+    }
+
+    var defaultValueDescription: String { text }
+}

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Glibc
 
 /// The one executable of the project.
 @main
@@ -11,6 +12,8 @@ struct Firstcome: AsyncParsableCommand {
     )
 
     static func main() async {
+        // First of all: whatever a command makes holds codes, balances or keys, whatever the mode of the folder it lies in.
+        umask(0o077)
         let given = Array(CommandLine.arguments.dropFirst())
         let arguments = EnvironmentFlags.merged(into: given, environment: EnvironmentFlags.ofProcess)
         do {

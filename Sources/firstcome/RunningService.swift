@@ -72,7 +72,11 @@ package final class RunningService: Sendable {
     }
 
     /// Starts everything and returns once clients can connect.
-    package static func start(_ configuration: RunConfiguration, logger: Logger) async throws -> RunningService {
+    ///
+    /// - Parameter beforeListening: is called when all else has started; where it throws, the start fails.
+    package static func start(
+        _ configuration: RunConfiguration, logger: Logger, beforeListening: @Sendable () throws -> Void = {}
+    ) async throws -> RunningService {
         let tokenKey = try await TokenKey.load(fromDataFolder: configuration.dataFolder)
         let parts = try await open(configuration, logger: logger)
         do {
@@ -91,6 +95,7 @@ package final class RunningService: Sendable {
                     configuration: configuration.http, eventLoopGroup: parts.group, responder: api.responder(on:),
                     refusalResponse: api.refusalResponse, logger: logger)
                 api.reportStatistics(of: server)
+                try beforeListening()
                 try await server.start()
                 return RunningService(
                     services: services, server: server, tokenKey: tokenKey, parts: parts, drainDeadline: configuration.drainDeadline)
@@ -127,6 +132,9 @@ package final class RunningService: Sendable {
         redis.start()
         return Parts(store: store, redis: redis, privateRedis: privateRedis, group: group)
     }
+
+    /// Has `/readyz` answer 503 from now on, so that a load balancer looks elsewhere before ``stop()``; everything else is served.
+    package func announceEnd() { services.announceEnd() }
 
     /// Lets running requests finish, writes what waits, and ends everything that ``start(_:logger:)`` began, the private Redis too.
     package func stop() async {

@@ -11,21 +11,27 @@ struct Serve: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Runs the service.",
         discussion:
-            "The first line on standard output says where it listens; logs go to standard error. SIGTERM and SIGINT drain and end it.")
+            """
+            The first line on standard output says where it listens; logs go to standard error. SIGTERM and SIGINT drain and end it; a second \
+            one ends it at once.
+
+            A unix socket (--host unix:/run/firstcome/http.sock) has mode 0660: a proxy connects as the account of the service, or as a \
+            member of the socket's group, which is the folder's group where the folder has the setgid bit (chmod g+s).
+            """)
 
     /// The flags that the environment may set.
     static let valueFlags = [
         "host", "port", "data", "redis", "time-zone", "data-platform", "data-platform-secret", "data-platform-timeout",
         "data-platform-tries", "ranking-refresh", "recovery-interval", "loops", "max-connections", "max-requests", "charge-min",
         "charge-max", "balance-limit",
-        "order-hold", "drain-timeout", "log-level",
+        "order-hold", "drain-delay", "drain-timeout", "log-level",
     ]
 
-    @Option(help: "The address to listen on.")
+    @Option(help: "The address to listen on, or unix:/path for a unix socket.")
     var host = "127.0.0.1"
 
-    @Option(help: "The port to listen on; 0 lets the system choose.")
-    var port = 8080
+    @Option(help: "The port to listen on; 0 lets the system choose. (default: \(ListenAddress.defaultPort))")
+    var port: Int?
 
     @OptionGroup var data: DataOption
     @OptionGroup var redis: RedisOption
@@ -54,7 +60,8 @@ struct Serve: AsyncParsableCommand {
     @Option(help: "Threads that serve connections; one leaves the other core of a small machine to Redis and to the store's writer.")
     var loops = max(1, ProcessInfo.processInfo.activeProcessorCount - 1)
 
-    @Option(help: "Open connections; further ones are answered 503.")
+    @Option(
+        help: "Open connections; further ones are answered 503. Fewer where the limit of open files (ulimit -n) leaves no room for them.")
     var maxConnections = 10_000
 
     @Option(help: "Requests in progress at once; further ones are answered 429.")
@@ -72,14 +79,18 @@ struct Serve: AsyncParsableCommand {
     @Option(help: "How long a pending order holds stock and coupon.")
     var orderHold = DurationArgument(milliseconds: 15 * 60_000)
 
-    @Option(help: "How long running requests may take to finish when the service stops.")
+    @Option(help: "How long /readyz answers 503 before a service that stops closes its listening socket.")
+    var drainDelay = DelayArgument.none
+
+    @Option(help: "How long running requests may take to finish when the service stops, after --drain-delay.")
     var drainTimeout = DurationArgument(milliseconds: 10_000)
 
     @Option(help: "trace, debug, info, notice, warning, error or critical.")
     var logLevel = "info"
 
     func validate() throws {
-        guard (0...65_535).contains(port) else { throw ValidationError("--port takes 0 to 65535") }
+        guard (0...65_535).contains(port ?? 0) else { throw ValidationError("--port takes 0 to 65535") }
+        do { _ = try ListenAddress(host: host, port: port) } catch { throw ValidationError(error.description) }
         guard (1...64).contains(loops) else { throw ValidationError("--loops takes 1 to 64") }
         guard (1...1_000).contains(dataPlatformTries) else { throw ValidationError("--data-platform-tries takes 1 to 1000") }
         guard maxConnections >= 1, maxRequests >= 1 else { throw ValidationError("--max-connections and --max-requests take 1 or more") }
@@ -101,33 +112,50 @@ struct Serve: AsyncParsableCommand {
     }
 
     func run() async throws {
+        let address = try ListenAddress(host: host, port: port)
         let folder = try DataFolder.make(data.path)
         let lock = try folder.lock()
         defer { withExtendedLifetime(lock) {} }
         var logger = Logger(label: "firstcome", factory: StreamLogHandler.standardError(label:))
         logger.logLevel = Logger.Level(rawValue: logLevel) ?? .info
+        try folder.closeStoreToOthers(logger: logger)
         let stopSignal = StopSignal()
-        let service = try await start(folder, logger: logger)
-        announce(service, folder)
+        let service = try await start(folder, address, logger: logger)
+        announce(service, folder, address)
         await stopSignal.wait()
         logger.info("stopping")
+        service.announceEnd()
+        // Only ends early where the task is cancelled, and then there is nothing to wait for.
+        try? await Task.sleep(for: drainDelay.duration)
         await service.stop()
     }
 
-    private func start(_ folder: DataFolder, logger: Logger) async throws -> RunningService {
+    private func start(_ folder: DataFolder, _ address: ListenAddress, logger: Logger) async throws -> RunningService {
+        // Before anything is started that would have to be stopped again.
+        try address.check()
+        let configuration = try runConfiguration(folder, address, logger: logger)
         do {
-            return try await RunningService.start(try runConfiguration(folder), logger: logger)
+            let service = try await RunningService.start(configuration, logger: logger) { try address.check() }
+            do {
+                try address.admitGroup()
+            } catch {
+                await service.stop()
+                throw error
+            }
+            return service
         } catch let error as IOError where error.errnoCode == EADDRINUSE {
-            throw CommandError("\(host):\(port) is in use by another program")
+            throw CommandError("\(address.description(port: nil)) is in use by another program")
         } catch let error as IOError {
-            throw CommandError("cannot listen on \(host):\(port): \(String(cString: strerror(error.errnoCode)))")
+            throw CommandError("cannot listen on \(address.description(port: nil)): \(String(cString: strerror(error.errnoCode)))")
         }
     }
 
-    private func runConfiguration(_ folder: DataFolder) throws -> RunConfiguration {
+    private func runConfiguration(_ folder: DataFolder, _ address: ListenAddress, logger: Logger) throws -> RunConfiguration {
         var configuration = RunConfiguration(dataFolder: folder.path, calendar: try timeZone.calendar())
-        configuration.http = HTTPServerConfiguration(host: host, port: port)
-        configuration.http.maximumConnections = maxConnections
+        configuration.http = address.configuration
+        let share = try connectionShare(logger: logger)
+        configuration.http.maximumConnections = share.connections
+        configuration.http.maximumRefusals = share.refusals
         configuration.http.maximumRequestsInFlight = maxRequests
         configuration.redis = try redis.endpoint()
         configuration.policy = Policy(
@@ -145,10 +173,22 @@ struct Serve: AsyncParsableCommand {
         return configuration
     }
 
-    private func announce(_ service: RunningService, _ folder: DataFolder) {
-        let shownHost = host.contains(":") ? "[\(host)]" : host
-        let line =
-            "firstcome listens on http://\(shownHost):\(service.server.port ?? port) (data \(folder.path), Redis \(service.redisDescription))\n"
+    private func connectionShare(logger: Logger) throws -> DescriptorLimit.Share {
+        let limit = DescriptorLimit.raised()
+        let share = try limit.share(wanted: maxConnections, loops: loops)
+        if share.connections < maxConnections {
+            logger.warning(
+                "--max-connections is lowered to what the limit of open files (ulimit -n) has room for",
+                metadata: [
+                    "asked": "\(maxConnections)", "lowered": "\(share.connections)", "limit": "\(limit.descriptors)",
+                ])
+        }
+        return share
+    }
+
+    private func announce(_ service: RunningService, _ folder: DataFolder, _ address: ListenAddress) {
+        let place = address.description(port: service.server.port)
+        let line = "firstcome listens on \(place) (data \(folder.path), Redis \(service.redisDescription))\n"
         FileHandle.standardOutput.write(Data(line.utf8))
     }
 }

@@ -246,6 +246,44 @@ struct BodyTests {
         #expect(Reading(text) { NewUser(&$0) } == .faults(["INVALID_REQUEST"]))
     }
 
+    private static let line = #"{"productId":9223372036854775807,"quantity":1000000}"#
+
+    @Test("the largest order is read, with room for members that nobody asked for")
+    func largestOrder() {
+        let lines = Array(repeating: Self.line, count: 100).joined(separator: ",")
+        #expect(Reading(#"{"items":[\#(lines)],"issuedCouponId":1}"#) { NewOrder(&$0)?.items.count } == .value(1))
+        let described = (0..<100).map { line in
+            #"{"productId":\#(line + 1),"quantity":1,"# + (0..<4).map { #""member\#($0)":[]"# }.joined(separator: ",") + "}"
+        }
+        #expect(Reading(#"{"items":[\#(described.joined(separator: ","))]}"#) { NewOrder(&$0)?.items.count } == .value(100))
+    }
+
+    @Test(
+        "a body of more values than any route needs is refused for that, whatever they are", arguments: ["1", "[]", #""""#, "{}", "null"])
+    func tooManyValues(value: String) {
+        let most = Array(repeating: value, count: JSONBody.maximumValues - 3).joined(separator: ",")
+        #expect(Reading(#"{"name":"a","x":[\#(most)]}"#) { NewUser(&$0)?.name } == .value("a"))
+        let request = HTTPRequest(
+            method: .POST, path: "/", headers: ["Content-Type": "application/json"],
+            body: ByteBuffer(string: #"{"name":"a","x":[\#(most),\#(value)]}"#), eventLoop: EmbeddedEventLoop())
+        let error = #expect(throws: RequestFault.self) { try JSONBody.decode(request) { NewUser(&$0) } }
+        #expect(error?.problem.code == .invalidRequest && error?.problem.detail.contains("768 JSON values") == true)
+    }
+
+    @Test("of many faults the first 32 are named, in their order")
+    func manyFaults() {
+        func fields(_ lines: [String]) -> [String] {
+            guard case .faults(let faults) = Reading(#"{"items":[\#(lines.joined(separator: ","))]}"#, { NewOrder(&$0)?.items.count })
+            else { return [] }
+            return Array(faults.dropFirst())
+        }
+        let all = (0..<100).flatMap { ["items[\($0)].productId", "items[\($0)].quantity"] }
+        #expect(fields(Array(repeating: "{}", count: 100)) == Array(all.prefix(32)))
+        #expect(fields(Array(repeating: "{}", count: 16)) == Array(all.prefix(32)))
+        #expect(fields(Array(repeating: "{}", count: 15)) == Array(all.prefix(30)))
+        #expect(fields(Array(repeating: Self.line, count: 99) + ["{}"]) == Array(all.suffix(2)))
+    }
+
     @Test("an unknown member is ignored")
     func unknownMember() {
         #expect(Reading(#"{"name":"a","role":"admin","x":{"y":[1]}}"#) { NewUser(&$0)?.name } == .value("a"))
@@ -258,6 +296,11 @@ struct BodyTests {
             ("application/json;charset=\"UTF-8\"", true), ("application/json ; charset=UTF-8", true), ("application/json; profile=x", true),
             ("application/json; charset=euc-kr", false), ("text/json", false), ("application/jsonp", false), ("text/plain", false),
             ("application/x-www-form-urlencoded", false), ("", false), ("application/json, application/json", false),
+            ("application/json;", true), ("application/json\t ; ;CHARSET=utf-8\t", true), ("application/json;x;charset=utf-16", false),
+            ("application/json;charset=", false), ("application/json;charset=utf-8x", false), (";application/json", false),
+            ("application/json" + String(repeating: "; ", count: 5_000), true), ("application/jso", false),
+            ("\u{2F}application/json", false),
+            ("application/jsoN;xcharset=x", true), ("\tapplication/json", true),
         ])
     func mediaType(contentType: String, isJSON: Bool) {
         let reading = Reading(#"{"name":"a"}"#, contentType: contentType) { NewUser(&$0)?.name }

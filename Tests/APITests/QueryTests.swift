@@ -48,6 +48,35 @@ struct QueryTests {
         #expect(faults("q=%ff") { ProductFilter(&$0) } == ["INVALID_REQUEST"])
     }
 
+    @Test(
+        "a query reads as its decoded parameters, or as malformed wherever the fault is",
+        arguments: [
+            ("cursor=a", "a"), ("cursor=a%3D%26b", "a=&b"), ("cursor=a=b", "a=b"), ("&&cursor=a&", "a"), ("cursor=%EC%BF%A0+x%2B", "쿠 x+"),
+            ("%63ursor=a", "a"), ("cursor=%c3%A9", "é"), ("=b&cursor=a", "a"), ("cursor", ""), ("cursor=%00", "\0"), ("x", nil), ("", nil),
+            ("cursor=a&x=%", "malformed"), ("%=1&cursor=a", "malformed"), ("x=%4&cursor=a", "malformed"), ("x=%GG", "malformed"),
+            ("x=%FF", "malformed"), ("cursor=a&x=%C3", "malformed"), ("x=%C3&y=%A9", "malformed"), ("%ff=1", "malformed"),
+        ] as [(String, String?)])
+    func decoding(query: String, expected: String?) throws {
+        do throws(RequestFault) {
+            let cursor = try read(query) { $0.page() }.cursor
+            #expect(cursor == expected)
+        } catch {
+            let detail = error.problem.detail
+            let isExpected = expected == "malformed" ? detail.contains("percent-encoded") : expected == "" && detail.contains("fields")
+            #expect(isExpected, "\(detail)")
+        }
+    }
+
+    @Test("a query may have 64 parameters; of one more the answer says so, and nothing behind it is read")
+    func tooManyParameters() throws {
+        let most = Array(repeating: "a", count: 63).joined(separator: "&&")
+        #expect(try read("&\(most)&limit=7&") { $0.page() } == PageRequest(limit: 7))
+        for query in ["\(most)&limit=7&b", "\(most)&limit=7&%", most + String(repeating: "&x=1", count: 4_000)] {
+            let error = #expect(throws: RequestFault.self) { try read(query) { $0.page() } }
+            #expect(error?.problem.code == .invalidRequest && error?.problem.detail.contains("64 parameters") == true)
+        }
+    }
+
     @Test("every product filter is understood")
     func productFilter() throws {
         let filter = try read("q=%EA%B0%90%EA%B7%A4+3kg&minPrice=0&maxPrice=9223372036854775807&inStock=true&sort=-price") {

@@ -62,6 +62,29 @@ struct TokenKeyTests {
         }
     }
 
+    @Test(
+        "a file belongs to the account that runs the service, or to root",
+        arguments: [(1000, 1000, true), (0, 1000, true), (0, 0, true), (1001, 1000, false), (1000, 0, false), (65_534, 1000, false)])
+    func owner(owner: UInt32, account: UInt32, isGood: Bool) {
+        var status = stat()
+        status.st_mode = S_IFREG | 0o600
+        status.st_size = 32
+        status.st_uid = owner
+        let fault = TokenKey.fault(of: status, at: "/data/token.key", account: account)
+        #expect((fault == nil) == isGood)
+        if let fault { #expect(fault.code == .foreign && fault.message.contains("\(owner)") && fault.message.contains("\(account)")) }
+    }
+
+    @Test("a key file that somebody else has put there is refused", .enabled(if: geteuid() == 0, "only root can give a file away"))
+    func foreign() async throws {
+        try await withFolder { folder in
+            put(32, mode: 0o600, in: folder)
+            #expect(chown(folder + "/token.key", 65_534, 65_534) == 0)
+            let error = #expect(throws: TokenKeyError.self) { try TokenKey.bytes(inDataFolder: folder) }
+            #expect(error?.code == .foreign)
+        }
+    }
+
     @Test("a file of another length is refused", arguments: [0, 31, 33])
     func malformed(bytes: Int) async throws {
         try await withFolder { folder in

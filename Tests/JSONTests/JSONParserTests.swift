@@ -133,6 +133,47 @@ struct JSONParserTests {
         _ = try parse("[" + String(repeating: "[],", count: 10_000) + "[]]")
     }
 
+    @Test(
+        "a document may have as many values as are allowed, and reading stops at the first one beyond them",
+        arguments: [
+            // The document, its values, and the byte at which the last of them begins.
+            ("[1,2,3]", 4, 5), ("[]", 1, 0), (#"{"a":1,"b":[true,null]}"#, 5, 17), ("[[[[]]]]", 4, 3), (#"["a","b"]"#, 3, 5), ("7", 1, 0),
+        ]
+    )
+    func tooManyValues(text: String, values: Int, lastBegins: Int) throws {
+        _ = try JSONParser.parse(ByteBuffer(string: text), maximumValues: values)
+        let error = #expect(throws: JSONError.self) { try JSONParser.parse(ByteBuffer(string: text), maximumValues: values - 1) }
+        #expect(error?.code == .tooManyValues && error?.offset == lastBegins)
+    }
+
+    @Test("what follows the values that are allowed is not looked at")
+    func stopsEarly() {
+        let text = "[" + String(repeating: "0,", count: 30_000) + "not JSON"
+        let error = #expect(throws: JSONError.self) { try JSONParser.parse(ByteBuffer(string: text), maximumValues: 100) }
+        #expect(error?.code == .tooManyValues && error?.offset == 1 + 2 * 99)
+    }
+
+    @Test("every scalar reads alike as an escape and as itself")
+    func everyEscape() throws {
+        for value in stride(from: 0, through: 0x10FFFF, by: 61) {
+            guard let scalar = Unicode.Scalar(UInt32(value)) else { continue }
+            let escapes = String(scalar).utf16.map { unit in
+                let digits = String(unit, radix: 16, uppercase: value.isMultiple(of: 2))
+                return "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
+            }
+            #expect(try parse("\"x\(escapes.joined())y\"") == .string("x\(scalar)y"), "\(value)")
+        }
+    }
+
+    @Test("names that Unicode calls equivalent are different names, among few and among many")
+    func equivalentNames() throws {
+        for count in [0, 20] {
+            let others = (0..<count).map { #""member \#($0)":0"# }
+            let object = try parse("{" + (others + [#""\u00e9":1"#, #""e\u0301":2"#]).joined(separator: ",") + "}")
+            #expect(object["\u{E9}"] == .integer(1) && object["e\u{301}"] == .integer(2))
+        }
+    }
+
     @Test("a repeated name is found among few members and among many")
     func repeatedNames() throws {
         for count in [2, 15, 16, 17, 18, 500] {

@@ -4,6 +4,7 @@ import Synchronization
 /// A `firstcome serve` in a process of its own, which the kernel ends when this process ends before it.
 package final class ServeProcess: Sendable {
     package let firstLine: String
+    /// 0 where it listens on a unix socket.
     package let port: Int
     package let pid: Int32
     private let process: Mutex<Process>
@@ -44,7 +45,9 @@ package final class ServeProcess: Sendable {
                 line += more
             }
             let text = String(decoding: line, as: UTF8.self).trimmingCharacters(in: .newlines)
-            guard let match = text.firstMatch(of: #/^firstcome listens on http://[^ ]+:(\d+) /#), let port = Int(match.1) else {
+            guard let match = text.firstMatch(of: #/^firstcome listens on (?:http://[^ ]+:(\d+)|unix:[^ ]+) /#),
+                let port = Int(match.1 ?? "0")
+            else {
                 process.terminate()
                 process.waitUntilExit()
                 throw NotServing(printed: text, log: Self.text(of: log, from: start), status: process.terminationStatus)
