@@ -57,10 +57,11 @@ struct CostRun {
         return least
     }
 
+    /// The most that keeps the thresholds.
     private func limits(_ cost: Cost, _ reference: Double?) -> [HotRoute: Double] {
         switch cost {
-        case .allocations: thresholds.allocations
-        case .instructions: thresholds.instructions.mapValues { $0 * (reference ?? .nan) }
+        case .allocations: thresholds.allocations.mapValues(Thresholds.most(allocations:))
+        case .instructions: thresholds.instructions.mapValues { Thresholds.most(instructions: $0) * (reference ?? .nan) }
         }
     }
 

@@ -15,15 +15,21 @@ struct Thresholds: Equatable {
         case stale = "lower the threshold"
     }
 
-    /// Less than half an allocation comes from the average alone; more than two fewer, or 5 %, are a gain to be kept.
+    /// The most that keeps a threshold: less than half an allocation comes from the average alone.
+    static func most(allocations limit: Double) -> Double { limit + 0.5 }
+
+    /// The most that keeps a threshold: the multiple differs by 1 or 2 % from run to run, on a busy machine as on an idle one.
+    static func most(instructions limit: Double) -> Double { limit * 1.03 }
+
+    /// More than two allocations fewer, or 5 %, are a gain to be kept.
     static func verdict(allocations measured: Double, limit: Double) -> Verdict {
-        if measured > limit + 0.5 { return .exceeded }
+        if measured > most(allocations: limit) { return .exceeded }
         return measured < limit - max(2, limit * 0.05) ? .stale : .kept
     }
 
-    /// The multiple differs by less than 1 % from run to run and from machine to machine.
+    /// 5 % fewer instructions are a gain to be kept.
     static func verdict(instructions measured: Double, limit: Double) -> Verdict {
-        if measured > limit * 1.03 { return .exceeded }
+        if measured > most(instructions: limit) { return .exceeded }
         return measured < limit * 0.95 ? .stale : .kept
     }
 }
