@@ -29,15 +29,15 @@ struct Measure: AsyncParsableCommand {
     func run() async throws {
         let routes = HotRoute.allCases.filter { route in only.map { route.rawValue.contains($0) } ?? true }
         guard !routes.isEmpty else { throw ValidationError("no route has \(only ?? "") in its name") }
-        var limits = write ? Thresholds() : try Thresholds.read(thresholds)
+        var limits = try Thresholds.read(thresholds)
+        let run = CostRun(routes: routes, thresholds: write ? Thresholds() : limits)
         let result: CostRun.Result
         do {
-            result = try await untilSignalled { try await CostRun(routes: routes, thresholds: limits).measure() }
+            result = try await untilSignalled { try await run.measure() }
         } catch is CancellationError {
             throw ExitCode(130)
         }
         if write {
-            limits = try Thresholds.read(thresholds)
             limits.take(result)
             try limits.write(thresholds)
         }
