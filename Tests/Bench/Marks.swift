@@ -1,6 +1,8 @@
 /// The marks, each with where its number comes from. A further one is a further entry.
 extension Report {
-    package func judgedMarks() -> [MarkResult] { claimMarks + readMarks + moneyMarks + openLoopMarks + growthMarks + memoryMarks }
+    package func judgedMarks() -> [MarkResult] {
+        claimMarks + readMarks + moneyMarks + openLoopMarks + growthMarks + memoryMarks + promiseMarks
+    }
 
     private func cpu(_ row: Row, to peer: Row) -> Double? { ratio(row, to: peer, of: \.cpu)?.median }
     private func userCPU(_ row: Row, to peer: Row) -> Double? { ratio(row, to: peer, of: \.userCPU)?.median }
@@ -73,6 +75,10 @@ extension Report {
             Mark(name, "MB", .atMost, 200, beyond: 120).judge(megabytes),
             Mark("Redis memory per million refused claims", "MB more", .atMost, 0).judge(growth),
         ]
+    }
+
+    private var promiseMarks: [MarkResult] {
+        (findings.promises ?? []).map { Mark($0.name, "seconds", .atMost, $0.limit).judge(Spread($0.seconds)?.median) }
     }
 
     package var markTable: String {
