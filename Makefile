@@ -6,7 +6,8 @@ SHELL := /bin/bash
 # What the build and the service need beyond a Swift 6 toolchain, by Debian's names.
 PACKAGES := libhiredis-dev libsqlite3-dev zlib1g-dev redis-server redis-tools
 LINT_PACKAGES := lua-check
-TEST_PACKAGES := openssl gnuplot-nox valgrind binutils
+TEST_PACKAGES := openssl gnuplot-nox python3
+COSTS_PACKAGES := valgrind binutils
 # What the service is measured beside and with.
 BENCH_PACKAGES := webdis wrk nginx-light postgresql-15 gnuplot-nox
 
@@ -14,6 +15,7 @@ BENCH_PACKAGES := webdis wrk nginx-light postgresql-15 gnuplot-nox
 # check for exclusive access stays in debug builds, where every test runs with it.
 RELEASE := -c release --static-swift-stdlib -Xswiftc -enforce-exclusivity=unchecked
 BINARY = $$(swift build $(RELEASE) --show-bin-path)/firstcome
+COSTS = $(BINARY)-costs --thresholds Tests/Costs/thresholds.json
 
 # One process after the other: suites that start servers, fill disks and stop clocks share two cores badly.
 SUITES := $(notdir $(wildcard Tests/*Tests))
@@ -27,7 +29,8 @@ PORT ?= 8080
 # ONLY are free to set too.
 ROUNDS ?=
 
-.PHONY: help run test thresholds torture bench build lint format clean packages test-packages bench-packages lint-packages
+.PHONY: help run test costs thresholds torture bench build lint format clean
+.PHONY: costs-build packages test-packages costs-packages bench-packages lint-packages
 
 help: ## Print this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-10s %s\n", $$1, $$2 }'
@@ -40,16 +43,20 @@ build: packages ## Build a release
 	swift build $(RELEASE) --product firstcome
 	@echo "built $(BINARY)"
 
-test: packages test-packages ## Build and run every test
+test: packages test-packages ## Build and run every test; the last line counts them
 	swift build --build-tests
-	swift build $(RELEASE) --product firstcome
-	@export FIRSTCOME_RELEASE="$(BINARY)"; for suite in $(SUITES); do echo "== $$suite"; swift test --skip-build --filter "^$$suite\."; done
+	@Tests/run-suites $(SUITES)
 
-thresholds: packages test-packages ## Measure what requests cost, and make it what `make test` allows
-	swift build --build-tests
+costs: costs-build ## Count what requests cost, and hold it against thresholds and marks: ONLY='claim, sold out'
+	@$(COSTS) $(if $(ONLY),--only '$(ONLY)')
+
+thresholds: costs-build ## Count what requests cost, and make it what `make costs` allows
+	@$(COSTS) --write $(if $(ONLY),--only '$(ONLY)')
+
+costs-build: packages costs-packages
 	swift build $(RELEASE) --product firstcome
-	@export FIRSTCOME_RELEASE="$(BINARY)" FIRSTCOME_THRESHOLDS='$(CURDIR)/Tests/AllocationTests/thresholds.json'; \
-	swift test --skip-build --filter '^AllocationTests\.CostTests'
+	swift build $(RELEASE) --product CountingAllocator
+	swift build $(RELEASE) --product firstcome-costs
 
 torture: packages ## Break everything while people shop, and look what was lost: ROUNDS=50 SEED=1 ONLY=Redis
 	swift build --product firstcome
@@ -73,6 +80,7 @@ clean: ## Remove what was built; data stays
 
 packages: ; @$(call install,$(PACKAGES))
 test-packages: ; @$(call install,$(TEST_PACKAGES))
+costs-packages: ; @$(call install,$(COSTS_PACKAGES))
 bench-packages: ; @$(call install,$(BENCH_PACKAGES))
 lint-packages: ; @$(call install,$(LINT_PACKAGES))
 

@@ -33,7 +33,7 @@ let package = Package(
     name: "firstcome",
     products: [
         .executable(name: "firstcome", targets: ["firstcome"]),
-        // For the tests alone, which preload it.
+        // For `make costs` alone, which preloads it.
         .library(name: "CountingAllocator", type: .dynamic, targets: ["CountingAllocator"]),
     ],
     dependencies: [
@@ -98,7 +98,7 @@ let package = Package(
             name: "LoadGenerator", dependencies: [nioCore, nioPosix, histogram], path: "Tests/LoadGenerator",
             swiftSettings: strict),
         .target(name: "BenchPlots", dependencies: ["TestSupport"], path: "Tests/BenchPlots", swiftSettings: strict),
-        .target(name: "CountingAllocator", path: "Tests/CountingAllocator"),
+        .target(name: "CountingAllocator", path: "Tests/Costs/CountingAllocator"),
         .target(
             name: "Bench",
             dependencies: [
@@ -110,6 +110,10 @@ let package = Package(
         .executableTarget(
             name: "firstcome-bench", dependencies: ["Bench", "TestSupport", "firstcome", argumentParser], path: "Tests/BenchTool",
             swiftSettings: strict
+        ),
+        .executableTarget(
+            name: "firstcome-costs", dependencies: ["Bench", "JSON", "TestSupport", "firstcome", argumentParser, nioCore],
+            path: "Tests/Costs", exclude: ["CountingAllocator", "thresholds.json"], swiftSettings: strict
         ),
         .testTarget(name: "BenchTests", dependencies: ["Bench"], swiftSettings: strict),
         .testTarget(name: "JSONTests", dependencies: ["JSON", nioCore], swiftSettings: strict),
@@ -161,9 +165,8 @@ let package = Package(
             dependencies: ["Torture", "firstcome-torture", "firstcome", "TestSupport", grdb],
             swiftSettings: strict
         ),
-        .testTarget(
-            name: "AllocationTests", dependencies: ["JSON", "LoadGenerator", "TestSupport", nioCore],
-            resources: [.embedInCode("thresholds.json")], swiftSettings: strict),
+        .testTarget(name: "CostsTests", dependencies: ["firstcome-costs"], swiftSettings: strict),
+        .testTarget(name: "SuiteRunnerTests", dependencies: ["TestSupport"], swiftSettings: strict),
         .testTarget(name: "BenchPlotsTests", dependencies: ["BenchPlots", "TestSupport"], swiftSettings: strict),
         .testTarget(
             name: "LoadGeneratorTests", dependencies: ["LoadGenerator", "TestSupport", nioCore, nioPosix], swiftSettings: strict),

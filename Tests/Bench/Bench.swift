@@ -3,7 +3,7 @@ import Foundation
 /// A run of the whole benchmark: one part after the other, then the report.
 package struct Bench: Sendable {
     /// Every part, in the order in which they run. A further part is a further entry.
-    static let parts: [any BenchPart] = [ClaimRows(), ReadRows(), MoneyRows(), FlashSale(), OpenLoopPart(), Growth()]
+    static let parts: [any BenchPart] = [ClaimRows(), ReadRows(), MoneyRows(), FlashSale(), OpenLoopPart(), Growth(), Promises()]
 
     private let settings: BenchSettings
     private let progress = Progress()

@@ -19,6 +19,8 @@ package struct Findings: Codable, Sendable {
     package var flashSale: FlashSaleResult?
     package var growth: [GrowthResult] = []
     package var openLoop: [OpenLoopCurve] = []
+    /// nil in files of runs that knew none.
+    package var promises: [KeptPromise]?
     /// What failed, in words; one is enough to fail the run.
     package var problems: [String] = []
 
@@ -30,6 +32,7 @@ package struct Findings: Codable, Sendable {
         flashSale = other.flashSale ?? flashSale
         growth += other.growth
         openLoop += other.openLoop
+        if let more = other.promises { promises = (promises ?? []) + more }
         problems += other.problems
     }
 }

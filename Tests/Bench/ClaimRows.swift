@@ -3,9 +3,9 @@ import TestSupport
 /// Claims that are refused and claims that win, against the same script without the service in front of it.
 struct ClaimRows: BenchPart {
     let title = "claims"
-    let rows: [Row] = Row.allCases.filter {
-        $0.rawValue.contains("claim") || $0.rawValue.contains("sold out") || $0.rawValue.contains("win")
-    }
+    let rows: [Row] =
+        Row.allCases.filter { $0.rawValue.contains("claim") || $0.rawValue.contains("sold out") || $0.rawValue.contains("win") }
+        + [.bareChannel]
 
     /// Users with a coupon of the campaign that is sold out, and as many without.
     static let crowd = 1_000
@@ -16,7 +16,7 @@ struct ClaimRows: BenchPart {
             progress.tell("claims: making \(users) users")
             let shop = try await Shop.open(belongings)
             let tokens = try await shop.makeUsers(users)
-            let stage = try await ClaimStage(shop, tokens, belongings)
+            let stage = try await ClaimStage(shop, tokens, belongings, executable: settings.executable)
             var findings = Findings()
             findings.memory.append(try await shop.memory(.start, count: 0))
             findings.rows += try await stage.refusals(settings).keeping(settings.only).run(rounds: settings.rounds, progress: progress)
@@ -39,18 +39,21 @@ struct ClaimStage: Sendable {
     let tokens: Tokens
     private let webdis: Webdis
     private let nginx: PeerServer
+    private let bareChannel: PeerServer
+    private let twoLoops: TwoLoops
     private let soldOut: Int64
     private let open: Int64
     private let script: String
 
-    init(_ shop: Shop, _ tokens: Tokens, _ belongings: Belongings) async throws {
+    init(_ shop: Shop, _ tokens: Tokens, _ belongings: Belongings, executable: String) async throws {
         (self.shop, self.tokens) = (shop, tokens)
         script = try shop.redis.loadClaimScript()
         webdis = Webdis(shop: shop)
         nginx = try await PeerServer.nginx(belongings)
-        soldOut = try await shop.admin.makeCoupon(quantity: Int64(ClaimRows.crowd))
+        bareChannel = try await PeerServer.bareChannel(belongings, executable: executable)
+        twoLoops = try await TwoLoops(belongings)
+        soldOut = try await shop.makeSoldOutCoupon(tokens)
         open = try await shop.admin.makeCoupon(quantity: 100_000_000)
-        for user in 1...ClaimRows.crowd { _ = try await shop.user(user, token: tokens[user]).claim(soldOut).expect(201) }
     }
 }
 
@@ -59,36 +62,41 @@ struct ClaimStage: Sendable {
 extension ClaimStage {
     func refusals(_ settings: BenchSettings) throws -> Comparison {
         let (losers, winners) = (ClaimRows.crowd + 1...2 * ClaimRows.crowd, 1...ClaimRows.crowd)
-        let (lost, again) = (try claims(of: soldOut, by: losers), try claims(of: soldOut, by: winners))
+        let (lost, again) = (try shop.claims(of: soldOut, by: losers, tokens), try shop.claims(of: soldOut, by: winners, tokens))
         let (webdisLost, webdisAgain) = (try evaluations(losers), try evaluations(winners))
         // Each of these claims brings a token that has to be verified.
-        let once = try claims(of: soldOut, by: ClaimRows.crowd + 1...ClaimRows.crowd + settings.newcomers)
+        let once = try shop.claims(of: soldOut, by: ClaimRows.crowd + 1...ClaimRows.crowd + settings.newcomers, tokens)
         let time = Wrk.Amount.seconds(settings.seconds)
         let loser = losers.lowerBound
-        let soldOutLoad = load(expected: "4xx") { try await claim(by: loser, isRefusedWith: "COUPON_SOLD_OUT") }
-        let againLoad = load(expected: "4xx") { try await claim(by: 1, isRefusedWith: "COUPON_ALREADY_CLAIMED") }
+        let soldOutLoad = shop.claimLoad(expected: "4xx") { try await claim(by: loser, isRefusedWith: "COUPON_SOLD_OUT") }
+        let againLoad = shop.claimLoad(expected: "4xx") { try await claim(by: 1, isRefusedWith: "COUPON_ALREADY_CLAIMED") }
         return Comparison(
             title: "claims that are refused",
             contenders: [
-                Contender(row: .claimSoldOut, peers: [.webdisSoldOut, .redisSoldOut, .nginx]) { _ in try await soldOutLoad.run(lost, time)
+                Contender(row: .claimSoldOut, peers: [.webdisSoldOut, .redisSoldOut, .nginxClaim, .bareChannel]) { _ in
+                    try await soldOutLoad.run(lost, time)
                 },
+                Contender(row: .claimSoldOutTwoLoops, peers: [.claimSoldOut]) { [twoLoops] _ in try await twoLoops.run(time) },
                 Contender(row: .claimSoldOutOnce, peers: [.webdisSoldOut]) { _ in try await soldOutLoad.run(once, .requests(once.count)) },
                 Contender(row: .webdisSoldOut) { _ in try await evaluate(webdisLost, time, user: loser, code: 3) },
                 redis(.redisSoldOut, "__rand_int__", settings, pipeline: 1),
                 redis(.redisSoldOutPipelined, "__rand_int__", settings, pipeline: 16),
-                Contender(row: .claimAlready, peers: [.webdisAlready, .redisAlready, .nginx]) { _ in try await againLoad.run(again, time) },
+                Contender(row: .claimAlready, peers: [.webdisAlready, .redisAlready, .nginxClaim, .bareChannel]) { _ in
+                    try await againLoad.run(again, time)
+                },
                 Contender(row: .webdisAlready) { _ in try await evaluate(webdisAgain, time, user: 1, code: 2) },
                 redis(.redisAlready, "1", settings, pipeline: 1),
                 redis(.redisAlreadyPipelined, "1", settings, pipeline: 16),
-                Contender(row: .nginx) { [nginx, shop] _ in try await nginx.run(shop.wrk, time) },
+                Contender(row: .nginxClaim) { [nginx, shop] _ in try await nginx.run(shop.wrk, time, sending: lost) },
+                Contender(row: .bareChannel) { [bareChannel, shop] _ in try await bareChannel.run(shop.wrk, time, sending: lost) },
             ])
     }
 
     /// Refuses many claims and looks what that left in Redis.
     func memoryOfRefusals(_ settings: BenchSettings, _ progress: Progress) async throws -> Findings {
         var findings = Findings()
-        let file = try claims(of: soldOut, by: ClaimRows.crowd + 1...2 * ClaimRows.crowd)
-        let load = load(expected: "4xx")
+        let file = try shop.claims(of: soldOut, by: ClaimRows.crowd + 1...2 * ClaimRows.crowd, tokens)
+        let load = shop.claimLoad(expected: "4xx")
         // Whatever grows with the connections and the first requests has grown before the first look.
         _ = try await load.run(file, .requests(10_000))
         let before = try await shop.memory(.beforeRefusals, count: 0)
@@ -100,20 +108,44 @@ extension ClaimStage {
         return findings
     }
 
-    private func load(expected: String, probe: @escaping @Sendable () async throws -> Void = {}) -> ServiceLoad {
-        ServiceLoad(shop: shop, method: "POST", route: "/api/v1/coupons/{couponId}/claims", expected: expected, probe: probe)
-    }
-
-    private func claims(of coupon: Int64, by users: ClosedRange<Int>) throws -> RequestFile {
-        let path = "/api/v1/coupons/\(coupon)/claims"
-        return try RequestFile(
-            users.lazy.map { RequestText(method: "POST", path: path, token: tokens[$0]) }, in: shop.folder.path)
-    }
-
     private func claim(by user: Int, isRefusedWith code: String) async throws {
         let answer = try await shop.user(user, token: tokens[user]).claim(soldOut).expect(409)
         guard answer.code == code else { throw HTTPAnswer.NotAsExpected(description: "expected \(code): \(answer.text)") }
     }
+}
+
+extension Shop {
+    fileprivate func claimLoad(expected: String, probe: @escaping @Sendable () async throws -> Void = {}) -> ServiceLoad {
+        ServiceLoad(shop: self, method: "POST", route: "/api/v1/coupons/{couponId}/claims", expected: expected, probe: probe)
+    }
+
+    fileprivate func claims(of coupon: Int64, by users: ClosedRange<Int>, _ tokens: Tokens) throws -> RequestFile {
+        let path = "/api/v1/coupons/\(coupon)/claims"
+        return try RequestFile(users.lazy.map { RequestText(method: "POST", path: path, token: tokens[$0]) }, in: folder.path)
+    }
+
+    /// A campaign whose coupons the first of the users have.
+    fileprivate func makeSoldOutCoupon(_ tokens: Tokens) async throws -> Int64 {
+        let coupon = try await admin.makeCoupon(quantity: Int64(ClaimRows.crowd))
+        for number in 1...ClaimRows.crowd { _ = try await user(number, token: tokens[number]).claim(coupon).expect(201) }
+        return coupon
+    }
+}
+
+/// A service with two event loops, and the same sold-out claims: what it costs that both write to the same cache lines.
+private struct TwoLoops: Sendable {
+    private let load: ServiceLoad
+    private let requests: RequestFile
+
+    init(_ belongings: Belongings) async throws {
+        let shop = try await Shop.open(belongings, loops: 2)
+        let tokens = try await shop.makeUsers(2 * ClaimRows.crowd)
+        let coupon = try await shop.makeSoldOutCoupon(tokens)
+        requests = try shop.claims(of: coupon, by: ClaimRows.crowd + 1...2 * ClaimRows.crowd, tokens)
+        load = shop.claimLoad(expected: "4xx")
+    }
+
+    func run(_ time: Wrk.Amount) async throws -> Sample { try await load.run(requests, time) }
 }
 
 // MARK: - The same by webdis and redis-benchmark
@@ -149,9 +181,9 @@ extension ClaimStage {
             title: "claims that win",
             contenders: [
                 Contender(row: .claimWins, peers: [.webdisWins, .redisWins]) { round in
-                    let file = try claims(of: open, by: (round - 1) * each + 1...round * each)
+                    let file = try shop.claims(of: open, by: (round - 1) * each + 1...round * each, tokens)
                     defer { file.remove() }
-                    return try await load(expected: "2xx").run(file, .requests(each))
+                    return try await shop.claimLoad(expected: "2xx").run(file, .requests(each))
                 },
                 Contender(row: .webdisWins) { _ in try await webdisWins(each) },
                 redisWins(.redisWins, settings, pipeline: 1),

@@ -1,25 +1,31 @@
 /// The marks, each with where its number comes from. A further one is a further entry.
 extension Report {
-    package func judgedMarks() -> [MarkResult] { claimMarks + readMarks + moneyMarks + openLoopMarks + growthMarks + memoryMarks }
+    package func judgedMarks() -> [MarkResult] {
+        claimMarks + readMarks + moneyMarks + openLoopMarks + growthMarks + memoryMarks + promiseMarks
+    }
 
     private func cpu(_ row: Row, to peer: Row) -> Double? { ratio(row, to: peer, of: \.cpu)?.median }
+    private func userCPU(_ row: Row, to peer: Row) -> Double? { ratio(row, to: peer, of: \.userCPU)?.median }
     private func rate(_ row: Row, to peer: Row) -> Double? { ratio(row, to: peer, of: \.perSecond)?.median }
 
     private var claimMarks: [MarkResult] {
-        [(Row.claimSoldOut, Row.webdisSoldOut), (.claimAlready, .webdisAlready)].flatMap { row, webdis in
+        let refused = [(Row.claimSoldOut, Row.webdisSoldOut), (.claimAlready, .webdisAlready)].flatMap { row, webdis in
             [
-                Mark(row.rawValue, "server CPU, x webdis", .atMost, 0.75).judge(cpu(row, to: webdis)),
-                Mark(row.rawValue, "server CPU, x nginx return 200", .atMost, 1.5).judge(cpu(row, to: .nginx)),
+                Mark(row.rawValue, "user-mode CPU, x a bare channel", .atMost, 2.3, beyond: 1.8).judge(userCPU(row, to: .bareChannel)),
+                Mark(row.rawValue, "server CPU, x nginx return 200", .atMost, 1.35, beyond: 1.2).judge(cpu(row, to: .nginxClaim)),
+                Mark(row.rawValue, "server CPU, x webdis", .atMost, 0.65, beyond: 0.5).judge(cpu(row, to: webdis)),
                 Mark(row.rawValue, "requests/s, x webdis", .atLeast, 1.4, beyond: 2).judge(rate(row, to: webdis)),
             ]
         }
+        let loops = Mark(Row.claimSoldOut.rawValue, "server CPU with 2 loops, x with 1", .atMost, 1.1, beyond: 1.03)
+        return refused + [loops.judge(cpu(.claimSoldOutTwoLoops, to: .claimSoldOut))]
     }
 
     private var readMarks: [MarkResult] {
         [Row.top, .product, .balance].flatMap { row in
             [
                 Mark(row.rawValue, "server CPU, x bare SwiftNIO", .atMost, 1.2).judge(cpu(row, to: .bareServer)),
-                Mark(row.rawValue, "server CPU, x nginx return 200", .atMost, 2).judge(cpu(row, to: .nginx)),
+                Mark(row.rawValue, "server CPU, x nginx return 200", .atMost, 1.35, beyond: 1.2).judge(cpu(row, to: .nginx)),
             ]
         }
     }
@@ -69,6 +75,10 @@ extension Report {
             Mark(name, "MB", .atMost, 200, beyond: 120).judge(megabytes),
             Mark("Redis memory per million refused claims", "MB more", .atMost, 0).judge(growth),
         ]
+    }
+
+    private var promiseMarks: [MarkResult] {
+        (findings.promises ?? []).map { Mark($0.name, "seconds", .atMost, $0.limit).judge(Spread($0.seconds)?.median) }
     }
 
     package var markTable: String {

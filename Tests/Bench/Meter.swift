@@ -4,7 +4,7 @@ import Foundation
 struct Meter {
     private let server: Watched
     private let redis: Watched?
-    private let serverBefore: Double
+    private let serverBefore: CPUTime
     private let redisBefore: Double
     private let childrenBefore: Double
     private let machineBefore: MachineTime
@@ -12,7 +12,7 @@ struct Meter {
     /// Begins.
     init(server: Watched, redis: Watched? = nil) throws {
         (self.server, self.redis) = (server, redis)
-        serverBefore = try server.cpuMicroseconds()
+        serverBefore = try server.cpu()
         redisBefore = try redis?.cpuMicroseconds() ?? 0
         childrenBefore = Self.endedChildren()
         machineBefore = try MachineTime()
@@ -21,8 +21,10 @@ struct Meter {
     /// Ends, once the load generator has ended, and writes what was used for each request into the sample.
     func read(into sample: inout Sample) throws {
         let requests = Double(max(sample.requests, 1))
-        let used = try server.cpuMicroseconds() - serverBefore
+        let now = try server.cpu()
+        let used = now.all - serverBefore.all
         sample.cpu = used / requests
+        sample.userCPU = (now.user - serverBefore.user) / requests
         let redisUsed = (try redis?.cpuMicroseconds() ?? 0) - redisBefore
         if redis != nil { sample.redisCPU = redisUsed / requests }
         let machine = try MachineTime()

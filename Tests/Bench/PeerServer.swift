@@ -27,6 +27,11 @@ final class PeerServer: Sendable {
         try await PeerServer("the bare server", belongings) { port, _ in [executable, "bare-server", "--port", String(port)] }
     }
 
+    /// One handler on SwiftNIO without HTTP, in another process of this program.
+    static func bareChannel(_ belongings: Belongings, executable: String) async throws -> PeerServer {
+        try await PeerServer("the bare channel", belongings) { port, _ in [executable, "bare-channel", "--port", String(port)] }
+    }
+
     /// nginx with `return 200`: about the least that an HTTP server can do.
     static func nginx(_ belongings: Belongings) async throws -> PeerServer {
         try await PeerServer("nginx", belongings) { port, folder in
@@ -36,8 +41,9 @@ final class PeerServer: Sendable {
         }
     }
 
-    func run(_ wrk: Wrk, _ amount: Wrk.Amount) async throws -> Sample {
-        var (sample, output) = try await wrk.load(port: port, requests, amount, server: Watched(pid: process.pid))
+    /// - Parameter file: what is sent; without it, the shortest request there is.
+    func run(_ wrk: Wrk, _ amount: Wrk.Amount, sending file: RequestFile? = nil) async throws -> Sample {
+        var (sample, output) = try await wrk.load(port: port, file ?? requests, amount, server: Watched(pid: process.pid))
         sample.unexpected = output.refused + output.broken
         if sample.unexpected > 0 { sample.problems.append("\(name) failed \(sample.unexpected) times") }
         return sample

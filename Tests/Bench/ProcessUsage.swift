@@ -2,10 +2,10 @@ import Foundation
 
 /// What the kernel says a process has used (proc(5)).
 struct ProcessUsage: Equatable {
-    /// User and system time of the process itself, in clock ticks.
-    var ticks: Int64
+    /// Time of the process itself.
+    var own: CPUTicks
     /// The same of its children that have ended and were waited for.
-    var endedChildrenTicks: Int64
+    var endedChildren: CPUTicks
 
     /// Clock ticks in a second: USER_HZ, which the kernel keeps at 100 for every program.
     static let ticksPerSecond: Int64 = 100
@@ -18,8 +18,33 @@ struct ProcessUsage: Equatable {
         guard fields.count > 14, let user = Int64(fields[11]), let system = Int64(fields[12]),
             let childrenUser = Int64(fields[13]), let childrenSystem = Int64(fields[14])
         else { return nil }
-        (ticks, endedChildrenTicks) = (user + system, childrenUser + childrenSystem)
+        own = CPUTicks(user: user, system: system)
+        endedChildren = CPUTicks(user: childrenUser, system: childrenSystem)
     }
+}
+
+/// Processor time in clock ticks.
+struct CPUTicks: Equatable {
+    var user: Int64 = 0
+    var system: Int64 = 0
+
+    static func += (left: inout CPUTicks, right: CPUTicks) {
+        left.user += right.user
+        left.system += right.system
+    }
+}
+
+/// Processor time in microseconds.
+struct CPUTime: Equatable {
+    var user: Double
+    var system: Double
+
+    init(_ ticks: CPUTicks) {
+        let tick = 1e6 / Double(ProcessUsage.ticksPerSecond)
+        (user, system) = (Double(ticks.user) * tick, Double(ticks.system) * tick)
+    }
+
+    var all: Double { user + system }
 }
 
 /// The server processes whose CPU time is counted.
@@ -29,17 +54,19 @@ struct Watched: Sendable {
     var withChildren = false
 
     /// CPU time used so far.
-    func cpuMicroseconds() throws -> Double {
-        var ticks: Int64 = 0
-        let own = try usage(pid)
-        ticks += own.ticks
+    func cpu() throws -> CPUTime {
+        let usage = try usage(pid)
+        var ticks = usage.own
         if withChildren {
-            ticks += own.endedChildrenTicks
+            ticks += usage.endedChildren
             // A child that ends meanwhile is counted with its parent the next time.
-            for child in children { ticks += (try? usage(child))?.ticks ?? 0 }
+            for child in children { ticks += (try? self.usage(child))?.own ?? CPUTicks() }
         }
-        return Double(ticks) * 1e6 / Double(ProcessUsage.ticksPerSecond)
+        return CPUTime(ticks)
     }
+
+    /// User and system time together.
+    func cpuMicroseconds() throws -> Double { try cpu().all }
 
     /// Resident memory of the process itself, in bytes.
     func residentBytes() throws -> Int64 {

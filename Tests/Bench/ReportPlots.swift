@@ -36,7 +36,7 @@ extension Report {
 
     private var costs: [BarPlot.Row] {
         let rows: [(Row, [(String, Row)])] = [
-            (.claimSoldOut, [("webdis", .webdisSoldOut)]), (.claimAlready, [("webdis", .webdisAlready)]),
+            (.claimSoldOut, [("webdis", .webdisSoldOut), ("bare channel", .bareChannel)]), (.claimAlready, [("webdis", .webdisAlready)]),
             (.top, [("SwiftNIO alone", .bareServer), ("nginx return 200", .nginx)]), (.product, []), (.balance, []),
         ]
         return rows.compactMap { row, peers in

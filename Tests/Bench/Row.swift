@@ -2,6 +2,7 @@
 package enum Row: String, Codable, Sendable, Hashable, CaseIterable {
     case claimSoldOut = "claim, sold out"
     case claimSoldOutOnce = "claim, sold out, everybody once"
+    case claimSoldOutTwoLoops = "claim, sold out, 2 loops"
     case claimAlready = "claim, already claimed"
     case claimWins = "claim that wins"
     case webdisSoldOut = "webdis, sold out"
@@ -13,6 +14,9 @@ package enum Row: String, Codable, Sendable, Hashable, CaseIterable {
     case redisAlreadyPipelined = "redis-benchmark -P 16, already claimed"
     case redisWins = "redis-benchmark, wins"
     case redisWinsPipelined = "redis-benchmark -P 16, wins"
+
+    case nginxClaim = "nginx return 200 to a claim"
+    case bareChannel = "bare channel"
 
     case top = "GET top"
     case product = "GET product"

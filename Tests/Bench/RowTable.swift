@@ -2,13 +2,14 @@ extension Report {
     /// One line for each row: medians, with the least and the greatest of all rounds.
     package var rowTable: String {
         var table = Table([
-            "Row", "requests/s", "CPU us/request", "p50 / p99 / p99.9 ms", "Redis CPU us", "unexpected", "others' CPU",
+            "Row", "requests/s", "CPU us/request", "of it user", "p50 / p99 / p99.9 ms", "Redis CPU us", "unexpected", "others' CPU",
             "x requests/s, x CPU of its peers in the same round",
         ])
         for measured in findings.rows {
             table.add([
                 measured.row.rawValue + (measured.problems.isEmpty ? "" : " **FAILED**"),
-                text(measured.spread(\.perSecond), Figure.count), cpu(measured), latencies(measured),
+                text(measured.spread(\.perSecond), Figure.count), cpu(measured),
+                measured.spread(\.userCPU).map { Figure.short($0.median) } ?? "", latencies(measured),
                 measured.spread(\.redisCPU).map { Figure.short($0.median) } ?? "",
                 String(measured.samples.map(\.unexpected).reduce(0, +)),
                 measured.spread(\.foreignShare).map { "\(Int($0.median * 100)) %" } ?? "",

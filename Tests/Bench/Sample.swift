@@ -9,6 +9,8 @@ package struct Sample: Codable, Sendable, Equatable {
     package var p999: Double?
     /// User and system time of the server's processes for one request, in microseconds.
     package var cpu: Double
+    /// The user time in it: what the server itself does, without its system calls; nil where it was not told apart.
+    package var userCPU: Double?
     /// What the server still used after its last answer, for one request: work that follows from it; nil where there is none.
     package var lateCPU: Double?
     /// The same of Redis, where the server asks it.

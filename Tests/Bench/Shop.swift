@@ -4,7 +4,7 @@ import TestSupport
 /// The service with its Redis, its users and their tokens: what the rows of the service are measured on.
 ///
 /// Redis is set up as the service sets up its private one, but belongs to the benchmark, so that its peers share it. The service runs
-/// with its defaults, except that no order expires before it is paid.
+/// with its defaults, except that it has one event loop on every machine and that no order expires before it is paid.
 final class Shop: Sendable {
     let folder: TemporaryFolder
     let redis: TemporaryRedis
@@ -18,9 +18,9 @@ final class Shop: Sendable {
     /// Starts Redis and the service on a new folder.
     ///
     /// - Parameter prepare: fills the data folder before the service opens it.
-    static func open(_ belongings: Belongings, prepare: @Sendable (_ dataFolder: String) async throws -> Void = { _ in }) async throws
-        -> Shop
-    {
+    static func open(
+        _ belongings: Belongings, loops: Int = 1, prepare: @Sendable (_ dataFolder: String) async throws -> Void = { _ in }
+    ) async throws -> Shop {
         let folder = TemporaryFolder()
         belongings.add { folder.remove() }
         let redis = try await offPool { try TemporaryRedis(arguments: redisArguments) }
@@ -31,7 +31,9 @@ final class Shop: Sendable {
         let tool = try Tool.executable().path
         let token = try await Command.run([tool, "token", "--data", data, "--admin"], in: folder)
         let service = try await ServeProcess.start(
-            data, ["--port", "0", "--redis", redis.url, "--log-level", "warning", "--order-hold", "24h"], log: folder.path + "/serve.log")
+            data,
+            ["--port", "0", "--redis", redis.url, "--log-level", "warning", "--order-hold", "24h", "--loops", String(loops)],
+            log: folder.path + "/serve.log")
         belongings.add {
             do { _ = try await service.end() } catch { service.send(SIGKILL) }
         }

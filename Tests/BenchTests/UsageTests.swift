@@ -8,8 +8,15 @@ struct UsageTests {
     func process() throws {
         let stat = "42 (a (b) c 1) S 1 42 42 0 -1 4194560 1005 0 2 0 32 63 7 5 20 0 1 0 100 0 0"
         let usage = try #require(ProcessUsage(stat: stat))
-        #expect((usage.ticks, usage.endedChildrenTicks) == (95, 12))
+        #expect(usage.own == CPUTicks(user: 32, system: 63))
+        #expect(usage.endedChildren == CPUTicks(user: 7, system: 5))
         #expect(ProcessUsage(stat: "42 (cut off") == nil)
+    }
+
+    @Test("user and system time are told apart, in microseconds")
+    func microseconds() {
+        let time = CPUTime(CPUTicks(user: 3, system: 4))
+        #expect((time.user, time.system, time.all) == (30_000, 40_000, 70_000))
     }
 
     @Test("the machine is busy with all but idling and waiting for disks")

@@ -140,51 +140,37 @@ extension EndToEnd.DeliveryTests {
         try await Self.withPlatform { _ in
             .status(200)
         } _: { platform, folder in
-            try await Self.withShop(platform, folder) { shop in
+            // A payment that waited for a post would wait longer than anybody waits for this test.
+            try await Self.withShop(platform, folder, ["--data-platform-timeout", "1h"]) { shop in
                 for _ in 0..<50 { _ = try await shop.sell(1) }
-                let quick = try await Self.time(shop)
-                platform.react { $0.idempotencyKey == "351" ? .hang(.seconds(60)) : .status(200) }
+                try await Self.sellMany(shop)
+                platform.react { $0.idempotencyKey == "351" ? .hang(.seconds(3_600)) : .status(200) }
                 let first = try await shop.sell(1)
                 try await eventually("the hanging order's event is under way") {
                     platform.posts.contains { $0.idempotencyKey == "351" }
                 }
                 for _ in 0..<40 { _ = try await shop.sell(1) }
-                try await eventually("all other orders' events have passed", within: .seconds(4)) {
+                try await eventually("all other orders' events have passed") {
                     let waiting = try await shop.events("waiting")
                     return waiting.compactMap { $0["orderId"]?.int } == [first.order]
                 }
-                platform.react { _ in .hang(.seconds(60)) }
-                let hanging = try await Self.time(shop)
+                platform.react { _ in .hang(.seconds(3_600)) }
+                let answered = platform.answered
+                try await Self.sellMany(shop)
                 #expect(try await shop.events("waiting").count == 100)
+                #expect(platform.answered == answered, "no post had its answer meanwhile")
                 await platform.close()
-                let dead = try await Self.time(shop)
-                // Twice, and a little for what else this machine does: payments that waited for one post would take 5 s each.
-                for (name, time) in [("hanging", hanging), ("dead", dead)] {
-                    #expect(time.whole < quick.whole * 2 + .milliseconds(500), "\(name): \(time), otherwise \(quick)")
-                    #expect(time.slowest < quick.slowest * 2 + .milliseconds(250), "\(name): \(time), otherwise \(quick)")
-                }
+                try await Self.sellMany(shop)
             }
         }
     }
 
-    /// How long 300 checkouts take, 10 at a time, and the slowest of them.
-    private static func time(_ shop: Shop) async throws -> (whole: Duration, slowest: Duration) {
-        let start = ContinuousClock.now
-        let slowest = try await withThrowingTaskGroup(of: Duration.self) { group in
-            for _ in 0..<10 {
-                group.addTask {
-                    var slowest = Duration.zero
-                    for _ in 0..<30 {
-                        let start = ContinuousClock.now
-                        _ = try await shop.sell(1)
-                        slowest = max(slowest, ContinuousClock.now - start)
-                    }
-                    return slowest
-                }
-            }
-            return try await group.reduce(.zero) { max($0, $1) }
+    /// 300 checkouts, 10 at a time.
+    private static func sellMany(_ shop: Shop) async throws {
+        try await withThrowingTaskGroup { group in
+            for _ in 0..<10 { group.addTask { for _ in 0..<30 { _ = try await shop.sell(1) } } }
+            try await group.waitForAll()
         }
-        return (ContinuousClock.now - start, slowest)
     }
 
     @Test("what keeps failing is parked, seen and retried by admins alone, and the later events of its order follow in order")
@@ -230,9 +216,9 @@ extension EndToEnd.DeliveryTests {
     @Test("a platform that takes an event too late sees it again, the same, and its state only moves forward")
     func late() async throws {
         try await Self.withPlatform { _ in
-            .hang(.milliseconds(700))
+            .hang(.milliseconds(4_000))
         } _: { platform, folder in
-            let flags = ["--data-platform-tries", "2", "--data-platform-timeout", "200ms"]
+            let flags = ["--data-platform-tries", "2", "--data-platform-timeout", "1s"]
             try await Self.withShop(platform, folder, flags) { shop in
                 _ = try await shop.sell()
                 try await eventually("the event is parked") { try await shop.events("parked").count == 1 }

@@ -43,7 +43,7 @@ extension EndToEnd.SmallDiskTests {
             (try? String(contentsOfFile: disk.pathFromOutside + "/pid", encoding: .utf8)) == pid
         }
         disk.end()
-        try await eventually("the program has ended", within: .seconds(5)) { !process.isRunning }
+        try await eventually("the program has ended") { !process.isRunning }
         #expect(process.terminationReason == .uncaughtSignal)
         #expect(!FileManager.default.fileExists(atPath: disk.folder))
     }

@@ -79,7 +79,7 @@ extension EndToEnd.TopProductsTests {
     private static func expect(_ expected: [[Int64]], _ live: LiveService, _ comment: Comment) async throws {
         var places: [[Int64]] = []
         do {
-            try await eventually("the top list is up to date", within: .seconds(5)) {
+            try await eventually("the top list is up to date") {
                 places = try await Self.places(live)
                 return places == expected
             }

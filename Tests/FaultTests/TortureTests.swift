@@ -11,6 +11,7 @@ struct TortureTests {
     private static func torture(rounds: Int) -> Torture {
         var torture = Torture(seed: .random(in: 1...999_999_999), rounds: rounds)
         (torture.shoppers, torture.connections, torture.shopping) = (100, 140, 200...500)
+        torture.leastSuccesses = 120
         return torture
     }
 

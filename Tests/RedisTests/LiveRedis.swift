@@ -31,7 +31,7 @@ func withClient<Result>(
     )
     client.start()
     do {
-        if waitsForConnection { try await eventually("connected to \(endpoint)", within: .seconds(30)) { client.isConnected } }
+        if waitsForConnection { try await eventually("connected to \(endpoint)") { client.isConnected } }
         let result = try await body(client)
         await client.close()
         return result

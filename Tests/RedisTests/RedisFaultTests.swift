@@ -51,7 +51,8 @@ import Testing
                 #expect(await send(client, "PING") == .failure(.notConnected))
                 redis.resume()
                 try await eventually("found again") { client.firstConnection.isConnected }
-                #expect(await send(client, "PING") == .success(.simple("PONG")))
+                // A busy machine may exceed the short deadline again.
+                try await eventually("answers again") { await send(client, "PING") == .success(.simple("PONG")) }
                 #expect(client.statistics.reconnects >= 1)
             }
         }

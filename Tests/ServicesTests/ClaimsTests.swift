@@ -81,17 +81,18 @@ struct ClaimsTests {
 
     @Test("a claim that ran after its caller had given up is the caller's when they ask again")
     func timedOut() async throws {
-        try await withShop(Shop.Setup(commandDeadline: .milliseconds(150))) { shop in
+        try await withShop(Shop.Setup(commandDeadline: .seconds(1))) { shop in
             let users = try await shop.makeUsers(2)
             let coupon = try await shop.makeCampaign(quantity: 1)
             shop.server.pause()
             let answer = try await shop.claim(coupon, by: users[0])
             shop.server.resume()
             guard case .later = answer else { throw NotDone(result: "\(answer)") }
-            try await eventually("the late script has run") { try await shop.granted(coupon) == [1: users[0]] }
-            #expect(try await shop.claim(coupon, by: users[1]) == .refused(.couponSoldOut))
-            #expect(try await shop.claim(coupon, by: users[0]) == .won(1))
-            #expect(try await shop.claim(coupon, by: users[0]) == .already(1))
+            // A machine that is busy may exceed the short deadline again.
+            try await eventually("the late script has run") { (try? await shop.granted(coupon)) == [1: users[0]] }
+            #expect(try await shop.claimPatiently(coupon, by: users[1]) == .refused(.couponSoldOut))
+            #expect(try await shop.claimPatiently(coupon, by: users[0]) == .won(1))
+            #expect(try await shop.claimPatiently(coupon, by: users[0]) == .already(1))
             try await shop.expectAgreement(on: coupon)
         }
     }

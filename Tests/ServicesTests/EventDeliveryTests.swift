@@ -130,10 +130,11 @@ struct EventDeliveryTests {
 
     @Test("a platform that hangs on one event holds up no other order")
     func hanging() async throws {
-        try await withPlatform(react: { $0.idempotencyKey == "1" ? .hang(.seconds(4)) : .status(200) }) { server in
+        let othersAreDone = Flag()
+        try await withPlatform(react: { $0.idempotencyKey == "1" ? .fail(after: { othersAreDone.isUp }) : .status(200) }) { server in
             try await withOutbox(orders: 99) { shop, _, delivery in
                 var platform = server.platform
-                platform.timeoutMilliseconds = 1_500
+                platform.timeoutMilliseconds = 600_000
                 let isDone = Flag()
                 let stepping = Task { [delivery = delivery(platform)] in
                     try await delivery.step()
@@ -144,6 +145,7 @@ struct EventDeliveryTests {
                 _ = try await shop.sell([(ProductID(1), 1)], to: UserID(1), on: shop.day(ago: 0))
                 try await eventually("the new one is delivered") { try await shop.deliveries().count { $0 == .delivered } == 99 }
                 #expect(!isDone.isUp)
+                othersAreDone.raise()
                 try await stepping.value
                 let record = try #require(try await shop.records().first)
                 #expect(record.delivery == .waiting && record.attempts == 1)
@@ -155,9 +157,7 @@ struct EventDeliveryTests {
     func endlessBody() async throws {
         try await withOutbox(orders: 2) { shop, _, delivery in
             let rude = try await RudeServer(.endlessBody)
-            let start = ContinuousClock.now
             try await delivery(rude.platform).step()
-            #expect(start.duration(to: .now) < .seconds(5))
             #expect(try await shop.deliveries() == [.delivered, .delivered])
             try await rude.close()
         }
@@ -227,7 +227,7 @@ struct EventDeliveryTests {
 
     @Test("stopping in the middle of a try does not count against the event")
     func stopped() async throws {
-        try await withPlatform(react: { _ in .hang(.seconds(4)) }) { server in
+        try await withPlatform(react: { _ in .hang(.seconds(600)) }) { server in
             try await withOutbox(orders: 1) { shop, _, delivery in
                 let stepping = Task { [delivery = delivery(server.platform)] in try await delivery.step() }
                 try await eventually("the try is under way") { server.posts.count == 1 }

@@ -115,9 +115,7 @@ struct GateMemoryTests {
             // Another service on the same gate raises the quantity there.
             _ = try await shop.store.updateCampaign(coupon, CampaignChange(quantity: 2)).value
             _ = try await CouponGate.adjust(coupon, to: try #require(try shop.reader.campaign(coupon)).terms, through: shop.redis)
-            let start = ContinuousClock.now
             try await eventually("somebody wins") { try await shop.claim(coupon, by: users[1]) == .won(2) }
-            #expect(start.duration(to: .now) < .seconds(2))
             try await latch(shop, coupon, users[2])
             shop.server.kill()
             try await eventually("nobody is refused in the name of a gate that is gone") {

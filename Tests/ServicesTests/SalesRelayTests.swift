@@ -181,9 +181,7 @@ struct SalesRelayTests {
                     _ = try shop.server.cli("SAVE")
                     hasSnapshot = true
                 case 18:
-                    shop.server.kill()
-                    try shop.server.start()
-                    try await eventually("connected") { shop.redis.isConnected }
+                    try await shop.restartRedis()
                     relay.forgetMark()
                     hasSnapshot = false
                 default:
@@ -269,9 +267,7 @@ struct SalesRelayTests {
                 try await relay.step()
                 if count == 4 { _ = try shop.server.cli("SAVE") }
             }
-            shop.server.kill()
-            try shop.server.start()
-            try await eventually("connected") { shop.redis.isConnected }
+            try await shop.restartRedis()
             #expect(try await shop.mark() == 4)
             // This relay believes that ten are counted, and no reconnect told it otherwise.
             _ = try await shop.sell([(products[0], 11)], to: user, on: shop.day(ago: 0))

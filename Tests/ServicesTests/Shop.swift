@@ -30,7 +30,7 @@ final class Shop: Sendable {
         var redisArguments: [String] = []
         /// Where the client connects instead of straight to the server.
         var endpoint: RedisEndpoint?
-        var commandDeadline: TimeAmount = .seconds(5)
+        var commandDeadline: TimeAmount = .seconds(30)
         /// How long a broken connection stays down at least, roughly.
         var minimumBackoff: TimeAmount = .milliseconds(20)
         var configureStore: (inout StoreOptions) -> Void = { _ in }
@@ -176,6 +176,25 @@ extension Outcome {
     }
 }
 
+// MARK: - Redis
+
+extension Shop {
+    /// Ends Redis without letting it save anything, and waits until every connection knows.
+    func killRedis() async throws {
+        server.kill()
+        try await eventually("Redis is away") { !redis.isConnected }
+    }
+
+    /// Starts Redis again and waits until every connection is made anew.
+    ///
+    /// Asked before they have noticed that they are gone, connections still say that they are there.
+    func restartRedis() async throws {
+        try await killRedis()
+        try server.start()
+        try await eventually("connected again") { redis.isConnected }
+    }
+}
+
 // MARK: - Goods
 
 extension Shop {
@@ -271,7 +290,7 @@ extension Shop {
 
     /// Comes back as long as it is told to, as a client does with `Retry-After`.
     func claimPatiently(_ coupon: CouponID, by user: UserID, _ way: Way = .asked) async throws -> ClaimAnswer {
-        let deadline = ContinuousClock.now + .seconds(15)
+        let deadline = ContinuousClock.now + hangLimit
         while true {
             let answer = try await claim(coupon, by: user, way)
             guard case .later = answer, ContinuousClock.now < deadline else { return answer }

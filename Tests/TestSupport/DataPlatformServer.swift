@@ -21,6 +21,8 @@ package final class DataPlatformServer: Sendable {
         case redirect(to: String)
         /// Answers after that long.
         case hang(Duration)
+        /// Answers 500 once the condition holds.
+        case fail(after: @Sendable () -> Bool)
     }
 
     private let holder: Holder
@@ -78,6 +80,9 @@ package final class DataPlatformServer: Sendable {
             case .hang(let duration):
                 try? await Task.sleep(for: duration)
                 return .text(status: 200, "late")
+            case .fail(let condition):
+                while !Task.isCancelled, !condition() { try? await Task.sleep(for: .milliseconds(5)) }
+                return .text(status: 500, "")
             }
         }
     }

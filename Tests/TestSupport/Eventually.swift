@@ -1,13 +1,40 @@
+/// How long a test waits for what has to happen: so long that only what hangs takes longer, on a busy machine, on a slow one and in
+/// an instrumented build.
+package let hangLimit: Duration = .seconds(180)
+
 /// Waits until `condition` holds, asking again every few milliseconds, and throws when `deadline` passes before.
 package func eventually(
     _ claim: String,
-    within deadline: Duration = .seconds(30),
+    within deadline: Duration = hangLimit,
     isolation: isolated (any Actor)? = #isolation,
     _ condition: () async throws -> Bool
 ) async throws {
     let start = ContinuousClock.now
     while try await !condition() {
         guard start.duration(to: .now) < deadline else { throw NotInTime(claim: claim, deadline: deadline) }
+        try await Task.sleep(for: .milliseconds(3))
+    }
+}
+
+/// Waits until `condition` holds for as long as `progress` goes on: throws once it has stood still for `deadline`, or was more than
+/// `most`.
+///
+/// - Parameter progress: counts what has to go on meanwhile, such as answers.
+package func eventually(
+    _ claim: String,
+    whileCounting progress: () -> Int,
+    most: Int,
+    within deadline: Duration = .seconds(60),
+    isolation: isolated (any Actor)? = #isolation,
+    _ condition: () async throws -> Bool
+) async throws {
+    let first = progress()
+    var (last, since) = (first, ContinuousClock.now)
+    while try await !condition() {
+        let now = progress()
+        if now != last { (last, since) = (now, .now) }
+        guard now - first <= most else { throw NotInTime(claim: "\(claim), after \(now - first) steps", deadline: .zero) }
+        guard since.duration(to: .now) < deadline else { throw NotInTime(claim: claim, deadline: deadline) }
         try await Task.sleep(for: .milliseconds(3))
     }
 }

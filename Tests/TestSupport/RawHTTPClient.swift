@@ -8,7 +8,7 @@ import Musl
 
 /// A blocking TCP or unix socket client that sends exactly the bytes it is given, for tests of HTTP servers.
 ///
-/// Every wait has a deadline. Blocking calls belong on a thread of their own: use it inside ``offPool(_:)``.
+/// Every wait has a deadline, which only a server that hangs exceeds. Blocking calls belong on a thread of their own: use it inside ``offPool(_:)``.
 package final class RawHTTPClient {
     /// What went wrong.
     package enum Failure: Error, Equatable {
@@ -23,7 +23,7 @@ package final class RawHTTPClient {
     private let timeoutMilliseconds: Int32
 
     /// Connects to a TCP port on loopback, with a small receive buffer where a slow reader is wanted.
-    package init(port: Int, timeoutMilliseconds: Int32 = 5_000, receiveBufferBytes: Int32? = nil) throws {
+    package init(port: Int, timeoutMilliseconds: Int32 = 60_000, receiveBufferBytes: Int32? = nil) throws {
         self.timeoutMilliseconds = timeoutMilliseconds
         descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
         guard descriptor >= 0 else { throw Failure.socket(errno: errno) }
@@ -36,7 +36,7 @@ package final class RawHTTPClient {
     }
 
     /// Connects to a unix socket.
-    package init(unixSocketPath path: String, timeoutMilliseconds: Int32 = 5_000) throws {
+    package init(unixSocketPath path: String, timeoutMilliseconds: Int32 = 60_000) throws {
         self.timeoutMilliseconds = timeoutMilliseconds
         descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
         guard descriptor >= 0 else { throw Failure.socket(errno: errno) }

@@ -70,6 +70,11 @@ package final class ServeProcess: Sendable {
 
     package var isRunning: Bool { process.withLock { $0.isRunning } }
 
+    /// The signal that ended it; nil while it runs, and where it has exited.
+    package var endingSignal: Int32? {
+        process.withLock { !$0.isRunning && $0.terminationReason == .uncaughtSignal ? $0.terminationStatus : nil }
+    }
+
     /// Sends a signal, if the process still runs.
     package func send(_ signal: Int32) {
         // A process that was waited for is another's by now.
@@ -85,7 +90,7 @@ package final class ServeProcess: Sendable {
 
     /// Waits for the end; the exit status, or nil where a signal ended it.
     package func wait() async throws -> Int32? {
-        try await eventually("the service has ended", within: .seconds(30)) { !isRunning }
+        try await eventually("the service has ended") { !isRunning }
         return process.withLock { $0.terminationReason == .exit ? $0.terminationStatus : nil }
     }
 

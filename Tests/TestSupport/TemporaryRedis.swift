@@ -144,7 +144,7 @@ package final class TemporaryRedis: Sendable {
 
 extension TemporaryRedis {
     /// How long a server may take to answer for the first time, on a machine with better things to do.
-    private static let startTimeout: TimeInterval = 20
+    private static let startTimeout: TimeInterval = 120
 
     private func waitUntilReady(_ pid: Int32) throws {
         let deadline = Date(timeIntervalSinceNow: Self.startTimeout)

@@ -34,7 +34,7 @@ package enum Tool {
     }
 
     /// Seconds after which a command is killed: one that should have been refused must fail its test, not hold it up.
-    private static let deadline = 60.0
+    private static let deadline = 300.0
 
     /// Runs a command of the tool to its end.
     ///

@@ -9,7 +9,7 @@ struct ServiceClient: Sendable {
     let findings: Findings
 
     /// How long somebody asks again for an answer, outages included.
-    static let patience: Duration = .seconds(45)
+    static let patience = hangLimit
 
     enum Reply: Sendable {
         case answer(TestSupport.HTTPAnswer)

@@ -28,6 +28,7 @@ final class TallySheet: Sendable {
     private let tally = Mutex(Tally())
 
     func count(_ change: @Sendable (inout Tally) -> Void) { tally.withLock { change(&$0) } }
+    var current: Tally { tally.withLock { $0 } }
     func take() -> Tally {
         tally.withLock { tally in
             defer { tally = Tally() }

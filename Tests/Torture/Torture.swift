@@ -13,6 +13,8 @@ package struct Torture: Sendable {
     package var shoppers = 200
     /// How long people shop before and after the fault.
     package var shopping: ClosedRange<Int> = 300...1_000
+    /// How many changes people must have made before a round ends.
+    package var leastSuccesses = 0
     /// After that many rounds new people come, with new products.
     package var roundsPerCrowd = 8
     /// Told what happens, line by line.
@@ -109,6 +111,10 @@ struct Round {
             if report.back > .seconds(3) { torture.narrateStep("slow to be ready; its log ends with:\n\(world.log.suffix(6_000))") }
             if Int.random(in: 0..<3, using: &world.random) == 0 { world.raiseQuantity() }
             try await world.pause(milliseconds: torture.shopping)
+            let tally = world.client.tally
+            try await eventually("people go on shopping", whileCounting: { tally.current.answers }, most: 100_000) {
+                tally.current.successes >= torture.leastSuccesses
+            }
         } catch  where error is Fault.NotReached || error is NotInTime {
             world.findings.add(.wrong, "the fault was not brought about: \(error)")
             // Nothing of it must be left for the next one.

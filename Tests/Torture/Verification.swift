@@ -26,7 +26,7 @@ struct Verification {
         let admin = world.admin
         func atRest(_ what: String, _ condition: () async throws -> Bool) async {
             do {
-                try await eventually(what, within: .seconds(60)) {
+                try await eventually(what) {
                     // A connection that broke is opened again with the next try.
                     (try? await condition()) == true
                 }
@@ -60,7 +60,7 @@ struct Verification {
                     let payments = Set(customer.known.orders.values.flatMap(\.payments))
                     var account = try await Account.read(customer.caller, payments: payments.sorted())
                     // Expiry runs by the clock: what is pending now is not a moment later.
-                    let deadline = ContinuousClock.now + .seconds(10)
+                    let deadline = ContinuousClock.now + hangLimit
                     while account.isPending, ContinuousClock.now < deadline {
                         try await Task.sleep(for: .milliseconds(100))
                         account = try await Account.read(customer.caller, payments: payments.sorted())
@@ -113,7 +113,7 @@ struct Verification {
             let expected = product.stock - (sold[product.id] ?? 0)
             var stock = Int64.min
             // An order expires by the clock; what it holds is free a sweep later.
-            try? await eventually("stock", within: .seconds(5)) {
+            try? await eventually("stock", within: .seconds(60)) {
                 stock = try await world.admin.stock(of: product.id)
                 return stock == expected
             }
@@ -122,7 +122,7 @@ struct Verification {
         // Rebuilt scores take a moment to replace what was lost.
         var scores: [Int64: Int64] = [:]
         let isRight = { world.shelf.products.allSatisfy { scores[$0.id] ?? 0 == sold[$0.id] ?? 0 } }
-        try? await eventually("scores", within: .seconds(15)) {
+        try? await eventually("scores", within: .seconds(60)) {
             scores = try await world.scores()
             return isRight()
         }

@@ -1,0 +1,86 @@
+import Bench
+
+/// A run held against the thresholds and the marks.
+struct CostReport {
+    let result: CostRun.Result
+    let thresholds: Thresholds
+
+    /// A threshold that is not kept, or not there.
+    var problems: [String] {
+        result.costs.flatMap { cost in
+            verdicts(of: cost).compactMap { unit, verdict in verdict == .kept ? nil : "\(cost.route.rawValue): \(unit): \(words(verdict))" }
+        }
+    }
+
+    private func words(_ verdict: Thresholds.Verdict?) -> String { verdict?.rawValue ?? "no threshold" }
+
+    /// Instructions as a multiple of the bare channel's.
+    private func multiple(_ cost: RouteCost) -> Double? { cost.instructions.map { $0 / result.reference } }
+
+    private func verdicts(of cost: RouteCost) -> [(unit: String, verdict: Thresholds.Verdict?)] {
+        var verdicts: [(String, Thresholds.Verdict?)] = []
+        if let measured = cost.allocations {
+            let verdict = thresholds.allocations[cost.route].map { Thresholds.verdict(allocations: measured, limit: $0) }
+            verdicts.append(("allocations", verdict))
+        }
+        if let measured = multiple(cost) {
+            let verdict = thresholds.instructions[cost.route].map { Thresholds.verdict(instructions: measured, limit: $0) }
+            verdicts.append(("instructions", verdict))
+        }
+        return verdicts
+    }
+
+    var text: String {
+        var table = Table(["Route", "allocations", "allowed", "instructions", "x bare channel", "allowed", "verdict"])
+        for cost in result.costs {
+            table.add([
+                cost.route.rawValue, cost.allocations.map(Figure.short) ?? "", thresholds.allocations[cost.route].map(Figure.count) ?? "",
+                cost.instructions.map(Figure.count) ?? "", multiple(cost).map(Figure.short) ?? "",
+                thresholds.instructions[cost.route].map(Figure.short) ?? "",
+                verdicts(of: cost).map { words($1) }.reduce(into: []) { if !$0.contains($1) { $0.append($1) } }.joined(separator: "; "),
+            ])
+        }
+        let reference = "A bare channel takes \(Figure.count(result.reference)) instructions outside the kernel for the same request."
+        return [reference, table.text, markTable].joined(separator: "\n\n")
+    }
+}
+
+// MARK: - The marks
+
+extension CostReport {
+    /// Instructions of the routes that write before the HTTP server got its own parser, as this program counted them.
+    private static let before: [HotRoute: Double] = [
+        .wins: 185_000, .charge: 137_300, .order: 196_000, .payment: 286_400, .checkout: 352_700,
+    ]
+
+    var marks: [MarkResult] {
+        result.costs.flatMap { cost -> [MarkResult] in
+            switch cost.route {
+            case .soldOut, .alreadyClaimed:
+                return [
+                    Mark(cost.route.rawValue, "instructions outside the kernel", .atMost, 15_000, beyond: 12_000).judge(cost.instructions),
+                    Mark(cost.route.rawValue, "allocations", .atMost, 3, beyond: 1).judge(cost.allocations),
+                ]
+            case .wins, .charge, .order, .payment, .checkout:
+                guard let before = Self.before[cost.route] else { return [] }
+                return [
+                    Mark(cost.route.rawValue, "instructions fewer than \(Figure.count(before))", .atLeast, 20_000)
+                        .judge(cost.instructions.map { before - $0 })
+                ]
+            case .top, .product, .balance: return []
+            }
+        }
+    }
+
+    private var markTable: String {
+        var table = Table(["Mark", "What", "Limit", "Beyond", "Measured", "Verdict"])
+        for mark in marks {
+            table.add([
+                mark.name, mark.measure, Figure.count(mark.mark), mark.beyond.map(Figure.count) ?? "",
+                mark.measured.map(Figure.count) ?? "",
+                mark.words,
+            ])
+        }
+        return table.text
+    }
+}
