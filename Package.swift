@@ -129,9 +129,12 @@ let package = Package(
             swiftSettings: strict
         ),
         .testTarget(name: "StoreTests", dependencies: ["Store", "Commerce", "TestSupport", grdb, logging], swiftSettings: strict),
+        .target(
+            name: "RequestFuzzing", dependencies: ["HTTPServer", "TestSupport", nioCore, nioEmbedded, nioHTTP1], path: "Tests/RequestFuzzing",
+            swiftSettings: strict),
         .testTarget(
             name: "HTTPServerTests",
-            dependencies: ["HTTPServer", "TestSupport", nioCore, nioPosix, nioEmbedded, nioHTTP1, logging],
+            dependencies: ["HTTPServer", "RequestFuzzing", "TestSupport", nioCore, nioPosix, nioEmbedded, nioHTTP1, nioSSL, logging],
             swiftSettings: strict
         ),
         .testTarget(
@@ -172,3 +175,11 @@ let package = Package(
             name: "LoadGeneratorTests", dependencies: ["LoadGenerator", "TestSupport", nioCore, nioPosix], swiftSettings: strict),
     ]
 )
+
+// A coverage-guided fuzzer has libFuzzer's main function, which is there only where all is built with `--sanitize fuzzer`.
+if Context.environment["FIRSTCOME_FUZZER"] != nil {
+    package.targets.append(
+        .executableTarget(
+            name: "firstcome-fuzzer", dependencies: ["RequestFuzzing"], path: "Tests/RequestFuzzer",
+            swiftSettings: strict + [.unsafeFlags(["-parse-as-library"])]))
+}

@@ -154,10 +154,100 @@ package final class RawHTTPClient {
         return nil
     }
 
+    /// Sends as much as the socket takes now; nil where it takes nothing.
+    package func sendAvailable(_ bytes: ArraySlice<UInt8>) throws -> Int? {
+        let flags = Int32(MSG_NOSIGNAL) | Int32(MSG_DONTWAIT)
+        let count = bytes.withUnsafeBytes { Glibc.send(descriptor, $0.baseAddress, $0.count, flags) }
+        guard count >= 0 else {
+            guard errno == EAGAIN || errno == EINTR else { throw Failure.socket(errno: errno) }
+            return nil
+        }
+        return count
+    }
+
+    /// Takes up to this many bytes, waiting for the first; empty at the end of the stream.
+    package func readSome(atMost limit: Int = 65_536) throws -> [UInt8] {
+        if received.isEmpty {
+            try wait(for: Int16(POLLIN))
+            var chunk = [UInt8](repeating: 0, count: limit)
+            let count = recv(descriptor, &chunk, limit, 0)
+            guard count >= 0 else { throw Failure.socket(errno: errno) }
+            return Array(chunk[..<count])
+        }
+        defer { received.removeFirst(min(limit, received.count)) }
+        return Array(received.prefix(limit))
+    }
+
+    /// Sends all of the bytes while it takes what the server answers, so that neither side waits for the other.
+    ///
+    /// - Parameter take: is given what was read; it is called again until it returns false or the server ends the connection.
+    package func converse(_ bytes: [UInt8], halfCloses: Bool = false, take: ([UInt8]) throws -> Bool) throws {
+        var unsent = bytes[...]
+        while true {
+            if !unsent.isEmpty {
+                unsent.removeFirst(try sendAvailable(unsent.prefix(65_536)) ?? 0)
+                if unsent.isEmpty, halfCloses { finishWriting() }
+            }
+            let events = unsent.isEmpty ? POLLIN : POLLIN | POLLOUT
+            var poll = pollfd(fd: descriptor, events: Int16(events), revents: 0)
+            guard Glibc.poll(&poll, 1, timeoutMilliseconds) != 0 else { throw Failure.timedOut }
+            guard Int32(poll.revents) & ~POLLOUT != 0 else { continue }
+            let read = try readSome()
+            guard !read.isEmpty, try take(read) else { return }
+        }
+    }
+
     /// Sends a request and reads its answer.
     package func exchange(_ request: String, isHead: Bool = false) throws -> RawHTTPResponse {
         try send(request)
         return try readResponse(isHead: isHead)
+    }
+}
+
+/// Takes the bytes of a connection apart into answers, and keeps of each only its status.
+package struct AnswerStream: Sendable {
+    /// The statuses of the answers that have begun, interim ones (1xx) left out.
+    package private(set) var statuses: [Int] = []
+    /// Whether the last answer has all of its body.
+    package private(set) var isComplete = true
+    /// Whether an answer said that it is the last.
+    package private(set) var saidClose = false
+    /// Whether the answer of this number, from 0, goes without a body because its request was HEAD.
+    private let isHead: @Sendable (Int) -> Bool
+    private var head: [UInt8] = []
+    private var bodyLeft = 0
+
+    package init(isHead: @escaping @Sendable (Int) -> Bool = { _ in false }) {
+        self.isHead = isHead
+    }
+
+    package mutating func take(_ bytes: [UInt8]) throws {
+        var rest = bytes[...]
+        while !rest.isEmpty {
+            if bodyLeft > 0 {
+                let count = min(bodyLeft, rest.count)
+                bodyLeft -= count
+                rest.removeFirst(count)
+            } else {
+                let line = rest.firstIndex(of: 10).map { rest[...$0] } ?? rest
+                head += line
+                rest = rest[line.endIndex...]
+                if head.suffix(4) == [13, 10, 13, 10] { try headEnded() }
+            }
+            isComplete = bodyLeft == 0 && head.isEmpty
+        }
+    }
+
+    private mutating func headEnded() throws {
+        let response = try RawHTTPResponse(head: String(decoding: head.dropLast(4), as: UTF8.self))
+        head = []
+        guard response.status >= 200 else { return }
+        if response["connection"] == "close" { saidClose = true }
+        let hasBody = !isHead(statuses.count) && response.status != 204 && response.status != 304
+        statuses.append(response.status)
+        guard hasBody else { return }
+        guard let length = response["content-length"].flatMap(Int.init) else { throw RawHTTPClient.Failure.malformed("no content-length") }
+        bodyLeft = length
     }
 }
 

@@ -1,0 +1,144 @@
+import HTTPServer
+import NIOCore
+import Synchronization
+import TestSupport
+import Testing
+
+#if canImport(Glibc)
+import Glibc
+#elseif canImport(Musl)
+import Musl
+#endif
+
+/// Clients that want to keep the server busy or waiting for nothing.
+@Suite("Clients that waste the server's time")
+struct SlowClientTests {
+    @Test("100,000 pipelined requests in one write are all answered, in order")
+    func hundredThousand() async throws {
+        let count = 100_000
+        let next = Mutex(0)
+        try await withServer(handler: { request in
+            // The connection's requests run one after the other, so the path is the number of the request.
+            let isNext = next.withLock { next in
+                defer { next += 1 }
+                return request.path == "/\(next)"
+            }
+            return .text(status: isNext ? 200 : 409, "")
+        }) { server, port in
+            try await offPool {
+                let client = try RawHTTPClient(port: port, timeoutMilliseconds: 60_000)
+                var bytes: [UInt8] = []
+                for number in 0..<count { bytes += "GET /\(number) HTTP/1.1\r\nHost: t\r\n\r\n".utf8 }
+                var answers = AnswerStream()
+                try client.converse(bytes) { read in
+                    try answers.take(read)
+                    return answers.statuses.count < count || !answers.isComplete
+                }
+                #expect(answers.statuses.count == count && answers.statuses.allSatisfy { $0 == 200 })
+            }
+            #expect(server.statistics.requests == count)
+        }
+    }
+
+    @Test("a head of 16 KiB that arrives byte by byte is answered")
+    func byteByByte() async throws {
+        try await withClient(configure: { $0.headTimeout = .seconds(120) }) { port in
+            let client = try RawHTTPClient(port: port, timeoutMilliseconds: 60_000)
+            let fields = (0..<100).map { "Field-\($0): \(String(repeating: "v", count: 140))" }.joined(separator: "\r\n")
+            let request = "POST /slow HTTP/1.1\r\nHost: test\r\n\(fields)\r\nContent-Length: 2\r\n\r\nhi"
+            #expect((15_000...16_384).contains(request.utf8.count))
+            for byte in request.utf8 { try client.send([byte]) }
+            #expect(try client.readResponse().body == "POST /slow [hi]")
+        }
+    }
+
+    @Test("what follows a body of the announced length is the next request, whatever it is")
+    func moreThanAnnounced() async throws {
+        try await withClient { port in
+            let client = try RawHTTPClient(port: port)
+            let request = "POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 2\r\n\r\nhi"
+            try client.send(request + .get("/next") + request + "and more of it" + String(repeating: "x", count: 100_000))
+            #expect(try client.readResponse().body == "POST / [hi]")
+            #expect(try client.readResponse().body == "GET /next []")
+            #expect(try client.readResponse().body == "POST / [hi]")
+            #expect(try [400, 431].contains(client.readResponse().status))
+            #expect(try client.readsEnd())
+        }
+    }
+
+    @Test("connections that never finish a head are closed when its time is over, and hold up nobody else")
+    func unfinishedHeads() async throws {
+        let parts = [
+            "", "\r\n", "G", "GET / HTTP/1.1", "GET / HTTP/1.1\r\n", "GET / HTTP/1.1\r\nHost: test\r\nA",
+            "GET / HTTP/1.1\r\nHost: test\r\n\r",
+        ]
+        try await withServer(configure: { $0.headTimeout = .seconds(2) }) { server, port in
+            try await offPool {
+                let clients = try (0..<300).map { _ in try RawHTTPClient(port: port, timeoutMilliseconds: 60_000) }
+                for (number, client) in clients.enumerated() { try client.send(parts[number % parts.count]) }
+                let other = try RawHTTPClient(port: port).exchange(.get("/"))
+                #expect(other.status == 200)
+                for (number, client) in clients.enumerated() {
+                    let text = try client.readToEnd()
+                    let isSilent = parts[number % parts.count].isEmpty
+                    #expect(
+                        isSilent ? text.isEmpty : text.hasPrefix("HTTP/1.1 408 "),
+                        "\(parts[number % parts.count].debugDescription): \(text)")
+                }
+            }
+            try await eventually("every connection is closed") { server.statistics.openConnections == 0 }
+            #expect(server.statistics.requests == 1)
+        }
+    }
+
+    /// A beginning, what follows it without an end, and how often at most until the server must have refused it.
+    struct Endless: Sendable, CustomTestStringConvertible {
+        let testDescription: String
+        let beginning: String
+        let piece: String
+    }
+
+    private static let chunked = "POST / HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n"
+    private static let endless = [
+        Endless(testDescription: "one chunk extension", beginning: chunked + "1;a=", piece: "bbbbbbbb"),
+        Endless(testDescription: "chunk extensions", beginning: chunked + "1", piece: ";a=b"),
+        Endless(testDescription: "a quoted chunk extension", beginning: chunked + "1;a=\"", piece: ";\\\"\t "),
+        Endless(
+            testDescription: "an extension of every chunk", beginning: chunked, piece: "1;\(String(repeating: "a", count: 40))\r\nx\r\n"),
+        Endless(testDescription: "zeros before a chunk size", beginning: chunked, piece: "00000000"),
+        Endless(testDescription: "trailers", beginning: chunked + "0\r\n", piece: "A: b\r\n"),
+        Endless(testDescription: "one trailer", beginning: chunked + "0\r\nA: ", piece: "bbbbbbbb"),
+        Endless(testDescription: "fields", beginning: "GET / HTTP/1.1\r\nHost: test\r\n", piece: "A: b\r\n"),
+        Endless(testDescription: "space before a field's value", beginning: "GET / HTTP/1.1\r\nHost: test\r\nA:", piece: " \t"),
+        Endless(testDescription: "a method", beginning: "", piece: "GET"),
+        Endless(testDescription: "a target", beginning: "GET /", piece: "abc"),
+        Endless(testDescription: "empty lines", beginning: "", piece: "\r\n"),
+    ]
+
+    @Test("what never ends is refused after 64 KiB at most, in pieces of one byte or of many", arguments: endless)
+    func neverEnds(endless: Endless) async throws {
+        try await withServer { server, port in
+            for pieceCount in [1, 100] {
+                try await offPool {
+                    let client = try RawHTTPClient(port: port)
+                    try client.send(endless.beginning)
+                    var sent = 0
+                    while try !client.hasBytesToRead(withinMilliseconds: 0) {
+                        // The server may be that far behind what the sockets' buffers hold.
+                        guard sent < 8 << 20 else { break }
+                        do {
+                            try client.send(String(repeating: endless.piece, count: pieceCount))
+                        } catch RawHTTPClient.Failure.socket(errno: EPIPE), RawHTTPClient.Failure.socket(errno: ECONNRESET) {
+                            break
+                        }
+                        sent += endless.piece.utf8.count * pieceCount
+                    }
+                    let response = try client.readResponse()
+                    #expect([400, 413, 431].contains(response.status), "\(sent) bytes sent: \(response.statusLine)")
+                    #expect(response["connection"] == "close")
+                }
+            }
+            #expect(server.statistics.requests == 0)
+        }
+    }
+}
