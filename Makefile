@@ -29,7 +29,7 @@ PORT ?= 8080
 # ONLY are free to set too.
 ROUNDS ?=
 
-.PHONY: help run test costs thresholds torture bench build lint format clean
+.PHONY: help run test costs thresholds torture fuzz bench build lint format clean
 .PHONY: costs-build packages test-packages costs-packages bench-packages lint-packages
 
 help: ## Print this list
@@ -62,6 +62,16 @@ torture: packages ## Break everything while people shop, and look what was lost:
 	swift build --product firstcome
 	swift build --product firstcome-torture
 	@$$(swift build --show-bin-path)/firstcome-torture --rounds '$(or $(ROUNDS),50)' $(if $(SEED),--seed '$(SEED)') $(if $(ONLY),--only '$(ONLY)')
+
+fuzz: packages test-packages ## Send the HTTP front what breaks readers of HTTP: REQUESTS=1000000 SECONDS=600 SEED=1
+	swift build --build-tests
+	@export $(if $(SEED),SEED='$(SEED)') FIRSTCOME_FUZZ_REQUESTS='$(or $(REQUESTS),1000000)'; \
+	swift test --skip-build --filter '^HTTPServerTests\.RequestReadingTests'
+	@export $(if $(SEED),SEED='$(SEED)') FIRSTCOME_FUZZ_CONNECTIONS=1000000 FIRSTCOME_FUZZ_SECONDS='$(or $(SECONDS),600)'; \
+	swift test --skip-build --filter '^EndToEndTests\..*HostileClientTests'
+	FIRSTCOME_FUZZER=1 swift build --scratch-path .build-fuzz --sanitize fuzzer --product firstcome-fuzzer
+	@cd .build-fuzz && FIRSTCOME_FUZZ_CORPUS=corpus debug/firstcome-fuzzer corpus -dict=corpus.dict -max_len=4096 \
+	-max_total_time='$(or $(SECONDS),600)' $(if $(SEED),-seed='$(SEED)') -print_final_stats=1
 
 bench: packages bench-packages ## Measure the service beside its peers: QUICK=1 ROUNDS=5 ONLY=claim
 	swift build $(RELEASE) --product firstcome

@@ -130,7 +130,8 @@ let package = Package(
         ),
         .testTarget(name: "StoreTests", dependencies: ["Store", "Commerce", "TestSupport", grdb, logging], swiftSettings: strict),
         .target(
-            name: "RequestFuzzing", dependencies: ["HTTPServer", "TestSupport", nioCore, nioEmbedded, nioHTTP1], path: "Tests/RequestFuzzing",
+            name: "RequestFuzzing", dependencies: ["HTTPServer", "TestSupport", nioCore, nioEmbedded, nioHTTP1],
+            path: "Tests/RequestFuzzing",
             swiftSettings: strict),
         .testTarget(
             name: "HTTPServerTests",

@@ -91,7 +91,7 @@ extension EndToEnd.HostileClientTests {
             let metrics = try await offPool {
                 try RawHTTPClient(port: serve.port, timeoutMilliseconds: 60_000).exchange("GET /metrics HTTP/1.1\r\nHost: test\r\n\r\n")
             }.body
-            return metrics.contains("\nfirstcome_http_connections 1\n") && metrics.contains("\nfirstcome_http_requests_in_flight 1\n")
+            return metrics.contains("\nfirstcome_http_connections 1\n") && metrics.contains("\nfirstcome_http_requests_in_flight 0\n")
         }
         let pages = try String(contentsOfFile: "/proc/\(serve.pid)/statm", encoding: .utf8).split(separator: " ")
         return try #require(pages.count > 1 ? Int(pages[1]) : nil) * 4_096

@@ -1,5 +1,6 @@
 import Foundation
 import RequestFuzzing
+import TestSupport
 import Testing
 
 /// The server's reader of requests, held against NIOHTTP1's decoder.
@@ -8,47 +9,52 @@ struct RequestReadingTests {
     private static func number(_ name: String) -> Int? { ProcessInfo.processInfo.environment[name].flatMap { Int($0) } }
 
     @Test("every known trick is read as the decoder reads it, or otherwise for a reason that is written down, however it is split")
-    func corpus() {
-        var unmet = Set(Difference.all.map(\.name))
-        for trick in RequestCorpus.all {
-            for pieces in [[], Array(repeating: 1, count: min(trick.bytes.count, 4_000)), [trick.bytes.count / 2]] {
-                let ours = Readers.ours(trick.bytes, pieces: pieces)
-                let oracle = Readers.oracle(trick.bytes, pieces: pieces)
-                switch Comparison.compare(trick.bytes, ours: ours, oracle: oracle) {
-                case .same: break
-                case .known(let difference): unmet.remove(difference.name)
-                case .unknown(let disagreement): Issue.record("\(trick.name), \(pieces.count) pieces: \(disagreement)")
+    func corpus() async throws {
+        let (failures, unmet) = try await offPool {
+            var (failures, unmet) = ([String](), Set(Difference.all.map(\.name)))
+            for trick in RequestCorpus.all {
+                for pieces in [[], Array(repeating: 1, count: min(trick.bytes.count, 4_000)), [trick.bytes.count / 2]] {
+                    let ours = Readers.ours(trick.bytes, pieces: pieces)
+                    let oracle = Readers.oracle(trick.bytes, pieces: pieces)
+                    switch Comparison.compare(trick.bytes, ours: ours, oracle: oracle) {
+                    case .same: break
+                    case .known(let difference): unmet.remove(difference.name)
+                    case .unknown(let disagreement): failures.append("\(trick.name), \(pieces.count) pieces: \(disagreement)")
+                    }
                 }
             }
+            return (failures, unmet)
         }
+        for failure in failures { Issue.record("\(failure)") }
         #expect(unmet.isEmpty, "differences that no entry of the corpus shows")
     }
 
     @Test("random requests in random pieces are read as the decoder reads them, or otherwise for a reason that is written down")
-    func random() {
+    func random() async throws {
         let seed = Self.number("SEED").map { UInt64($0) } ?? UInt64.random(in: 1...999_999_999)
         let wanted = Self.number("FIRSTCOME_FUZZ_REQUESTS")
-        let end = ContinuousClock.now + .seconds(wanted == nil ? 20 : 36_000)
-        var generator = RequestGenerator(seed: seed)
-        var (requests, inputs, failures) = (0, 0, 0)
-        while requests < wanted ?? 60_000, ContinuousClock.now < end, failures < 5 {
-            let bytes = generator.next()
-            let pieces = generator.pieces(of: bytes.count)
-            let whole = Readers.ours(bytes, pieces: [])
-            let ours = Readers.ours(bytes, pieces: pieces)
-            if !whole.isSame(as: ours, byteCount: bytes.count) {
-                failures += 1
-                Issue.record(
-                    "SEED=\(seed) input \(inputs) in pieces \(pieces): \(Comparison.text(bytes))\n  whole: \(whole)\n  split: \(ours)")
+        let failures = try await offPool {
+            let end = ContinuousClock.now + .seconds(wanted == nil ? 20 : 36_000)
+            var generator = RequestGenerator(seed: seed)
+            var (requests, inputs, failures) = (0, 0, [String]())
+            while requests < wanted ?? 60_000, ContinuousClock.now < end, failures.count < 5 {
+                let bytes = generator.next()
+                let pieces = generator.pieces(of: bytes.count)
+                let whole = Readers.ours(bytes, pieces: [])
+                let ours = Readers.ours(bytes, pieces: pieces)
+                if !whole.isSame(as: ours, byteCount: bytes.count) {
+                    failures.append("input \(inputs) in pieces \(pieces): \(Comparison.text(bytes))\n  whole: \(whole)\n  split: \(ours)")
+                }
+                let oracle = Readers.oracle(bytes, pieces: pieces)
+                if case .unknown(let disagreement) = Comparison.compare(bytes, ours: ours, oracle: oracle) {
+                    failures.append("input \(inputs): \(disagreement)")
+                }
+                inputs += 1
+                requests += max(oracle.requests.count, 1)
             }
-            let oracle = Readers.oracle(bytes, pieces: pieces)
-            if case .unknown(let disagreement) = Comparison.compare(bytes, ours: ours, oracle: oracle) {
-                failures += 1
-                Issue.record("SEED=\(seed) input \(inputs): \(disagreement)")
-            }
-            inputs += 1
-            requests += max(oracle.requests.count, 1)
+            print("reading requests: SEED=\(seed), \(inputs) inputs, \(requests) requests")
+            return failures
         }
-        print("reading requests: SEED=\(seed), \(inputs) inputs, \(requests) requests")
+        for failure in failures { Issue.record("SEED=\(seed) \(failure)") }
     }
 }

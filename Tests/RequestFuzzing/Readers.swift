@@ -7,7 +7,6 @@ import NIOHTTP1
 
 /// The two readers that are compared.
 package enum Readers {
-    private static let eventLoop = EmbeddedEventLoop()
 
     /// What the server's state machine makes of the bytes, when they arrive in pieces of these lengths and the client then half-closes.
     package static func ours(_ bytes: [UInt8], pieces: [Int]) -> Verdict {
@@ -31,6 +30,7 @@ package enum Readers {
     private struct OurReader {
         var machine = HTTPConnectionStateMachine(limits: HTTPLimits(), now: .uptimeNanoseconds(1))
         var verdict = Verdict()
+        let eventLoop = EmbeddedEventLoop()
         let now = NIODeadline.uptimeNanoseconds(1)
 
         /// Performs what the machine wants until it waits; true once it takes no more.
@@ -39,7 +39,7 @@ package enum Readers {
                 switch machine.next(at: now) {
                 case .run(let head, let bytes, let chunks, let number):
                     precondition(verdict.end == .atRequest, "a request after the end: \(verdict)")
-                    let request = HTTPRequest(head: head, bytes: bytes, chunks: chunks, eventLoop: Readers.eventLoop, receivedAt: now)
+                    let request = HTTPRequest(head: head, bytes: bytes, chunks: chunks, eventLoop: eventLoop, receivedAt: now)
                     let form = machine.answered(number, at: now)
                     let staysOpen = form?.connection != .close
                     let target = bytes.withUnsafeReadableBytes { String(decoding: $0[head.target.range], as: UTF8.self) }
