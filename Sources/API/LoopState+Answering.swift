@@ -63,11 +63,12 @@ extension LoopState {
 
     private func response(to error: any Error, of route: Route) -> HTTPResponse {
         let failure = Failure(error)
-        let metadata: Logger.Metadata = ["route": "\(route.operationID)", "error": "\(error)"]
+        // Described only where it is logged: a problem with many faults takes long to describe.
+        func metadata() -> Logger.Metadata { ["route": "\(route.operationID)", "error": "\(error)"] }
         switch failure {
         case .refused(let problem): return problem.response
-        case .unavailable: logger.debug("request not served", metadata: metadata)
-        case .broken: logger.error("request failed", metadata: metadata)
+        case .unavailable: logger.debug("request not served", metadata: metadata())
+        case .broken: logger.error("request failed", metadata: metadata())
         }
         return failure.problem.response
     }

@@ -264,7 +264,7 @@ struct BodyTests {
         let most = Array(repeating: value, count: JSONBody.maximumValues - 3).joined(separator: ",")
         #expect(Reading(#"{"name":"a","x":[\#(most)]}"#) { NewUser(&$0)?.name } == .value("a"))
         let request = HTTPRequest(
-            method: .POST, path: "/", headers: ["Content-Type": "application/json"],
+            method: .post, path: "/", headers: ["Content-Type": "application/json"],
             body: ByteBuffer(string: #"{"name":"a","x":[\#(most),\#(value)]}"#), eventLoop: EmbeddedEventLoop())
         let error = #expect(throws: RequestFault.self) { try JSONBody.decode(request) { NewUser(&$0) } }
         #expect(error?.problem.code == .invalidRequest && error?.problem.detail.contains("768 JSON values") == true)
