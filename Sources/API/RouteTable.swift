@@ -38,7 +38,7 @@ enum RouteTable {
             Route(
                 .patch, "/api/v1/coupons/{couponId}", "updateCoupon", .admin(Coupons.update), refusals: [.couponNotFound, .quantityIssued]),
             Route(
-                .post, "/api/v1/coupons/{couponId}/claims", "claimCoupon", .user(Coupons.claim),
+                .post, "/api/v1/coupons/{couponId}/claims", "claimCoupon", .user(Coupons.claim), readsBody: false,
                 refusals: [.couponNotFound, .couponSoldOut, .couponAlreadyClaimed, .couponNotOpen, .couponClosed]),
         ]
     }

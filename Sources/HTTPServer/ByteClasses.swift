@@ -12,9 +12,9 @@ enum ByteClass {
         0000000000000000000000000000000000000000000000000000000000000000
         """
 
-    /// What a host consists of: `unreserved`, `sub-delims`, `%`, and the brackets and colons of IP literals and ports
-    /// (RFC 3986 section 3.2.2). The comma is left out: it is how two joined `Host` fields look.
-    static func isHost(_ byte: UInt8) -> Bool { contains(byte, 0x2FFF_6FF2_0000_0000, 0x47FF_FFFE_AFFF_FFFE) }
+    /// What a registered name consists of besides escapes: `unreserved` and `sub-delims` (RFC 3986 section 3.2.2). The comma is left
+    /// out: it is how two joined `Host` fields look.
+    static func isRegisteredName(_ byte: UInt8) -> Bool { contains(byte, 0x2BFF_6FD2_0000_0000, 0x47FF_FFFE_87FF_FFFE) }
 
     /// Visible ASCII without `#`: what a request target consists of (RFC 9112 section 3.2). A fragment is never sent.
     @inline(__always)

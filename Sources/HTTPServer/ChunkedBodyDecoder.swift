@@ -54,10 +54,11 @@ struct ChunkedBodyDecoder: Equatable, Sendable {
 
     /// Reads framing up to the next chunk's data, the end of the body or the end of the bytes.
     private mutating func readFraming(of input: inout ByteBuffer, bodyByteCount: Int, _ limits: HTTPLimits) throws(HTTPRefusal) {
+        let allowed = limits.maximumHeaderBytes + bodyByteCount * Self.framingPerBodyByte - framingByteCount
         let result = input.withUnsafeReadableBytes { bytes -> Result<Int, HTTPRefusal> in
             var index = 0
             do throws(HTTPRefusal) {
-                while index < bytes.count, state != .data, state != .complete {
+                while index < bytes.count, index <= allowed, state != .data, state != .complete {
                     try read(bytes[index], bodyByteCount, limits)
                     index += 1
                 }
@@ -69,7 +70,7 @@ struct ChunkedBodyDecoder: Equatable, Sendable {
         let count = try result.get()
         input.moveReaderIndex(forwardBy: count)
         framingByteCount += count
-        guard framingByteCount <= limits.maximumHeaderBytes + bodyByteCount * Self.framingPerBodyByte else {
+        guard count <= allowed else {
             throw isInTrailers ? .headersTooLarge : .badRequest(reason: "The chunked body has too much framing.")
         }
     }

@@ -145,9 +145,9 @@ extension RequestHeadParser {
         guard end - authority > 3, slice(authority, authority + 3).equals("://") else { throw .malformedTarget }
         authority += 3
         var path = authority
-        while path < end, ByteClass.isHost(bytes[path]) { path += 1 }
+        while path < end, bytes[path] != UInt8(ascii: "/") { path += 1 }
         // An empty host and user information are refused (RFC 9110 sections 4.2.1 and 4.2.4).
-        guard path > authority, path == end || bytes[path] == UInt8(ascii: "/") else { throw .malformedTarget }
+        guard path > authority, HostSyntax.isValid(slice(authority, path)) else { throw .malformedTarget }
         head.path = ByteRange(path, end)
     }
 
@@ -227,7 +227,7 @@ extension RequestHeadParser {
         switch name.count {
         case 4 where name.equalsIgnoringCase("host"):
             framing.hostCount += 1
-            for index in start..<end where !ByteClass.isHost(bytes[index]) { throw .badRequest(reason: "The Host header is malformed.") }
+            guard HostSyntax.isValid(slice(start, end)) else { throw .badRequest(reason: "The Host header is malformed.") }
         case 6 where name.equalsIgnoringCase("expect"):
             framing.expectationCount += 1
             framing.expectsContinue = slice(start, end).equalsIgnoringCase("100-continue")
