@@ -56,7 +56,10 @@ extension Difference {
             disagreement.raw.chunks?.oddity == .malformedExtension
         },
         refused("too much chunk framing", 400, "RFC 9112 section 7.1.1: the length of extensions is to be limited") { _, disagreement in
-            guard let chunks = disagreement.raw.chunks else { return false }
+            (disagreement.raw.chunks?.framingByteCount ?? 0) > 16_384
+        },
+        refused("trailers too large", 431, "RFC 6585 section 5: they share the limit of the head") { _, disagreement in
+            guard let chunks = disagreement.raw.chunks, !chunks.trailers.isEmpty else { return false }
             return chunks.framingByteCount > 16_384
         },
     ]
@@ -168,12 +171,17 @@ extension Difference {
     }
 
     private static let letters = Set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789".utf8)
-    private static let hostBytes = letters.union("-._~!$&'()*+;=%:[]".utf8)
     private static let tokenBytes = letters.union("!#$%&'*+-.^_`|~".utf8)
 
     private static func isToken(_ byte: UInt8) -> Bool { tokenBytes.contains(byte) }
 
-    private static func isHost(_ text: String) -> Bool { text.utf8.allSatisfy { hostBytes.contains($0) } }
+    private static func isHost(_ text: String) -> Bool {
+        // Commas are left out: they are how two joined fields look.
+        let literal = #/\[(?:[0-9A-Fa-f:.]+|[vV][A-Za-z0-9\-._~!$&'()*+;=:]*)\]/#
+        let name = #/(?:[A-Za-z0-9\-._~!$&'()*+;=]|%[0-9A-Fa-f]{2})*/#
+        guard let host = text.prefixMatch(of: literal)?.range ?? text.prefixMatch(of: name)?.range else { return false }
+        return text[host.upperBound...].wholeMatch(of: #/(?::[0-9]*)?/#) != nil
+    }
 
     private static func isTarget(_ target: String, of method: String) -> Bool {
         if target == "*" { return method == "OPTIONS" }

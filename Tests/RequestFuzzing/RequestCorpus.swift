@@ -224,7 +224,8 @@ package enum RequestCorpus {
         + each(
             [
                 "a:80", "a b", "a b,c", "a,b", "a/b", "u@a", "a#b", "a?b", "[::1]:80", "[::1", "\u{80}", "", "a:b:c", "a\\b", "a\tb",
-                "a\"b", "a|b", "127.0.0.1", "a;b", "a%20b", "a%",
+                "a\"b", "a|b", "127.0.0.1", "a;b", "a%20b", "a%", "a%2", "a%zz", ":", ":80", "a:", "a:x", "a:-1", "[]", "[::1]", "[::1]x",
+                "[::1]:", "[v1.a:b]", "[a/b]", "::1", "a[b]", "*", "a..b", ".",
             ], "Host"
         ) { "GET / HTTP/1.1\r\nHost: \($0)\r\n\r\n" + next }
 
@@ -251,7 +252,7 @@ package enum RequestCorpus {
                 "https://a/", "hTtPs://a/", "http://a:80/", "http://u@a/", "http://u:p@a/",
                 "http://[::1]/", "http:///b", "http://", "http:/a", "http:a", "ftp://a/b", "ws://a/", "file:///a", "a:80", "a:b",
                 "http://a#b", "http://a b/", "http://a,b/", "http:///", "mailto:a@b", "javascript:1", "://a/",
-                "http://a/\u{80}", "http://%41/",
+                "http://a/\u{80}", "http://%41/", "http://:80/", "http://a:x/", "http://a%/", "http://[::1", "http://[::1]x/", "http://?a",
             ], "target"
         ) { "GET \($0) HTTP/1.1\r\nHost: a\r\n\r\n" + next } + [
             Trick("OPTIONS of the server", "OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n" + next),
