@@ -32,10 +32,10 @@ struct Call: Sendable {
 
     /// An id of the path.
     func id<Entity>(_ name: String, of: Entity.Type) throws(RequestFault) -> Identifier<Entity> {
-        guard let index = route.parameterNames.firstIndex(of: name), let value = parameters.int64(index, of: request), value > 0 else {
-            throw RequestFault(field: name, "must be a positive integer")
+        for index in 0..<parameters.count where route.parameterNames[index] == name {
+            if let value = parameters.int64(index, of: request), value > 0 { return Identifier(value) }
         }
-        return Identifier(value)
+        throw RequestFault(field: name, "must be a positive integer")
     }
 
     /// The user whom the path names, where the route lets only them and admins through; else `nil`.

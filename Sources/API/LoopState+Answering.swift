@@ -9,7 +9,7 @@ import Store
 extension LoopState {
     /// Answers one request, or says how its answer will come. Runs on the event loop.
     func answer(to request: consuming HTTPRequest) -> HTTPAnswer {
-        switch router.match(request) {
+        switch match(request) {
         case .found(let place, let parameters):
             let call = Call(route: routes[place], request: request, parameters: parameters, loop: self, now: clock.now)
             do {

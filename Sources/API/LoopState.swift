@@ -15,7 +15,6 @@ final class LoopState: @unchecked Sendable {
     let services: Services
     let context: LoopContext
     let routes: [Route]
-    let router: Router
     let prepared = PreparedAnswers()
     let verifier: TokenVerifier
     let runningKeys: RunningKeys
@@ -26,6 +25,7 @@ final class LoopState: @unchecked Sendable {
     /// One for each route of the table, in its order, and a last one for requests that no route answers.
     let counters: [RouteCounters]
     weak var application: FirstcomeAPI?
+    private var matches: RecentMatches
     private var tokens = TokenCache()
     private var renderedTop = TopProductsAnswer()
     private var alreadyClaimed = AlreadyClaimedAnswers()
@@ -42,20 +42,29 @@ final class LoopState: @unchecked Sendable {
         clock = services.configuration.clock
         context = services.context(for: eventLoop)
         routes = RouteTable.routes
-        router = Router(routes: routes.map { ($0.method, $0.template) })
+        matches = RecentMatches(Router(routes: routes.map { ($0.method, $0.template) }))
         counters = (0...routes.count).map { _ in RouteCounters() }
+    }
+
+    /// The route of a request.
+    func match(_ request: HTTPRequest) -> Router.Match {
+        eventLoop.assertInEventLoop()
+        return matches.match(request)
     }
 
     /// Who a request comes from, by its `Authorization`.
     func authenticate(_ request: HTTPRequest, at now: Instant) -> Authentication {
         eventLoop.assertInEventLoop()
-        return request.withCredentials { credentials in
-            switch credentials {
-            case .missing: verifier.authenticate(nil, at: now, cache: &tokens)
-            case .several: .refused(.invalid)
-            case .one(let field): verifier.authenticate(field, at: now, cache: &tokens)
-            }
+        var outcome = Authentication.refused(.missing)
+        request.withCredentials { credentials in
+            outcome =
+                switch credentials {
+                case .missing: .refused(.missing)
+                case .several: .refused(.invalid)
+                case .one(let field): verifier.authenticate(field, at: now, cache: &tokens)
+                }
         }
+        return outcome
     }
 
     func topProducts(_ top: TopProducts) -> HTTPResponse {

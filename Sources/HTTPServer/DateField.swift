@@ -10,7 +10,7 @@ import Darwin
 
 /// The value of the `Date` field, rendered once per second.
 struct DateField {
-    private var value = ByteBuffer(string: "Thu, 01 Jan 1970 00:00:00 GMT")
+    private var value = Array("Thu, 01 Jan 1970 00:00:00 GMT".utf8)
     private var validUntil = NIODeadline.distantPast
 
     /// Bytes of the whole field with its line end.
@@ -21,16 +21,16 @@ struct DateField {
         if now >= validUntil { refresh(now) }
     }
 
-    /// Writes the value into a field that begins at an index and has room for it.
-    func write(into buffer: inout ByteBuffer, at index: Int) {
-        buffer.setBuffer(value, at: index + 6)
+    /// Writes the value into a field that begins at an offset and has room for it.
+    func write(into bytes: UnsafeMutableRawBufferPointer, at offset: Int) {
+        value.withUnsafeBytes { UnsafeMutableRawBufferPointer(rebasing: bytes[(offset + 6)...]).copyMemory(from: $0) }
     }
 
     private mutating func refresh(_ now: NIODeadline) {
         var clock = timespec()
         clock_gettime(CLOCK_REALTIME, &clock)
         validUntil = now + .nanoseconds(1_000_000_000 - Int64(clock.tv_nsec))
-        value = ByteBuffer(string: DateField.format(secondsSinceEpoch: Int(clock.tv_sec)))
+        value = Array(DateField.format(secondsSinceEpoch: Int(clock.tv_sec)).utf8)
     }
 
     /// The preferred format of RFC 9110 section 5.6.7, such as `Sun, 06 Nov 1994 08:49:37 GMT`.

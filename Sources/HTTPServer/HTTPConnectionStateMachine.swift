@@ -123,7 +123,7 @@ struct HTTPConnectionStateMachine: Sendable {
 
 extension HTTPConnectionStateMachine {
     /// Bytes have arrived.
-    mutating func received(_ bytes: ByteBuffer, at now: NIODeadline) {
+    mutating func received(_ bytes: consuming ByteBuffer, at now: NIODeadline) {
         switch phase {
         case .head:
             if inbox == nil { headBegan = now }
@@ -135,7 +135,7 @@ extension HTTPConnectionStateMachine {
         }
     }
 
-    private mutating func append(_ bytes: ByteBuffer) {
+    private mutating func append(_ bytes: consuming ByteBuffer) {
         guard inbox != nil else {
             inbox = bytes
             return
@@ -263,34 +263,40 @@ extension HTTPConnectionStateMachine {
         guard unwritableSince == nil else { return .wait }
         dropEmptyLines()
         guard emptyLineByteCount <= 2 * limits.maximumHeaderFields else { return refuse(.headersTooLarge) }
-        guard let inbox else { return inputHasEnded || isDraining ? end(now) : .wait }
+        let byteCount = inboxByteCount
+        guard byteCount > 0 else { return inputHasEnded || isDraining ? end(now) : .wait }
         // The first half of an empty line.
-        if inbox.readableBytes == 1, inbox.readableBytesView.first == RequestHeadParser.cr { return inputHasEnded ? end(now) : .wait }
+        if byteCount == 1, firstByte == RequestHeadParser.cr { return inputHasEnded ? end(now) : .wait }
         // A head ends with a line feed: without a new one there is nothing new to find.
-        let mayBeComplete = parsedByteCount == 0 || inbox.readableBytesView.dropFirst(parsedByteCount).contains(RequestHeadParser.lf)
-        let result = mayBeComplete ? inbox.withUnsafeReadableBytes { RequestHeadParser.parse($0, limits: limits) } : .incomplete
+        let result =
+            inbox?.withUnsafeReadableBytes { bytes in
+                parsedByteCount == 0 || bytes[parsedByteCount...].contains(RequestHeadParser.lf)
+                    ? RequestHeadParser.parse(bytes, limits: limits) : .incomplete
+            } ?? .incomplete
         switch result {
         case .complete(let head):
             return begin(head, now)
         case .refused(let refusal, let isHead):
             return refuse(refusal, isHead: isHead)
         case .incomplete:
-            if inbox.readableBytes > limits.maximumHeaderBytes { return refuse(.headersTooLarge) }
+            if byteCount > limits.maximumHeaderBytes { return refuse(.headersTooLarge) }
             if inputHasEnded { return refuse(.endsEarly) }
-            phase = .head(parsedByteCount: inbox.readableBytes)
+            phase = .head(parsedByteCount: byteCount)
             return .wait
         }
     }
 
     /// Takes empty lines, which some clients send behind a body, from the front of what has arrived (RFC 9112 section 2.2).
     private mutating func dropEmptyLines() {
-        while let inbox, inbox.getInteger(at: inbox.readerIndex, as: UInt8.self) == RequestHeadParser.cr {
-            guard inbox.getInteger(at: inbox.readerIndex + 1, as: UInt8.self) == RequestHeadParser.lf else { return }
+        while firstByte == RequestHeadParser.cr {
+            guard let inbox, inbox.getInteger(at: inbox.readerIndex + 1, as: UInt8.self) == RequestHeadParser.lf else { return }
             emptyLineByteCount += 2
             self.inbox?.moveReaderIndex(forwardBy: 2)
             if inbox.readableBytes == 2 { self.inbox = nil }
         }
     }
+
+    private var firstByte: UInt8? { inbox?.withUnsafeReadableBytes { $0.first } }
 
     /// Ends a connection that is idle. Where the client has ended too, nothing more of it can arrive unread.
     private mutating func end(_ now: NIODeadline) -> Action {
@@ -344,17 +350,17 @@ extension HTTPConnectionStateMachine {
 
     /// Takes head and body out of what has arrived.
     private mutating func run(_ head: RequestHead, _ bodyLength: Int) -> Action {
-        guard let bytes = inbox else { preconditionFailure("the head was read from these bytes") }
         let count = head.byteCount + bodyLength
-        if bytes.readableBytes == count {
-            inbox = nil
-        } else {
-            inbox?.moveReaderIndex(forwardBy: count)
+        guard inboxByteCount > count else {
+            guard let bytes = inbox.take() else { preconditionFailure("the head was read from these bytes") }
+            return run(head, bytes: bytes, chunks: nil)
         }
+        guard let bytes = inbox else { preconditionFailure("the head was read from these bytes") }
+        inbox?.moveReaderIndex(forwardBy: count)
         return run(head, bytes: bytes, chunks: nil)
     }
 
-    private mutating func run(_ head: RequestHead, bytes: ByteBuffer, chunks: ByteBuffer?) -> Action {
+    private mutating func run(_ head: RequestHead, bytes: consuming ByteBuffer, chunks: consuming ByteBuffer?) -> Action {
         requestCount += 1
         emptyLineByteCount = 0
         let connection: ConnectionField = !head.staysOpen ? .close : head.version == .http1_0 ? .keepAlive : .none

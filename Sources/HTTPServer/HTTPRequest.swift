@@ -7,8 +7,15 @@ package struct HTTPRequest: Sendable {
     let head: RequestHead
     /// Begins with the head. A body of known length follows it.
     private let bytes: ByteBuffer
-    /// The body of a request that came in chunks.
-    private let chunks: ByteBuffer?
+    /// The body of a request that came in chunks. Boxed, because hardly any does, and a request is handed on often.
+    private let chunks: Chunks?
+
+    private final class Chunks: Sendable {
+        let body: ByteBuffer
+
+        init(_ body: ByteBuffer) { self.body = body }
+    }
+
     /// The event loop that owns the connection, and on which the handler runs.
     package let eventLoop: any EventLoop
     /// When the last byte of the request was read.
@@ -17,7 +24,7 @@ package struct HTTPRequest: Sendable {
     init(head: RequestHead, bytes: ByteBuffer, chunks: ByteBuffer?, eventLoop: any EventLoop, receivedAt: NIODeadline) {
         self.head = head
         self.bytes = bytes
-        self.chunks = chunks
+        self.chunks = chunks.map(Chunks.init)
         self.eventLoop = eventLoop
         self.receivedAt = receivedAt
     }
@@ -36,14 +43,14 @@ package struct HTTPRequest: Sendable {
 
     /// The whole body; empty when the request has none.
     package var body: ByteBuffer {
-        if let chunks { return chunks }
+        if let chunks { return chunks.body }
         guard case .length(let length) = head.framing, length > 0 else { return ByteBuffer() }
         return bytes.getSlice(at: bytes.readerIndex + head.byteCount, length: length) ?? ByteBuffer()
     }
 
     /// How many bytes the body has.
     package var bodyByteCount: Int {
-        if let chunks { return chunks.readableBytes }
+        if let chunks { return chunks.body.readableBytes }
         guard case .length(let length) = head.framing else { return 0 }
         return length
     }
@@ -87,11 +94,11 @@ extension HTTPRequest {
         case several
     }
 
-    /// Gives the value of `Authorization` for the time of the call.
-    package func withCredentials<Value>(_ body: (Credentials) throws -> Value) rethrows -> Value {
-        guard !head.authorization.isAbsent else { return try body(.missing) }
-        if head.hasRepeatedField, values(of: "authorization").count > 1 { return try body(.several) }
-        return try withBytes(head.authorization) { try body(.one($0)) }
+    /// Gives the value of `Authorization` for the time of the call. Not generic: other modules would call generic code for it.
+    package func withCredentials(_ body: (Credentials) -> Void) {
+        guard !head.authorization.isAbsent else { return body(.missing) }
+        if head.hasRepeatedField, values(of: "authorization").count > 1 { return body(.several) }
+        withBytes(head.authorization) { body(.one($0)) }
     }
 
     /// The value of a field, nil when absent. Several fields of one name are joined with commas (RFC 9110 section 5.3).

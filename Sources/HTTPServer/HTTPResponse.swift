@@ -3,8 +3,8 @@ package import NIOCore
 /// One answer as the bytes that are sent, but for the date and what is said about the connection, which the server adds.
 ///
 /// Rendered when it is made: an answer that is sent many times is made once, and each sending copies its bytes and writes the date
-/// into them.
-package struct HTTPResponse: Sendable {
+/// into them. A class, so that handing it on takes one reference.
+package final class HTTPResponse: Sendable {
     /// The status code, 200 to 599.
     package let status: Int
     /// Status line, fields, a `Date` field without its value, the empty line, and the body.
@@ -81,10 +81,15 @@ enum ConnectionField: Equatable, Sendable {
 extension HTTPResponse {
     /// Appends the answer as it is sent.
     func render(into output: inout ByteBuffer, date: DateField, connection: ConnectionField, isHead: Bool) {
-        let start = output.writerIndex
         guard connection != .none || isHead else {
-            output.writeImmutableBuffer(bytes)
-            return date.write(into: &output, at: start + fieldByteCount)
+            bytes.withUnsafeReadableBytes { bytes in
+                _ = output.writeWithUnsafeMutableBytes(minimumWritableBytes: bytes.count) { target in
+                    target.copyMemory(from: bytes)
+                    date.write(into: target, at: fieldByteCount)
+                    return bytes.count
+                }
+            }
+            return
         }
         let dateStart = bytes.readerIndex + fieldByteCount
         if let fields = bytes.getSlice(at: bytes.readerIndex, length: fieldByteCount) { output.writeImmutableBuffer(fields) }
@@ -93,10 +98,10 @@ extension HTTPResponse {
         case .close: output.writeStaticString("connection: close\r\n")
         case .keepAlive: output.writeStaticString("connection: keep-alive\r\n")
         }
-        let renderedDateStart = output.writerIndex
+        let renderedDateOffset = output.readableBytes
         let restCount = isHead ? DateField.byteCount + 2 : bytes.writerIndex - dateStart
         if let rest = bytes.getSlice(at: dateStart, length: restCount) { output.writeImmutableBuffer(rest) }
-        date.write(into: &output, at: renderedDateStart)
+        output.withUnsafeMutableReadableBytes { date.write(into: $0, at: renderedDateOffset) }
     }
 }
 

@@ -191,6 +191,7 @@ extension RequestHeadParser {
     }
 
     /// Goes to the first byte that a value cannot hold, eight bytes at a time while there are eight.
+    @inline(__always)
     private mutating func skipValue() {
         let count = bytes.count
         var index = position

@@ -122,7 +122,7 @@ package struct Router: Sendable {
 
     func match(_ method: HTTPMethod, _ path: UnsafeRawBufferPointer) -> Match {
         var parameters = PathParameters()
-        guard path.first == UInt8(ascii: "/"), let found = find(path, 0, from: 1, &parameters) else { return .notFound }
+        guard path.first == UInt8(ascii: "/"), let found = find(path, &parameters) else { return .notFound }
         guard let place = place(of: method, at: nodes[found]) else { return .methodNotAllowed(allowedMethods(nodes[found])) }
         for index in 0..<parameters.count {
             let parameter = parameters.bytes(index, of: path)
@@ -131,46 +131,63 @@ package struct Router: Sendable {
         return .found(place, parameters)
     }
 
-    /// The node at which the path ends, trying literals first and coming back to a parameter where they lead nowhere.
-    private func find(_ path: UnsafeRawBufferPointer, _ index: Int, from start: Int, _ parameters: inout PathParameters) -> Int? {
-        let node = nodes[index]
-        if let literal = literal(of: node, path, start) {
-            let end = start + literals[literal].text.count
-            let child = literals[literal].node
-            if end == path.count {
-                if !nodes[child].routes.isEmpty { return child }
-            } else if let found = find(path, child, from: end + 1, &parameters) {
-                return found
+    /// The node at which the path ends.
+    private func find(_ path: UnsafeRawBufferPointer, _ parameters: inout PathParameters) -> Int? {
+        nodes.withUnsafeBufferPointer { nodes in
+            literals.withUnsafeBufferPointer { literals in
+                text.withUnsafeBytes { text in
+                    Tree(nodes: nodes, literals: literals, text: text, path: path).find(0, from: 1, &parameters)
+                }
             }
         }
-        let child = node.parameterChild
-        guard child >= 0 else { return nil }
-        var end = start
-        while end < path.count, path[end] != UInt8(ascii: "/") { end += 1 }
-        guard end > start, !UnsafeRawBufferPointer(rebasing: path[start..<end]).isDotSegment else { return nil }
-        parameters.append(start, end)
-        if end == path.count {
-            if !nodes[child].routes.isEmpty { return child }
-        } else if let found = find(path, child, from: end + 1, &parameters) {
-            return found
-        }
-        parameters.removeLast()
-        return nil
     }
 
-    /// The literal child whose text is the whole segment that begins at an index.
-    private func literal(of node: Node, _ path: UnsafeRawBufferPointer, _ start: Int) -> Int? {
-        guard !node.literals.isEmpty else { return nil }
-        let word = path.word(at: start)
-        for index in node.literals {
-            let literal = literals[index]
-            let end = start + literal.text.count
-            guard word & literal.mask == literal.start, end <= path.count, end == path.count || path[end] == UInt8(ascii: "/") else {
-                continue
+    /// The arrays of a router and a path, for the time of one match.
+    private struct Tree {
+        let nodes: UnsafeBufferPointer<Node>
+        let literals: UnsafeBufferPointer<Literal>
+        let text: UnsafeRawBufferPointer
+        let path: UnsafeRawBufferPointer
+
+        /// The node at which the path ends, trying literals first and coming back to a parameter where they lead nowhere.
+        func find(_ index: Int, from start: Int, _ parameters: inout PathParameters) -> Int? {
+            if let literal = literal(of: index, start) {
+                let end = start + literals[literal].text.count
+                let child = literals[literal].node
+                if end == path.count {
+                    if !nodes[child].routes.isEmpty { return child }
+                } else if let found = find(child, from: end + 1, &parameters) {
+                    return found
+                }
             }
-            if literal.text.count <= 8 || text[literal.text].elementsEqual(path[start..<end]) { return index }
+            let child = nodes[index].parameterChild
+            guard child >= 0 else { return nil }
+            var end = start
+            while end < path.count, path[end] != UInt8(ascii: "/") { end += 1 }
+            guard end > start, !UnsafeRawBufferPointer(rebasing: path[start..<end]).isDotSegment else { return nil }
+            parameters.append(start, end)
+            if end == path.count {
+                if !nodes[child].routes.isEmpty { return child }
+            } else if let found = find(child, from: end + 1, &parameters) {
+                return found
+            }
+            parameters.removeLast()
+            return nil
         }
-        return nil
+
+        /// The literal child whose text is the whole segment that begins at an index.
+        private func literal(of index: Int, _ start: Int) -> Int? {
+            let children = nodes[index].literals
+            guard !children.isEmpty else { return nil }
+            let word = path.word(at: start)
+            for child in children where word & literals[child].mask == literals[child].start {
+                let range = literals[child].text
+                let end = start + range.count
+                guard end <= path.count, end == path.count || path[end] == UInt8(ascii: "/") else { continue }
+                if range.count <= 8 || text[range].elementsEqual(path[start..<end]) { return child }
+            }
+            return nil
+        }
     }
 
     private func place(of method: HTTPMethod, at node: Node) -> Int? {

@@ -14,6 +14,12 @@ extension UnsafeRawBufferPointer {
         return memcmp(baseAddress, text.utf8Start, count) == 0
     }
 
+    /// Whether the first bytes are those at an address.
+    func begins(with other: UnsafeRawPointer, _ length: Int) -> Bool {
+        guard let baseAddress, length <= count else { return false }
+        return memcmp(baseAddress, other, length) == 0
+    }
+
     /// Whether these are the letters, digits and hyphens of the lowercase text, in any case.
     ///
     /// Setting the bit that tells lowercase from uppercase letters leaves digits and hyphens as they are. It makes a hyphen of a carriage

@@ -8,7 +8,13 @@ import Synchronization
 ///
 /// The campaigns live in a mutex. There are as many as anybody has asked for; a flood of unknown ids starts over.
 final class KnownCampaigns: Sendable {
-    private let known = Mutex<[CouponID: KnownCampaign]>([:])
+    private struct Known {
+        var campaigns: [CouponID: KnownCampaign] = [:]
+        /// The campaigns that were asked for last, by the last bits of their ids: most claims are of few campaigns.
+        var recent = [KnownCampaign?](repeating: nil, count: 256)
+    }
+
+    private let known = Mutex(Known())
 
     private static let maximum = 20_000
     private let lease: TimeAmount
@@ -18,10 +24,16 @@ final class KnownCampaigns: Sendable {
 
     subscript(_ coupon: CouponID) -> KnownCampaign {
         known.withLock { known in
-            if let campaign = known[coupon] { return campaign }
-            if known.count >= Self.maximum { known.removeAll() }
+            let slot = Int(truncatingIfNeeded: coupon.rawValue) & 255
+            if let campaign = known.recent[slot], campaign.coupon == coupon { return campaign }
+            if let campaign = known.campaigns[coupon] {
+                known.recent[slot] = campaign
+                return campaign
+            }
+            if known.campaigns.count >= Self.maximum { known = Known() }
             let campaign = KnownCampaign(coupon, lease: lease)
-            known[coupon] = campaign
+            known.campaigns[coupon] = campaign
+            known.recent[slot] = campaign
             return campaign
         }
     }
@@ -30,12 +42,12 @@ final class KnownCampaigns: Sendable {
     ///
     /// A campaign that is not here needs no word: what is not known is read from the store.
     func forget(_ coupon: CouponID) {
-        known.withLock { $0[coupon] }?.forget()
+        known.withLock { $0.campaigns[coupon] }?.forget()
     }
 
     /// Makes room for the holders of one more campaign: beyond the limit all campaigns start over.
     func makeRoomForHolders() {
-        let campaigns = known.withLock { Array($0.values) }
+        let campaigns = known.withLock { Array($0.campaigns.values) }
         guard campaigns.reduce(0, { $0 + $1.holderBytes }) > Self.maximumHolderBytes else { return }
         for campaign in campaigns { campaign.dropHolders() }
     }
@@ -52,7 +64,7 @@ final class KnownCampaign: Sendable {
         var generation: UInt64 = 0
     }
 
-    private let coupon: CouponID
+    let coupon: CouponID
     private let call: RedisPreparedCall
     private let lease: TimeAmount
     private let memory: Mutex<Memory>

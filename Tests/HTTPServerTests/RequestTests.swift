@@ -21,7 +21,8 @@ struct RequestTests {
         #expect(request.value(of: .ifMatch) == "\"1\"")
         #expect(request.allFields.map(\.name).contains("Content-Typo"))
         #expect(request.values(of: "content-typo") == ["z"])
-        let isOne = request.withCredentials { if case .one(let value) = $0 { value.elementsEqual("Bearer x".utf8) } else { false } }
+        var isOne = false
+        request.withCredentials { if case .one(let value) = $0 { isOne = value.elementsEqual("Bearer x".utf8) } }
         #expect(isOne)
     }
 
@@ -30,13 +31,16 @@ struct RequestTests {
         func kind(_ values: [String]) throws -> String {
             let fields = values.map { (name: "Authorization", value: $0) } + [("Idempotency-Key", "k")]
             let request = try #require(HTTPRequest(method: "GET", target: "/", fields: fields, eventLoop: EmbeddedEventLoop()))
-            return request.withCredentials { credentials in
-                switch credentials {
-                case .missing: "missing"
-                case .one(let value): String(decoding: value, as: UTF8.self)
-                case .several: "several"
-                }
+            var kind = ""
+            request.withCredentials { credentials in
+                kind =
+                    switch credentials {
+                    case .missing: "missing"
+                    case .one(let value): String(decoding: value, as: UTF8.self)
+                    case .several: "several"
+                    }
             }
+            return kind
         }
         #expect(try kind([]) == "missing")
         #expect(try kind(["Bearer a"]) == "Bearer a")

@@ -1,3 +1,4 @@
+import TestSupport
 import Testing
 
 @testable import HTTPServer
@@ -103,5 +104,36 @@ struct RouterTests {
     func integers(text: String, expected: Int64?) {
         var digits = text
         #expect(digits.withUTF8 { PathParameters.int64(UnsafeRawBufferPointer($0)) } == expected)
+    }
+
+    @Test("what was matched before is matched alike, whatever other paths were looked up in between")
+    func recentMatches() {
+        var matches = RecentMatches(router)
+        func words(_ match: Router.Match, _ path: String) -> String {
+            var path = path
+            switch match {
+            case .found(let place, let values):
+                let texts = (0..<values.count).map { index in
+                    path.withUTF8 { PercentEncoding.decode(values.bytes(index, of: UnsafeRawBufferPointer($0))) ?? "" }
+                }
+                return "\(place) \(texts)"
+            case .methodNotAllowed(let methods): return "\(methods)"
+            case .notFound: return "none"
+            case .malformedPath: return "malformed"
+            }
+        }
+        var random = Seeded()
+        let methods: [HTTPMethod] = [.get, .post, .head, .delete]
+        for _ in 0..<20_000 {
+            let id = UInt64.random(in: 0...40, using: &random) * UInt64.random(in: 1...90_000_000_000_000_000, using: &random)
+            let paths = [
+                "/products/\(id)", "/products/top", "/users/\(id)/coupons/%EC%BF%A0", "/users/\(id)/balance/charges", "/a/\(id)/d",
+                "/a/b/d", "/products/%zz",
+            ]
+            let (method, path) = (methods[Int.random(in: 0..<4, using: &random)], paths[Int.random(in: 0..<paths.count, using: &random)])
+            var bytes = path
+            let recent = bytes.withUTF8 { matches.match(method, UnsafeRawBufferPointer($0)) }
+            #expect(words(recent, path) == words(match(method, path), path), "\(random) \(method) \(path)")
+        }
     }
 }
