@@ -9,7 +9,9 @@ import Testing
 @Suite("The torture", .serialized)
 struct TortureTests {
     private static func torture(rounds: Int) -> Torture {
-        var torture = Torture(seed: .random(in: 1...999_999_999), rounds: rounds)
+        // A run that failed is repeated with SEED=.
+        let seed = ProcessInfo.processInfo.environment["SEED"].flatMap { UInt64($0) } ?? .random(in: 1...999_999_999)
+        var torture = Torture(seed: seed, rounds: rounds)
         (torture.shoppers, torture.connections, torture.shopping) = (100, 140, 200...500)
         torture.leastSuccesses = 120
         return torture
