@@ -169,7 +169,7 @@ let package = Package(
             dependencies: ["Torture", "firstcome-torture", "firstcome", "TestSupport", grdb],
             swiftSettings: strict
         ),
-        .testTarget(name: "CostsTests", dependencies: ["firstcome-costs"], swiftSettings: strict),
+        .testTarget(name: "CostsTests", dependencies: ["Bench", "firstcome-costs"], swiftSettings: strict),
         .testTarget(name: "SuiteRunnerTests", dependencies: ["TestSupport"], swiftSettings: strict),
         .testTarget(name: "BenchPlotsTests", dependencies: ["BenchPlots", "TestSupport"], swiftSettings: strict),
         .testTarget(

@@ -9,7 +9,9 @@ import Testing
 @Suite("The torture", .serialized)
 struct TortureTests {
     private static func torture(rounds: Int) -> Torture {
-        var torture = Torture(seed: .random(in: 1...999_999_999), rounds: rounds)
+        // A run that failed is repeated with SEED=.
+        let seed = ProcessInfo.processInfo.environment["SEED"].flatMap { UInt64($0) } ?? .random(in: 1...999_999_999)
+        var torture = Torture(seed: seed, rounds: rounds)
         (torture.shoppers, torture.connections, torture.shopping) = (100, 140, 200...500)
         torture.leastSuccesses = 120
         return torture
@@ -58,8 +60,13 @@ struct TortureTests {
                 expected: [(.lost, "user 6: the charge of"), (.wrong, "audit, invariant 4")]),
             Harm(
                 testDescription: "a score is off by one",
-                lua: "for _, day in ipairs(redis.call('KEYS', 'ranking:{sales}:2*')) do redis.call('ZINCRBY', day, 1, '7') end",
-                expected: [(.doubled, "product 7 has score"), (.wrong, "audit, invariant 7")]),
+                // Of a product that was sold: one more product on a day is noticed and repaired.
+                lua: """
+                    for _, day in ipairs(redis.call('KEYS', 'ranking:{sales}:2*')) do
+                        for _, product in ipairs(redis.call('ZRANGE', day, -1, -1)) do redis.call('ZINCRBY', day, 1, product) end
+                    end
+                    """,
+                expected: [(.doubled, "has score"), (.wrong, "audit, invariant 7")]),
             Harm(
                 testDescription: "an event is gone", sql: "DELETE FROM event_units WHERE event_id = 3; DELETE FROM events WHERE id = 3",
                 expected: [(.wrong, "audit, invariant 8"), (.wrong, "audit, invariant 5")]),

@@ -156,23 +156,29 @@ import Testing
         }
         let store = home.store
         let users = try await store.makeUsers(10)
-        let isOver = Atomic(false)
+        let (isReading, isOver) = (Signal(), Signal())
         let reading = Task {
             try await store.snapshot { snapshot throws(StoreError) in
-                while !isOver.load(ordering: .acquiring) {
+                while !isOver.isUp {
                     _ = try snapshot.counts()
+                    isReading.raise()
                     Thread.sleep(forTimeInterval: secondsBetweenQueries)
                 }
             }
         }
-        let name = String(repeating: "x", count: 200)
-        var highest: Int64 = 0
-        for _ in 0..<1_000 where store.statistics.readsEnded == 0 {
-            _ = try await store.createProduct(name: name, price: Won(1), stock: 1, at: noon)
-            highest = max(highest, store.statistics.walBytes)
+        let highest = try await besidePool {
+            // Only what is written after the reader's snapshot stays in the log.
+            while !isReading.isUp { usleep(1_000) }
+            let name = String(repeating: "x", count: 200)
+            var highest: Int64 = 0
+            for _ in 0..<1_000 where store.statistics.readsEnded == 0 {
+                _ = try await store.createProduct(name: name, price: Won(1), stock: 1, at: noon)
+                highest = max(highest, store.statistics.walBytes)
+            }
+            // A reader that nobody has ended ends now, and without an error.
+            if store.statistics.readsEnded == 0 { isOver.raise() }
+            return highest
         }
-        // A reader that nobody has ended ends now, and without an error.
-        if store.statistics.readsEnded == 0 { isOver.store(true, ordering: .releasing) }
         let error = await #expect(throws: StoreError.self) { try await reading.value }
         #expect(error?.code == .unavailable)
         #expect(highest < 2 * bound)
@@ -246,4 +252,11 @@ import Testing
         for _ in 0..<20 { for user in users { _ = try await store.charge(userID: user, amount: Won(1_000), at: noon) } }
         #expect(store.statistics.walBytes <= grown + 100 * 4_096, "written over from its start once nobody needs it")
     }
+}
+
+/// Something that happens once.
+private final class Signal: Sendable {
+    private let state = Atomic(false)
+    var isUp: Bool { state.load(ordering: .acquiring) }
+    func raise() { state.store(true, ordering: .releasing) }
 }

@@ -1,3 +1,5 @@
+import Dispatch
+
 #if canImport(Glibc)
 import Glibc
 #elseif canImport(Musl)
@@ -23,6 +25,22 @@ package func offPool<Result: Sendable>(_ body: @escaping @Sendable () throws -> 
             fatalError("no thread for a test: error \(failed)")
         }
         pthread_detach(thread)
+    }
+}
+
+/// Runs the async code of a test on a thread of its own: on a machine with one core, a read that never blocks may have Dispatch's only
+/// thread, and with it Swift's pool.
+package func besidePool<Result: Sendable>(_ body: @escaping @Sendable () async throws -> Result) async throws -> Result {
+    try await Task(executorPreference: OwnThread(), operation: body).value
+}
+
+private final class OwnThread: TaskExecutor {
+    // Serial queues get a thread however many are busy.
+    private let queue = DispatchQueue(label: "beside the pool")
+
+    func enqueue(_ job: consuming ExecutorJob) {
+        let job = UnownedJob(job)
+        queue.async { job.runSynchronously(on: self.asUnownedTaskExecutor()) }
     }
 }
 
