@@ -68,23 +68,25 @@ struct SlowClientTests {
 
     @Test("connections that never finish a head are closed when its time is over, and hold up nobody else")
     func unfinishedHeads() async throws {
-        let parts = [
-            "", "\r\n", "G", "GET / HTTP/1.1", "GET / HTTP/1.1\r\n", "GET / HTTP/1.1\r\nHost: test\r\nA",
-            "GET / HTTP/1.1\r\nHost: test\r\n\r",
+        // An empty line is no part of a request, and a client that has not begun one is not told that it is late.
+        let silent = ["", "\r\n"]
+        let begun = [
+            "G", "GET / HTTP/1.1", "GET / HTTP/1.1\r\n", "GET / HTTP/1.1\r\nHost: test\r\nA", "GET / HTTP/1.1\r\nHost: test\r\n\r",
         ]
-        try await withServer(configure: { $0.headTimeout = .seconds(2) }) { server, port in
-            try await offPool {
-                let clients = try (0..<300).map { _ in try RawHTTPClient(port: port, timeoutMilliseconds: 60_000) }
-                for (number, client) in clients.enumerated() { try client.send(parts[number % parts.count]) }
-                let other = try RawHTTPClient(port: port).exchange(.get("/"))
-                #expect(other.status == 200)
-                for (number, client) in clients.enumerated() {
-                    let text = try client.readToEnd()
-                    let isSilent = parts[number % parts.count].isEmpty
-                    #expect(
-                        isSilent ? text.isEmpty : text.hasPrefix("HTTP/1.1 408 "),
-                        "\(parts[number % parts.count].debugDescription): \(text)")
+        try await withServer(configure: { $0.headTimeout = .seconds(3) }) { server, port in
+            let (status, answers) = try await offPool {
+                let parts = (0..<40).flatMap { _ in silent + begun }
+                let clients = try parts.map { part in
+                    let client = try RawHTTPClient(port: port, timeoutMilliseconds: 60_000)
+                    try client.send(part)
+                    return client
                 }
+                let status = try RawHTTPClient(port: port).exchange(.get("/")).status
+                return (status, try zip(parts, clients).map { ($0, try $1.readToEnd()) })
+            }
+            #expect(status == 200)
+            for (part, answer) in answers {
+                #expect(silent.contains(part) ? answer.isEmpty : answer.hasPrefix("HTTP/1.1 408 "), "\(part.debugDescription): \(answer)")
             }
             try await eventually("every connection is closed") { server.statistics.openConnections == 0 }
             #expect(server.statistics.requests == 1)
