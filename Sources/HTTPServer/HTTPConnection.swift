@@ -110,7 +110,12 @@ final class HTTPConnection: ChannelInboundHandler, @unchecked Sendable {
 
     /// Called on every tick of the loop.
     func checkDeadlines(_ now: NIODeadline) {
-        switch machine.tick(now) {
+        var unsent = Int.max
+        if machine.waitsForReader, let options = context?.channel.syncOptions {
+            // Fails only on a closed channel, which is not looked at again.
+            unsent = (try? options.getOption(.bufferedWritableBytes)) ?? Int.max
+        }
+        switch machine.tick(now, unsent: unsent) {
         case .wait: break
         case let action:
             perform(action, now)

@@ -77,10 +77,16 @@ struct HTTPConnectionStateMachine: Sendable {
     private var phase = Phase.head(parsedByteCount: 0)
     /// What has arrived and belongs to no request that was run. Nil instead of empty, so that a read buffer is taken over as it is.
     private var inbox: ByteBuffer?
-    /// When the phase began, or the head that is arriving.
+    /// When the phase began.
     private var since: NIODeadline
+    /// When the first byte of the head that is arriving came, or its turn.
+    private var headBegan: NIODeadline
+    /// Bytes of empty lines since the last request (RFC 9112 section 2.2).
+    private var emptyLineByteCount = 0
     /// Since when the channel has not taken more answers; nil while it takes them.
     private var unwritableSince: NIODeadline?
+    /// How many bytes the client had left unread at the last tick that asked.
+    private var unsentByteCount = Int.max
     private var inputHasEnded = false
     private var isDraining: Bool
     private var requestCount = 0
@@ -93,6 +99,7 @@ struct HTTPConnectionStateMachine: Sendable {
         self.isDraining = isDraining
         self.refusal = refusal
         since = now
+        headBegan = now
     }
 
     /// Whether more bytes are to be read from the channel.
@@ -119,11 +126,7 @@ extension HTTPConnectionStateMachine {
     mutating func received(_ bytes: ByteBuffer, at now: NIODeadline) {
         switch phase {
         case .head:
-            guard inbox != nil else {
-                since = now
-                inbox = bytes
-                return
-            }
+            if inbox == nil { headBegan = now }
             append(bytes)
         case .body, .running:
             append(bytes)
@@ -148,6 +151,7 @@ extension HTTPConnectionStateMachine {
     /// The channel takes answers again, or takes no more for now.
     mutating func writabilityChanged(_ isWritable: Bool, at now: NIODeadline) {
         unwritableSince = isWritable ? nil : now
+        unsentByteCount = Int.max
     }
 
     /// The running request is answered. Gives the form of its answer; nil where the connection does not wait for this one.
@@ -158,6 +162,7 @@ extension HTTPConnectionStateMachine {
         }
         if isDraining, inbox == nil { form.connection = .close }
         since = now
+        headBegan = now
         if form.connection == .close {
             inbox = nil
             phase = .ending(.lingering)
@@ -190,19 +195,26 @@ extension HTTPConnectionStateMachine {
         inbox = nil
     }
 
+    /// Whether the client has time to read: then a tick has to know how much is left.
+    var waitsForReader: Bool {
+        if case .sendingLast = phase { true } else { unwritableSince != nil }
+    }
+
     /// Time has passed. Ends what took too long.
-    mutating func tick(_ now: NIODeadline) -> Action {
+    ///
+    /// - Parameter unsent: bytes that the channel has not been able to send, where ``waitsForReader`` is set. A client that reads has
+    ///   its time anew.
+    mutating func tick(_ now: NIODeadline, unsent: Int = Int.max) -> Action {
+        noteProgress(unsent, now)
         if let unwritableSince, phase != .closed {
             return now >= unwritableSince + limits.writeTimeout ? close() : .wait
         }
         switch phase {
         case .head where inbox == nil:
             let timeout = requestCount == 0 ? limits.headTimeout : limits.idleTimeout
-            guard now >= since + timeout else { return .wait }
-            phase = .ending(.closing)
-            return next(at: now)
+            return now >= since + timeout ? end(now) : .wait
         case .head:
-            return now >= since + limits.headTimeout ? refuse(.requestTimeout) : .wait
+            return now >= headBegan + limits.headTimeout ? refuse(.requestTimeout) : .wait
         case .body:
             return now >= since + limits.bodyTimeout ? refuse(.requestTimeout) : .wait
         case .sendingLast:
@@ -212,6 +224,18 @@ extension HTTPConnectionStateMachine {
         case .running, .ending, .closed:
             return .wait
         }
+    }
+}
+
+extension HTTPConnectionStateMachine {
+    /// Gives a client that has read since the last tick its time anew.
+    private mutating func noteProgress(_ unsent: Int, _ now: NIODeadline) {
+        guard unsent < unsentByteCount else { return }
+        let isProgress = unsentByteCount != Int.max
+        unsentByteCount = unsent
+        guard isProgress else { return }
+        if unwritableSince != nil { unwritableSince = now }
+        if case .sendingLast = phase { since = now }
     }
 }
 
@@ -225,6 +249,7 @@ extension HTTPConnectionStateMachine {
         case .body: return nextOfBody(now)
         case .ending(let ending):
             since = now
+            unsentByteCount = Int.max
             phase = .sendingLast(ending)
             return .sendLast
         case .lingering: return inputHasEnded ? close() : .wait
@@ -236,11 +261,11 @@ extension HTTPConnectionStateMachine {
         if let refusal { return refuse(refusal) }
         // Answers that the client leaves unread hold back its later requests.
         guard unwritableSince == nil else { return .wait }
-        guard let inbox else {
-            guard inputHasEnded || isDraining else { return .wait }
-            phase = .ending(.closing)
-            return next(at: now)
-        }
+        dropEmptyLines()
+        guard emptyLineByteCount <= 2 * limits.maximumHeaderFields else { return refuse(.headersTooLarge) }
+        guard let inbox else { return inputHasEnded || isDraining ? end(now) : .wait }
+        // The first half of an empty line.
+        if inbox.readableBytes == 1, inbox.readableBytesView.first == RequestHeadParser.cr { return inputHasEnded ? end(now) : .wait }
         // A head ends with a line feed: without a new one there is nothing new to find.
         let mayBeComplete = parsedByteCount == 0 || inbox.readableBytesView.dropFirst(parsedByteCount).contains(RequestHeadParser.lf)
         let result = mayBeComplete ? inbox.withUnsafeReadableBytes { RequestHeadParser.parse($0, limits: limits) } : .incomplete
@@ -255,6 +280,22 @@ extension HTTPConnectionStateMachine {
             phase = .head(parsedByteCount: inbox.readableBytes)
             return .wait
         }
+    }
+
+    /// Takes empty lines, which some clients send behind a body, from the front of what has arrived (RFC 9112 section 2.2).
+    private mutating func dropEmptyLines() {
+        while let inbox, inbox.getInteger(at: inbox.readerIndex, as: UInt8.self) == RequestHeadParser.cr {
+            guard inbox.getInteger(at: inbox.readerIndex + 1, as: UInt8.self) == RequestHeadParser.lf else { return }
+            emptyLineByteCount += 2
+            self.inbox?.moveReaderIndex(forwardBy: 2)
+            if inbox.readableBytes == 2 { self.inbox = nil }
+        }
+    }
+
+    /// Ends a connection that is idle. Where the client has ended too, nothing more of it can arrive unread.
+    private mutating func end(_ now: NIODeadline) -> Action {
+        phase = .ending(inputHasEnded || requestCount == 0 ? .closing : .lingering)
+        return next(at: now)
     }
 
     /// Goes on from a complete head: to the handler where the body is there too.
@@ -315,6 +356,7 @@ extension HTTPConnectionStateMachine {
 
     private mutating func run(_ head: RequestHead, bytes: ByteBuffer, chunks: ByteBuffer?) -> Action {
         requestCount += 1
+        emptyLineByteCount = 0
         let connection: ConnectionField = !head.staysOpen ? .close : head.version == .http1_0 ? .keepAlive : .none
         phase = .running(AnswerForm(number: requestCount, isHead: head.method == .head, connection: connection))
         return .run(head, bytes: bytes, chunks: chunks, number: requestCount)

@@ -38,7 +38,7 @@ struct RequestHeadParser {
         (self.bytes, self.limits) = (bytes, limits)
     }
 
-    /// Reads the head that begins at the first byte, after any empty lines (RFC 9112 section 2.2).
+    /// Reads the head that begins at the first byte.
     static func parse(_ bytes: UnsafeRawBufferPointer, limits: HTTPLimits) -> Result {
         var parser = RequestHeadParser(bytes, limits)
         do throws(HTTPRefusal) {
@@ -56,13 +56,6 @@ struct RequestHeadParser {
 
     /// False where the bytes end before the head does.
     private mutating func readHead() throws(HTTPRefusal) -> Bool {
-        while position < bytes.count, bytes[position] == Self.cr {
-            guard position + 1 < bytes.count else { return false }
-            guard bytes[position + 1] == Self.lf else { throw .malformedRequest }
-            position += 2
-            // Bounded like lines of fields, so that a head that arrives byte by byte is not read from its start too often.
-            guard position <= 2 * limits.maximumHeaderFields else { throw .headersTooLarge }
-        }
         guard try readMethod(), try readTarget(), try readVersion() else { return false }
         let linesStart = position
         while position < bytes.count {

@@ -73,6 +73,29 @@ extension EndToEnd.HangUpTests {
         }
     }
 
+    @Test("100,000 pipelined requests in one write are all answered, in order")
+    func hundredThousand() async throws {
+        let kinds = [("GET /healthz", 200), ("GET /x", 404), ("GET /api/v1/users/1", 401)]
+        var random = Seeded()
+        let order = (0..<100_000).map { _ in Int.random(in: 0..<kinds.count, using: &random) }
+        let requests = kinds.map { Array(Self.request($0.0).utf8) }
+        let bytes = order.flatMap { requests[$0] }
+        try await withDataFolder { folder in
+            try await withServe(folder, environment: Self.withoutBacktrace) { serve in
+                let statuses = try await offPool {
+                    let client = try RawHTTPClient(port: serve.port, timeoutMilliseconds: 60_000)
+                    var answers = AnswerStream()
+                    try client.converse(bytes) { read in
+                        try answers.take(read)
+                        return answers.statuses.count < order.count || !answers.isComplete
+                    }
+                    return answers.statuses
+                }
+                #expect(statuses == order.map { kinds[$0].1 }, "\(random), \(statuses.count) answers")
+            }
+        }
+    }
+
     @Test("SIGTERM lets a slow reader have every byte of its answers", arguments: [false, true])
     func drainedSlowReader(halfCloses: Bool) async throws {
         try await withDataFolder { folder in

@@ -14,6 +14,8 @@ private enum Event {
     case sent
     case drain
     case after(TimeAmount)
+    /// Time has passed, and this many bytes are not sent.
+    case afterUnsent(TimeAmount, Int)
     case closed
 }
 
@@ -52,6 +54,9 @@ private struct Rig {
         case .after(let time):
             now = now + time
             words += Rig.words(machine.tick(now))
+        case .afterUnsent(let time, let count):
+            now = now + time
+            words += Rig.words(machine.tick(now, unsent: count))
         case .closed: machine.closed()
         }
         while true {
@@ -226,7 +231,7 @@ private let rows: [Row] = [
         "an idle client is closed after the time between requests",
         [
             (.bytes(get), ["run 1 /a"]), (.after(.seconds(1_000)), []), (.answer(1), ["answer 1"]), (.after(.seconds(74)), []),
-            (.after(.seconds(1)), ["send last"]), (.sent, ["close"]),
+            (.after(.seconds(1)), ["send last"]), (.sent, ["shut down"]),
         ]),
     Row(
         "a head has its time from its first byte, whatever drips in",
@@ -244,7 +249,25 @@ private let rows: [Row] = [
     Row(
         "draining closes an idle connection once everything is sent",
         [
-            (.bytes(get), ["run 1 /a"]), (.answer(1), ["answer 1"]), (.drain, ["send last"]), (.sent, ["close"]),
+            (.bytes(get), ["run 1 /a"]), (.answer(1), ["answer 1"]), (.drain, ["send last"]), (.sent, ["shut down"]),
+            (.after(.seconds(2)), ["close"]),
+        ]),
+    Row("draining closes a connection that was never used", [(.drain, ["send last"]), (.sent, ["close"])]),
+    Row(
+        "empty lines before a request are passed over, also in halves, and are no head that takes too long",
+        [
+            (.bytes("\r\n\r"), []), (.bytes("\n" + get), ["run 1 /a"]), (.answer(1), ["answer 1"]), (.bytes("\r\n"), []),
+            (.after(.seconds(74)), []), (.bytes("\r"), []), (.after(.seconds(1)), []), (.bytes("\n"), []),
+            (.after(.seconds(1)), ["send last"]),
+        ]),
+    Row("a client may end behind empty lines", [(.bytes("\r\n\r\n\r"), []), (.endOfInput, ["send last"]), (.sent, ["close"])]),
+    Row("empty lines without end are refused", [(.bytes("\r\n\r\n\r\n\r\n"), []), (.bytes("\r\n"), ["refuse 431", "send last"])]),
+    Row(
+        "a client that reads slowly has its time anew",
+        [
+            (.bytes("GET / HTTP/1.1\r\n\r\n"), ["refuse 400", "send last"]), (.afterUnsent(.seconds(20), 100), []),
+            (.afterUnsent(.seconds(20), 90), []), (.afterUnsent(.seconds(20), 80), []), (.afterUnsent(.seconds(29), 80), []),
+            (.afterUnsent(.seconds(1), 80), ["close"]),
         ]),
     Row(
         "draining ends a busy connection with the answer to the last request that was sent",

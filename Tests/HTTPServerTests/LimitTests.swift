@@ -120,19 +120,27 @@ struct LimitTests {
 
     @Test("a handler may take longer than every timeout of reading")
     func slowHandler() async throws {
+        let gate = Gate()
         try await withClient(
             configure: { configuration in
-                configuration.idleTimeout = .milliseconds(800)
-                configuration.headTimeout = .milliseconds(800)
-                configuration.bodyTimeout = .milliseconds(800)
+                configuration.idleTimeout = .seconds(2)
+                configuration.headTimeout = .seconds(2)
+                configuration.bodyTimeout = .seconds(2)
             },
-            handler: { _ in
-                try? await Task.sleep(for: .milliseconds(1800))
-                return .text("late")
+            handler: { request in
+                if request.path == "/held" { await gate.pass() }
+                return .text("done")
             }
         ) { port in
-            let response = try RawHTTPClient(port: port).exchange(.get("/"))
-            #expect(response.body == "late")
+            let client = try RawHTTPClient(port: port)
+            try client.send(.get("/held"))
+            try waitUntil { gate.entered == 1 }
+            // Another client's timeouts begin now and have passed when the server closes it.
+            let idle = try RawHTTPClient(port: port)
+            _ = try idle.exchange(.get("/"))
+            #expect(try idle.readsEnd())
+            gate.open()
+            #expect(try client.readResponse().body == "done")
         }
     }
 

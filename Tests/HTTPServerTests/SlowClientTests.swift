@@ -1,6 +1,5 @@
 import HTTPServer
 import NIOCore
-import Synchronization
 import TestSupport
 import Testing
 
@@ -13,33 +12,6 @@ import Musl
 /// Clients that want to keep the server busy or waiting for nothing.
 @Suite("Clients that waste the server's time")
 struct SlowClientTests {
-    @Test("100,000 pipelined requests in one write are all answered, in order")
-    func hundredThousand() async throws {
-        let count = 100_000
-        let next = Mutex(0)
-        try await withServer(handler: { request in
-            // The connection's requests run one after the other, so the path is the number of the request.
-            let isNext = next.withLock { next in
-                defer { next += 1 }
-                return request.path == "/\(next)"
-            }
-            return .text(status: isNext ? 200 : 409, "")
-        }) { server, port in
-            try await offPool {
-                let client = try RawHTTPClient(port: port, timeoutMilliseconds: 60_000)
-                var bytes: [UInt8] = []
-                for number in 0..<count { bytes += "GET /\(number) HTTP/1.1\r\nHost: t\r\n\r\n".utf8 }
-                var answers = AnswerStream()
-                try client.converse(bytes) { read in
-                    try answers.take(read)
-                    return answers.statuses.count < count || !answers.isComplete
-                }
-                #expect(answers.statuses.count == count && answers.statuses.allSatisfy { $0 == 200 })
-            }
-            #expect(server.statistics.requests == count)
-        }
-    }
-
     @Test("a head of 16 KiB that arrives byte by byte is answered")
     func byteByByte() async throws {
         try await withClient(configure: { $0.headTimeout = .seconds(120) }) { port in
