@@ -34,7 +34,8 @@ extension EndToEnd.HangUpTests {
 
     /// Counts of each size that add up to the sum, with as few in all as this simple search finds.
     private static func counts(of sizes: [Int], sum: Int) -> [Int]? {
-        guard let size = sizes.last else { return sum == 0 ? [] : nil }
+        guard let size = sizes.last else { return nil }
+        guard sizes.count > 1 else { return sum % size == 0 ? [sum / size] : nil }
         for count in stride(from: sum / size, through: 0, by: -1) {
             if let rest = counts(of: sizes.dropLast(), sum: sum - count * size) { return rest + [count] }
         }
@@ -50,10 +51,11 @@ extension EndToEnd.HangUpTests {
                 let survived = try await offPool {
                     let cheap = ["GET /healthz", "GET /x", "GET /api/v1/users/1"]
                     let sizes = try cheap.map { try Self.answerBytes($0, port: serve.port) }
+                    // The mark at which answers are flushed, and sums beside it, as far as the sizes add up to them.
+                    let fillings = [65_536, 65_536, 65_536, 65_535, 65_537, 65_534, 65_538].compactMap { Self.counts(of: sizes, sum: $0) }
+                    guard !fillings.isEmpty else { throw RawHTTPClient.Failure.malformed("no answers of \(sizes) bytes fill the buffer") }
                     for attempt in 0..<Self.attempts {
-                        // The mark at which answers are flushed, and sums beside it.
-                        let sum = 65_536 + [0, 0, 0, 1, -1][attempt % 5]
-                        guard let counts = Self.counts(of: sizes, sum: sum) else { continue }
+                        let counts = fillings[attempt % fillings.count]
                         var pipeline = ["GET /api/v1/coupons", "POST /x", "GET /openapi.json"]
                         for (line, count) in zip(cheap, counts) { pipeline += Array(repeating: line, count: count) }
                         pipeline += Array(repeating: "GET /healthz", count: 8)
@@ -69,6 +71,29 @@ extension EndToEnd.HangUpTests {
                 #expect(survived == Self.attempts, "ended after that many attempts: \(serve.standardError)")
                 #expect(serve.isRunning)
                 #expect(try await serve.end() == 0)
+            }
+        }
+    }
+
+    @Test("100,000 pipelined requests in one write are all answered, in order")
+    func hundredThousand() async throws {
+        let kinds = [("GET /healthz", 200), ("GET /x", 404), ("GET /api/v1/users/1", 401)]
+        var random = Seeded()
+        let order = (0..<100_000).map { _ in Int.random(in: 0..<kinds.count, using: &random) }
+        let requests = kinds.map { Array(Self.request($0.0).utf8) }
+        let bytes = order.flatMap { requests[$0] }
+        try await withDataFolder { folder in
+            try await withServe(folder, environment: Self.withoutBacktrace) { serve in
+                let statuses = try await offPool {
+                    let client = try RawHTTPClient(port: serve.port, timeoutMilliseconds: 60_000)
+                    var answers = AnswerStream()
+                    try client.converse(bytes) { read in
+                        try answers.take(read)
+                        return answers.statuses.count < order.count || !answers.isComplete
+                    }
+                    return answers.statuses
+                }
+                #expect(statuses == order.map { kinds[$0].1 }, "\(random), \(statuses.count) answers")
             }
         }
     }

@@ -95,7 +95,7 @@ extension Difference {
 
     private static let limits = [
         refused("head too large", 431, "the server's limit: 16 KiB") { _, disagreement in
-            disagreement.raw.emptyLines.count + disagreement.raw.head.count > 16_384
+            disagreement.raw.head.count > 16_384
         },
         refused("too many fields", 431, "the server's limit: 128") { request, _ in request.fields.count > 128 },
         Difference(name: "too many empty lines and no request", reason: "RFC 9112 section 2.2: at least one is ignored") {
