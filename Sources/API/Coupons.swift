@@ -47,7 +47,9 @@ enum Coupons {
         guard call.answerKey == nil else { return .task { try await claim(call, id, user, after: nil) } }
         let question: Claims.Question
         switch call.services.claims.recall(id, by: user) {
-        case .refused(let refusal): return .now(answer(refusal, to: call))
+        case .soldOut: return .now(call.loop.prepared.couponSoldOut)
+        case .alreadyClaimed(let known): return .now(call.loop.alreadyClaimed(known.issued, at: call.now))
+        case .userNotFound: return .now(call.loop.prepared.userNotFound)
         case .unknown(let asked): question = asked
         }
         return .callback { done in

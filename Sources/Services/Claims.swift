@@ -32,9 +32,12 @@ package struct Claims: Sendable {
 
     /// What can be said to a claim at once.
     package enum Recalled: Sendable {
-        /// The gate has just said that nothing is left, the user is known to have the coupon, or there is no such user.
-        case refused(Refusal)
-        /// The gate has to be asked: go on with ``ask(_:_:on:_:)``.
+        /// The gate has just said that nothing is left.
+        case soldOut
+        /// The user is known to have the coupon.
+        case alreadyClaimed(RecentCoupons.Entry)
+        case userNotFound
+        /// The gate has to be asked: go on with ``ask(_:on:_:)``.
         case unknown(Question)
     }
 
@@ -48,15 +51,15 @@ package struct Claims: Sendable {
 
     /// What is known without asking anybody.
     package func recall(_ coupon: CouponID, by user: UserID) -> Recalled {
-        guard store.userExists(user) else { return .refused(.userNotFound) }
+        guard store.userExists(user) else { return .userNotFound }
         let campaign = campaigns.known[coupon]
         let now = NIODeadline.now()
-        if let issued = recent.coupon(of: coupon, for: user) {
-            if campaign.isKnownOpen(at: now) { return .refused(.couponAlreadyClaimed(issued)) }
+        if let entry = recent.entry(of: coupon, for: user) {
+            if campaign.isKnownOpen(at: now) { return .alreadyClaimed(entry) }
             return .unknown(Question(user: user, coupon: coupon, campaign: campaign, asked: campaign.question(at: now)))
         }
         switch campaign.recall(user, at: now) {
-        case .refused(let refusal): return .refused(refusal)
+        case .soldOut: return .soldOut
         case .unknown(let asked): return .unknown(Question(user: user, coupon: coupon, campaign: campaign, asked: asked))
         }
     }

@@ -113,7 +113,7 @@ extension KnownCampaign {
 
     /// What is known of a claim before the gate is asked.
     enum Recollection {
-        case refused(Refusal)
+        case soldOut
         case unknown(Question)
     }
 
@@ -121,7 +121,7 @@ extension KnownCampaign {
     func recall(_ user: UserID, at now: NIODeadline) -> Recollection {
         memory.withLock { memory in
             if let holders = memory.gate.holders, !holders.contains(user), memory.gate.isSoldOut.holds(at: now) {
-                return .refused(.couponSoldOut)
+                return .soldOut
             }
             return .unknown(Question(generation: memory.generation, askedAt: now))
         }

@@ -1,4 +1,4 @@
-import Commerce
+package import Commerce
 import Store
 import Synchronization
 
@@ -6,10 +6,15 @@ import Synchronization
 ///
 /// As many slots as there are lie in a mutex, and a coupon takes the slot of whoever had it. A copy counts only as long as the
 /// store has not changed the coupon, and for a second at most.
-final class RecentCoupons: Sendable {
-    private struct Entry {
-        let issued: IssuedCoupon
-        let version: RowChanges.Version
+package final class RecentCoupons: Sendable {
+    /// A coupon as it was read. A class, so that finding it takes one reference.
+    package final class Entry: Sendable {
+        package let issued: IssuedCoupon
+        fileprivate let version: RowChanges.Version
+
+        fileprivate init(_ issued: IssuedCoupon, _ version: RowChanges.Version) {
+            (self.issued, self.version) = (issued, version)
+        }
     }
 
     /// Whose coupon of which campaign is in a slot. Beside the entries, so that a look at one that is somebody else's copies nothing.
@@ -36,17 +41,17 @@ final class RecentCoupons: Sendable {
     }
 
     /// The coupon that the user has of the campaign as the store has it now, where that is remembered.
-    func coupon(of campaign: CouponID, for user: UserID) -> IssuedCoupon? {
+    func entry(of campaign: CouponID, for user: UserID) -> Entry? {
         let slot = slot(campaign, user)
         let key = Key(campaign: campaign, user: user)
-        let entry = slots.withLock { slots -> Entry? in slots.keys[slot] == key ? slots.entries[slot] : nil }
+        let entry = slots.withLock { slots in slots.keys[slot] == key ? slots.entries[slot] : nil }
         guard let entry, changes.holds(entry.version, for: entry.issued.id.rawValue, in: .issuedCoupons) else { return nil }
-        return entry.issued
+        return entry
     }
 
     /// The same, read from the store where it is not remembered, and remembered then.
     func coupon(of campaign: CouponID, for user: UserID, from reader: PointReader) throws(StoreError) -> IssuedCoupon? {
-        if let known = coupon(of: campaign, for: user) { return known }
+        if let known = entry(of: campaign, for: user) { return known.issued }
         let read = try changes.versioned(in: .issuedCoupons, id: { $0.id.rawValue }) { () throws(StoreError) in
             try reader.issuedCoupon(of: campaign, userID: user)
         }
@@ -55,7 +60,7 @@ final class RecentCoupons: Sendable {
             let slot = slot(campaign, user)
             slots.withLock { slots in
                 slots.keys[slot] = Key(campaign: campaign, user: user)
-                slots.entries[slot] = Entry(issued: read.row, version: version)
+                slots.entries[slot] = Entry(read.row, version)
             }
         }
         return read.row

@@ -152,7 +152,9 @@ extension Shop {
         let asked = await withCheckedContinuation { (continuation: CheckedContinuation<Claims.Asked, Never>) in
             context.eventLoop.execute { [services] in
                 switch services.claims.recall(coupon, by: user) {
-                case .refused(let refusal): continuation.resume(returning: .refused(refusal))
+                case .soldOut: continuation.resume(returning: .refused(.couponSoldOut))
+                case .userNotFound: continuation.resume(returning: .refused(.userNotFound))
+                case .alreadyClaimed(let known): continuation.resume(returning: .refused(.couponAlreadyClaimed(known.issued)))
                 case .unknown(let question): services.claims.ask(question, on: context) { continuation.resume(returning: $0) }
                 }
             }
