@@ -54,10 +54,10 @@ struct TortureTests {
             Harm(
                 testDescription: "a charge is gone",
                 sql: """
-                    CREATE TEMP TABLE gone AS SELECT id, amount, user_id FROM transfers WHERE kind = 0 AND user_id = 6 ORDER BY id DESC LIMIT 1;
+                    CREATE TEMP TABLE gone AS SELECT id, amount, user_id FROM transfers WHERE kind = 0 ORDER BY id DESC LIMIT 1;
                     DELETE FROM transfers WHERE id IN (SELECT id FROM gone);
                     """,
-                expected: [(.lost, "user 6: the charge of"), (.wrong, "audit, invariant 4")]),
+                expected: [(.lost, ": the charge of"), (.wrong, "audit, invariant 4")]),
             Harm(
                 testDescription: "a score is off by one",
                 // Of a product that was sold: one more product on a day is noticed and repaired.
@@ -98,7 +98,8 @@ struct TortureTests {
             if !harm.lua.isEmpty { try await world.command("EVAL", harm.lua, "0") }
             // Until copies in the service's memory, which cannot know of this, are past their second.
             try await Task.sleep(for: .seconds(1))
-            _ = try await Verification(world: world, customers: world.customers).run()
+            // What was broken does not come right by itself, so waiting for it is of no use.
+            _ = try await Verification(world: world, customers: world.customers, patience: .seconds(2)).run()
             let findings = world.findings.take()
             for (kind, text) in harm.expected {
                 #expect(findings.contains { $0.kind == kind && $0.text.contains(text) }, "\(kind) \(text) is not among \(findings)")

@@ -7,6 +7,8 @@ import TestSupport
 struct Verification {
     let world: World
     let customers: [Customer]
+    /// How long what has to come right may take; what does not by then is a finding.
+    var patience = hangLimit
 
     private var findings: Findings { world.findings }
 
@@ -26,7 +28,7 @@ struct Verification {
         let admin = world.admin
         func atRest(_ what: String, _ condition: () async throws -> Bool) async {
             do {
-                try await eventually(what) {
+                try await eventually(what, within: patience) {
                     // A connection that broke is opened again with the next try.
                     (try? await condition()) == true
                 }
@@ -52,7 +54,7 @@ struct Verification {
     private typealias Pair = (customer: Customer, account: Account)
 
     private func compareAccounts() async throws -> [Pair] {
-        try await withThrowingTaskGroup(of: Pair.self) { [findings] group in
+        try await withThrowingTaskGroup(of: Pair.self) { [findings, patience] group in
             var rest = customers[...]
             func next() {
                 guard let customer = rest.popFirst() else { return }
@@ -60,7 +62,7 @@ struct Verification {
                     let payments = Set(customer.known.orders.values.flatMap(\.payments))
                     var account = try await Account.read(customer.caller, payments: payments.sorted())
                     // Expiry runs by the clock: what is pending now is not a moment later.
-                    let deadline = ContinuousClock.now + hangLimit
+                    let deadline = ContinuousClock.now + patience
                     while account.isPending, ContinuousClock.now < deadline {
                         try await Task.sleep(for: .milliseconds(100))
                         account = try await Account.read(customer.caller, payments: payments.sorted())
@@ -113,7 +115,7 @@ struct Verification {
             let expected = product.stock - (sold[product.id] ?? 0)
             var stock = Int64.min
             // An order expires by the clock; what it holds is free a sweep later.
-            try? await eventually("stock", within: .seconds(60)) {
+            try? await eventually("stock", within: patience) {
                 stock = try await world.admin.stock(of: product.id)
                 return stock == expected
             }
@@ -122,7 +124,7 @@ struct Verification {
         // Rebuilt scores take a moment to replace what was lost.
         var scores: [Int64: Int64] = [:]
         let isRight = { world.shelf.products.allSatisfy { scores[$0.id] ?? 0 == sold[$0.id] ?? 0 } }
-        try? await eventually("scores", within: .seconds(60)) {
+        try? await eventually("scores", within: patience) {
             scores = try await world.scores()
             return isRight()
         }
