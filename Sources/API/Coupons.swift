@@ -48,7 +48,7 @@ enum Coupons {
         let question: Claims.Question
         switch call.services.claims.recall(id, by: user) {
         case .soldOut: return .now(call.loop.prepared.couponSoldOut)
-        case .alreadyClaimed(let known): return .now(call.loop.alreadyClaimed(known.issued, at: call.now))
+        case .alreadyClaimed(let known): return .now(call.loop.alreadyClaimed(known, at: call.now))
         case .userNotFound: return .now(call.loop.prepared.userNotFound)
         case .unknown(let asked): question = asked
         }

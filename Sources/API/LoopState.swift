@@ -77,6 +77,11 @@ final class LoopState: @unchecked Sendable {
         return alreadyClaimed.response(for: coupon, at: now)
     }
 
+    func alreadyClaimed(_ known: RecentCoupons.Entry, at now: Instant) -> HTTPResponse {
+        eventLoop.assertInEventLoop()
+        return alreadyClaimed.response(for: known, at: now)
+    }
+
     func product(_ id: ProductID, _ changes: RowChanges, render: () throws -> HTTPResponse?) rethrows -> HTTPResponse? {
         eventLoop.assertInEventLoop()
         return try products.answer(id.rawValue, changes, render: render)
