@@ -64,7 +64,8 @@ let package = Package(
         .target(
             name: "Services",
             dependencies: [
-                "Commerce", "Store", "Redis", "LuaScripts", "JSON", "EventLoopTasks", "FaultPoints", nioCore, nioPosix, crypto, httpClient,
+                "Commerce", "Store", "Redis", "LuaScripts", "JSON", "EventLoopTasks", "FaultPoints", nioCore, nioPosix, nioHTTP1, crypto,
+                httpClient,
                 subprocess, logging,
             ],
             swiftSettings: strict
@@ -83,7 +84,7 @@ let package = Package(
             swiftSettings: strict
         ),
         .target(
-            name: "TestSupport", dependencies: ["JSON", "HTTPServer", nioCore, nioPosix, nioHTTP1, logging], path: "Tests/TestSupport",
+            name: "TestSupport", dependencies: ["JSON", "HTTPServer", nioCore, nioPosix, logging], path: "Tests/TestSupport",
             swiftSettings: strict),
         .target(
             name: "Torture",
@@ -136,13 +137,13 @@ let package = Package(
         .testTarget(name: "RequestFuzzingTests", dependencies: ["RequestFuzzing", "TestSupport"], swiftSettings: strict),
         .testTarget(
             name: "HTTPServerTests",
-            dependencies: ["HTTPServer", "TestSupport", nioCore, nioPosix, nioEmbedded, nioHTTP1, nioSSL, logging],
+            dependencies: ["HTTPServer", "TestSupport", nioCore, nioPosix, nioEmbedded, nioSSL, logging],
             swiftSettings: strict
         ),
         .testTarget(
             name: "ServicesTests",
             dependencies: [
-                "Services", "Store", "Redis", "Commerce", "JSON", "HTTPServer", "TestSupport", nioCore, nioPosix, nioHTTP1, logging, crypto,
+                "Services", "Store", "Redis", "Commerce", "JSON", "HTTPServer", "TestSupport", nioCore, nioPosix, logging, crypto,
                 grdb, httpClient,
             ],
             swiftSettings: strict
@@ -152,7 +153,7 @@ let package = Package(
             dependencies: [
                 "API", "EventLoopTasks", "HTTPServer", "Services", "Store", "Redis", "Commerce", "JSON", "TestSupport", jwt, crypto,
                 nioCore, nioPosix,
-                nioEmbedded, nioHTTP1, logging,
+                nioEmbedded, logging,
             ],
             swiftSettings: strict
         ),

@@ -18,7 +18,7 @@ package final class FirstcomeAPI: Sendable {
     ///   - tokenKey: verifies the tokens of requests.
     ///   - eventLoopGroup: the loops of the server whose requests come here.
     ///   - logger: at debug level one line for each request; at any level what went wrong here. Never a token or a body.
-    package init(services: Services, tokenKey: TokenKey, eventLoopGroup: any EventLoopGroup, logger: Logger) async throws {
+    package init(services: Services, tokenKey: TokenKey, eventLoopGroup: any EventLoopGroup, logger: Logger) {
         self.services = services
         let inFlightKeys = RunningKeys()
         var loops: [LoopState] = []

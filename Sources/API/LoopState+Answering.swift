@@ -30,28 +30,43 @@ extension LoopState {
 
     /// The same answer, counted when it is there, with failures turned into problems.
     private func counted(_ answer: HTTPAnswer, to call: Call, _ place: Int) -> HTTPAnswer {
+        if case .now(let response) = answer { return .now(count(response, to: call.request, place)) }
+        // Kept apart from the call, which is larger than what is needed of it at the end.
+        let (route, receivedAt) = (call.route, call.request.receivedAt)
+        let logged = logsRequests ? LoggedRequest(call.request) : nil
         switch answer {
-        case .now(let response):
-            return .now(count(response, to: call.request, place))
+        case .now: return answer
         case .callback(let begin):
             return .callback { done in
-                begin { result in done(.success(self.count(self.response(to: result, of: call.route), to: call.request, place))) }
+                begin { result in done(.success(self.count(self.response(to: result, of: route), receivedAt, logged, place))) }
             }
         case .task(let work):
             return .task {
                 let result: Result<HTTPResponse, any Error>
                 do { result = .success(try await work()) } catch { result = .failure(error) }
-                return self.count(self.response(to: result, of: call.route), to: call.request, place)
+                return self.count(self.response(to: result, of: route), receivedAt, logged, place)
             }
         }
     }
 
     private func count(_ response: HTTPResponse, to request: HTTPRequest, _ place: Int) -> HTTPResponse {
+        count(response, request.receivedAt, logsRequests ? LoggedRequest(request) : nil, place)
+    }
+
+    private func count(_ response: HTTPResponse, _ receivedAt: NIODeadline, _ logged: LoggedRequest?, _ place: Int) -> HTTPResponse {
         if response.status == 201 { FaultPoint.beforeAnswer.reached() }
-        let nanoseconds = (NIODeadline.now() - request.receivedAt).nanoseconds
+        let nanoseconds = (NIODeadline.now() - receivedAt).nanoseconds
         counters[place].count(status: response.status, nanoseconds: nanoseconds)
-        if logsRequests { log(request, response, nanoseconds) }
+        if let logged { log(logged, response, nanoseconds) }
         return response
+    }
+
+    /// What a line of the log says of a request.
+    private final class LoggedRequest: Sendable {
+        let method: String
+        let path: String
+
+        init(_ request: HTTPRequest) { (method, path) = (request.methodName, request.path) }
     }
 
     private func response(to result: Result<HTTPResponse, any Error>, of route: Route) -> HTTPResponse {
@@ -73,11 +88,11 @@ extension LoopState {
         return failure.problem.response
     }
 
-    private func log(_ request: HTTPRequest, _ response: HTTPResponse, _ nanoseconds: Int64) {
+    private func log(_ request: LoggedRequest, _ response: HTTPResponse, _ nanoseconds: Int64) {
         logger.debug(
             "request",
             metadata: [
-                "method": "\(request.methodName)", "path": "\(request.path)", "status": "\(response.status)",
+                "method": "\(request.method)", "path": "\(request.path)", "status": "\(response.status)",
                 "microseconds": "\(nanoseconds / 1000)",
             ])
     }

@@ -363,7 +363,7 @@ extension HTTPConnectionStateMachine {
     private mutating func run(_ head: RequestHead, bytes: consuming ByteBuffer, chunks: consuming ByteBuffer?) -> Action {
         requestCount += 1
         emptyLineByteCount = 0
-        let connection: ConnectionField = !head.staysOpen ? .close : head.version == .http1_0 ? .keepAlive : .none
+        let connection: ConnectionField = !head.staysOpen ? .close : head.version == .http10 ? .keepAlive : .none
         phase = .running(AnswerForm(number: requestCount, isHead: head.method == .head, connection: connection))
         return .run(head, bytes: bytes, chunks: chunks, number: requestCount)
     }

@@ -25,14 +25,14 @@ enum BodyFraming: Equatable, Sendable {
 
 /// The HTTP versions this server speaks (RFC 9112 section 2.3).
 enum HTTPVersion: Equatable, Sendable {
-    case http1_0, http1_1
+    case http10, http11
 }
 
 /// One request head, as positions in the bytes it was read from. Small, because it is handed from one part to the next.
 struct RequestHead: Equatable, Sendable {
     var framing = BodyFraming.length(0)
     var method = HTTPMethod.other
-    var version = HTTPVersion.http1_1
+    var version = HTTPVersion.http11
     /// Whether another request may follow on the connection (RFC 9112 section 9.3).
     var staysOpen = true
     /// Whether the client waits for `100 Continue` before it sends the body.

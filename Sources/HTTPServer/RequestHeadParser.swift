@@ -73,7 +73,7 @@ struct RequestHeadParser {
 
     @inline(__always)
     private mutating func skipToken() {
-        let (tokens, count) = (ByteClass.tokens.utf8Start, bytes.count)
+        let (tokens, bytes, count) = (ByteClass.tokens.utf8Start, bytes, bytes.count)
         var index = position
         while index < count, tokens[Int(bytes[index])] == UInt8(ascii: "1") { index += 1 }
         position = index
@@ -140,7 +140,9 @@ extension RequestHeadParser {
         var path = authority
         while path < end, bytes[path] != UInt8(ascii: "/") { path += 1 }
         // An empty host and user information are refused (RFC 9110 sections 4.2.1 and 4.2.4).
-        guard path > authority, HostSyntax.isValid(slice(authority, path)) else { throw .malformedTarget }
+        guard path > authority, bytes[authority] != UInt8(ascii: ":"), HostSyntax.isValid(slice(authority, path)) else {
+            throw .malformedTarget
+        }
         head.path = ByteRange(path, end)
     }
 
@@ -152,9 +154,9 @@ extension RequestHeadParser {
         }
         let name = slice(position, position + 8)
         if name.equals("HTTP/1.1") {
-            head.version = .http1_1
+            head.version = .http11
         } else if name.equals("HTTP/1.0") {
-            head.version = .http1_0
+            head.version = .http10
         } else {
             throw .badRequest(reason: "The HTTP version is not supported.")
         }
@@ -168,34 +170,34 @@ extension RequestHeadParser {
 
 extension RequestHeadParser {
     private mutating func readField() throws(HTTPRefusal) -> Bool {
+        let (bytes, count) = (bytes, bytes.count)
         let nameStart = position
         skipToken()
-        guard position < bytes.count else { return false }
-        guard bytes[position] == UInt8(ascii: ":"), position > nameStart else { throw .malformedField }
-        let nameEnd = position
-        position += 1
-        while position < bytes.count, ByteClass.isSpace(bytes[position]) { position += 1 }
-        let valueStart = position
-        skipValue()
-        guard position < bytes.count else { return false }
-        guard bytes[position] == Self.cr else { throw .malformedField }
-        guard position + 1 < bytes.count else { return false }
-        guard bytes[position + 1] == Self.lf else { throw .malformedField }
-        var valueEnd = position
-        while valueEnd > valueStart, ByteClass.isSpace(bytes[valueEnd - 1]) { valueEnd -= 1 }
-        position += 2
+        var index = position
+        guard index < count else { return false }
+        guard bytes[index] == UInt8(ascii: ":"), index > nameStart else { throw .malformedField }
+        let nameEnd = index
+        index += 1
+        while index < count, ByteClass.isSpace(bytes[index]) { index += 1 }
+        let valueStart = index
+        index = endOfValue(from: index)
+        guard index < count else { return false }
+        guard bytes[index] == Self.cr else { throw .malformedField }
+        guard index + 1 < count else { return false }
+        guard bytes[index + 1] == Self.lf else { throw .malformedField }
+        position = index + 2
+        while index > valueStart, ByteClass.isSpace(bytes[index - 1]) { index -= 1 }
         framing.fieldCount += 1
         guard framing.fieldCount <= limits.maximumHeaderFields else { throw .headersTooLarge }
-        try note(slice(nameStart, nameEnd), valueStart, valueEnd)
+        try note(slice(nameStart, nameEnd), valueStart, index)
         return true
     }
 
-    /// Goes to the first byte that a value cannot hold, eight bytes at a time while there are eight.
+    /// The first byte from an index on that a value cannot hold, looked for eight bytes at a time while there are eight.
     @inline(__always)
-    private mutating func skipValue() {
-        let count = bytes.count
-        var index = position
-        defer { position = index }
+    private func endOfValue(from start: Int) -> Int {
+        let (bytes, count) = (bytes, bytes.count)
+        var index = start
         while true {
             while index + 8 <= count {
                 let word = bytes.loadUnaligned(fromByteOffset: index, as: UInt64.self)
@@ -211,7 +213,7 @@ extension RequestHeadParser {
             }
             while index < count, ByteClass.isValue(bytes[index]), bytes[index] != 0x09 { index += 1 }
             // A tab may stand inside a value.
-            guard index < count, bytes[index] == 0x09 else { return }
+            guard index < count, bytes[index] == 0x09 else { return index }
             index += 1
         }
     }
@@ -281,18 +283,18 @@ extension RequestHeadParser {
     /// Judges the fields together, in the order in which a client would want to be told.
     private mutating func finish() throws(HTTPRefusal) {
         guard framing.hostCount <= 1 else { throw .badRequest(reason: "The Host header is repeated.") }
-        guard framing.hostCount == 1 || head.version == .http1_0 else { throw .badRequest(reason: "The Host header is missing.") }
+        guard framing.hostCount == 1 || head.version == .http10 else { throw .badRequest(reason: "The Host header is missing.") }
         guard head.method != .connect else { throw .connectNotSupported }
         try judgeFraming()
         // HTTP/1.0 has no expectations; a server ignores them there (RFC 9110 section 10.1.1).
-        if framing.expectationCount > 0, head.version == .http1_1 {
+        if framing.expectationCount > 0, head.version == .http11 {
             guard framing.expectationCount == 1, framing.expectsContinue else { throw .expectationFailed }
             head.expectsContinue = head.framing != .length(0)
         }
         if case .length(let length) = head.framing, length > limits.maximumBodyBytes { throw .payloadTooLarge }
         // A server may ignore an upgrade (RFC 9110 section 7.8); what the client sends after it is then no request to believe.
         let stays = !framing.saysClose && !framing.asksForUpgrade
-        head.staysOpen = stays && (head.version == .http1_1 || framing.saysKeepAlive)
+        head.staysOpen = stays && (head.version == .http11 || framing.saysKeepAlive)
     }
 
     /// RFC 9112 section 6.3, without the cases it allows a server to repair.
@@ -305,7 +307,7 @@ extension RequestHeadParser {
         guard framing.contentLengthCount == 0 else {
             throw .badRequest(reason: "Content-Length and Transfer-Encoding exclude each other.")
         }
-        guard head.version == .http1_1 else { throw .badRequest(reason: "HTTP/1.0 has no Transfer-Encoding.") }
+        guard head.version == .http11 else { throw .badRequest(reason: "HTTP/1.0 has no Transfer-Encoding.") }
         guard framing.transferEncodingCount == 1, framing.isChunked else {
             throw .badRequest(reason: "The only supported Transfer-Encoding is chunked.")
         }

@@ -90,7 +90,7 @@ package final class RunningService: Sendable {
                 configuration: options, store: parts.store, redis: parts.redis, eventLoopGroup: parts.group, logger: logger)
             do {
                 try await services.start()
-                let api = try await FirstcomeAPI(services: services, tokenKey: tokenKey, eventLoopGroup: parts.group, logger: logger)
+                let api = FirstcomeAPI(services: services, tokenKey: tokenKey, eventLoopGroup: parts.group, logger: logger)
                 let server = HTTPServer(
                     configuration: configuration.http, eventLoopGroup: parts.group, responder: api.responder(on:),
                     refusalResponse: api.refusalResponse, logger: logger)

@@ -59,7 +59,7 @@ struct ApplicationFixture: Sendable {
         let configuration = ServicesConfiguration(calendar: calendar, clock: WallClock { now })
         let services = try Services(configuration: configuration, store: store, redis: redis, eventLoopGroup: group, logger: logger)
         let key = await TokenKey(bytes: Array(repeating: 7, count: TokenKey.length))
-        let api = try await FirstcomeAPI(services: services, tokenKey: key, eventLoopGroup: group, logger: logger)
+        let api = FirstcomeAPI(services: services, tokenKey: key, eventLoopGroup: group, logger: logger)
         let loop = group.next()
         redis.start()
         try await body(

@@ -188,7 +188,8 @@ extension Difference {
         guard target.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F && $0 != UInt8(ascii: "#") }) else { return false }
         if target.hasPrefix("/") { return true }
         guard let match = target.wholeMatch(of: #/(?i:https?):\/\/([^\/?]+)([\/?].*)?/#) else { return false }
-        return isHost(String(match.1))
+        // An http URI has a host (RFC 9110 section 4.2.1).
+        return !match.1.hasPrefix(":") && isHost(String(match.1))
     }
 
     private static let knownMethods: Set = [

@@ -46,7 +46,7 @@ package enum Readers {
                     verdict.requests.append(
                         Verdict.Request(
                             method: request.methodName, target: target, path: request.path, query: request.query,
-                            minorVersion: head.version == .http1_1 ? 1 : 0,
+                            minorVersion: head.version == .http11 ? 1 : 0,
                             fields: request.allFields.map { Verdict.Request.Field(name: $0.name, value: $0.value) },
                             body: Array(request.body.readableBytesView), staysOpen: staysOpen))
                     precondition(request.bodyByteCount == request.body.readableBytes)
