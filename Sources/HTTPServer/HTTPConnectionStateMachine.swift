@@ -85,7 +85,7 @@ struct HTTPConnectionStateMachine: Sendable {
     private var emptyLineByteCount = 0
     /// Since when the channel has not taken more answers; nil while it takes them.
     private var unwritableSince: NIODeadline?
-    /// How many bytes the client had left unread at the last tick that asked.
+    /// How many bytes the channel had not sent when the client last had its time anew; `Int.max` where that is not known.
     private var unsentByteCount = Int.max
     private var inputHasEnded = false
     private var isDraining: Bool
@@ -202,8 +202,8 @@ extension HTTPConnectionStateMachine {
 
     /// Time has passed. Ends what took too long.
     ///
-    /// - Parameter unsent: bytes that the channel has not been able to send, where ``waitsForReader`` is set. A client that reads has
-    ///   its time anew.
+    /// - Parameter unsent: bytes that the channel has not been able to send, where ``waitsForReader`` is set. A client that reads
+    ///   enough of them has its time anew.
     mutating func tick(_ now: NIODeadline, unsent: Int = Int.max) -> Action {
         noteProgress(unsent, now)
         if let unwritableSince, phase != .closed {
@@ -228,12 +228,14 @@ extension HTTPConnectionStateMachine {
 }
 
 extension HTTPConnectionStateMachine {
-    /// Gives a client that has read since the last tick its time anew.
+    /// Bytes that a client has to read within the write timeout to have it anew: less is a way to hold a connection for hours.
+    private static let leastProgress = 4_096
+
+    /// Gives a client that has read enough its time anew.
     private mutating func noteProgress(_ unsent: Int, _ now: NIODeadline) {
-        guard unsent < unsentByteCount else { return }
-        let isProgress = unsentByteCount != Int.max
+        guard unsentByteCount != Int.max else { return unsentByteCount = unsent }
+        guard unsentByteCount - unsent >= HTTPConnectionStateMachine.leastProgress else { return }
         unsentByteCount = unsent
-        guard isProgress else { return }
         if unwritableSince != nil { unwritableSince = now }
         if case .sendingLast = phase { since = now }
     }

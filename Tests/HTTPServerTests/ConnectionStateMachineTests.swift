@@ -265,9 +265,9 @@ private let rows: [Row] = [
     Row(
         "a client that reads slowly has its time anew",
         [
-            (.bytes("GET / HTTP/1.1\r\n\r\n"), ["refuse 400", "send last"]), (.afterUnsent(.seconds(20), 100), []),
-            (.afterUnsent(.seconds(20), 90), []), (.afterUnsent(.seconds(20), 80), []), (.afterUnsent(.seconds(29), 80), []),
-            (.afterUnsent(.seconds(1), 80), ["close"]),
+            (.bytes("GET / HTTP/1.1\r\n\r\n"), ["refuse 400", "send last"]), (.afterUnsent(.seconds(20), 100_000), []),
+            (.afterUnsent(.seconds(20), 90_000), []), (.afterUnsent(.seconds(20), 80_000), []), (.afterUnsent(.seconds(29), 79_000), []),
+            (.afterUnsent(.seconds(1), 78_000), ["close"]),
         ]),
     Row(
         "draining ends a busy connection with the answer to the last request that was sent",
