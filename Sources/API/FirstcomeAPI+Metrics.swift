@@ -57,7 +57,7 @@ extension FirstcomeAPI {
     private static func metrics(of statistics: HTTPServerStatistics) -> [Metric] {
         [
             Metric("firstcome_http_connections", .gauge, "Connections open now.", statistics.openConnections),
-            Metric("firstcome_http_requests_in_flight", .gauge, "Requests inside handlers now.", statistics.requestsInFlight),
+            Metric("firstcome_http_requests_in_flight", .gauge, "Requests that wait for an answer now.", statistics.requestsInFlight),
             Metric("firstcome_http_connections_total", .counter, "Connections accepted.", statistics.acceptedConnections),
             Metric(
                 "firstcome_http_connections_refused_total", .counter, "Connections refused at the bound.", statistics.refusedConnections),

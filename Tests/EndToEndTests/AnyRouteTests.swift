@@ -42,7 +42,9 @@ struct ContractRoute: Sendable, CustomTestStringConvertible {
         ContractRoute("GET", "/metrics", .all), ContractRoute("GET", "/openapi.json", .all),
     ]
     static let guarded = all.filter { $0.access != .all }
-    static let withBody = all.filter(\.readsBody)
+    /// A claim needs no body, and what it has is not looked at.
+    static let claim = all.filter { $0.path.hasSuffix("/claims") }
+    static let withBody = all.filter { $0.readsBody && !$0.path.hasSuffix("/claims") }
 }
 
 extension EndToEnd {
@@ -185,6 +187,16 @@ extension EndToEnd.AnyRouteTests {
             let answer = try await call(caller, route, headers: ["Content-Type": type])
             #expect(answer.status == 415 && answer.code == "UNSUPPORTED_MEDIA_TYPE", "\(type)")
         }
+    }
+
+    @Test("a claim's body is passed over, whatever it is, but for its length", arguments: ContractRoute.claim)
+    func claimBody(_ route: ContractRoute) async throws {
+        let (owner, _) = try await people()
+        for body in ["{", "nonsense", "[]", Self.paddedBody(65_536)] {
+            let answer = try await call(owner, route, body: body, headers: ["Content-Type": "text/plain"])
+            #expect(answer.status == 201 || answer.code == "COUPON_ALREADY_CLAIMED", "\(body.prefix(40)): \(answer.status) \(answer.text)")
+        }
+        #expect(try await call(owner, route, body: Self.paddedBody(65_537)).code == "PAYLOAD_TOO_LARGE")
     }
 
     @Test("a body over 64 KiB is refused, and one of exactly 64 KiB is read", arguments: ContractRoute.withBody)
