@@ -31,6 +31,8 @@ extension EndToEnd.OutageTests {
     func ready() async throws {
         try await LiveService.run { live in
             #expect(try await live.guest.get("/healthz").expect(200).text == #"{"status":"ok"}"#)
+            // Asked without HTTP, so that one request is counted below.
+            try await eventually("the campaigns have been looked at") { await live.running.services.readiness().isReady }
             #expect(try await live.guest.get("/readyz").expect(200).text == #"{"status":"ready"}"#)
             _ = try await live.newUser(balance: 1_000)
             let metrics = try await live.guest.get("/metrics").expect(200)
