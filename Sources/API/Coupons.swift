@@ -45,8 +45,10 @@ enum Coupons {
     @Sendable static func claim(_ call: Call, _ user: UserID) throws -> HTTPAnswer {
         let id = try call.id("couponId", of: Campaign.self)
         guard call.answerKey == nil else { return .task { try await claim(call, id, user, after: nil) } }
+        // Asked first, because it touches nothing that another loop writes to.
+        if call.loop.context.soldOut.refuses(user, id) { return .now(call.loop.prepared.couponSoldOut) }
         let question: Claims.Question
-        switch call.services.claims.recall(id, by: user) {
+        switch call.services.claims.recall(id, by: user, on: call.loop.context) {
         case .soldOut: return .now(call.loop.prepared.couponSoldOut)
         case .alreadyClaimed(let known): return .now(call.loop.alreadyClaimed(known, at: call.now))
         case .userNotFound: return .now(call.loop.prepared.userNotFound)

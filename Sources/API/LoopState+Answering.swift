@@ -106,7 +106,7 @@ extension LoopState {
         case .refused(let fault): return .now(prepared.response(to: fault))
         }
         let admission = Admission(
-            call.route.access, identity, pathUser: try call.pathUser(), prepared: prepared, userExists: services.store.userExists)
+            call.route.access, identity, pathUser: try call.pathUser(), prepared: prepared, userExists: { store.userExists($0) })
         if case .refused(let response) = admission { return .now(response) }
         guard call.route.honoursIdempotencyKey, let key = try AnswerKey(call.request, of: identity) else {
             return try admission.reply(to: call)

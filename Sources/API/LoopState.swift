@@ -13,6 +13,7 @@ import Store
 final class LoopState: @unchecked Sendable {
     let eventLoop: any EventLoop
     let services: Services
+    let store: Store
     let context: LoopContext
     let routes: [Route]
     let prepared = PreparedAnswers()
@@ -35,6 +36,7 @@ final class LoopState: @unchecked Sendable {
     init(eventLoop: any EventLoop, services: Services, verifier: TokenVerifier, runningKeys: RunningKeys, logger: Logger) {
         self.eventLoop = eventLoop
         self.services = services
+        store = services.store
         self.verifier = verifier
         self.runningKeys = runningKeys
         self.logger = logger

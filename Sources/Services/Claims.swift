@@ -50,7 +50,7 @@ package struct Claims: Sendable {
     }
 
     /// What is known without asking anybody.
-    package func recall(_ coupon: CouponID, by user: UserID) -> Recalled {
+    package func recall(_ coupon: CouponID, by user: UserID, on context: LoopContext) -> Recalled {
         guard store.userExists(user) else { return .userNotFound }
         let campaign = campaigns.known[coupon]
         let now = NIODeadline.now()
@@ -59,7 +59,9 @@ package struct Claims: Sendable {
             return .unknown(Question(user: user, coupon: coupon, campaign: campaign, asked: campaign.question(at: now)))
         }
         switch campaign.recall(user, at: now) {
-        case .soldOut: return .soldOut
+        case .soldOut:
+            context.soldOut.copy(campaign, at: now)
+            return .soldOut
         case .unknown(let asked): return .unknown(Question(user: user, coupon: coupon, campaign: campaign, asked: asked))
         }
     }

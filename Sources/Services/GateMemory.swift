@@ -23,6 +23,9 @@ struct GateMemory {
             return false
         }
 
+        /// Until when the first half of the lease lasts; nil where it is not held.
+        var firstHalfEnd: NIODeadline? { askedAt.map { $0 + .nanoseconds(length.nanoseconds / 2) } }
+
         mutating func renew(askedAt now: NIODeadline) {
             askedAt = max(askedAt ?? now, now)
             isBeingRenewed = false

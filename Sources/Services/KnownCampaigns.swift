@@ -30,7 +30,11 @@ final class KnownCampaigns: Sendable {
                 known.recent[slot] = campaign
                 return campaign
             }
-            if known.campaigns.count >= Self.maximum { known = Known() }
+            if known.campaigns.count >= Self.maximum {
+                // Copies of what they know must end with them: nobody tells them of changes any more.
+                for campaign in known.campaigns.values { campaign.forget() }
+                known = Known()
+            }
             let campaign = KnownCampaign(coupon, lease: lease)
             known.campaigns[coupon] = campaign
             known.recent[slot] = campaign
@@ -68,6 +72,8 @@ final class KnownCampaign: Sendable {
     private let call: RedisPreparedCall
     private let lease: TimeAmount
     private let memory: Mutex<Memory>
+    /// Rises with everything that ends what copies of this campaign's memory say. Written under the mutex, read by every loop.
+    let version = Atomic<UInt64>(0)
 
     init(_ coupon: CouponID, lease: TimeAmount) {
         (self.coupon, self.lease) = (coupon, lease)
@@ -98,6 +104,7 @@ final class KnownCampaign: Sendable {
             memory.generation += 1
             memory.terms = nil
             memory.gate = GateMemory(lease: lease)
+            version.wrappingAdd(1, ordering: .releasing)
         }
     }
 }
@@ -161,6 +168,22 @@ extension KnownCampaign {
             guard memory.generation == question.generation else { return }
             memory.gate.isLoadingHolders = false
             memory.gate.holders = holders
+            version.wrappingAdd(1, ordering: .releasing)
+        }
+    }
+
+    /// What a loop may copy: that nothing is left, who has a coupon, and how long the copy counts.
+    struct SoldOut {
+        let holders: UserSet
+        let until: NIODeadline
+        let version: UInt64
+    }
+
+    /// Nil where that is not known, or the lease is in its second half.
+    func soldOut(at now: NIODeadline) -> SoldOut? {
+        memory.withLock { memory in
+            guard let holders = memory.gate.holders, let until = memory.gate.isSoldOut.firstHalfEnd, now < until else { return nil }
+            return SoldOut(holders: holders, until: until, version: version.load(ordering: .relaxed))
         }
     }
 
@@ -168,5 +191,10 @@ extension KnownCampaign {
     var holderBytes: Int { memory.withLock { $0.gate.holders?.bytes ?? 0 } }
 
     /// Drops what was kept of the holders.
-    func dropHolders() { memory.withLock { $0.gate.holders = nil } }
+    func dropHolders() {
+        memory.withLock { memory in
+            memory.gate.holders = nil
+            version.wrappingAdd(1, ordering: .releasing)
+        }
+    }
 }

@@ -13,8 +13,12 @@ package final class LoopContext: DeliveryContext, Sendable {
     /// For tasks that begin outside a request's own and shall stay on the loop.
     package let executor: EventLoopExecutor
 
+    /// What this loop has lately seen of campaigns that are sold out.
+    package let soldOut: SoldOutCampaigns
+
     init(eventLoop: any EventLoop, redis: RedisConnection, reader: PointReader) {
         (self.eventLoop, self.redis, self.reader) = (eventLoop, redis, reader)
+        soldOut = SoldOutCampaigns(eventLoop: eventLoop)
         executor = EventLoopExecutor(eventLoop: eventLoop)
     }
 

@@ -107,6 +107,41 @@ struct GateMemoryTests {
         }
     }
 
+    @Test("a loop's copy refuses who has no coupon, and ends with a change of the campaign, with new holders and with half the lease")
+    func loopsCopy() async throws {
+        try await withShop { shop in
+            let coupon = try await shop.makeCampaign(quantity: 1)
+            let users = try await shop.makeUsers(2)
+            let context = shop.services.context(for: MultiThreadedEventLoopGroup.singleton.next())
+            @Sendable func soldOut(lease: TimeAmount) throws -> (KnownCampaign, SoldOutCampaigns) {
+                let campaign = KnownCampaign(coupon, lease: lease)
+                _ = try campaign.terms(from: context.reader)
+                guard case .unknown(let question) = campaign.recall(users[0], at: .now()) else { throw NotDone(result: "recalled") }
+                _ = campaign.noteSoldOut(question)
+                var holders = UserSet()
+                let isTaken = holders.insert(users[0])
+                #expect(isTaken)
+                campaign.keep(holders, of: question)
+                let copies = SoldOutCampaigns(eventLoop: context.eventLoop)
+                copies.copy(campaign, at: .now())
+                return (campaign, copies)
+            }
+            try await context.eventLoop.submit {
+                let (campaign, copies) = try soldOut(lease: .hours(1))
+                #expect(copies.refuses(users[1], coupon))
+                #expect(!copies.refuses(users[0], coupon), "who has a coupon is not told that it is sold out")
+                #expect(!copies.refuses(users[1], CouponID(coupon.rawValue + 8)), "another campaign in the same slot")
+                campaign.forget()
+                #expect(!copies.refuses(users[1], coupon), "after a change")
+                let (other, copiesOfOther) = try soldOut(lease: .hours(1))
+                other.dropHolders()
+                #expect(!copiesOfOther.refuses(users[1], coupon), "after the holders are dropped")
+                let (_, late) = try soldOut(lease: .nanoseconds(2))
+                #expect(!late.refuses(users[1], coupon), "after half the lease")
+            }.get()
+        }
+    }
+
     @Test("what another process does to the gate is seen when the lease ends, and a dead Redis is noticed")
     func otherProcess() async throws {
         try await withLease(.milliseconds(100)) { shop in
@@ -151,7 +186,7 @@ extension Shop {
         let context = services.context(for: MultiThreadedEventLoopGroup.singleton.next())
         let asked = await withCheckedContinuation { (continuation: CheckedContinuation<Claims.Asked, Never>) in
             context.eventLoop.execute { [services] in
-                switch services.claims.recall(coupon, by: user) {
+                switch services.claims.recall(coupon, by: user, on: context) {
                 case .soldOut: continuation.resume(returning: .refused(.couponSoldOut))
                 case .userNotFound: continuation.resume(returning: .refused(.userNotFound))
                 case .alreadyClaimed(let known): continuation.resume(returning: .refused(.couponAlreadyClaimed(known.issued)))

@@ -280,7 +280,7 @@ extension Shop {
     private func ask(_ coupon: CouponID, by user: UserID, on context: LoopContext) async -> Claims.Asked {
         await withCheckedContinuation { continuation in
             context.eventLoop.execute { [services] in
-                switch services.claims.recall(coupon, by: user) {
+                switch services.claims.recall(coupon, by: user, on: context) {
                 case .soldOut: continuation.resume(returning: .refused(.couponSoldOut))
                 case .userNotFound: continuation.resume(returning: .refused(.userNotFound))
                 case .alreadyClaimed(let known): continuation.resume(returning: .refused(.couponAlreadyClaimed(known.issued)))
