@@ -233,7 +233,10 @@ extension HTTPConnectionStateMachine {
 
     /// Gives a client that has read enough its time anew.
     private mutating func noteProgress(_ unsent: Int, _ now: NIODeadline) {
-        guard unsentByteCount != Int.max else { return unsentByteCount = unsent }
+        guard unsentByteCount != Int.max else {
+            unsentByteCount = unsent
+            return
+        }
         guard unsentByteCount - unsent >= HTTPConnectionStateMachine.leastProgress else { return }
         unsentByteCount = unsent
         if unwritableSince != nil { unwritableSince = now }
