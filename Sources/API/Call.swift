@@ -32,7 +32,9 @@ struct Call: Sendable {
 
     /// An id of the path.
     func id<Entity>(_ name: String, of: Entity.Type) throws(RequestFault) -> Identifier<Entity> {
-        for index in 0..<parameters.count where route.parameterNames[index] == name {
+        // Most paths have one parameter, whose name a handler need not look for.
+        assert(route.parameterNames.contains(name), "\(route.template) has no \(name)")
+        for index in 0..<parameters.count where parameters.count == 1 || route.parameterNames[index] == name {
             if let value = parameters.int64(index, of: request), value > 0 { return Identifier(value) }
         }
         throw RequestFault(field: name, "must be a positive integer")

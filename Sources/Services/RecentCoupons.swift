@@ -19,8 +19,9 @@ package final class RecentCoupons: Sendable {
 
     /// Whose coupon of which campaign is in a slot. Beside the entries, so that a look at one that is somebody else's copies nothing.
     private struct Key: Equatable {
-        var campaign: CouponID?
-        var user: UserID?
+        /// Ids count up from 1: 0 is nobody's.
+        var campaign: Int64 = 0
+        var user: Int64 = 0
     }
 
     private struct Slots {
@@ -43,7 +44,7 @@ package final class RecentCoupons: Sendable {
     /// The coupon that the user has of the campaign as the store has it now, where that is remembered.
     func entry(of campaign: CouponID, for user: UserID) -> Entry? {
         let slot = slot(campaign, user)
-        let key = Key(campaign: campaign, user: user)
+        let key = Key(campaign: campaign.rawValue, user: user.rawValue)
         let entry = slots.withLock { slots in slots.keys[slot] == key ? slots.entries[slot] : nil }
         guard let entry, changes.holds(entry.version, for: entry.issued.id.rawValue, in: .issuedCoupons) else { return nil }
         return entry
@@ -59,7 +60,7 @@ package final class RecentCoupons: Sendable {
         if let version = read.version {
             let slot = slot(campaign, user)
             slots.withLock { slots in
-                slots.keys[slot] = Key(campaign: campaign, user: user)
+                slots.keys[slot] = Key(campaign: campaign.rawValue, user: user.rawValue)
                 slots.entries[slot] = Entry(read.row, version)
             }
         }

@@ -10,10 +10,15 @@ import Synchronization
 ///
 /// Safety of `@unchecked Sendable`: touched on the loop alone, which every entry asserts.
 package final class SoldOutCampaigns: @unchecked Sendable {
-    private struct Copy {
+    /// A class, so that looking at one takes one reference.
+    private final class Copy {
         let coupon: CouponID
         let campaign: KnownCampaign
         let knowledge: KnownCampaign.SoldOut
+
+        init(_ campaign: KnownCampaign, _ knowledge: KnownCampaign.SoldOut) {
+            (coupon, self.campaign, self.knowledge) = (campaign.coupon, campaign, knowledge)
+        }
     }
 
     private let eventLoop: any EventLoop
@@ -26,19 +31,19 @@ package final class SoldOutCampaigns: @unchecked Sendable {
     package func refuses(_ user: UserID, _ coupon: CouponID) -> Bool {
         eventLoop.assertInEventLoop()
         let slot = slot(coupon)
-        guard let copy = copies[slot], copy.coupon == coupon else { return false }
+        guard let copy = copies[slot], copy.coupon == coupon, !copy.knowledge.holders.contains(user) else { return false }
         guard copy.campaign.version.load(ordering: .acquiring) == copy.knowledge.version, NIODeadline.now() < copy.knowledge.until else {
             copies[slot] = nil
             return false
         }
-        return !copy.knowledge.holders.contains(user)
+        return true
     }
 
     /// Copies what a campaign knows, where it knows that nothing is left.
     func copy(_ campaign: KnownCampaign, at now: NIODeadline) {
         eventLoop.assertInEventLoop()
         guard let knowledge = campaign.soldOut(at: now) else { return }
-        copies[slot(campaign.coupon)] = Copy(coupon: campaign.coupon, campaign: campaign, knowledge: knowledge)
+        copies[slot(campaign.coupon)] = Copy(campaign, knowledge)
     }
 
     private func slot(_ coupon: CouponID) -> Int { Int(truncatingIfNeeded: coupon.rawValue) & (copies.count - 1) }

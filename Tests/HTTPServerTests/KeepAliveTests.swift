@@ -79,6 +79,7 @@ struct KeepAliveTests {
                     for _ in 0..<10_000 { try client.send(batch) }
                 }
                 #expect(server.statistics.requests == 1)
+                client.timeoutMilliseconds = 60_000
                 gate.open()
                 for _ in 0..<1_000 { #expect(try client.readResponse().status == 200) }
             }

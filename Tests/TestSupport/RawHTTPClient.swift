@@ -20,7 +20,8 @@ package final class RawHTTPClient {
 
     private var descriptor: Int32
     private var received: [UInt8] = []
-    private let timeoutMilliseconds: Int32
+    /// How long one wait for the server may take.
+    package var timeoutMilliseconds: Int32
 
     /// Connects to a TCP port on loopback, with a small receive buffer where a slow reader is wanted.
     package init(port: Int, timeoutMilliseconds: Int32 = 60_000, receiveBufferBytes: Int32? = nil) throws {
