@@ -23,7 +23,7 @@ struct BearerToken {
         // 0x20 makes a letter lowercase; no other byte becomes a letter by it.
         for index in 0..<scheme where field[index] | 0x20 != Self.scheme.utf8Start[index] { return nil }
         var start = scheme + 1
-        // Eight at a time, for whoever sends thousands.
+        // Eight at a time: a body may hold thousands.
         while start + 8 <= field.count, field.loadUnaligned(fromByteOffset: start, as: UInt64.self) == 0x2020_2020_2020_2020 { start += 8 }
         while start < field.count, field[start] == UInt8(ascii: " ") { start += 1 }
         bytes = UnsafeRawBufferPointer(rebasing: field[start...])
@@ -63,7 +63,7 @@ struct BearerToken {
     }
 }
 
-/// What hashes of signatures depend on: random numbers of one cache, so that nobody can find tokens that meet in its table.
+/// What hashes of signatures depend on: random numbers of one cache, so that a client cannot choose tokens that collide in its table.
 ///
 /// A folded multiplication and not the standard library's `Hasher`, which takes 400 instructions for a signature: it need not withstand
 /// chosen keys, because only signatures that HMAC made get into the table.

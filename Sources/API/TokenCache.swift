@@ -14,7 +14,7 @@ struct TokenCache {
     private var old: Generation
     private let seed = TokenHashSeed()
 
-    /// All that a loop's cache may take, whatever the tokens are like: room for some 65,000 of the service's own.
+    /// The most memory that a loop's cache takes, with any tokens: room for some 65,000 of the service's own.
     static let defaultMaximumBytes = 16 << 20
 
     init(maximumBytes: Int = TokenCache.defaultMaximumBytes) {

@@ -69,7 +69,7 @@ enum TokenVerdict: Equatable, Sendable {
     enum Step: Sendable, CaseIterable {
         /// Three parts, the last one as long as a signature. Costs a search for dots.
         case shape
-        /// The HMAC with the folder's key. What comes after it reads only what somebody with the key has written.
+        /// The HMAC with the folder's key. What follows reads only what was signed with the key.
         case signature
         /// HS256, and nothing in the header that would change how the token is read.
         case header

@@ -12,7 +12,7 @@ import Darwin
 /// Stops accepting for a moment when descriptors or memory for another connection are short. Add it to the listening channel.
 ///
 /// A connection that is not accepted stays in the backlog and keeps the listening socket readable, so trying again at once would fail at
-/// once, and keep the loop busy until somebody closes a connection. The pauses double while nothing is accepted.
+/// once, and keep the loop busy until a connection is closed. The pauses double while nothing is accepted.
 ///
 /// The last descriptors of the process are not taken by connections: libdispatch ends the process where it cannot open a file of its
 /// own, and the rest of the service needs some as well.

@@ -14,7 +14,7 @@ package enum HTTPAnswer: Sendable {
     /// Takes the answer to one request, once, from anywhere; on the connection's own loop that changes no thread.
     package typealias Completion = @Sendable (Result<HTTPResponse, any Error>) -> Void
 
-    /// The answer, awaited whatever form it comes in. Call it on the request's loop.
+    /// Awaits the answer, in each of its forms. Call it on the request's loop.
     package func response() async throws -> HTTPResponse {
         switch self {
         case .now(let response): response
