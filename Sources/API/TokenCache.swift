@@ -8,7 +8,7 @@ import Foundation
 /// old one is copied to the young one. Refused tokens are not remembered: they must not push out good ones.
 ///
 /// A lookup compares tokens only after their seeded hashes agree, which cover the whole signature: its time says nothing about how much
-/// of a remembered signature somebody has guessed.
+/// of a cached signature a client has guessed.
 struct TokenCache {
     private var young: Generation
     private var old: Generation

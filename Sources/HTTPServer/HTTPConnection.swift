@@ -83,7 +83,7 @@ final class HTTPConnection: ChannelInboundHandler, @unchecked Sendable {
         end()
     }
 
-    /// Resets and the like: the client is gone, and nobody is left to tell.
+    /// A reset or another error of the socket: closes the connection without an answer, which could not arrive.
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
         cut()
     }
@@ -97,7 +97,7 @@ final class HTTPConnection: ChannelInboundHandler, @unchecked Sendable {
         loop.remove(self, isRefused: isRefused)
     }
 
-    /// Closes the connection now, whatever it does.
+    /// Closes the connection at once, also in the middle of a request or an answer.
     func cut() {
         context?.close(promise: nil)
     }
@@ -127,7 +127,7 @@ final class HTTPConnection: ChannelInboundHandler, @unchecked Sendable {
 // MARK: - Actions
 
 extension HTTPConnection {
-    /// Does what is to be done, until that is to wait. Answers that are ready by then leave, unless more may come of the same read.
+    /// Performs actions until the machine says to wait. Then answers are sent, or after the read batch where one is being read.
     private func advance(_ now: NIODeadline) {
         guard !isAdvancing, !isYielding else { return }
         isAdvancing = true

@@ -145,7 +145,7 @@ extension JSONParser {
 /// Finds repeated names: by comparing while there are few, by a hash table once an object has many.
 ///
 /// A `Set` of names would keep no hashes, and compare and hash names again and again while it grows. Hashes are seeded anew in each process,
-/// so nobody can choose names that collide.
+/// so a client cannot choose names that collide.
 private struct MemberNames {
     private static let comparedUpTo = 16
     /// The hashes of the names so far, once there are many.

@@ -31,7 +31,7 @@ final class KnownCampaigns: Sendable {
                 return campaign
             }
             if known.campaigns.count >= Self.maximum {
-                // Copies of what they know must end with them: nobody tells them of changes any more.
+                // Dropped campaigns hear of no change any more, so the loops' copies of them have to end now.
                 for campaign in known.campaigns.values { campaign.forget() }
                 known = Known()
             }

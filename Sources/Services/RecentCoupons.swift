@@ -17,7 +17,7 @@ package final class RecentCoupons: Sendable {
         }
     }
 
-    /// Whose coupon of which campaign is in a slot. Beside the entries, so that a look at one that is somebody else's copies nothing.
+    /// The campaign and user of a slot's coupon. Kept beside the entries, so that a comparison copies no entry.
     private struct Key: Equatable {
         /// Ids count up from 1: 0 is nobody's.
         var campaign: Int64 = 0
