@@ -4,7 +4,7 @@ import JSON
 
 /// Checks bearer tokens: HS256 with the folder's key, `sub`, `role` and `exp` present and meaningful.
 ///
-/// The steps of ``TokenVerdict/Step`` come in their order, and the first one that fails ends the check. Nothing that somebody without
+/// The steps of ``TokenVerdict/Step`` come in their order, and the first one that fails ends the check. Nothing that a client without
 /// the key has written is read as JSON, so a forged token costs at most one HMAC over ``BearerToken/longest`` bytes.
 package struct TokenVerifier: Sendable {
     /// With the key worked in already: a copy of it begins each code.
