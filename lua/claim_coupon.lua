@@ -1,26 +1,27 @@
--- claim_coupon: decides one claim of a coupon, first come, first served.
+-- claim_coupon: decides claims of one coupon campaign in the order of their arrival, first come, first served.
 --
 -- KEYS[1]  coupon:{ID}         hash: the campaign's gate
 -- KEYS[2]  coupon:{ID}:claims  sorted set: user id -> sequence
--- ARGV[1]  user id
+-- ARGV[1..] user ids in the order of arrival (1 to 256); an id that stands twice claims twice
 --
--- RETURNS  an array of integers, the code first:
---   1 CLAIMED          sequence, now (ms), epoch
---   2 ALREADY_CLAIMED  sequence, now (ms), epoch
---   3 SOLD_OUT         epoch, quantity
---   4 NOT_OPEN         opensAt (ms), now (ms), epoch
---   5 CLOSED           epoch, closesAt (ms)
---   6 PAUSED
---   7 NOT_LOADED
---   8 DAMAGED          epoch, or 0: a field is missing or not a whole number, or the claims are gone
+-- RETURNS  an array of four integers for each user id, in the order of the ids: code, number, now (ms), epoch. By code, the number is:
+--   1 CLAIMED          sequence
+--   2 ALREADY_CLAIMED  sequence; before, within and after the window
+--   3 SOLD_OUT         quantity
+--   4 NOT_OPEN         opensAt (ms)
+--   5 CLOSED           closesAt (ms)
+--   6 PAUSED           ms since load_coupon or load_claims last wrote to the gate
+--   7 NOT_LOADED       0
+--   8 DAMAGED          0: a field is missing or not a whole number, or the claims are gone. The epoch is 0 where it is damaged too
 --
--- COST     O(log N) in the claims; a refusal writes nothing and keeps nothing
--- KEEPS    invariants 1 and 3: sequence and remaining move with the member they stand for, in one HSET and one ZADD;
---          a refusal names the epoch and the terms it rests on, so that nobody has to believe a gate that went back in time
+-- COST     O(M log N) for M user ids and N claims; a call without a win writes nothing and keeps nothing
+-- KEEPS    invariants 1 and 3: sequence and remaining move with the members they stand for, in one HSET and one ZADD;
+--          a refusal names the epoch and the terms it rests on, so that a gate that went back in time is not believed
 
 local coupon = redis.call('HMGET', KEYS[1], 'state', 'remaining', 'sequence', 'opensAt', 'closesAt', 'epoch',
-  'quantity')
-local claimed = redis.call('ZSCORE', KEYS[2], ARGV[1])
+  'quantity', 'builtAt')
+assert(#ARGV >= 1 and #ARGV <= 256, '1 to 256 user ids')
+local places = redis.call('ZMSCORE', KEYS[2], unpack(ARGV))
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 
@@ -36,37 +37,70 @@ if epoch and (epoch % 1 ~= 0 or epoch > 2 ^ 53 or epoch < -2 ^ 53) then
   epoch = nil
 end
 
+local verdicts = {}
+local function decide(index, code, number)
+  verdicts[4 * index - 3] = code
+  verdicts[4 * index - 2] = number
+  verdicts[4 * index - 1] = now
+  verdicts[4 * index] = epoch or 0
+end
+local function decide_all(code, number)
+  for index = 1, #ARGV do
+    decide(index, code, number)
+  end
+  return verdicts
+end
+
 if not state and not epoch then
-  return { 7 }
+  return decide_all(7, 0)
 end
 if state == 'paused' then
-  return { 6 }
+  local built_at = tonumber(coupon[8])
+  if not built_at or built_at % 1 ~= 0 or built_at > now then
+    built_at = 0
+  end
+  return decide_all(6, now - built_at)
 end
 if state ~= 'open' or not (remaining and sequence and opens_at and closes_at and epoch and quantity) then
-  return { 8, epoch or 0 }
+  return decide_all(8, 0)
 end
 local sum = remaining + sequence + opens_at + closes_at + quantity
 if sum % 1 ~= 0 or sum > 2 ^ 53 or sum < -2 ^ 53 then
-  return { 8, epoch }
-end
-if now < opens_at then
-  return { 4, opens_at, now, epoch }
-end
-if closes_at > 0 and now >= closes_at then
-  return { 5, epoch, closes_at }
-end
-if claimed then
-  return { 2, tonumber(claimed), now, epoch }
-end
--- Places were given and nobody holds one: the claims are lost, and deciding without them would turn winners away.
-if sequence > 0 and redis.call('EXISTS', KEYS[2]) == 0 then
-  return { 8, epoch }
-end
-if remaining < 1 then
-  return { 3, epoch, quantity }
+  return decide_all(8, 0)
 end
 
-sequence = sequence + 1
-redis.call('HSET', KEYS[1], 'sequence', string.format('%.0f', sequence), 'remaining', string.format('%.0f', remaining - 1))
-redis.call('ZADD', KEYS[2], string.format('%.0f', sequence), ARGV[1])
-return { 1, sequence, now, epoch }
+local anyone_holds = false
+for index = 1, #ARGV do
+  anyone_holds = anyone_holds or places[index]
+end
+-- Places were given and nobody holds one: the claims are lost, and deciding without them would turn holders away.
+if sequence > 0 and not anyone_holds and redis.call('EXISTS', KEYS[2]) == 0 then
+  return decide_all(8, 0)
+end
+
+local won, members = {}, {}
+for index, user in ipairs(ARGV) do
+  local place = places[index] or won[user]
+  if place then
+    decide(index, 2, tonumber(place))
+  elseif now < opens_at then
+    decide(index, 4, opens_at)
+  elseif closes_at > 0 and now >= closes_at then
+    decide(index, 5, closes_at)
+  elseif remaining < 1 then
+    decide(index, 3, quantity)
+  else
+    sequence = sequence + 1
+    remaining = remaining - 1
+    won[user] = sequence
+    members[#members + 1] = string.format('%.0f', sequence)
+    members[#members + 1] = user
+    decide(index, 1, sequence)
+  end
+end
+
+if #members > 0 then
+  redis.call('HSET', KEYS[1], 'sequence', string.format('%.0f', sequence), 'remaining', string.format('%.0f', remaining))
+  redis.call('ZADD', KEYS[2], unpack(members))
+end
+return verdicts

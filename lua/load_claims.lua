@@ -11,7 +11,7 @@
 --   3 NOT_LOADED       the gate has vanished since load_coupon
 --
 -- COST     O(M log N) for M pairs
--- KEEPS    invariant 3: only the build that paused the gate fills it
+-- KEEPS    invariant 3: only the build that paused the gate fills it; builtAt (ms) says when it last did
 
 -- tonumber() alone takes 'nan', ' 5' and '1.5', which Redis refuses later, in the middle of the writes.
 local function is_integer(text)
@@ -30,6 +30,9 @@ end
 if coupon[2] ~= ARGV[1] or coupon[1] ~= 'paused' then
   return { 2, tonumber(coupon[2]) or 0 }
 end
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
 
+redis.call('HSET', KEYS[1], 'builtAt', string.format('%.0f', now))
 redis.call('ZADD', KEYS[2], unpack(ARGV, 2))
 return { 1, redis.call('ZCARD', KEYS[2]) }

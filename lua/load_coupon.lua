@@ -9,10 +9,11 @@
 --
 -- RETURNS  an array of integers, the code first:
 --   1 LOADING
---   2 SUPERSEDED       epoch: a build of the same or a later epoch stands there
+--   2 SUPERSEDED       epoch: a gate of the same or a later epoch exists; nothing changed
 --
 -- COST     O(1); the old claims are freed in the background
--- KEEPS    invariant 1: claims decided before this moment carry an older epoch, which the store refuses
+-- KEEPS    invariant 1: claims decided before this moment carry an older epoch, which the store refuses;
+--          builtAt (ms) says when a build last wrote, so that another service can tell a running build from an abandoned one
 
 -- tonumber() alone takes 'nan', 'inf' and '1.5', and a gate with such a field would be damaged.
 local function is_integer(text)
@@ -21,15 +22,18 @@ end
 
 assert(is_integer(ARGV[1]) and is_integer(ARGV[2]) and is_integer(ARGV[3]) and is_integer(ARGV[4]), 'epoch, quantity, opensAt, closesAt')
 local epoch = tonumber(ARGV[1])
--- Whatever is not a hash, or has no epoch that we wrote, was put there by somebody else and is replaced.
+-- A key that is not a hash, or whose epoch is not a whole number, was not written by these scripts and is replaced.
 if redis.call('TYPE', KEYS[1]).ok == 'hash' then
-  local standing = redis.call('HGET', KEYS[1], 'epoch')
-  if is_integer(standing) and tonumber(standing) >= epoch then
-    return { 2, tonumber(standing) }
+  local existing = redis.call('HGET', KEYS[1], 'epoch')
+  if is_integer(existing) and tonumber(existing) >= epoch then
+    return { 2, tonumber(existing) }
   end
 end
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
 
 redis.call('UNLINK', KEYS[1], KEYS[2])
 redis.call('HSET', KEYS[1], 'state', 'paused', 'epoch', ARGV[1],
-  'quantity', ARGV[2], 'remaining', '0', 'sequence', '0', 'opensAt', ARGV[3], 'closesAt', ARGV[4])
+  'quantity', ARGV[2], 'remaining', '0', 'sequence', '0', 'opensAt', ARGV[3], 'closesAt', ARGV[4],
+  'builtAt', string.format('%.0f', now))
 return { 1 }

@@ -16,12 +16,12 @@ struct Call: Sendable {
     /// The service's time when the handler began; one request has one time.
     let now: Instant
     /// Set where this request's answer is to be remembered.
-    var answerKey: AnswerKey?
+    var idempotencyKey: IdempotencyKey?
 
     /// The same call, its answer to be remembered under a key.
-    func remembered(under key: AnswerKey) -> Call {
+    func remembered(under key: IdempotencyKey) -> Call {
         var call = self
-        call.answerKey = key
+        call.idempotencyKey = key
         return call
     }
 

@@ -8,8 +8,8 @@ enum Coupons {
     static let create: Route.Handler = { call in
         .task {
             let terms = try call.body { CampaignTerms(&$0, now: call.now) }
-            return try await call.answer(.created { $0.write($1, at: $2) }) { remembering in
-                try await call.services.campaigns.create(terms, at: call.now, on: call.loop.context, remembering: remembering)
+            return try await call.answer(.created { $0.write($1, at: $2) }) { idempotency in
+                try await call.services.campaigns.create(terms, at: call.now, on: call.loop.context, idempotency: idempotency)
             }
         }
     }
@@ -44,7 +44,7 @@ enum Coupons {
     /// First come, first served. Whoever gets a refusal from the gate has it without a task; the few who win go on in one.
     @Sendable static func claim(_ call: Call, _ user: UserID) throws -> HTTPAnswer {
         let id = try call.id("couponId", of: Campaign.self)
-        guard call.answerKey == nil else { return .task { try await claim(call, id, user, after: nil) } }
+        guard call.idempotencyKey == nil else { return .task { try await claim(call, id, user, after: nil) } }
         // Asked first, because it touches nothing that another loop writes to.
         if call.loop.context.soldOut.refuses(user, id) { return .now(call.loop.prepared.couponSoldOut) }
         let question: Claims.Question
@@ -76,8 +76,8 @@ enum Coupons {
     private static func claim(
         _ call: Call, _ id: CouponID, _ user: UserID, after verdict: CouponGate.Verdict?
     ) async throws -> HTTPResponse {
-        try await call.answer(.created { $0.write($1, at: $2) }) { remembering in
-            try await call.services.claims.claim(id, by: user, on: call.loop.context, after: verdict, remembering: remembering)
+        try await call.answer(.created { $0.write($1, at: $2) }) { idempotency in
+            try await call.services.claims.claim(id, by: user, on: call.loop.context, after: verdict, idempotency: idempotency)
         }
     }
 

@@ -20,12 +20,12 @@ package final class FirstcomeAPI: Sendable {
     ///   - logger: at debug level one line for each request; at any level what went wrong here. Never a token or a body.
     package init(services: Services, tokenKey: TokenKey, eventLoopGroup: any EventLoopGroup, logger: Logger) {
         self.services = services
-        let inFlightKeys = RunningKeys()
+        let inFlightKeys = InFlightKeys()
         var loops: [LoopState] = []
         for eventLoop in eventLoopGroup.makeIterator() {
             loops.append(
                 LoopState(
-                    eventLoop: eventLoop, services: services, verifier: tokenKey.verifier(), runningKeys: inFlightKeys,
+                    eventLoop: eventLoop, services: services, verifier: tokenKey.verifier(), inFlightKeys: inFlightKeys,
                     logger: logger))
         }
         self.loops = loops

@@ -108,32 +108,32 @@ extension LoopState {
         let admission = Admission(
             call.route.access, identity, pathUser: try call.pathUser(), prepared: prepared, userExists: { store.userExists($0) })
         if case .refused(let response) = admission { return .now(response) }
-        guard call.route.honoursIdempotencyKey, let key = try AnswerKey(call.request, of: identity) else {
+        guard call.route.honoursIdempotencyKey, let key = try IdempotencyKey(call.request, of: identity) else {
             return try admission.reply(to: call)
         }
         return try once(call, key, admission)
     }
 
     /// Answers a request whose key is known from memory; keeps others with the same key out while the first one runs.
-    private func once(_ call: Call, _ key: AnswerKey, _ admission: Admission) throws -> HTTPAnswer {
-        guard runningKeys.take(key) else { return .now(call.refusal(.idempotencyKeyInUse)) }
+    private func once(_ call: Call, _ key: IdempotencyKey, _ admission: Admission) throws -> HTTPAnswer {
+        guard inFlightKeys.take(key) else { return .now(call.refusal(.idempotencyKeyInUse)) }
         do {
             switch try call.reader.answer(for: key, at: call.now) {
-            case .remembered(let answer):
-                runningKeys.release(key)
+            case .stored(let answer):
+                inFlightKeys.release(key)
                 return .now(call.replay(answer))
             case .reused:
-                runningKeys.release(key)
+                inFlightKeys.release(key)
                 return .now(call.refusal(.idempotencyKeyReused))
             case .absent:
                 let answer = try admission.reply(to: call.remembered(under: key))
-                return .task { [runningKeys] in
-                    defer { runningKeys.release(key) }
+                return .task { [inFlightKeys] in
+                    defer { inFlightKeys.release(key) }
                     return try await answer.response()
                 }
             }
         } catch {
-            runningKeys.release(key)
+            inFlightKeys.release(key)
             throw error
         }
     }

@@ -18,7 +18,7 @@ final class LoopState: @unchecked Sendable {
     let routes: [Route]
     let prepared = PreparedAnswers()
     let verifier: TokenVerifier
-    let runningKeys: RunningKeys
+    let inFlightKeys: InFlightKeys
     let clock: WallClock
     let logger: Logger
     /// Looked up once: it decides whether a request is described at all.
@@ -33,12 +33,12 @@ final class LoopState: @unchecked Sendable {
     private var products = RecentAnswers(.products)
     private var balances = RecentAnswers(.users)
 
-    init(eventLoop: any EventLoop, services: Services, verifier: TokenVerifier, runningKeys: RunningKeys, logger: Logger) {
+    init(eventLoop: any EventLoop, services: Services, verifier: TokenVerifier, inFlightKeys: InFlightKeys, logger: Logger) {
         self.eventLoop = eventLoop
         self.services = services
         store = services.store
         self.verifier = verifier
-        self.runningKeys = runningKeys
+        self.inFlightKeys = inFlightKeys
         self.logger = logger
         logsRequests = logger.logLevel <= .debug
         clock = services.configuration.clock
@@ -84,12 +84,12 @@ final class LoopState: @unchecked Sendable {
         return alreadyClaimed.response(for: known, at: now)
     }
 
-    func product(_ id: ProductID, _ changes: RowChanges, render: () throws -> HTTPResponse?) rethrows -> HTTPResponse? {
+    func product(_ id: ProductID, _ changes: RowVersions, render: () throws -> HTTPResponse?) rethrows -> HTTPResponse? {
         eventLoop.assertInEventLoop()
         return try products.answer(id.rawValue, changes, render: render)
     }
 
-    func balance(of id: UserID, _ changes: RowChanges, render: () throws -> HTTPResponse?) rethrows -> HTTPResponse? {
+    func balance(of id: UserID, _ changes: RowVersions, render: () throws -> HTTPResponse?) rethrows -> HTTPResponse? {
         eventLoop.assertInEventLoop()
         return try balances.answer(id.rawValue, changes, render: render)
     }

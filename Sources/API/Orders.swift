@@ -7,9 +7,9 @@ enum Orders {
     @Sendable static func place(_ call: Call, _ user: UserID) -> HTTPAnswer {
         .task {
             let order = try call.body { NewOrder(&$0) }
-            return try await call.answer(.created { $0.write($1, at: $2) }) { remembering in
+            return try await call.answer(.created { $0.write($1, at: $2) }) { idempotency in
                 try await call.store.placeOrder(
-                    userID: user, items: order.items, issuedCouponID: order.issuedCouponID, at: call.now, remember: remembering,
+                    userID: user, items: order.items, issuedCouponID: order.issuedCouponID, at: call.now, idempotency: idempotency,
                     context: call.loop.context)
             }
         }
@@ -18,9 +18,9 @@ enum Orders {
     @Sendable static func checkout(_ call: Call, _ user: UserID) -> HTTPAnswer {
         .task {
             let order = try call.body { NewOrder(&$0) }
-            return try await call.answer(.created { $0.write($1, at: $2) }) { remembering in
+            return try await call.answer(.created { $0.write($1, at: $2) }) { idempotency in
                 try await call.store.checkout(
-                    userID: user, items: order.items, issuedCouponID: order.issuedCouponID, at: call.now, remember: remembering,
+                    userID: user, items: order.items, issuedCouponID: order.issuedCouponID, at: call.now, idempotency: idempotency,
                     context: call.loop.context)
             }
         }
@@ -39,8 +39,8 @@ enum Orders {
         .task {
             let id = try call.id("orderId", of: Order.self)
             try call.ignoreBody()
-            return try await call.answer(.ok { $0.write($1, at: $2) }) { remembering in
-                try await call.store.cancelOrder(id, by: identity.userID, at: call.now, remember: remembering, context: call.loop.context)
+            return try await call.answer(.ok { $0.write($1, at: $2) }) { idempotency in
+                try await call.store.cancelOrder(id, by: identity.userID, at: call.now, idempotency: idempotency, context: call.loop.context)
             }
         }
     }

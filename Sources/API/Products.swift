@@ -8,9 +8,9 @@ enum Products {
     static let create: Route.Handler = { call in
         .task {
             let product = try call.body { NewProduct(&$0) }
-            return try await call.answer(.created { json, value, _ in json.write(value) }) { remembering in
+            return try await call.answer(.created { json, value, _ in json.write(value) }) { idempotency in
                 try await call.store.createProduct(
-                    name: product.name, price: product.price, stock: product.stock, at: call.now, remember: remembering,
+                    name: product.name, price: product.price, stock: product.stock, at: call.now, idempotency: idempotency,
                     context: call.loop.context)
             }
         }
@@ -39,7 +39,7 @@ enum Products {
     static let get: Route.Handler = { call in
         try .atOnce {
             let id = try call.id("productId", of: Product.self)
-            let answer = try call.loop.product(id, call.store.rowChanges) {
+            let answer = try call.loop.product(id, call.store.rowVersions) {
                 try call.reader.product(id).map { product in .object(.open) { $0.write(product) } }
             }
             guard let answer else { return call.refusal(.productNotFound(id)) }

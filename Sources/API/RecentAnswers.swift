@@ -5,20 +5,20 @@ import Store
 struct RecentAnswers {
     private struct Entry {
         let id: Int64
-        let version: RowChanges.Version
+        let version: RowVersions.Version
         let response: HTTPResponse
     }
 
-    private let table: RowChanges.Table
+    private let table: RowVersions.Table
     /// An answer takes the slot of whoever had it.
     private var slots = [Entry?](repeating: nil, count: 4_096)
 
-    init(_ table: RowChanges.Table) { self.table = table }
+    init(_ table: RowVersions.Table) { self.table = table }
 
     /// The answer for the row of an id; `render` reads the row, and gives nothing where there is none.
-    mutating func answer(_ id: Int64, _ changes: RowChanges, render: () throws -> HTTPResponse?) rethrows -> HTTPResponse? {
+    mutating func answer(_ id: Int64, _ changes: RowVersions, render: () throws -> HTTPResponse?) rethrows -> HTTPResponse? {
         let slot = Int(id & Int64(slots.count - 1))
-        let now = RowChanges.now
+        let now = RowVersions.now
         if let entry = slots[slot], entry.id == id, changes.holds(entry.version, for: id, in: table, at: now) { return entry.response }
         // Asked before the row is read: a change in between makes the copy look older than it is.
         let version = changes.version(of: id, in: table, at: now)

@@ -33,7 +33,7 @@ package enum FaultPoint: String, CaseIterable, Sendable {
     /// A gate holds some of its claims or all, and is not open yet.
     case afterLoadClaims
     /// Claims that only the gate knows are about to be written.
-    case beforeHonour
+    case beforePersist
     /// A change of quantity or window is durable, and the gate has not heard of it, or the other way round.
     case betweenStoreAndGate
 

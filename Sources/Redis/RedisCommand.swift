@@ -5,7 +5,7 @@ package struct RedisCommand: Sendable, Equatable {
     enum Content: Sendable, Equatable {
         case words([RedisArgument])
         case script(RedisScript, keys: [RedisArgument], arguments: [RedisArgument])
-        case prepared(RedisPreparedCall, RedisArgument)
+        case prepared(RedisPreparedCall, [Int64])
     }
 
     let content: Content
@@ -31,10 +31,9 @@ package struct RedisCommand: Sendable, Equatable {
         isRepeatable = script.isRepeatable
     }
 
-    /// A prepared call with its one argument.
-    package init(_ call: RedisPreparedCall, _ argument: RedisArgument) {
-        precondition(call.argumentCount == 1, "\(call.script.name) was prepared for \(call.argumentCount) arguments")
-        content = .prepared(call, argument)
+    /// A prepared call with its arguments.
+    package init(_ call: RedisPreparedCall, arguments: [Int64]) {
+        content = .prepared(call, arguments)
         isRepeatable = call.script.isRepeatable
     }
 
@@ -64,38 +63,37 @@ package struct RedisCommand: Sendable, Equatable {
             }
             for key in keys { buffer.writeRedisArgument(key) }
             for argument in arguments { buffer.writeRedisArgument(argument) }
-        case .prepared(let call, let argument):
+        case .prepared(let call, let arguments):
             guard !withSource else {
-                return RedisCommand(call.script, keys: call.keys, arguments: [argument]).encode(into: &buffer, withSource: true)
+                let command = RedisCommand(call.script, keys: call.keys, arguments: arguments.map { .integer($0) })
+                return command.encode(into: &buffer, withSource: true)
             }
+            buffer.writeRedisArrayHeader(3 + call.keys.count + arguments.count)
             call.encoded.withUnsafeBytes { _ = buffer.writeBytes($0) }
-            buffer.writeRedisArgument(argument)
+            for argument in arguments { buffer.writeRedisArgument(.integer(argument)) }
         }
     }
 }
 
-/// A script's call with its keys rendered once, for calls that differ only in their last argument. Copying it copies one reference.
+/// A script's call with its keys rendered once, for calls that differ only in their arguments. Copying it copies one reference.
 package final class RedisPreparedCall: Sendable, Equatable {
     let script: RedisScript
     let keys: [RedisArgument]
-    let argumentCount: Int
-    /// `EVALSHA digest keyCount key ...` as RESP, array header included.
+    /// `EVALSHA digest keyCount key ...` as RESP, without the array header, whose count differs from call to call.
     let encoded: [UInt8]
 
-    /// Renders the call; `argumentCount` arguments follow the keys.
-    package init(_ script: RedisScript, keys: [RedisArgument], argumentCount: Int) {
+    /// Renders the call; any number of arguments may follow the keys.
+    package init(_ script: RedisScript, keys: [RedisArgument]) {
         precondition(keys.count == script.keyCount, "\(script.name) takes \(script.keyCount) keys, not \(keys.count)")
         var buffer = ByteBuffer()
-        buffer.writeRedisArrayHeader(3 + keys.count + argumentCount)
         buffer.writeBytes(script.encodedByDigest)
         for key in keys { buffer.writeRedisArgument(key) }
         self.script = script
         self.keys = keys
-        self.argumentCount = argumentCount
         encoded = Array(buffer.readableBytesView)
     }
 
     package static func == (left: RedisPreparedCall, right: RedisPreparedCall) -> Bool {
-        left === right || (left.script == right.script && left.keys == right.keys && left.argumentCount == right.argumentCount)
+        left === right || (left.script == right.script && left.keys == right.keys)
     }
 }

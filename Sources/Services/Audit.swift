@@ -87,16 +87,16 @@ extension Audit {
         var (rows, faults): (Int64, Set<String>) = (0, [])
         for start in stride(from: 0, to: campaigns.count, by: Self.gatesPerStep) {
             let chunk = campaigns[start..<min(start + Self.gatesPerStep, campaigns.count)]
-            let standings = try await CouponGate.standings(of: chunk.map(\.id), through: redis)
-            for (campaign, standing) in zip(chunk, standings) {
+            let states = try await CouponGate.states(of: chunk.map(\.id), through: redis)
+            for (campaign, gate) in zip(chunk, states) {
                 // A gate that is not loaded decides nothing: the next claim or recovery builds it from the store.
-                guard let standing else { continue }
+                guard let gate else { continue }
                 rows += 1
-                if !standing.isOpen { faults.insert("coupon \(campaign.id): the gate is paused") }
-                if standing.isOpen, !standing.isConsistent {
+                if !gate.isOpen { faults.insert("coupon \(campaign.id): the gate is paused") }
+                if gate.isOpen, !gate.isConsistent {
                     faults.insert("coupon \(campaign.id): remaining, sequence and claims do not agree")
                 }
-                if !standing.matches(campaign.terms) {
+                if !gate.matches(campaign.terms) {
                     faults.insert("coupon \(campaign.id): quantity or window differ from the store")
                 }
             }
@@ -115,7 +115,7 @@ extension Audit {
             last = end.sequence
         }
         let rows = Int64(stored.count)
-        guard try await CouponGate.standings(of: [coupon], through: redis)[0] != nil else { return (rows, []) }
+        guard try await CouponGate.states(of: [coupon], through: redis)[0] != nil else { return (rows, []) }
         var faults: Set<String> = []
         var next: Int64 = 0
         while true {

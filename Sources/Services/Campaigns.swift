@@ -27,9 +27,9 @@ package final class Campaigns: Sendable {
 
     /// Makes a campaign durable and opens its gate. With Redis away the campaign stands and its gate follows with the next recovery.
     package func create(
-        _ terms: CampaignTerms, at now: Instant, on context: LoopContext? = nil, remembering: Remembering<Campaign>? = nil
+        _ terms: CampaignTerms, at now: Instant, on context: LoopContext? = nil, idempotency: IdempotentWrite<Campaign>? = nil
     ) async throws -> WriteResult<Campaign> {
-        let result = try await store.createCampaign(terms, at: now, remember: remembering, context: context)
+        let result = try await store.createCampaign(terms, at: now, idempotency: idempotency, context: context)
         if case .done(let campaign) = result { await buildIfPossible(campaign.id) }
         return result
     }
@@ -69,7 +69,7 @@ package final class Campaigns: Sendable {
         }
         switch adjustment {
         case .belowIssued(let claims): return .refused(.quantityIssued(issued: claims))
-        case .notStanding: throw ServiceError(.paused, "the campaign is being rebuilt")
+        case .notLoaded: throw ServiceError(.paused, "the campaign is being rebuilt")
         case .adjusted: break
         }
         FaultPoint.betweenStoreAndGate.reached()
@@ -110,15 +110,15 @@ package final class Campaigns: Sendable {
 extension Campaigns {
     /// Sees to it that an open gate with the store's own epoch stands, and with a later one than `epoch` where that is given:
     /// the epoch whose gate has proved to be wrong. Joins a build that is under way, and builds again where that one, begun for
-    /// somebody who asked for less, left the wrong gate standing.
+    /// somebody who asked for less, left the wrong gate gate.
     ///
     /// - Returns: false where the store knows no such campaign.
     @discardableResult
     package func build(_ id: CouponID, beyond epoch: Int64?) async throws -> Bool {
         while true {
-            let (standing, isOurs) = try await builds.run(id) { [self] in try await buildAlone(id, beyond: epoch) }
-            guard let standing else { return false }
-            if isOurs || standing > epoch ?? -1 { return true }
+            let (gate, isOurs) = try await builds.run(id) { [self] in try await buildAlone(id, beyond: epoch) }
+            guard let gate else { return false }
+            if isOurs || gate > epoch ?? -1 { return true }
         }
     }
 
@@ -129,12 +129,12 @@ extension Campaigns {
     /// The epoch of the gate that stands afterwards; `nil` where the store knows no such campaign.
     private func buildAlone(_ id: CouponID, beyond epoch: Int64?) async throws -> Int64? {
         guard let campaign = try reader.campaign(id) else { return nil }
-        let standing = try await CouponGate.standings(of: [id], through: redis)[0]
-        if let standing, standing.isOpen, standing.isConsistent, standing.epoch == campaign.epoch, campaign.epoch > epoch ?? -1 {
+        let gate = try await CouponGate.states(of: [id], through: redis)[0]
+        if let gate, gate.isOpen, gate.isConsistent, gate.epoch == campaign.epoch, campaign.epoch > epoch ?? -1 {
             return campaign.epoch
         }
         // From the commit of the new epoch on, the store refuses every win of an older one: what it holds is all there is.
-        guard case .done(let current) = try await beginEpoch(of: id, beyond: standing?.epoch ?? 0) else { return nil }
+        guard case .done(let current) = try await beginEpoch(of: id, beyond: gate?.epoch ?? 0) else { return nil }
         FaultPoint.afterEpoch.reached()
         guard try await CouponGate.load(current, through: redis) else {
             throw ServiceError(.paused, "another process is rebuilding the campaign")
@@ -151,9 +151,9 @@ extension Campaigns {
         }
     }
 
-    private func beginEpoch(of id: CouponID, beyond standing: Int64) async throws -> Outcome<Campaign> {
+    private func beginEpoch(of id: CouponID, beyond gate: Int64) async throws -> Outcome<Campaign> {
         defer { known.forget(id) }
-        return try await store.bumpEpoch(of: id, beyond: standing)
+        return try await store.bumpEpoch(of: id, beyond: gate)
     }
 
     /// A change that was made durable during the build found no open gate to tell, so the build passes it on.
@@ -213,7 +213,7 @@ extension Campaigns {
         case .adjusted: .aligned
         // More granted than there are: what was granted beyond the store's quantity has no force.
         case .belowIssued: .impossible(beyond: campaign.epoch)
-        case .notStanding: .impossible(beyond: nil)
+        case .notLoaded: .impossible(beyond: nil)
         }
     }
 }

@@ -31,7 +31,7 @@ final class ClaimRecovery: Sendable {
     var unloadedCampaigns: [CouponID]? { unloaded.withLock { $0?.sorted() } }
 
     /// After a reconnect: what was seen of one Redis says nothing about the one that answers now.
-    func forgetStandings() { unloaded.withLock { $0 = nil } }
+    func forgetStates() { unloaded.withLock { $0 = nil } }
 
     /// Looks at every campaign; `deep` compares the claims one by one also where their number agrees.
     ///
@@ -45,8 +45,8 @@ final class ClaimRecovery: Sendable {
         var unwritten: [(campaign: Campaign, claims: [GrantedClaim])] = []
         for start in stride(from: 0, to: all.count, by: Self.gatesPerRead) {
             let chunk = all[start..<min(start + Self.gatesPerRead, all.count)]
-            let standings = try await CouponGate.standings(of: chunk.map(\.id), through: redis)
-            for (campaign, result) in await recover(Array(zip(chunk, standings)), deep: deep) {
+            let states = try await CouponGate.states(of: chunk.map(\.id), through: redis)
+            for (campaign, result) in await recover(Array(zip(chunk, states)), deep: deep) {
                 switch result {
                 case .success(let claims):
                     if !claims.isEmpty { unwritten.append((campaign, claims)) }
@@ -75,14 +75,14 @@ final class ClaimRecovery: Sendable {
 
     /// Recovers campaigns side by side, each for itself: builds wait for commits and for Redis, and share both.
     private func recover(
-        _ campaigns: [(Campaign, CouponGate.Standing?)], deep: Bool
+        _ campaigns: [(Campaign, CouponGate.GateState?)], deep: Bool
     ) async -> [(Campaign, Result<[GrantedClaim], any Error>)] {
         await withTaskGroup(of: (Campaign, Result<[GrantedClaim], any Error>).self) { group in
             var rest = campaigns[...]
             func recoverNext() {
-                guard let (campaign, standing) = rest.popFirst() else { return }
+                guard let (campaign, gate) = rest.popFirst() else { return }
                 group.addTask { [self] in
-                    do { return (campaign, .success(try await recover(campaign, standing, deep: deep))) } catch {
+                    do { return (campaign, .success(try await recover(campaign, gate, deep: deep))) } catch {
                         return (campaign, .failure(error))
                     }
                 }
@@ -98,24 +98,24 @@ final class ClaimRecovery: Sendable {
     }
 
     /// Sees to it that the right gate stands; answers the claims that the gate has granted and the store does not have.
-    private func recover(_ campaign: Campaign, _ standing: CouponGate.Standing?, deep: Bool) async throws -> [GrantedClaim] {
-        guard var standing else {
+    private func recover(_ campaign: Campaign, _ gate: CouponGate.GateState?, deep: Bool) async throws -> [GrantedClaim] {
+        guard var gate else {
             // A gate that nobody can pass any more needs not stand.
             if campaign.status(at: clock.now) != .closed { try await campaigns.build(campaign.id, beyond: nil) }
             return []
         }
-        guard standing.isOpen else {
+        guard gate.isOpen else {
             try await campaigns.build(campaign.id, beyond: nil)
             return []
         }
-        // The two reads of a standing are no single moment, and a claim may fall between them: look again before tearing down.
-        if !standing.isConsistent, let again = try await CouponGate.standings(of: [campaign.id], through: redis)[0] { standing = again }
-        guard standing.epoch == campaign.epoch, standing.isConsistent else {
+        // The two reads of a gate are no single moment, and a claim may fall between them: look again before tearing down.
+        if !gate.isConsistent, let again = try await CouponGate.states(of: [campaign.id], through: redis)[0] { gate = again }
+        guard gate.epoch == campaign.epoch, gate.isConsistent else {
             try await campaigns.build(campaign.id, beyond: campaign.epoch)
             return []
         }
         var unwritten: [GrantedClaim] = []
-        if deep || standing.claims != campaign.issued {
+        if deep || gate.claims != campaign.issued {
             guard let found = try await unwrittenClaims(of: campaign) else {
                 try await campaigns.build(campaign.id, beyond: campaign.epoch)
                 return []
@@ -123,7 +123,7 @@ final class ClaimRecovery: Sendable {
             unwritten = found
         }
         // The campaign was read before the gate, and may have been changed in between: whoever realigns reads it again.
-        if !standing.matches(campaign.terms) { _ = try await campaigns.realign(campaign.id) }
+        if !gate.matches(campaign.terms) { _ = try await campaigns.realign(campaign.id) }
         return unwritten
     }
 
@@ -159,7 +159,7 @@ final class ClaimRecovery: Sendable {
 
     /// Writes the rows of claims whose claimants did not; false where the store contradicts one.
     private func honour(_ claims: [GrantedClaim], of campaign: Campaign) async throws -> Bool {
-        FaultPoint.beforeHonour.reached()
+        FaultPoint.beforePersist.reached()
         for start in stride(from: 0, to: claims.count, by: Self.writesAtOnce) {
             let agrees = try await withThrowingTaskGroup { group in
                 for claim in claims[start..<min(start + Self.writesAtOnce, claims.count)] {

@@ -25,7 +25,7 @@ package struct Claims: Sendable {
     package enum Asked: Sendable {
         /// The gate's word is the whole answer: it refuses on the store's own terms.
         case refused(Refusal)
-        /// The store has to be asked, or the gate put right: go on with ``claim(_:by:on:after:remembering:)``.
+        /// The store has to be asked, or the gate put right: go on with ``claim(_:by:on:after:idempotency:)``.
         case goesOn(CouponGate.Verdict)
         case failed(any Error)
     }
@@ -78,7 +78,7 @@ package struct Claims: Sendable {
         _ question: KnownCampaign.Question, _ reader: PointReader
     ) -> Asked {
         do {
-            let verdict = try CouponGate.verdict(try result.get())
+            let verdict = try CouponGate.verdicts(try result.get(), count: 1)[0]
             if case .alreadyClaimed(let place) = verdict {
                 guard let issued = try recent.coupon(of: coupon, for: user, from: reader), issued.sequence == place.sequence else {
                     return .goesOn(verdict)
@@ -101,7 +101,7 @@ package struct Claims: Sendable {
         }
     }
 
-    /// Claims a coupon for a user; `remembering` keeps the answer under an idempotency key, in the transaction of the win.
+    /// Claims a coupon for a user; `idempotency` keeps the answer under an idempotency key, in the transaction of the win.
     ///
     /// `first` is the verdict where the gate was asked before.
     ///
@@ -109,7 +109,7 @@ package struct Claims: Sendable {
     ///   error the same user's next claim finds out what happened: there is one coupon and one sequence for them, or none.
     package func claim(
         _ coupon: CouponID, by user: UserID, on context: LoopContext, after first: CouponGate.Verdict? = nil,
-        remembering: Remembering<IssuedCoupon>? = nil
+        idempotency: IdempotentWrite<IssuedCoupon>? = nil
     ) async throws -> WriteResult<IssuedCoupon> {
         guard store.userExists(user) else { return .refused(.userNotFound) }
         var known = first
@@ -120,9 +120,9 @@ package struct Claims: Sendable {
             case .soldOut, .notOpen, .closed:
                 if let refusal = try await judge(verdict, coupon, context) { return .refused(refusal) }
             case .claimed(let place):
-                if let answer = try await record(place, coupon, user, context, remembering) { return answer }
+                if let answer = try await record(place, coupon, user, context, idempotency) { return answer }
             case .alreadyClaimed(let place):
-                if let answer = try await resolve(place, coupon, user, context, remembering) { return answer }
+                if let answer = try await resolve(place, coupon, user, context, idempotency) { return answer }
             case .notLoaded:
                 guard try await campaigns.build(coupon, beyond: nil) else { return .refused(.couponNotFound) }
             case .damaged(let epoch):
@@ -138,7 +138,7 @@ package struct Claims: Sendable {
     /// The gate's verdict; a key of a foreign type counts as a gate that is damaged.
     private func verdict(on coupon: CouponID, for user: UserID, _ context: LoopContext) async throws -> CouponGate.Verdict {
         do {
-            return try CouponGate.verdict(try await context.redis.send(campaigns.known[coupon].claim(by: user)))
+            return try CouponGate.verdicts(try await context.redis.send(campaigns.known[coupon].claim(by: user)), count: 1)[0]
         } catch let error as RedisError where error.code == .server(.wrongType) {
             return .damaged(epoch: try context.reader.campaign(coupon)?.epoch ?? 0)
         }
@@ -164,11 +164,11 @@ package struct Claims: Sendable {
 
     /// Writes a win to the store. `nil` when the claim has to be decided anew.
     private func record(
-        _ place: CouponGate.Place, _ coupon: CouponID, _ user: UserID, _ context: LoopContext, _ remembering: Remembering<IssuedCoupon>?
+        _ place: CouponGate.Place, _ coupon: CouponID, _ user: UserID, _ context: LoopContext, _ idempotency: IdempotentWrite<IssuedCoupon>?
     ) async throws -> WriteResult<IssuedCoupon>? {
         FaultPoint.afterScript.reached()
         let claim = Claim(couponID: coupon, userID: user, sequence: place.sequence, epoch: place.epoch, issuedAt: place.at)
-        switch try await store.recordClaim(claim, remember: remembering, context: context) {
+        switch try await store.recordClaim(claim, idempotency: idempotency, context: context) {
         case .replayed(let answer): return .replayed(answer)
         case .refused(let refusal): return .refused(refusal)
         case .done(.issued(let issued)): return .done(issued)
@@ -184,10 +184,10 @@ package struct Claims: Sendable {
 
     /// The gate knows the user: either the store does too, or this is the earlier claim whose answer got lost.
     private func resolve(
-        _ place: CouponGate.Place, _ coupon: CouponID, _ user: UserID, _ context: LoopContext, _ remembering: Remembering<IssuedCoupon>?
+        _ place: CouponGate.Place, _ coupon: CouponID, _ user: UserID, _ context: LoopContext, _ idempotency: IdempotentWrite<IssuedCoupon>?
     ) async throws -> WriteResult<IssuedCoupon>? {
         guard let issued = try context.reader.issuedCoupon(of: coupon, userID: user) else {
-            return try await record(place, coupon, user, context, remembering)
+            return try await record(place, coupon, user, context, idempotency)
         }
         guard issued.sequence == place.sequence else {
             try await campaigns.build(coupon, beyond: place.epoch)

@@ -18,8 +18,8 @@ package enum CouponGate {
         case soldOut(epoch: Int64, quantity: Int64)
         case notOpen(epoch: Int64, opensAt: Instant)
         case closed(epoch: Int64, closesAt: Instant)
-        /// Being rebuilt.
-        case paused
+        /// The gate is being built; the build last wrote to it that many milliseconds ago, by Redis' clock.
+        case paused(silenceMilliseconds: Int64)
         case notLoaded
         case damaged(epoch: Int64)
 
@@ -32,23 +32,40 @@ package enum CouponGate {
         }
     }
 
-    /// Reads what `claim_coupon` answered. Sold out, closed and the like cost Redis no write.
-    package static func verdict(_ reply: RedisValue) throws -> Verdict {
-        let answer = try ScriptAnswer<ClaimCode>(reply, of: Scripts.claimCoupon)
-        switch answer.code {
-        case .claimed: return .claimed(place(answer))
-        case .alreadyClaimed: return .alreadyClaimed(place(answer))
-        case .soldOut: return .soldOut(epoch: answer.number(1), quantity: answer.number(2))
-        case .notOpen: return .notOpen(epoch: answer.number(3), opensAt: Instant(milliseconds: answer.number(1)))
-        case .closed: return .closed(epoch: answer.number(1), closesAt: Instant(milliseconds: answer.number(2)))
-        case .paused: return .paused
-        case .notLoaded: return .notLoaded
-        case .damaged: return .damaged(epoch: answer.number(1))
+    /// Most claims that one call of `claim_coupon` decides.
+    static let claimsPerCall = 256
+
+    /// Reads what `claim_coupon` answered to a call with `count` user ids: as many verdicts, in the order of the ids.
+    ///
+    /// - Throws: `ServiceError` with code `internal` where the answer is not what the script's header says.
+    package static func verdicts(_ reply: RedisValue, count: Int) throws(ServiceError) -> [Verdict] {
+        guard case .array(let numbers) = reply, numbers.count == 4 * count else { throw Self.unknownAnswer }
+        var verdicts: [Verdict] = []
+        verdicts.reserveCapacity(count)
+        for index in stride(from: 0, to: numbers.count, by: 4) {
+            guard case .integer(let rawCode) = numbers[index], case .integer(let number) = numbers[index + 1],
+                case .integer(let now) = numbers[index + 2], case .integer(let epoch) = numbers[index + 3],
+                let code = ClaimCode(rawValue: rawCode)
+            else { throw Self.unknownAnswer }
+            let place = Place(sequence: number, at: Instant(milliseconds: now), epoch: epoch)
+            switch code {
+            case .claimed: verdicts.append(.claimed(place))
+            case .alreadyClaimed: verdicts.append(.alreadyClaimed(place))
+            case .soldOut: verdicts.append(.soldOut(epoch: epoch, quantity: number))
+            case .notOpen: verdicts.append(.notOpen(epoch: epoch, opensAt: Instant(milliseconds: number)))
+            case .closed: verdicts.append(.closed(epoch: epoch, closesAt: Instant(milliseconds: number)))
+            case .paused: verdicts.append(.paused(silenceMilliseconds: number))
+            case .notLoaded: verdicts.append(.notLoaded)
+            case .damaged: verdicts.append(.damaged(epoch: epoch))
+            }
         }
+        return verdicts
     }
 
+    private static let unknownAnswer = ServiceError(.internal, "claim_coupon gave an answer that its header does not name")
+
     /// What a gate holds, for recovery and audit.
-    package struct Standing: Sendable, Equatable {
+    package struct GateState: Sendable, Equatable {
         package let isOpen: Bool
         package let quantity: Int64?
         package let remaining: Int64?
@@ -57,6 +74,8 @@ package enum CouponGate {
         package let closesAtMilliseconds: Int64?
         package let epoch: Int64?
         package let claims: Int64
+        /// How long ago a build last wrote to the gate, by Redis' clock; very long where no build has.
+        package let silenceMilliseconds: Int64
 
         /// Whether window and quantity are those of the campaign.
         package func matches(_ terms: CampaignTerms) -> Bool {
@@ -72,23 +91,29 @@ package enum CouponGate {
     }
 
     /// Reads gates in one round trip; `nil` for one that is absent or not a hash.
-    package static func standings(of coupons: [CouponID], through redis: RedisClient) async throws -> [Standing?] {
+    package static func states(of coupons: [CouponID], through redis: RedisClient) async throws -> [GateState?] {
         var commands: [RedisCommand] = []
-        commands.reserveCapacity(2 * coupons.count)
+        commands.reserveCapacity(2 * coupons.count + 1)
         for coupon in coupons {
             commands.append(
                 RedisCommand(
                     "HMGET", .string(RedisKeys.coupon(coupon)), "state", "quantity", "remaining", "sequence", "opensAt", "closesAt",
-                    "epoch", isRepeatable: true))
+                    "epoch", "builtAt", isRepeatable: true))
             commands.append(RedisCommand("ZCARD", .string(RedisKeys.claims(of: coupon)), isRepeatable: true))
         }
+        commands.append(RedisCommand("TIME", isRepeatable: true))
         let replies = try await redis.pipeline(commands)
+        guard let time = replies.last?.array, time.count == 2, let seconds = time[0].integer, let microseconds = time[1].integer else {
+            throw ServiceError(.internal, "TIME gave no time")
+        }
+        let now = seconds * 1_000 + microseconds / 1_000
         return coupons.indices.map { index in
-            guard let fields = replies[2 * index].array, fields.count == 7, let state = fields[0].string else { return nil }
+            guard let fields = replies[2 * index].array, fields.count == 8, let state = fields[0].string else { return nil }
             guard case .integer(let claims) = replies[2 * index + 1] else { return nil }
-            return Standing(
+            return GateState(
                 isOpen: state == "open", quantity: fields[1].integer, remaining: fields[2].integer, sequence: fields[3].integer,
-                opensAtMilliseconds: fields[4].integer, closesAtMilliseconds: fields[5].integer, epoch: fields[6].integer, claims: claims)
+                opensAtMilliseconds: fields[4].integer, closesAtMilliseconds: fields[5].integer, epoch: fields[6].integer, claims: claims,
+                silenceMilliseconds: max(0, now - (fields[7].integer ?? 0)))
         }
     }
 
@@ -118,7 +143,7 @@ package enum CouponGate {
         }
     }
 
-    /// Starts building the gate of a campaign; answers false where a build of the same or a later epoch stands there.
+    /// Starts building the gate of a campaign; answers false where a gate of the same or a later epoch exists.
     static func load(_ campaign: Campaign, through redis: RedisClient) async throws -> Bool {
         let terms = campaign.terms
         let reply = try await redis.evaluate(
@@ -157,7 +182,7 @@ package enum CouponGate {
     enum Adjustment: Sendable, Equatable {
         case adjusted
         case belowIssued(claims: Int64)
-        case notStanding
+        case notLoaded
     }
 
     /// Gives an open gate the quantity and window of the terms.
@@ -169,7 +194,7 @@ package enum CouponGate {
         switch answer.code {
         case .adjusted: return .adjusted
         case .belowIssued: return .belowIssued(claims: answer.number(1))
-        case .notLoaded, .paused: return .notStanding
+        case .notLoaded, .paused: return .notLoaded
         }
     }
 
@@ -177,7 +202,9 @@ package enum CouponGate {
         [.string(RedisKeys.coupon(coupon)), .string(RedisKeys.claims(of: coupon))]
     }
 
-    private static func place(_ answer: ScriptAnswer<ClaimCode>) -> Place {
-        Place(sequence: answer.number(1), at: Instant(milliseconds: answer.number(2)), epoch: answer.number(3))
+    /// Removes the gate of an archived campaign; answers false where a gate of a later epoch than `epoch` exists.
+    static func archive(_ coupon: CouponID, epoch: Int64, through redis: RedisClient) async throws -> Bool {
+        let reply = try await redis.evaluate(Scripts.archiveCoupon, keys: keys(coupon), arguments: [.integer(epoch)])
+        return try ScriptAnswer<ArchiveCode>(reply, of: Scripts.archiveCoupon).code == .removed
     }
 }

@@ -78,11 +78,11 @@ final class KnownCampaign: Sendable {
     init(_ coupon: CouponID, lease: TimeAmount) {
         (self.coupon, self.lease) = (coupon, lease)
         memory = Mutex(Memory(gate: GateMemory(lease: lease)))
-        call = RedisPreparedCall(Scripts.claimCoupon, keys: CouponGate.keys(coupon), argumentCount: 1)
+        call = RedisPreparedCall(Scripts.claimCoupon, keys: CouponGate.keys(coupon))
     }
 
     /// The call of `claim_coupon`, to which a claim adds no more than the user's id.
-    func claim(by user: UserID) -> RedisCommand { RedisCommand(call, .integer(user.rawValue)) }
+    func claim(by user: UserID) -> RedisCommand { RedisCommand(call, arguments: [user.rawValue]) }
 
     /// What the store says of the gate; `nil` where it knows no such campaign. Reads the store only after a change.
     func terms(from reader: PointReader) throws(StoreError) -> GateTerms? {

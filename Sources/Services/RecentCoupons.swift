@@ -10,9 +10,9 @@ package final class RecentCoupons: Sendable {
     /// A coupon as it was read. A class, so that finding it takes one reference.
     package final class Entry: Sendable {
         package let issued: IssuedCoupon
-        fileprivate let version: RowChanges.Version
+        fileprivate let version: RowVersions.Version
 
-        fileprivate init(_ issued: IssuedCoupon, _ version: RowChanges.Version) {
+        fileprivate init(_ issued: IssuedCoupon, _ version: RowVersions.Version) {
             (self.issued, self.version) = (issued, version)
         }
     }
@@ -31,14 +31,14 @@ package final class RecentCoupons: Sendable {
 
     private let slots: Mutex<Slots>
     private let mask: Int
-    private let changes: RowChanges
+    private let changes: RowVersions
 
     /// - Parameter capacity: a power of two.
     init(store: Store, capacity: Int = 8_192) {
         precondition(capacity > 0 && capacity & (capacity - 1) == 0, "the slot is cut from the hash by a mask")
         slots = Mutex(Slots(keys: Array(repeating: Key(), count: capacity), entries: Array(repeating: nil, count: capacity)))
         mask = capacity - 1
-        changes = store.rowChanges
+        changes = store.rowVersions
     }
 
     /// The coupon that the user has of the campaign as the store has it now, where that is remembered.

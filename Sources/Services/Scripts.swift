@@ -9,17 +9,19 @@ package enum Scripts {
     package static let loadClaims = RedisScript(name: "load_claims", source: LuaScripts.loadClaims, keyCount: 2, isRepeatable: true)
     package static let openCoupon = RedisScript(name: "open_coupon", source: LuaScripts.openCoupon, keyCount: 2, isRepeatable: true)
     package static let adjustCoupon = RedisScript(name: "adjust_coupon", source: LuaScripts.adjustCoupon, keyCount: 2, isRepeatable: true)
+    package static let archiveCoupon = RedisScript(
+        name: "archive_coupon", source: LuaScripts.archiveCoupon, keyCount: 2, isRepeatable: true)
     package static let recordSales = RedisScript(name: "record_sales", source: LuaScripts.recordSales, keyCount: 3)
     package static let recordViews = RedisScript(name: "record_views", source: LuaScripts.recordViews, keyCount: 1)
     package static let rankProducts = RedisScript(name: "rank_products", source: LuaScripts.rankProducts, keyCount: 7, isRepeatable: true)
     package static let swapSales = RedisScript(name: "swap_sales", source: LuaScripts.swapSales, keyCount: 2 + 2 * RankingDays.kept)
 
     package static let all = [
-        claimCoupon, loadCoupon, loadClaims, openCoupon, adjustCoupon, recordSales, recordViews, rankProducts, swapSales,
+        claimCoupon, loadCoupon, loadClaims, openCoupon, adjustCoupon, archiveCoupon, recordSales, recordViews, rankProducts, swapSales,
     ]
 }
 
-/// What `claim_coupon` answers first; the names are those of the script's header.
+/// What `claim_coupon` answers for each claim; the names are those of the script's header.
 package enum ClaimCode: Int64, CaseIterable, Sendable {
     case claimed = 1
     case alreadyClaimed, soldOut, notOpen, closed, paused, notLoaded, damaged
@@ -47,6 +49,12 @@ package enum OpenCode: Int64, CaseIterable, Sendable {
 package enum AdjustCode: Int64, CaseIterable, Sendable {
     case adjusted = 1
     case belowIssued, notLoaded, paused
+}
+
+/// What `archive_coupon` answers first.
+package enum ArchiveCode: Int64, CaseIterable, Sendable {
+    case removed = 1
+    case superseded
 }
 
 /// What `record_sales` answers first.

@@ -163,7 +163,7 @@ extension Services {
                 "forgetting old answers", .seconds(60),
                 {
                     guard let limit = clock.now.advanced(byMilliseconds: -Self.answersKeptMilliseconds) else { return }
-                    while try await store.purgeRememberedAnswers(before: limit) > 0 {}
+                    while try await store.purgeStoredResponses(before: limit) > 0 {}
                 }
             ),
         ]
@@ -174,7 +174,7 @@ extension Services {
 
     /// A connection that comes back may lead to another Redis, or to one that has forgotten something.
     private func recoverAfterReconnect() async {
-        recovery.forgetStandings()
+        recovery.forgetStates()
         relay.forgetMark()
         let backoff = Backoff(firstMilliseconds: 50, longestMilliseconds: 1_000)
         for failures in 1...Int64.max {

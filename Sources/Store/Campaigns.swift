@@ -4,9 +4,9 @@ import GRDB
 extension Store {
     /// Makes a campaign of which nothing is issued yet.
     package func createCampaign(
-        _ terms: CampaignTerms, at now: Instant, remember: Remembering<Campaign>? = nil, context: (any DeliveryContext)? = nil
+        _ terms: CampaignTerms, at now: Instant, idempotency: IdempotentWrite<Campaign>? = nil, context: (any DeliveryContext)? = nil
     ) async throws(StoreError) -> WriteResult<Campaign> {
-        try await write(at: now, remember: remember, context: context) { db in
+        try await write(at: now, idempotency: idempotency, context: context) { db in
             if let fault = terms.windowFault { return .refused(fault) }
             let discount = DiscountColumns(terms.discount)
             try db.run(

@@ -43,19 +43,19 @@ extension Store {
     ///
     /// Only an `issued` coupon is remembered. Refused only with `idempotencyKeyReused`.
     package func recordClaim(
-        _ claim: Claim, remember: Remembering<IssuedCoupon>? = nil, context: (any DeliveryContext)? = nil
+        _ claim: Claim, idempotency: IdempotentWrite<IssuedCoupon>? = nil, context: (any DeliveryContext)? = nil
     ) async throws(StoreError) -> WriteResult<ClaimRecord> {
         try await write(context: context) { db in
-            if let remember {
-                switch try db.answer(for: remember.key, at: claim.issuedAt) {
+            if let idempotency {
+                switch try db.answer(for: idempotency.key, at: claim.issuedAt) {
                 case .absent: break
-                case .remembered(let answer): return .replayed(answer)
+                case .stored(let answer): return .replayed(answer)
                 case .reused: return .refused(.idempotencyKeyReused)
                 }
             }
             let record = try db.record(claim)
-            if let remember, case .issued(let coupon) = record {
-                try db.keep(remember.render(coupon), under: remember.key, at: claim.issuedAt)
+            if let idempotency, case .issued(let coupon) = record {
+                try db.keep(idempotency.render(coupon), under: idempotency.key, at: claim.issuedAt)
             }
             return .done(record)
         }

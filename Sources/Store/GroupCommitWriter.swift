@@ -19,7 +19,7 @@ final class GroupCommitWriter: Sendable {
     private let log: WriteAheadLog
     private let onLongLog: @Sendable () -> Void
     private let logger: Logger
-    let rowChanges = RowChanges()
+    let rowVersions = RowVersions()
     private let counters = Mutex(StoreStatistics())
     private let outage = Mutex<Outage?>(nil)
     private let thread = DispatchGroup()
@@ -42,7 +42,7 @@ final class GroupCommitWriter: Sendable {
         let worker = Thread { [self] in
             // The thread enters the connection's queue once and stays in it: a job pays no dispatch.
             connection.unsafeReentrantWrite { db in
-                rowChanges.watch(db)
+                rowVersions.watch(db)
                 work(on: db)
             }
             thread.leave()
@@ -109,7 +109,7 @@ extension GroupCommitWriter {
                 let end = min(start + options.maximumGroup, jobs.count)
                 let group = jobs[start..<end]
                 commit(group, on: db)
-                rowChanges.transactionEnded()
+                rowVersions.transactionEnded()
                 queue.answered(group.count)
                 deliver(group)
                 boundLog()

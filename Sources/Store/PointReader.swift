@@ -55,7 +55,7 @@ package final class PointReader: Sendable {
     }
 
     /// What is remembered under the key now.
-    package func answer(for key: AnswerKey, at now: Instant) throws(StoreError) -> AnswerMemory {
+    package func answer(for key: IdempotencyKey, at now: Instant) throws(StoreError) -> StoredResponseLookup {
         try read { try $0.answer(for: key, at: now) }
     }
 

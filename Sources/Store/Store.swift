@@ -15,7 +15,7 @@ package final class Store: Sendable {
     private let readers: ReaderQueue
     private let newestUser: Atomic<Int64>
     /// Which rows changed since they were read; a store that is only read sees no change.
-    package let rowChanges: RowChanges
+    package let rowVersions: RowVersions
 
     private init(path: String, options: StoreOptions, writer: GroupCommitWriter?, readers: ReaderQueue, userCount: Int64) {
         self.path = path
@@ -23,7 +23,7 @@ package final class Store: Sendable {
         self.writer = writer
         self.readers = readers
         newestUser = Atomic(userCount)
-        rowChanges = writer?.rowChanges ?? RowChanges()
+        rowVersions = writer?.rowVersions ?? RowVersions()
     }
 
     /// Opens the store in the file at `path`, making or migrating it where needed.
@@ -125,11 +125,11 @@ extension Store {
 
     /// Runs a job that may be remembered, see ``write(context:onCommit:_:)``.
     func write<Value: Sendable>(
-        at now: Instant, remember: Remembering<Value>?, context: (any DeliveryContext)?,
+        at now: Instant, idempotency: IdempotentWrite<Value>?, context: (any DeliveryContext)?,
         onCommit: (@Sendable (WriteResult<Value>) -> Void)? = nil, _ job: @escaping @Sendable (Database) throws -> Outcome<Value>
     ) async throws(StoreError) -> WriteResult<Value> {
         try await write(context: context, onCommit: onCommit) { db in
-            try db.remembering(remember, at: now, job: job)
+            try db.once(idempotency, at: now, job: job)
         }
     }
 

@@ -11,13 +11,13 @@ import Testing
 
 @Suite("Keys of running requests")
 struct RunningKeysTests {
-    private func key(_ scope: String, _ key: String, fingerprint: UInt8 = 0) -> AnswerKey {
-        AnswerKey(scope: scope, key: key, fingerprint: [fingerprint])
+    private func key(_ scope: String, _ key: String, fingerprint: UInt8 = 0) -> IdempotencyKey {
+        IdempotencyKey(scope: scope, key: key, fingerprint: [fingerprint])
     }
 
     @Test("a key belongs to one request at a time, whatever its body, and is free again afterwards")
     func taking() {
-        let keys = RunningKeys()
+        let keys = InFlightKeys()
         #expect(keys.take(key("user:1", "a")))
         #expect(!keys.take(key("user:1", "a")))
         #expect(!keys.take(key("user:1", "a", fingerprint: 1)))
@@ -30,7 +30,7 @@ struct RunningKeysTests {
     func fingerprints() {
         func fingerprint(_ method: HTTPMethod, _ path: String, _ body: String) -> [UInt8] {
             let request = HTTPRequest(method: method, path: path, body: ByteBuffer(string: body), eventLoop: EmbeddedEventLoop())
-            return AnswerKey.fingerprint(of: request)
+            return IdempotencyKey.fingerprint(of: request)
         }
         let all = [
             fingerprint(.post, "/a", ""), fingerprint(.patch, "/a", ""), fingerprint(.post, "/b", ""), fingerprint(.post, "/a", "{}"),
@@ -45,8 +45,8 @@ struct RunningKeysTests {
     func scopes() throws {
         let headers = ["Idempotency-Key": "k"]
         let request = HTTPRequest(method: .post, path: "/", headers: headers, eventLoop: EmbeddedEventLoop())
-        let user = try AnswerKey(request, of: .user(UserID(1)))?.scope
-        let admin = try AnswerKey(request, of: .admin(subject: "1"))?.scope
+        let user = try IdempotencyKey(request, of: .user(UserID(1)))?.scope
+        let admin = try IdempotencyKey(request, of: .admin(subject: "1"))?.scope
         #expect(user == "user:1" && admin == "admin:1")
     }
 }

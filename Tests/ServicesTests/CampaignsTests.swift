@@ -61,7 +61,7 @@ struct CampaignsTests {
                 throw NotDone(result: "a window that ends before it begins")
             }
             try await shop.expectAgreement(on: coupon)
-            #expect(try await shop.standing(of: coupon)?.quantity == 10)
+            #expect(try await shop.gate(of: coupon)?.quantity == 10)
             #expect(
                 try await shop.campaigns.change(CouponID(9), CampaignChange(quantity: 5), at: shop.clock.now) == .refused(.couponNotFound))
         }
@@ -155,10 +155,10 @@ struct CampaignsTests {
             for round in 1...Int64(10) {
                 let epoch = try #require(try shop.reader.campaign(coupon)).epoch
                 async let built = shop.campaigns.build(coupon, beyond: epoch)
-                try await eventually("the gate is being built") { try await shop.standing(of: coupon)?.isOpen == false }
+                try await eventually("the gate is being built") { try await shop.gate(of: coupon)?.isOpen == false }
                 _ = try await shop.campaigns.change(coupon, CampaignChange(quantity: 8_001 + round), at: shop.clock.now).value
                 #expect(try await built)
-                #expect(try await shop.standing(of: coupon)?.quantity == 8_001 + round)
+                #expect(try await shop.gate(of: coupon)?.quantity == 8_001 + round)
             }
             try await shop.expectAgreement(on: coupon)
         }
@@ -175,7 +175,7 @@ struct CampaignsTests {
                 async let rebuilt = shop.campaigns.build(coupon, beyond: epoch)
                 #expect(try await looked)
                 #expect(try await rebuilt)
-                #expect(try #require(try await shop.standing(of: coupon)?.epoch) > epoch)
+                #expect(try #require(try await shop.gate(of: coupon)?.epoch) > epoch)
             }
         }
     }

@@ -22,7 +22,7 @@ struct RealignmentTests {
             let foreign = try shop.foreignConnection()
             try await foreign.writeWithoutTransaction { try $0.execute(sql: "BEGIN IMMEDIATE") }
             let change = Task { try await shop.campaigns.change(coupon, CampaignChange(quantity: 5), at: shop.clock.now).value }
-            try await eventually("the gate has agreed") { try await shop.standing(of: coupon)?.quantity == 5 }
+            try await eventually("the gate has agreed") { try await shop.gate(of: coupon)?.quantity == 5 }
             let scripts = try shop.server.scriptCalls()
             async let answers = shop.claimTogether(coupon, by: Array(users[5...]))
             try await eventually("all ten are refused by the gate") { try shop.server.scriptCalls() >= scripts + 10 }
@@ -64,7 +64,7 @@ struct RealignmentTests {
                 _ = try await shop.campaigns.change(coupon, CampaignChange(quantity: quantity), at: shop.clock.now).value
                 proxy.release()
                 try await recovered
-                #expect(try await shop.standing(of: coupon)?.quantity == quantity)
+                #expect(try await shop.gate(of: coupon)?.quantity == quantity)
                 try await shop.expectAgreement(on: coupon)
                 await slow.close()
             }
@@ -83,7 +83,7 @@ struct RealignmentTests {
             _ = try shop.server.cli("FLUSHALL")
             #expect(try await shop.claimPatiently(coupon, by: users[6]) == .won(2))
             try await shop.crash()
-            #expect(try await shop.standing(of: coupon)?.claims == 6)
+            #expect(try await shop.gate(of: coupon)?.claims == 6)
             #expect(try await shop.campaigns.change(coupon, CampaignChange(quantity: 3), at: shop.clock.now).value.terms.quantity == 3)
             #expect(try await shop.claim(coupon, by: users[7]) == .won(3))
             #expect(try await shop.claim(coupon, by: users[1]) == .refused(.couponSoldOut))

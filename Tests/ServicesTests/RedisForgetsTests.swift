@@ -223,13 +223,13 @@ struct RedisForgetsTests {
             guard case .won(let place)? = places[users[0]] else { throw NotDone(result: "\(users[0]) did not win") }
             #expect(try await shop.claim(coupon, by: users[0]) == .already(place))
             try shop.server.cli("DEL", RedisKeys.coupon(coupon), RedisKeys.claims(of: coupon))
-            try await eventually("the gate is paused") { try await shop.standing(of: coupon)?.isOpen == false }
+            try await eventually("the gate is paused") { try await shop.gate(of: coupon)?.isOpen == false }
             try await eventually("not ready") { await !shop.services.readiness().isReady }
             try await shop.expectLater(coupon, by: users)
-            #expect(try await shop.standing(of: coupon)?.claims == 0)
+            #expect(try await shop.gate(of: coupon)?.claims == 0)
             try shop.server.cli("CONFIG", "SET", "maxmemory", "0")
             // The builder that failed is given up after five seconds.
-            try await eventually("the gate is open") { try await shop.standing(of: coupon)?.isOpen == true }
+            try await eventually("the gate is open") { try await shop.gate(of: coupon)?.isOpen == true }
             for (user, answer) in places {
                 guard case .won(let place) = answer else { throw NotDone(result: "\(user) did not win") }
                 #expect(try await shop.claim(coupon, by: user) == .already(place))
@@ -277,7 +277,7 @@ struct RedisForgetsTests {
                 while !isOver.isUp {
                     // The store first: what it has by now the gate must have taken off.
                     let issued = try #require(try shop.reader.campaign(coupon)).issued
-                    if let standing = try await shop.standing(of: coupon), standing.isOpen, let remaining = standing.remaining {
+                    if let gate = try await shop.gate(of: coupon), gate.isOpen, let remaining = gate.remaining {
                         #expect(remaining <= 400 - issued)
                         samples.withLock { $0 += 1 }
                     }
@@ -320,12 +320,12 @@ struct RedisForgetsTests {
         try await withShop(setup) { shop in
             let coupon = CouponID(1)
             try await shop.services.start()
-            #expect(try await shop.standing(of: coupon)?.claims == 100_000)
+            #expect(try await shop.gate(of: coupon)?.claims == 100_000)
             shop.server.kill()
             try shop.server.start()
             try await eventually("the gate is open with all its claims") {
-                guard let standing = try? await shop.standing(of: coupon) else { return false }
-                return standing.isOpen && standing.claims == 100_000
+                guard let gate = try? await shop.gate(of: coupon) else { return false }
+                return gate.isOpen && gate.claims == 100_000
             }
             #expect(try await shop.claimPatiently(coupon, by: UserID(77_777)) == .already(77_777))
             try await eventually("ready") { await shop.services.readiness().isReady }

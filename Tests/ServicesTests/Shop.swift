@@ -308,8 +308,8 @@ extension Shop {
         }
     }
 
-    func standing(of coupon: CouponID) async throws -> CouponGate.Standing? {
-        try await CouponGate.standings(of: [coupon], through: redis)[0]
+    func gate(of coupon: CouponID) async throws -> CouponGate.GateState? {
+        try await CouponGate.states(of: [coupon], through: redis)[0]
     }
 
     /// Users by sequence, as the store has them.
@@ -327,9 +327,9 @@ extension Shop {
     /// Gate and store agree in every number and every claim: remaining + issued = quantity.
     func expectAgreement(on coupon: CouponID, sourceLocation: SourceLocation = #_sourceLocation) async throws {
         let campaign = try #require(try services.context(for: MultiThreadedEventLoopGroup.singleton.next()).reader.campaign(coupon))
-        let standing = try #require(try await standing(of: coupon), sourceLocation: sourceLocation)
-        #expect(standing.isOpen && standing.isConsistent && standing.matches(campaign.terms), "\(standing)", sourceLocation: sourceLocation)
-        #expect(standing.remaining == campaign.terms.quantity - campaign.issued, sourceLocation: sourceLocation)
+        let gate = try #require(try await gate(of: coupon), sourceLocation: sourceLocation)
+        #expect(gate.isOpen && gate.isConsistent && gate.matches(campaign.terms), "\(gate)", sourceLocation: sourceLocation)
+        #expect(gate.remaining == campaign.terms.quantity - campaign.issued, sourceLocation: sourceLocation)
         let issued = try await issued(coupon)
         #expect(Int64(issued.count) == campaign.issued, sourceLocation: sourceLocation)
         #expect(try await granted(coupon) == issued, sourceLocation: sourceLocation)

@@ -46,7 +46,7 @@ extension World {
     /// Starts the service after a crash. Now and then the crash repeats itself right at the start.
     func restartService() async throws {
         if Int.random(in: 0..<3, using: &random) == 0 {
-            let points: [FaultPoint] = [.afterEpoch, .afterLoadCoupon, .afterLoadClaims, .beforeHonour, .afterCommit, .afterRecordSales]
+            let points: [FaultPoint] = [.afterEpoch, .afterLoadCoupon, .afterLoadClaims, .beforePersist, .afterCommit, .afterRecordSales]
             if let point = points.randomElement(using: &random) {
                 do {
                     try await startService(trap: Trap(point: point, passage: Int.random(in: 1...3, using: &random)))
@@ -131,7 +131,7 @@ extension FaultPoint {
         case .beforeAnswer: 1...400
         case .beforeRecordSales, .afterRecordSales: 1...12
         case .beforeDelivery, .afterDelivery: 1...60
-        case .afterLoadClaims, .beforeSwapSales, .afterEpoch, .afterLoadCoupon, .beforeHonour, .betweenStoreAndGate: 1...1
+        case .afterLoadClaims, .beforeSwapSales, .afterEpoch, .afterLoadCoupon, .beforePersist, .betweenStoreAndGate: 1...1
         }
     }
 
@@ -140,7 +140,7 @@ extension FaultPoint {
         switch self {
         case .afterEpoch, .afterLoadCoupon, .afterLoadClaims, .beforeSwapSales:
             try await world.command("FLUSHALL")
-        case .beforeHonour:
+        case .beforePersist:
             // Claims whose replies vanish are known to Redis alone.
             world.proxy.swallowReplies()
         case .betweenStoreAndGate:

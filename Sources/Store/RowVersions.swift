@@ -8,7 +8,7 @@ import Synchronization
 /// SQLite itself names each changed row to the writer's connection, so no statement can be forgotten. The counts move after the
 /// commit and before anybody is told of it: whoever has heard of a change sees it counted. What another process writes is counted by
 /// nobody, and is seen at the latest when a copy is a second old.
-package final class RowChanges: Sendable {
+package final class RowVersions: Sendable {
     /// The tables whose rows are worth a copy.
     package enum Table: Int, Sendable, CaseIterable {
         case issuedCoupons, products, users
@@ -37,7 +37,7 @@ package final class RowChanges: Sendable {
 
     private struct Counts {
         /// By table and the last bits of the row's id: a count for each row would grow without end.
-        var rows = [UInt64](repeating: 0, count: RowChanges.slots * Table.allCases.count)
+        var rows = [UInt64](repeating: 0, count: RowVersions.slots * Table.allCases.count)
         var commits: UInt64 = 0
         /// Places in `rows` that changed in the open transaction.
         var pending: [Int] = []
@@ -71,7 +71,7 @@ package final class RowChanges: Sendable {
 
 // MARK: - On the writer thread
 
-extension RowChanges {
+extension RowVersions {
     /// Has SQLite name every row that a statement of this connection changes or deletes.
     ///
     /// The pointer stays good: the writer holds this object as long as its connection.
@@ -82,8 +82,8 @@ extension RowChanges {
                 guard operation != SQLITE_INSERT, let watcher, let table else { return }
                 let name = String(cString: table)
                 guard let table = Table.allCases.first(where: { $0.name == name }) else { return }
-                let changes = Unmanaged<RowChanges>.fromOpaque(watcher).takeUnretainedValue()
-                changes.counts.withLock { $0.pending.append(RowChanges.place(row, table)) }
+                let changes = Unmanaged<RowVersions>.fromOpaque(watcher).takeUnretainedValue()
+                changes.counts.withLock { $0.pending.append(RowVersions.place(row, table)) }
             }, Unmanaged.passUnretained(self).toOpaque())
     }
 

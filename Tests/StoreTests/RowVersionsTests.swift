@@ -6,12 +6,12 @@ import Testing
 @testable import Store
 
 @Suite("Changes of rows that are copied in memory")
-struct RowChangesTests {
+struct RowVersionsTests {
     /// Which of user 1, product 1 and coupon 1 changed, and that they did by the time the change was answered.
     private func changed(_ home: TemporaryStore, _ change: (Store) async throws -> Void) async throws -> [Bool] {
-        let changes = home.store.rowChanges
-        let now = RowChanges.now
-        let before = [RowChanges.Table.users, .products, .issuedCoupons].map { ($0, changes.version(of: 1, in: $0, at: now)) }
+        let changes = home.store.rowVersions
+        let now = RowVersions.now
+        let before = [RowVersions.Table.users, .products, .issuedCoupons].map { ($0, changes.version(of: 1, in: $0, at: now)) }
         try await change(home.store)
         return before.map { !changes.holds($1, for: 1, in: $0, at: now) }
     }
@@ -48,7 +48,7 @@ struct RowChangesTests {
     func overtaken() async throws {
         let home = try TemporaryStore()
         let user = try await home.store.makeUsers(1)[0]
-        let changes = home.store.rowChanges
+        let changes = home.store.rowVersions
         let quiet = try changes.versioned(in: .users, id: { $0 }) { () throws(StoreError) in user.rawValue }
         let version = try #require(quiet?.version)
         #expect(changes.holds(version, for: user.rawValue, in: .users))
@@ -71,10 +71,10 @@ struct RowChangesTests {
 
     @Test("a copy is a second old at most, for what another process writes is not counted")
     func lease() throws {
-        let changes = try TemporaryStore().store.rowChanges
-        let now = RowChanges.now
+        let changes = try TemporaryStore().store.rowVersions
+        let now = RowVersions.now
         let version = changes.version(of: 1, in: .users, at: now)
-        #expect(changes.holds(version, for: 1, in: .users, at: now + RowChanges.lease - 1))
-        #expect(!changes.holds(version, for: 1, in: .users, at: now + RowChanges.lease))
+        #expect(changes.holds(version, for: 1, in: .users, at: now + RowVersions.lease - 1))
+        #expect(!changes.holds(version, for: 1, in: .users, at: now + RowVersions.lease))
     }
 }

@@ -5,7 +5,7 @@ import Store
 import Synchronization
 
 /// The keys whose first request is still running, so that a second one is told so instead of waiting. They live in a mutex.
-final class RunningKeys: Sendable {
+final class InFlightKeys: Sendable {
     private struct Key: Hashable {
         let scope: String
         let key: String
@@ -14,16 +14,16 @@ final class RunningKeys: Sendable {
     private let running = Mutex<Set<Key>>([])
 
     /// Takes the key for one request; `false` where another one has it. Whoever got it gives it back by ``release(_:)``.
-    func take(_ key: AnswerKey) -> Bool {
+    func take(_ key: IdempotencyKey) -> Bool {
         running.withLock { $0.insert(Key(scope: key.scope, key: key.key)).inserted }
     }
 
-    func release(_ key: AnswerKey) {
+    func release(_ key: IdempotencyKey) {
         running.withLock { _ = $0.remove(Key(scope: key.scope, key: key.key)) }
     }
 }
 
-extension AnswerKey {
+extension IdempotencyKey {
     /// The key of a request that sent an `Idempotency-Key`; `nil` without one.
     init?(_ request: HTTPRequest, of identity: Identity) throws(RequestFault) {
         guard let key = request.value(of: .idempotencyKey) else { return nil }
@@ -31,7 +31,7 @@ extension AnswerKey {
         guard (1...255).contains(key.utf8.count), key.utf8.allSatisfy({ (0x21...0x7E).contains($0) }) else {
             throw RequestFault(field: "Idempotency-Key", "must have 1 to 255 visible ASCII characters")
         }
-        self.init(scope: "\(identity.role):\(identity.subject)", key: key, fingerprint: AnswerKey.fingerprint(of: request))
+        self.init(scope: "\(identity.role):\(identity.subject)", key: key, fingerprint: IdempotencyKey.fingerprint(of: request))
     }
 
     /// A digest of method, path and body. The lines before the body cannot hold a line feed, so no two requests read alike.

@@ -30,15 +30,15 @@ extension Call {
     ///
     /// `Location` is read from the answer's bytes, so a replay has the same one without its being kept.
     func answer<Value>(
-        _ success: Success<Value>, _ write: (Remembering<Value>?) async throws -> WriteResult<Value>
+        _ success: Success<Value>, _ write: (IdempotentWrite<Value>?) async throws -> WriteResult<Value>
     ) async throws -> HTTPResponse {
         let now = now
-        let remembering = answerKey.map { key in
-            Remembering<Value>(key: key) { value in
-                RememberedAnswer(status: success.status, body: Array(success.body(value, at: now).readableBytesView))
+        let idempotency = idempotencyKey.map { key in
+            IdempotentWrite<Value>(key: key) { value in
+                StoredResponse(status: success.status, body: Array(success.body(value, at: now).readableBytesView))
             }
         }
-        switch try await write(remembering) {
+        switch try await write(idempotency) {
         case .done(let value):
             return response(status: success.status, success.body(value, at: now))
         case .refused(let refusal):
@@ -49,7 +49,7 @@ extension Call {
     }
 
     /// The remembered answer of this route's first success.
-    func replay(_ answer: RememberedAnswer) -> HTTPResponse {
+    func replay(_ answer: StoredResponse) -> HTTPResponse {
         response(status: answer.status, ByteBuffer(bytes: answer.body), isReplay: true)
     }
 

@@ -2,7 +2,7 @@ package import Commerce
 import GRDB
 
 /// What identifies a request that must not take effect twice.
-package struct AnswerKey: Sendable, Hashable {
+package struct IdempotencyKey: Sendable, Hashable {
     /// Whose key it is: keys of two users never meet.
     package let scope: String
     package let key: String
@@ -15,7 +15,7 @@ package struct AnswerKey: Sendable, Hashable {
 }
 
 /// An answer as it was sent, to be sent again byte for byte.
-package struct RememberedAnswer: Sendable, Equatable {
+package struct StoredResponse: Sendable, Equatable {
     package let status: Int
     package let body: [UInt8]
 
@@ -25,12 +25,12 @@ package struct RememberedAnswer: Sendable, Equatable {
 }
 
 /// Asks a write to keep its answer in its own transaction.
-package struct Remembering<Value: Sendable>: Sendable {
-    package let key: AnswerKey
+package struct IdempotentWrite<Value: Sendable>: Sendable {
+    package let key: IdempotencyKey
     /// Renders the answer; called inside the transaction, and once more when its group has to be repeated.
-    package let render: @Sendable (Value) -> RememberedAnswer
+    package let render: @Sendable (Value) -> StoredResponse
 
-    package init(key: AnswerKey, render: @escaping @Sendable (Value) -> RememberedAnswer) {
+    package init(key: IdempotencyKey, render: @escaping @Sendable (Value) -> StoredResponse) {
         (self.key, self.render) = (key, render)
     }
 }
@@ -42,15 +42,15 @@ package enum WriteResult<Value: Sendable>: Sendable {
     /// Refused by a rule; nothing changed and nothing is remembered.
     case refused(Refusal)
     /// The same request took effect before; this was its answer.
-    case replayed(RememberedAnswer)
+    case replayed(StoredResponse)
 }
 
 extension WriteResult: Equatable where Value: Equatable {}
 
 /// What the store remembers about a key.
-package enum AnswerMemory: Sendable, Equatable {
+package enum StoredResponseLookup: Sendable, Equatable {
     case absent
-    case remembered(RememberedAnswer)
+    case stored(StoredResponse)
     /// The key belongs to another request.
     case reused
 }
@@ -60,25 +60,25 @@ private let memoryMilliseconds: Int64 = 24 * 3600 * 1000
 
 extension Database {
     /// What is remembered under the key; an answer of 24 hours ago or older is absent, whether purged or not.
-    func answer(for key: AnswerKey, at now: Instant) throws -> AnswerMemory {
+    func answer(for key: IdempotencyKey, at now: Instant) throws -> StoredResponseLookup {
         let found = try first(
             "SELECT fingerprint, status, body FROM idempotency WHERE scope = ? AND key = ? AND created_at > ?",
             key.scope, key.key, now.milliseconds - memoryMilliseconds
-        ) { row -> AnswerMemory in
+        ) { row -> StoredResponseLookup in
             guard row.blob(0) == key.fingerprint else { return .reused }
-            return .remembered(RememberedAnswer(status: Int(row.int(1)), body: row.blob(2)))
+            return .stored(StoredResponse(status: Int(row.int(1)), body: row.blob(2)))
         }
         return found ?? .absent
     }
 
     /// Runs a job unless its answer is known already, and remembers the answer of a success in the same transaction.
-    func remembering<Value>(
-        _ remember: Remembering<Value>?, at now: Instant, job: (Database) throws -> Outcome<Value>
+    func once<Value>(
+        _ idempotency: IdempotentWrite<Value>?, at now: Instant, job: (Database) throws -> Outcome<Value>
     ) throws -> WriteResult<Value> {
-        if let remember {
-            switch try answer(for: remember.key, at: now) {
+        if let idempotency {
+            switch try answer(for: idempotency.key, at: now) {
             case .absent: break
-            case .remembered(let answer): return .replayed(answer)
+            case .stored(let answer): return .replayed(answer)
             case .reused: return .refused(.idempotencyKeyReused)
             }
         }
@@ -86,7 +86,7 @@ extension Database {
         case .refused(let refusal):
             return .refused(refusal)
         case .done(let value):
-            if let remember { try keep(remember.render(value), under: remember.key, at: now) }
+            if let idempotency { try keep(idempotency.render(value), under: idempotency.key, at: now) }
             return .done(value)
         }
     }
@@ -101,7 +101,7 @@ extension Database {
         return outcome
     }
 
-    func keep(_ answer: RememberedAnswer, under key: AnswerKey, at now: Instant) throws {
+    func keep(_ answer: StoredResponse, under key: IdempotencyKey, at now: Instant) throws {
         try run(
             """
             INSERT OR REPLACE INTO idempotency (scope, key, fingerprint, status, body, created_at) VALUES (?, ?, ?, ?, ?, ?)
@@ -116,7 +116,7 @@ struct RefusedAfterWriting: Error {
 
 extension Store {
     /// Forgets answers remembered before an instant, at most `limit` of them, and says how many.
-    package func purgeRememberedAnswers(before: Instant, limit: Int = 1_000) async throws(StoreError) -> Int {
+    package func purgeStoredResponses(before: Instant, limit: Int = 1_000) async throws(StoreError) -> Int {
         try await write(context: nil) { db in
             try db.changes(
                 """
