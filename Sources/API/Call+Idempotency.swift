@@ -26,33 +26,37 @@ struct Success<Value: Sendable>: Sendable {
 }
 
 extension Call {
-    /// Runs a write whose success is remembered under the request's `Idempotency-Key`, if it has one, and answers its outcome.
-    ///
-    /// `Location` is read from the answer's bytes, so a replay has the same one without its being kept.
+    /// How the answer to a write is stored under the request's `Idempotency-Key`; nil without one.
+    func idempotentWrite<Value>(of success: Success<Value>) -> IdempotentWrite<Value>? {
+        guard let idempotencyKey else { return nil }
+        let now = now
+        return IdempotentWrite(key: idempotencyKey) { value in
+            StoredResponse(status: success.status, body: Array(success.body(value, at: now).readableBytesView))
+        }
+    }
+
+    /// Runs a write whose success is stored under the request's `Idempotency-Key`, if it has one, and answers its outcome.
     func answer<Value>(
         _ success: Success<Value>, _ write: (IdempotentWrite<Value>?) async throws -> WriteResult<Value>
     ) async throws -> HTTPResponse {
-        let now = now
-        let idempotency = idempotencyKey.map { key in
-            IdempotentWrite<Value>(key: key) { value in
-                StoredResponse(status: success.status, body: Array(success.body(value, at: now).readableBytesView))
-            }
-        }
-        switch try await write(idempotency) {
-        case .done(let value):
-            return response(status: success.status, success.body(value, at: now))
-        case .refused(let refusal):
-            return self.refusal(refusal)
-        case .replayed(let answer):
-            return replay(answer)
+        switch try await write(idempotentWrite(of: success)) {
+        case .done(let value): response(success, value)
+        case .refused(let refusal): self.refusal(refusal)
+        case .replayed(let stored): replay(stored)
         }
     }
 
-    /// The remembered answer of this route's first success.
-    func replay(_ answer: StoredResponse) -> HTTPResponse {
-        response(status: answer.status, ByteBuffer(bytes: answer.body), isReplay: true)
+    /// The answer to a write that succeeded.
+    func response<Value>(_ success: Success<Value>, _ value: Value) -> HTTPResponse {
+        response(status: success.status, success.body(value, at: now))
     }
 
+    /// The stored answer of this route's first success.
+    func replay(_ stored: StoredResponse) -> HTTPResponse {
+        response(status: stored.status, ByteBuffer(bytes: stored.body), isReplay: true)
+    }
+
+    /// `Location` is read from the answer's bytes, so a replay has the same one without its being stored.
     private func response(status: Int, _ body: ByteBuffer, isReplay: Bool = false) -> HTTPResponse {
         var headers = [(name: "cache-control", value: "no-store")]
         if let location = route.location?.path(in: body) { headers.append(("location", location)) }

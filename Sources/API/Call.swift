@@ -15,11 +15,11 @@ struct Call: Sendable {
     let loop: LoopState
     /// The service's time when the handler began; one request has one time.
     let now: Instant
-    /// Set where this request's answer is to be remembered.
+    /// Set where this request's answer is to be stored.
     var idempotencyKey: IdempotencyKey?
 
-    /// The same call, its answer to be remembered under a key.
-    func remembered(under key: IdempotencyKey) -> Call {
+    /// The same call, its answer to be stored under a key.
+    func idempotent(under key: IdempotencyKey) -> Call {
         var call = self
         call.idempotencyKey = key
         return call

@@ -41,43 +41,27 @@ enum Coupons {
         }
     }
 
-    /// First come, first served. Whoever gets a refusal from the gate has it without a task; the few who win go on in one.
+    /// First come, first served. Most refusals are known at once; a claim that Redis has to decide is answered by callback.
     @Sendable static func claim(_ call: Call, _ user: UserID) throws -> HTTPAnswer {
         let id = try call.id("couponId", of: Campaign.self)
-        guard call.idempotencyKey == nil else { return .task { try await claim(call, id, user, after: nil) } }
-        // Asked first, because it touches nothing that another loop writes to.
-        if call.loop.context.soldOut.refuses(user, id) { return .now(call.loop.prepared.couponSoldOut) }
-        let question: Claims.Question
-        switch call.services.claims.recall(id, by: user, on: call.loop.context) {
-        case .soldOut: return .now(call.loop.prepared.couponSoldOut)
-        case .alreadyClaimed(let known): return .now(call.loop.alreadyClaimed(known, at: call.now))
-        case .userNotFound: return .now(call.loop.prepared.userNotFound)
-        case .unknown(let asked): question = asked
-        }
-        return .callback { done in
-            call.services.claims.ask(question, on: call.loop.context) { outcome in
-                switch outcome {
-                case .refused(let refusal): done(.success(answer(refusal, to: call)))
-                case .failed(let error): done(.failure(error))
-                case .goesOn(let verdict):
-                    Task.immediate(executorPreference: call.loop.context.executor) {
-                        do { done(.success(try await claim(call, id, user, after: verdict))) } catch { done(.failure(error)) }
-                    }
-                }
-            }
+        let decision = call.services.claims.claim(
+            id, by: user, on: call.loop.context, idempotency: call.idempotentWrite(of: issued))
+        switch decision {
+        case .now(let outcome): return .now(try response(to: outcome, call))
+        case .later(let begin):
+            return .callback { done in begin { outcome in done(Result { try response(to: outcome, call) }) } }
         }
     }
 
-    private static func answer(_ refusal: Refusal, to call: Call) -> HTTPResponse {
-        if case .couponAlreadyClaimed(let coupon) = refusal { return call.loop.alreadyClaimed(coupon, at: call.now) }
-        return call.refusal(refusal)
-    }
+    private static let issued = Success<IssuedCoupon>.created { $0.write($1, at: $2) }
 
-    private static func claim(
-        _ call: Call, _ id: CouponID, _ user: UserID, after verdict: CouponGate.Verdict?
-    ) async throws -> HTTPResponse {
-        try await call.answer(.created { $0.write($1, at: $2) }) { idempotency in
-            try await call.services.claims.claim(id, by: user, on: call.loop.context, after: verdict, idempotency: idempotency)
+    private static func response(to outcome: ClaimOutcome, _ call: Call) throws -> HTTPResponse {
+        switch outcome {
+        case .issued(let coupon): call.response(issued, coupon)
+        case .alreadyClaimed(let known): call.loop.alreadyClaimed(known, at: call.now)
+        case .refused(let refusal): call.refusal(refusal)
+        case .replayed(let response): call.replay(response)
+        case .failed(let error): throw error
         }
     }
 

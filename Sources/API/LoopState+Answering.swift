@@ -114,7 +114,7 @@ extension LoopState {
         return try once(call, key, admission)
     }
 
-    /// Answers a request whose key is known from memory; keeps others with the same key out while the first one runs.
+    /// Answers a request whose key has a stored response with that; refuses others with the same key while the first one runs.
     private func once(_ call: Call, _ key: IdempotencyKey, _ admission: Admission) throws -> HTTPAnswer {
         guard inFlightKeys.take(key) else { return .now(call.refusal(.idempotencyKeyInUse)) }
         do {
@@ -126,15 +126,32 @@ extension LoopState {
                 inFlightKeys.release(key)
                 return .now(call.refusal(.idempotencyKeyReused))
             case .absent:
-                let answer = try admission.reply(to: call.remembered(under: key))
-                return .task { [inFlightKeys] in
-                    defer { inFlightKeys.release(key) }
-                    return try await answer.response()
-                }
+                return releasing(key, after: try admission.reply(to: call.idempotent(under: key)))
             }
         } catch {
             inFlightKeys.release(key)
             throw error
+        }
+    }
+
+    /// The same answer, which gives its key back when it is there.
+    private func releasing(_ key: IdempotencyKey, after answer: HTTPAnswer) -> HTTPAnswer {
+        switch answer {
+        case .now:
+            inFlightKeys.release(key)
+            return answer
+        case .callback(let begin):
+            return .callback { [inFlightKeys] done in
+                begin { result in
+                    inFlightKeys.release(key)
+                    done(result)
+                }
+            }
+        case .task(let work):
+            return .task { [inFlightKeys] in
+                defer { inFlightKeys.release(key) }
+                return try await work()
+            }
         }
     }
 }

@@ -29,9 +29,9 @@ final class LoopState: @unchecked Sendable {
     private var matches: RecentMatches
     private var tokens = TokenCache()
     private var renderedTop = TopProductsAnswer()
-    private var alreadyClaimed = AlreadyClaimedAnswers()
-    private var products = RecentAnswers(.products)
-    private var balances = RecentAnswers(.users)
+    private var alreadyClaimed = SlotCache<IssuedCouponID, AlreadyClaimedResponse>(capacity: 4_096)
+    private var products = SlotCache<Int64, RowResponse>(capacity: 4_096)
+    private var balances = SlotCache<Int64, RowResponse>(capacity: 4_096)
 
     init(eventLoop: any EventLoop, services: Services, verifier: TokenVerifier, inFlightKeys: InFlightKeys, logger: Logger) {
         self.eventLoop = eventLoop
@@ -74,23 +74,58 @@ final class LoopState: @unchecked Sendable {
         return renderedTop.response(for: top)
     }
 
-    func alreadyClaimed(_ coupon: IssuedCoupon, at now: Instant) -> HTTPResponse {
+    /// The answer to a user who claims again, rendered once for each coupon and status.
+    func alreadyClaimed(_ known: IssuedCouponCache.Entry, at now: Instant) -> HTTPResponse {
         eventLoop.assertInEventLoop()
-        return alreadyClaimed.response(for: coupon, at: now)
+        let (issued, status) = (known.issued, known.issued.status(at: now))
+        let rendered = alreadyClaimed[key: issued.id, hash: issued.id.rawValue]
+        if let rendered, rendered.known === known, rendered.status == status { return rendered.response }
+        var response: HTTPResponse?
+        // The same coupon read again: comparing its members costs less than rendering them.
+        if let rendered, rendered.status == status, rendered.known.issued == issued { response = rendered.response }
+        let current = response ?? Problem(.couponAlreadyClaimed(issued), at: now).response
+        alreadyClaimed[key: issued.id, hash: issued.id.rawValue] = AlreadyClaimedResponse(known, status, current)
+        return current
     }
 
-    func alreadyClaimed(_ known: RecentCoupons.Entry, at now: Instant) -> HTTPResponse {
-        eventLoop.assertInEventLoop()
-        return alreadyClaimed.response(for: known, at: now)
+    /// The answer that shows a product, rendered once for each change of its row; `render` reads it, nil where there is none.
+    func product(_ id: ProductID, render: () throws -> HTTPResponse?) rethrows -> HTTPResponse? {
+        try response(of: id.rawValue, in: .products, &products, render)
     }
 
-    func product(_ id: ProductID, _ changes: RowVersions, render: () throws -> HTTPResponse?) rethrows -> HTTPResponse? {
-        eventLoop.assertInEventLoop()
-        return try products.answer(id.rawValue, changes, render: render)
+    /// The answer that shows a balance, as for ``product(_:render:)``.
+    func balance(of id: UserID, render: () throws -> HTTPResponse?) rethrows -> HTTPResponse? {
+        try response(of: id.rawValue, in: .users, &balances, render)
     }
 
-    func balance(of id: UserID, _ changes: RowVersions, render: () throws -> HTTPResponse?) rethrows -> HTTPResponse? {
+    private func response(
+        of id: Int64, in table: RowVersions.Table, _ cache: inout SlotCache<Int64, RowResponse>, _ render: () throws -> HTTPResponse?
+    ) rethrows -> HTTPResponse? {
         eventLoop.assertInEventLoop()
-        return try balances.answer(id.rawValue, changes, render: render)
+        let now = NIODeadline.now()
+        if let known = cache[key: id, hash: id], context.holds(known.stamp, of: id, in: table, at: now) { return known.response }
+        // Before the row is read: a change in between makes the copy look older than it is.
+        let stamp = context.stamp(of: id, in: table, at: now)
+        guard let response = try render() else { return nil }
+        cache[key: id, hash: id] = RowResponse(stamp: stamp, response: response)
+        return response
+    }
+}
+
+/// A rendered answer that shows one row of the store.
+private struct RowResponse {
+    let stamp: CacheLease.Stamp
+    let response: HTTPResponse
+}
+
+/// A rendered refusal that shows the coupon that its claimant has. A class, so that looking at one copies nothing.
+private final class AlreadyClaimedResponse: Sendable {
+    /// The coupon as the claims know it: the same object is the same coupon, without comparing its members.
+    let known: IssuedCouponCache.Entry
+    let status: IssuedCoupon.Status
+    let response: HTTPResponse
+
+    init(_ known: IssuedCouponCache.Entry, _ status: IssuedCoupon.Status, _ response: HTTPResponse) {
+        (self.known, self.status, self.response) = (known, status, response)
     }
 }

@@ -39,7 +39,7 @@ enum Products {
     static let get: Route.Handler = { call in
         try .atOnce {
             let id = try call.id("productId", of: Product.self)
-            let answer = try call.loop.product(id, call.store.rowVersions) {
+            let answer = try call.loop.product(id) {
                 try call.reader.product(id).map { product in .object(.open) { $0.write(product) } }
             }
             guard let answer else { return call.refusal(.productNotFound(id)) }

@@ -32,7 +32,7 @@ final class Route: Sendable {
     let location: ResourceLocation?
     /// What this route refuses beyond what any route of its kind does; see ``allRefusals``.
     let refusals: [ProblemCode]
-    /// Whether an `Idempotency-Key` makes the answer to this request be remembered.
+    /// Whether an `Idempotency-Key` has the answer to this request stored.
     let honoursIdempotencyKey: Bool
     /// Whether a JSON body is looked at.
     let readsBody: Bool

@@ -26,7 +26,7 @@ enum Users {
 enum Balances {
     @Sendable static func get(_ call: Call, _ id: UserID) throws -> HTTPAnswer {
         try .atOnce {
-            let answer = try call.loop.balance(of: id, call.store.rowVersions) {
+            let answer = try call.loop.balance(of: id) {
                 try call.reader.balance(of: id).map { balance in .object(.personal) { $0.write(balance) } }
             }
             return answer ?? call.refusal(.userNotFound)

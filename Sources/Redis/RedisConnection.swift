@@ -56,6 +56,9 @@ package final class RedisConnection: @unchecked Sendable {
     /// True while commands can be sent. Readable anywhere.
     package var isConnected: Bool { readiness.load(ordering: .relaxed) }
 
+    /// How often this connection has become ready. Readable anywhere.
+    package var connectCount: Int { counters.connects.value }
+
     /// Sends one command and hands its outcome to `completion`, on the loop, without a task. Call it on the loop.
     ///
     /// An error reply of the server is a failure with the code `.server`.

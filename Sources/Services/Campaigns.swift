@@ -13,16 +13,12 @@ package final class Campaigns: Sendable {
     private let reader: PointReader
     private let redis: RedisClient
     private let logger: Logger
-    /// What claims know of the campaigns; every commit that changes one is told to it before anybody else hears of it.
-    let known: KnownCampaigns
     private let builds = SharedWork<CouponID, Int64?>()
     private let realignments = SharedWork<CouponID, Alignment>()
     private let changes = TaskQueue()
 
-    /// - Parameter gateLease: how long a word of a gate counts for claims that come after it.
-    init(store: Store, reader: PointReader, redis: RedisClient, gateLease: Duration, logger: Logger) {
+    init(store: Store, reader: PointReader, redis: RedisClient, logger: Logger) {
         (self.store, self.reader, self.redis, self.logger) = (store, reader, redis, logger)
-        known = KnownCampaigns(lease: TimeAmount(gateLease))
     }
 
     /// Makes a campaign durable and opens its gate. With Redis away the campaign stands and its gate follows with the next recovery.
@@ -83,10 +79,8 @@ package final class Campaigns: Sendable {
         }
     }
 
-    /// Whatever came of it, claims ask the store anew: a commit whose end is unknown may have changed the campaign too.
     private func update(_ id: CouponID, _ change: CampaignChange, _ context: LoopContext?) async throws -> Outcome<Campaign> {
-        defer { known.forget(id) }
-        return try await store.updateCampaign(id, change, context: context)
+        try await store.updateCampaign(id, change, context: context)
     }
 
     /// Tells the gate what the store has decided; where that fails, the next refusal or recovery finds the difference.
@@ -152,8 +146,7 @@ extension Campaigns {
     }
 
     private func beginEpoch(of id: CouponID, beyond gate: Int64) async throws -> Outcome<Campaign> {
-        defer { known.forget(id) }
-        return try await store.bumpEpoch(of: id, beyond: gate)
+        try await store.bumpEpoch(of: id, beyond: gate)
     }
 
     /// A change that was made durable during the build found no open gate to tell, so the build passes it on.
@@ -214,26 +207,6 @@ extension Campaigns {
         // More granted than there are: what was granted beyond the store's quantity has no force.
         case .belowIssued: .impossible(beyond: campaign.epoch)
         case .notLoaded: .impossible(beyond: nil)
-        }
-    }
-}
-
-extension Campaigns {
-    /// Reads in the background who has a place at a gate that is sold out, so that nobody else need ask it.
-    ///
-    /// There are as many places as coupons then; where their number differs the gate is not what it was, and nothing is kept.
-    func readHolders(
-        of coupon: CouponID, _ terms: GateTerms, for campaign: KnownCampaign, _ question: KnownCampaign.Question
-    ) {
-        Task { [redis, known, logger] in
-            do {
-                let holders = try await CouponGate.holders(of: coupon, through: redis)
-                known.makeRoomForHolders()
-                campaign.keep(holders?.count == terms.quantity ? holders : nil, of: question)
-            } catch {
-                logger.debug("holders not read, claims go on asking the gate", metadata: ["coupon": "\(coupon)", "error": "\(error)"])
-                campaign.keep(nil, of: question)
-            }
         }
     }
 }

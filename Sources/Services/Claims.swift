@@ -4,195 +4,260 @@ import NIOCore
 import Redis
 package import Store
 
-/// First come, first served: one claim from the gate's verdict to the row in the store.
+/// First come, first served: one claim from the request to its outcome.
 ///
-/// The gate in Redis decides who wins; the store makes a win durable and is asked to write nothing that contradicts it, and a
-/// refusal counts only on the store's own terms. Where the two disagree, Redis has forgotten something: the gate is put right
-/// from the store and the claim decided anew.
+/// The gate in Redis decides who wins; the store makes a win durable and accepts nothing that contradicts it, and a refusal counts only
+/// on the store's own terms. Where the two disagree, Redis has forgotten something: the gate is repaired from the store and the
+/// claim decided anew.
+///
+/// The way of a claim: ``claim(_:by:on:idempotency:)`` answers it from ``CampaignCache`` and ``IssuedCouponCache``, or adds it to the
+/// ``ClaimBatcher``'s next call of `lua/claim_coupon.lua`; ``decide(_:on:by:_:)`` says what each verdict comes to; the wins of a call
+/// become one job of `Store.recordClaims`.
 package struct Claims: Sendable {
     private let store: Store
     private let campaigns: Campaigns
-    private let recent: RecentCoupons
 
     /// How often a claim is decided anew before it is told to come back: each repair settles every disagreement it can see.
     private static let attempts = 4
 
-    init(store: Store, campaigns: Campaigns) {
-        (self.store, self.campaigns, recent) = (store, campaigns, RecentCoupons(store: store))
-    }
+    init(store: Store, campaigns: Campaigns) { (self.store, self.campaigns) = (store, campaigns) }
 
-    /// What asking the gate alone has come to.
-    package enum Asked: Sendable {
-        /// The gate's word is the whole answer: it refuses on the store's own terms.
-        case refused(Refusal)
-        /// The store has to be asked, or the gate put right: go on with ``claim(_:by:on:after:idempotency:)``.
-        case goesOn(CouponGate.Verdict)
-        case failed(any Error)
-    }
-
-    /// What can be said to a claim at once.
-    package enum Recalled: Sendable {
-        /// The gate has just said that nothing is left.
-        case soldOut
-        /// The user is known to have the coupon.
-        case alreadyClaimed(RecentCoupons.Entry)
-        case userNotFound
-        /// The gate has to be asked: go on with ``ask(_:on:_:)``.
-        case unknown(Question)
-    }
-
-    /// A claim that is on its way to the gate.
-    package struct Question: Sendable {
-        fileprivate let user: UserID
-        fileprivate let coupon: CouponID
-        fileprivate let campaign: KnownCampaign
-        fileprivate let asked: KnownCampaign.Question
-    }
-
-    /// What is known without asking anybody.
-    package func recall(_ coupon: CouponID, by user: UserID, on context: LoopContext) -> Recalled {
-        guard store.userExists(user) else { return .userNotFound }
-        let campaign = campaigns.known[coupon]
-        let now = NIODeadline.now()
-        if let entry = recent.entry(of: coupon, for: user) {
-            if campaign.isKnownOpen(at: now) { return .alreadyClaimed(entry) }
-            return .unknown(Question(user: user, coupon: coupon, campaign: campaign, asked: campaign.question(at: now)))
-        }
-        switch campaign.recall(user, at: now) {
-        case .soldOut:
-            context.soldOut.copy(campaign, at: now)
-            return .soldOut
-        case .unknown(let asked): return .unknown(Question(user: user, coupon: coupon, campaign: campaign, asked: asked))
-        }
-    }
-
-    /// Asks the gate without a task, and calls back on the context's loop. Call it there.
-    package func ask(_ question: Question, on context: LoopContext, _ completion: @escaping @Sendable (Asked) -> Void) {
-        context.redis.send(question.campaign.claim(by: question.user)) { result in
-            completion(asked(result, question.coupon, question.user, question.campaign, question.asked, context.reader))
-        }
-    }
-
-    private func asked(
-        _ result: Result<RedisValue, RedisError>, _ coupon: CouponID, _ user: UserID, _ campaign: KnownCampaign,
-        _ question: KnownCampaign.Question, _ reader: PointReader
-    ) -> Asked {
-        do {
-            let verdict = try CouponGate.verdicts(try result.get(), count: 1)[0]
-            if case .alreadyClaimed(let place) = verdict {
-                guard let issued = try recent.coupon(of: coupon, for: user, from: reader), issued.sequence == place.sequence else {
-                    return .goesOn(verdict)
-                }
-                if try campaign.terms(from: reader)?.epoch == place.epoch { campaign.noteOpen(question, epoch: place.epoch) }
-                return .refused(.couponAlreadyClaimed(issued))
-            }
-            guard verdict.isRefusal, case .believed(let refusal)? = try campaign.terms(from: reader)?.judge(verdict) else {
-                return .goesOn(verdict)
-            }
-            if case .soldOut = verdict, let terms = campaign.noteSoldOut(question) {
-                campaigns.readHolders(of: coupon, terms, for: campaign, question)
-            }
-            return .refused(refusal)
-        } catch let error as RedisError where error.code == .server(.wrongType) {
-            // A gate of a foreign type has no epoch; going on finds the store's.
-            return .goesOn(.notLoaded)
-        } catch {
-            return .failed(error)
-        }
-    }
-
-    /// Claims a coupon for a user; `idempotency` keeps the answer under an idempotency key, in the transaction of the win.
+    /// Claims a coupon for a user. Call it on the context's loop; the outcome is there at once, or comes on that loop.
     ///
-    /// `first` is the verdict where the gate was asked before.
-    ///
-    /// - Throws: `ServiceError` with code `paused` while the gate is rebuilt, `RedisError` or `StoreError` where those fail. After an
-    ///   error the same user's next claim finds out what happened: there is one coupon and one sequence for them, or none.
+    /// - Parameter idempotency: how the answer to a win is stored under the request's key, in the transaction of the win.
     package func claim(
-        _ coupon: CouponID, by user: UserID, on context: LoopContext, after first: CouponGate.Verdict? = nil,
-        idempotency: IdempotentWrite<IssuedCoupon>? = nil
-    ) async throws -> WriteResult<IssuedCoupon> {
-        guard store.userExists(user) else { return .refused(.userNotFound) }
-        var known = first
-        for _ in 0..<Self.attempts {
-            let verdict = if let known { known } else { try await verdict(on: coupon, for: user, context) }
-            known = nil
-            switch verdict {
-            case .soldOut, .notOpen, .closed:
-                if let refusal = try await judge(verdict, coupon, context) { return .refused(refusal) }
-            case .claimed(let place):
-                if let answer = try await record(place, coupon, user, context, idempotency) { return answer }
-            case .alreadyClaimed(let place):
-                if let answer = try await resolve(place, coupon, user, context, idempotency) { return answer }
-            case .notLoaded:
-                guard try await campaigns.build(coupon, beyond: nil) else { return .refused(.couponNotFound) }
-            case .damaged(let epoch):
-                guard try await campaigns.build(coupon, beyond: epoch) else { return .refused(.couponNotFound) }
-            case .paused:
-                guard !campaigns.isBuilding(coupon) else { throw ServiceError(.paused, "the campaign is being rebuilt") }
-                guard try await campaigns.build(coupon, beyond: nil) else { return .refused(.couponNotFound) }
+        _ coupon: CouponID, by user: UserID, on context: LoopContext, idempotency: IdempotentWrite<IssuedCoupon>? = nil
+    ) -> ClaimDecision {
+        guard store.userExists(user) else { return .now(.refused(.userNotFound)) }
+        do {
+            let now = NIODeadline.now()
+            guard let campaign = try context.campaigns.campaign(coupon, at: now) else { return .now(.refused(.couponNotFound)) }
+            if let refusal = campaign.refusal(of: user, at: now) { return .now(.refused(refusal)) }
+            if let known = try context.issuedCoupons.known(of: coupon, for: user, at: now) { return .now(.alreadyClaimed(known)) }
+        } catch {
+            return .now(.failed(error))
+        }
+        return .later { completion in
+            submit(
+                ClaimRequest(coupon: coupon, user: user, idempotency: idempotency, attemptsLeft: Self.attempts, completion: completion),
+                on: context)
+        }
+    }
+
+    /// Adds a claim to the next call of its campaign.
+    private func submit(_ request: ClaimRequest, on context: LoopContext) {
+        do {
+            let now = NIODeadline.now()
+            guard let campaign = try context.campaigns.campaign(request.coupon, at: now) else {
+                return request.completion(.refused(.couponNotFound))
+            }
+            context.batcher.add(request, to: campaign, context.campaigns.stamp(of: request.coupon, at: now)) { batch, reply in
+                received(reply, to: batch, context)
+            }
+        } catch {
+            request.completion(.failed(error))
+        }
+    }
+}
+
+/// How a claim ended.
+package enum ClaimOutcome: Sendable {
+    /// The coupon is the user's, and durable.
+    case issued(IssuedCoupon)
+    case alreadyClaimed(IssuedCouponCache.Entry)
+    case refused(Refusal)
+    /// The same request won before; this was its answer.
+    case replayed(StoredResponse)
+    /// `ServiceError` with code `paused` while the gate is rebuilt, `RedisError` or `StoreError` where those fail. The same user's next
+    /// claim finds out what happened: there is one coupon and one sequence for them, or none.
+    case failed(any Error)
+}
+
+/// When the outcome of a claim is known. Most claims are answered from memory, and need no closure then.
+package enum ClaimDecision: Sendable {
+    case now(ClaimOutcome)
+    /// Redis has to decide: the closure begins that, in the order of the calls, and has its completion called once, on the loop.
+    case later(@Sendable (_ completion: @escaping @Sendable (ClaimOutcome) -> Void) -> Void)
+}
+
+// MARK: - What the gate answered
+
+extension Claims {
+    /// What has to be done about a verdict of the gate.
+    private enum Decision {
+        case outcome(ClaimOutcome)
+        /// The user has a place at the gate and no row in the store yet: a win, or an earlier one whose answer got lost.
+        case persist(CouponGate.Place)
+        /// Gate and store disagree: decide again after the repair.
+        case repair(Repair)
+    }
+
+    private enum Repair: Hashable {
+        /// The gate has to be built, with a later epoch than that one where it is given.
+        case build(beyond: Int64?)
+        /// The gate has to be given the store's quantity and window.
+        case realign
+    }
+
+    private func received(_ reply: Result<RedisValue, RedisError>, to batch: ClaimBatch, _ context: LoopContext) {
+        let verdicts: [CouponGate.Verdict]
+        do {
+            verdicts = try CouponGate.verdicts(try reply.get(), count: batch.requests.count)
+        } catch let error as RedisError where error.code == .server(.wrongType) {
+            // A key of a foreign type is a damaged gate.
+            verdicts = batch.requests.map { _ in .damaged(epoch: batch.campaign.terms.epoch) }
+        } catch {
+            for request in batch.requests { request.completion(.failed(error)) }
+            return
+        }
+        var wins: [Win] = []
+        var repairs: [Repair: [ClaimRequest]] = [:]
+        for (request, verdict) in zip(batch.requests, verdicts) {
+            do {
+                switch try decide(verdict, on: batch, by: request.user, context) {
+                case .outcome(let outcome): request.completion(outcome)
+                case .persist(let place): wins.append(Win(request: request, place: place))
+                case .repair(let repair): repairs[repair, default: []].append(request)
+                }
+            } catch {
+                request.completion(.failed(error))
             }
         }
-        throw ServiceError(.paused, "the campaign is being rebuilt")
+        if !wins.isEmpty { persist(wins, of: batch.campaign.coupon, context) }
+        for (repair, requests) in repairs { self.repair(batch.campaign.coupon, repair, thenDecide: requests, context) }
     }
 
-    /// The gate's verdict; a key of a foreign type counts as a gate that is damaged.
-    private func verdict(on coupon: CouponID, for user: UserID, _ context: LoopContext) async throws -> CouponGate.Verdict {
-        do {
-            return try CouponGate.verdicts(try await context.redis.send(campaigns.known[coupon].claim(by: user)), count: 1)[0]
-        } catch let error as RedisError where error.code == .server(.wrongType) {
-            return .damaged(epoch: try context.reader.campaign(coupon)?.epoch ?? 0)
+    /// What a verdict comes to. Reads the store where that has the last word, and waits for nothing.
+    private func decide(
+        _ verdict: CouponGate.Verdict, on batch: ClaimBatch, by user: UserID, _ context: LoopContext
+    ) throws -> Decision {
+        let coupon = batch.campaign.coupon
+        switch verdict {
+        case .claimed(let place):
+            return .persist(place)
+        case .alreadyClaimed(let place):
+            guard let known = try context.issuedCoupons.read(of: coupon, for: user, at: batch.stamp.askedAt) else { return .persist(place) }
+            return known.issued.sequence == place.sequence ? .outcome(.alreadyClaimed(known)) : .repair(.build(beyond: place.epoch))
+        case .refused(let terms):
+            return try judge(terms, on: batch, context)
+        case .paused(let silence):
+            if let known = try context.issuedCoupons.read(of: coupon, for: user, at: batch.stamp.askedAt) {
+                return .outcome(.alreadyClaimed(known))
+            }
+            guard silence >= CouponGate.abandonedBuildMilliseconds else { return .outcome(.failed(Self.paused)) }
+            return .repair(.build(beyond: nil))
+        case .notLoaded:
+            return .repair(.build(beyond: nil))
+        case .damaged(let epoch):
+            return .repair(.build(beyond: epoch))
         }
     }
 
-    /// The refusal, where it rests on what the store says; otherwise puts the gate right and answers `nil`: decide the claim anew.
-    ///
-    /// A disagreement is judged against the store itself the next time: somebody else may have written to it.
-    private func judge(_ verdict: CouponGate.Verdict, _ coupon: CouponID, _ context: LoopContext) async throws -> Refusal? {
-        let campaign = campaigns.known[coupon]
-        guard let terms = try campaign.terms(from: context.reader) else { return .couponNotFound }
-        switch terms.judge(verdict) {
-        case .believed(let refusal): return refusal
-        case .notRefused: return nil
-        case .otherEpoch(let epoch):
-            campaign.forget()
-            return try await campaigns.build(coupon, beyond: epoch) ? nil : .couponNotFound
-        case .otherTerms:
-            campaign.forget()
-            return try await campaigns.realign(coupon) ? nil : .couponNotFound
+    private static let paused = ServiceError(.paused, "the campaign is being rebuilt")
+
+    /// The refusal, where it rests on the store's terms. Where it does not, the store is read first: another service may have changed it.
+    private func judge(_ terms: CouponGate.RefusalTerms, on batch: ClaimBatch, _ context: LoopContext) throws -> Decision {
+        var campaign = batch.campaign
+        if campaign.terms.judge(terms) != .agrees {
+            guard let current = try context.campaigns.reread(campaign, at: .now()) else { return .outcome(.refused(.couponNotFound)) }
+            campaign = current
+        }
+        switch campaign.terms.judge(terms) {
+        case .otherEpoch(let epoch): return .repair(.build(beyond: epoch))
+        case .otherTerms: return .repair(.realign)
+        case .agrees: break
+        }
+        let (refusal, until) = refusal(terms, askedAt: batch.stamp.askedAt)
+        if let reading = campaign.note(refusal, until: until, batch.stamp) { readHolders(of: campaign, reading, context) }
+        return .outcome(.refused(refusal))
+    }
+
+    /// A refusal, and when it ends by itself: at the opening, which Redis' clock decides, so that its answer says how far away it is.
+    private func refusal(_ terms: CouponGate.RefusalTerms, askedAt: NIODeadline) -> (Refusal, until: NIODeadline) {
+        switch terms.reason {
+        case .soldOut: (.couponSoldOut, .distantFuture)
+        case .closed: (.couponClosed, .distantFuture)
+        case .notOpen(let opensAt):
+            (.couponNotOpen(opensAt: opensAt), askedAt + .milliseconds(opensAt.milliseconds - terms.at.milliseconds))
         }
     }
 
-    /// Writes a win to the store. `nil` when the claim has to be decided anew.
-    private func record(
-        _ place: CouponGate.Place, _ coupon: CouponID, _ user: UserID, _ context: LoopContext, _ idempotency: IdempotentWrite<IssuedCoupon>?
-    ) async throws -> WriteResult<IssuedCoupon>? {
+    /// Reads in the background who has a place at a gate that refuses everybody else, so that they need not ask it.
+    private func readHolders(of campaign: CachedCampaign, _ reading: CachedCampaign.HolderReading, _ context: LoopContext) {
+        let (coupon, kept) = (campaign.coupon, NIOLoopBound(campaign, eventLoop: context.eventLoop))
+        Task {
+            // Where they cannot be read, claims go on asking the gate.
+            let holders = try? await CouponGate.holders(of: coupon, through: context.redis)
+            context.eventLoop.execute { context.campaigns.keep(holders, of: kept.value, for: reading) }
+        }
+    }
+}
+
+// MARK: - What the store makes of it
+
+extension Claims {
+    private struct Win: Sendable {
+        let request: ClaimRequest
+        let place: CouponGate.Place
+    }
+
+    /// Writes the wins of one call as one job.
+    private func persist(_ wins: [Win], of coupon: CouponID, _ context: LoopContext) {
         FaultPoint.afterScript.reached()
-        let claim = Claim(couponID: coupon, userID: user, sequence: place.sequence, epoch: place.epoch, issuedAt: place.at)
-        switch try await store.recordClaim(claim, idempotency: idempotency, context: context) {
-        case .replayed(let answer): return .replayed(answer)
-        case .refused(let refusal): return .refused(refusal)
-        case .done(.issued(let issued)): return .done(issued)
-        // Another request of the same user, or recovery, wrote this very claim first and answers for it.
-        case .done(.known(let issued)): return .refused(.couponAlreadyClaimed(issued))
-        case .done(.stale):
-            try await campaigns.build(coupon, beyond: place.epoch)
-            return nil
-        case .done(.campaignMissing): return .refused(.couponNotFound)
-        case .done(.userMissing): return .refused(.userNotFound)
+        let writes = wins.map { win in
+            ClaimWrite(
+                Claim(
+                    couponID: coupon, userID: win.request.user, sequence: win.place.sequence, epoch: win.place.epoch,
+                    issuedAt: win.place.at), idempotency: win.request.idempotency)
+        }
+        store.recordClaims(writes, of: coupon, context: context) { result in
+            switch result {
+            case .failure(let error):
+                for win in wins { win.request.completion(.failed(error)) }
+            case .success(let records):
+                for (win, record) in zip(wins, records) { recorded(record, win, context) }
+            }
         }
     }
 
-    /// The gate knows the user: either the store does too, or this is the earlier claim whose answer got lost.
-    private func resolve(
-        _ place: CouponGate.Place, _ coupon: CouponID, _ user: UserID, _ context: LoopContext, _ idempotency: IdempotentWrite<IssuedCoupon>?
-    ) async throws -> WriteResult<IssuedCoupon>? {
-        guard let issued = try context.reader.issuedCoupon(of: coupon, userID: user) else {
-            return try await record(place, coupon, user, context, idempotency)
+    private func recorded(_ record: WriteResult<ClaimRecord>, _ win: Win, _ context: LoopContext) {
+        let request = win.request
+        switch record {
+        case .replayed(let response): request.completion(.replayed(response))
+        case .refused(let refusal): request.completion(.refused(refusal))
+        case .done(.issued(let issued)): request.completion(.issued(issued))
+        // Another request of the same user, or recovery, wrote this very claim first and answers for it.
+        case .done(.known(let issued)): request.completion(.alreadyClaimed(IssuedCouponCache.Entry(uncached: issued)))
+        case .done(.stale): repair(request.coupon, .build(beyond: win.place.epoch), thenDecide: [request], context)
+        case .done(.campaignMissing): request.completion(.refused(.couponNotFound))
+        case .done(.userMissing): request.completion(.refused(.userNotFound))
         }
-        guard issued.sequence == place.sequence else {
-            try await campaigns.build(coupon, beyond: place.epoch)
-            return nil
+    }
+
+    /// Repairs the gate from the store, then has the claims decided anew.
+    private func repair(_ coupon: CouponID, _ repair: Repair, thenDecide requests: [ClaimRequest], _ context: LoopContext) {
+        Task { [campaigns] in
+            let result: Result<Bool, any Error>
+            do {
+                result =
+                    switch repair {
+                    case .build(let epoch): .success(try await campaigns.build(coupon, beyond: epoch))
+                    case .realign: .success(try await campaigns.realign(coupon))
+                    }
+            } catch {
+                result = .failure(error)
+            }
+            context.eventLoop.execute {
+                for var request in requests {
+                    request.attemptsLeft -= 1
+                    switch result {
+                    case .failure(let error): request.completion(.failed(error))
+                    case .success(false): request.completion(.refused(.couponNotFound))
+                    case .success(true) where request.attemptsLeft == 0: request.completion(.failed(Self.paused))
+                    case .success(true): submit(request, on: context)
+                    }
+                }
+            }
         }
-        return .refused(.couponAlreadyClaimed(issued))
     }
 }

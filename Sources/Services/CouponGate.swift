@@ -11,26 +11,34 @@ package enum CouponGate {
         package let epoch: Int64
     }
 
+    /// What a refusal of the gate rests on: the terms that the gate holds, which may not be the store's.
+    package struct RefusalTerms: Sendable, Equatable {
+        package enum Reason: Sendable, Equatable {
+            case soldOut(quantity: Int64)
+            case notOpen(opensAt: Instant)
+            case closed(closesAt: Instant)
+        }
+
+        package let reason: Reason
+        /// Redis' own time of the answer.
+        package let at: Instant
+        package let epoch: Int64
+    }
+
     /// How the gate decided a claim.
     package enum Verdict: Sendable, Equatable {
         case claimed(Place)
         case alreadyClaimed(Place)
-        case soldOut(epoch: Int64, quantity: Int64)
-        case notOpen(epoch: Int64, opensAt: Instant)
-        case closed(epoch: Int64, closesAt: Instant)
+        case refused(RefusalTerms)
         /// The gate is being built; the build last wrote to it that many milliseconds ago, by Redis' clock.
         case paused(silenceMilliseconds: Int64)
         case notLoaded
         case damaged(epoch: Int64)
-
-        /// Whether the gate turns the claim away by its terms, which may not be the store's.
-        var isRefusal: Bool {
-            switch self {
-            case .soldOut, .notOpen, .closed: true
-            case .claimed, .alreadyClaimed, .paused, .notLoaded, .damaged: false
-            }
-        }
     }
+
+    /// A build that has not written to its gate for so long is taken to be abandoned, in milliseconds. A build writes at least every
+    /// 2,000 coupons, which takes some ten milliseconds.
+    static let abandonedBuildMilliseconds: Int64 = 2_000
 
     /// Most claims that one call of `claim_coupon` decides.
     static let claimsPerCall = 256
@@ -47,13 +55,14 @@ package enum CouponGate {
                 case .integer(let now) = numbers[index + 2], case .integer(let epoch) = numbers[index + 3],
                 let code = ClaimCode(rawValue: rawCode)
             else { throw Self.unknownAnswer }
-            let place = Place(sequence: number, at: Instant(milliseconds: now), epoch: epoch)
+            let at = Instant(milliseconds: now)
+            func refused(_ reason: RefusalTerms.Reason) -> Verdict { .refused(RefusalTerms(reason: reason, at: at, epoch: epoch)) }
             switch code {
-            case .claimed: verdicts.append(.claimed(place))
-            case .alreadyClaimed: verdicts.append(.alreadyClaimed(place))
-            case .soldOut: verdicts.append(.soldOut(epoch: epoch, quantity: number))
-            case .notOpen: verdicts.append(.notOpen(epoch: epoch, opensAt: Instant(milliseconds: number)))
-            case .closed: verdicts.append(.closed(epoch: epoch, closesAt: Instant(milliseconds: number)))
+            case .claimed: verdicts.append(.claimed(Place(sequence: number, at: at, epoch: epoch)))
+            case .alreadyClaimed: verdicts.append(.alreadyClaimed(Place(sequence: number, at: at, epoch: epoch)))
+            case .soldOut: verdicts.append(refused(.soldOut(quantity: number)))
+            case .notOpen: verdicts.append(refused(.notOpen(opensAt: Instant(milliseconds: number))))
+            case .closed: verdicts.append(refused(.closed(closesAt: Instant(milliseconds: number))))
             case .paused: verdicts.append(.paused(silenceMilliseconds: number))
             case .notLoaded: verdicts.append(.notLoaded)
             case .damaged: verdicts.append(.damaged(epoch: epoch))
@@ -121,24 +130,30 @@ package enum CouponGate {
     package static func claims(
         of coupon: CouponID, from sequence: Int64, limit: Int, through redis: RedisClient
     ) async throws -> [(user: UserID, sequence: Int64)] {
-        let reply = try await redis.send(
-            RedisCommand(
-                "ZRANGE", .string(RedisKeys.claims(of: coupon)), .integer(sequence), "+inf", "BYSCORE", "LIMIT", 0, .integer(Int64(limit)),
-                "WITHSCORES", isRepeatable: true))
+        claims(in: try await redis.send(claimsCommand(coupon, from: sequence, limit: limit)))
+    }
+
+    private static func claimsCommand(_ coupon: CouponID, from sequence: Int64, limit: Int) -> RedisCommand {
+        RedisCommand(
+            "ZRANGE", .string(RedisKeys.claims(of: coupon)), .integer(sequence), "+inf", "BYSCORE", "LIMIT", 0, .integer(Int64(limit)),
+            "WITHSCORES", isRepeatable: true)
+    }
+
+    private static func claims(in reply: RedisValue) -> [(user: UserID, sequence: Int64)] {
         guard let elements = reply.array else { return [] }
         return stride(from: 0, to: elements.count - 1, by: 2).map { index in
-            // Somebody else's member that is no user id becomes user 0, whom the store does not know.
+            // A member that is not a user id becomes user 0, whom the store does not know.
             (UserID(elements[index].integer ?? 0), elements[index + 1].integer ?? 0)
         }
     }
 
-    /// Everybody who has a place at a gate; `nil` where some id is none that the service gives.
-    static func holders(of coupon: CouponID, through redis: RedisClient) async throws -> UserSet? {
-        var (holders, next) = (UserSet(), Int64(1))
+    /// Everybody who has a place at a gate.
+    static func holders(of coupon: CouponID, through redis: RedisConnection) async throws -> HolderSet {
+        var (holders, next): ([UserID], Int64) = ([], 1)
         while true {
-            let page = try await claims(of: coupon, from: next, limit: claimsPerLoad, through: redis)
-            for claim in page where !holders.insert(claim.user) { return nil }
-            guard let last = page.last, page.count == claimsPerLoad else { return holders }
+            let page = claims(in: try await redis.send(claimsCommand(coupon, from: next, limit: claimsPerLoad)))
+            holders += page.lazy.map(\.user)
+            guard let last = page.last, page.count == claimsPerLoad else { return HolderSet(holders) }
             next = last.sequence + 1
         }
     }

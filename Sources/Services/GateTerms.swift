@@ -1,6 +1,6 @@
 import Commerce
 
-/// What the store says that a campaign's gate has to hold: by this, and not by the gate's own word, a refusal is judged.
+/// The store's terms of a campaign that its gate has to hold: a refusal of the gate counts only on these.
 struct GateTerms: Sendable, Equatable {
     let epoch: Int64
     let quantity: Int64
@@ -12,30 +12,25 @@ struct GateTerms: Sendable, Equatable {
         (quantity, opensAt, closesAt) = (campaign.terms.quantity, campaign.terms.opensAt, campaign.terms.closesAt)
     }
 
-    /// What a verdict is worth.
+    /// What a refusal of the gate is worth.
     enum Judgement: Sendable, Equatable {
         /// The gate refuses on the store's own terms.
-        case believed(Refusal)
+        case agrees
         /// A gate of another build refuses.
         case otherEpoch(Int64)
         /// The right gate refuses on terms that are not the store's.
         case otherTerms
-        /// No refusal on the gate's word alone: the store has the last word on it.
-        case notRefused
     }
 
-    /// Judges the verdict without reading or waiting: it stands before every answer to those who lose.
-    func judge(_ verdict: CouponGate.Verdict) -> Judgement {
-        switch verdict {
-        case .soldOut(let epoch, let quantity): judge(.couponSoldOut, of: epoch, agrees: quantity == self.quantity)
-        case .notOpen(let epoch, let opensAt): judge(.couponNotOpen(opensAt: opensAt), of: epoch, agrees: opensAt == self.opensAt)
-        case .closed(let epoch, let closesAt): judge(.couponClosed, of: epoch, agrees: closesAt == self.closesAt)
-        case .claimed, .alreadyClaimed, .paused, .notLoaded, .damaged: .notRefused
-        }
-    }
-
-    private func judge(_ refusal: @autoclosure () -> Refusal, of epoch: Int64, agrees: Bool) -> Judgement {
-        guard epoch == self.epoch else { return .otherEpoch(epoch) }
-        return agrees ? .believed(refusal()) : .otherTerms
+    /// Holds what the gate refused by against the store's terms.
+    func judge(_ refusal: CouponGate.RefusalTerms) -> Judgement {
+        guard refusal.epoch == epoch else { return .otherEpoch(refusal.epoch) }
+        let agrees =
+            switch refusal.reason {
+            case .soldOut(let quantity): quantity == self.quantity
+            case .notOpen(let opensAt): opensAt == self.opensAt
+            case .closed(let closesAt): closesAt == self.closesAt
+            }
+        return agrees ? .agrees : .otherTerms
     }
 }

@@ -15,10 +15,9 @@ package struct ServicesConfiguration: Sendable {
     package var rankingRefresh: Duration = .seconds(1)
     /// How often gates and store are compared when nothing has happened to either.
     package var recoveryInterval: Duration = .seconds(10)
-    /// How long a refusal of a gate counts for the claims after it, which then need not ask it: as long as an answer that is told to
-    /// come back has its people wait, and long beside the time between two claims, also where they spread over thousands of
-    /// campaigns. Zero has each claim ask.
-    package var gateLease: Duration = .seconds(1)
+    /// How long a value that an event loop caches counts, see ``CacheLease``: as long as `Retry-After` has clients wait, and long
+    /// beside the time between two claims, also where they spread over thousands of campaigns. Zero has each claim ask Redis.
+    package var cacheLease: Duration = .seconds(1)
     /// `nil` sends events to the Redis stream.
     package var platform: DataPlatform?
     /// Brings a private Redis back when it is gone; `nil` where Redis is somebody else's.
@@ -58,11 +57,12 @@ package final class Services: Sendable {
     ) throws(StoreError) {
         let (calendar, clock) = (configuration.calendar, configuration.clock)
         let reader = try store.makePointReader()
+        let lease = CacheLease(length: TimeAmount(configuration.cacheLease))
         var contexts: [LoopContext] = []
         for loop in eventLoopGroup.makeIterator() {
-            contexts.append(LoopContext(eventLoop: loop, redis: redis.connection(on: loop), reader: try store.makePointReader()))
+            contexts.append(try LoopContext(eventLoop: loop, redis: redis.connection(on: loop), store: store, lease: lease))
         }
-        let campaigns = Campaigns(store: store, reader: reader, redis: redis, gateLease: configuration.gateLease, logger: logger)
+        let campaigns = Campaigns(store: store, reader: reader, redis: redis, logger: logger)
         let client = configuration.platform.map { _ in WebhookSink.makeClient(on: eventLoopGroup) }
         let sink: any EventSink
         if let platform = configuration.platform, let client {

@@ -26,7 +26,7 @@ extension Store {
     package func updateCampaign(
         _ id: CouponID, _ change: CampaignChange, context: (any DeliveryContext)? = nil
     ) async throws(StoreError) -> Outcome<Campaign> {
-        try await decide(context: context) { db in
+        try await decide(context: context) { [rowVersions] db in
             guard let old = try db.campaign(id) else { return .refused(.couponNotFound) }
             var terms = old.terms
             terms.quantity = change.quantity ?? terms.quantity
@@ -34,6 +34,7 @@ extension Store {
             terms.closesAt = change.closesAt ?? terms.closesAt
             guard terms.quantity >= old.issued else { return .refused(.quantityIssued(issued: old.issued)) }
             if let fault = terms.windowFault { return .refused(fault) }
+            rowVersions.changing(id.rawValue, in: .campaigns)
             try db.run(
                 "UPDATE campaigns SET quantity = ?, opens_at = ?, closes_at = ? WHERE id = ?",
                 terms.quantity, terms.opensAt, Nullable(terms.closesAt), id)
@@ -50,8 +51,9 @@ extension Store {
     package func bumpEpoch(
         of id: CouponID, beyond standing: Int64 = 0, context: (any DeliveryContext)? = nil
     ) async throws(StoreError) -> Outcome<Campaign> {
-        try await decide(context: context) { db in
+        try await decide(context: context) { [rowVersions] db in
             guard try db.campaign(id) != nil else { return .refused(.couponNotFound) }
+            rowVersions.changing(id.rawValue, in: .campaigns)
             try db.run("UPDATE campaigns SET epoch = max(epoch, ?) + 1 WHERE id = ?", standing, id)
             guard let campaign = try db.campaign(id) else { throw StoreError(.internal, "a campaign vanished") }
             return .done(campaign)

@@ -56,10 +56,10 @@ final class GroupCommitWriter: Sendable {
     ///
     /// The job may run twice, so it must have no effect but on the database.
     func submit<Value: Sendable>(
-        context: (any DeliveryContext)?, _ job: @escaping @Sendable (Database) throws -> Value,
+        weight: Int = 1, context: (any DeliveryContext)?, _ job: @escaping @Sendable (Database) throws -> Value,
         onCommit: (@Sendable (Value) -> Void)? = nil, completion: @escaping @Sendable (Result<Value, StoreError>) -> Void
     ) {
-        switch queue.append(PendingWrite(context: context, job: job, onCommit: onCommit, completion: completion)) {
+        switch queue.append(PendingWrite(weight: weight, context: context, job: job, onCommit: onCommit, completion: completion)) {
         case .admitted:
             break
         case .full:
@@ -106,17 +106,26 @@ extension GroupCommitWriter {
             if options.groupDelayMicroseconds > 0 { usleep(options.groupDelayMicroseconds) }
             var start = 0
             while start < jobs.count {
-                let end = min(start + options.maximumGroup, jobs.count)
-                let group = jobs[start..<end]
+                let group = nextGroup(of: jobs[start...])
                 commit(group, on: db)
                 rowVersions.transactionEnded()
-                queue.answered(group.count)
+                queue.answered(weight: Self.weight(of: group))
                 deliver(group)
                 boundLog()
-                start = end
+                start = group.endIndex
             }
             jobs.removeAll(keepingCapacity: true)
         }
+    }
+
+    /// The first jobs, as many as one transaction takes; at least one.
+    private func nextGroup(of jobs: ArraySlice<any WriteJob>) -> ArraySlice<any WriteJob> {
+        var weight = 0
+        let end = jobs.firstIndex { job in
+            weight += job.weight
+            return weight > options.maximumGroup
+        }
+        return jobs[..<max(end ?? jobs.endIndex, jobs.startIndex + 1)]
     }
 
     /// Makes one transaction of the group; afterwards each job holds its final result.
@@ -134,7 +143,7 @@ extension GroupCommitWriter {
             FaultPoint.afterCommit.reached()
             let durable = DispatchTime.now().uptimeNanoseconds
             for job in group { job.committed() }
-            count(group.count, working: decided - began, committing: durable - decided)
+            count(Self.weight(of: group), working: decided - began, committing: durable - decided)
             outageIsOver()
         } catch {
             abandon(group, after: error, on: db)
@@ -223,11 +232,13 @@ extension GroupCommitWriter {
         onLongLog()
     }
 
-    private func count(_ jobs: Int, working: UInt64, committing: UInt64) {
+    private static func weight(of group: ArraySlice<any WriteJob>) -> Int { group.reduce(0) { $0 + $1.weight } }
+
+    private func count(_ writes: Int, working: UInt64, committing: UInt64) {
         counters.withLock { counters in
             counters.groups += 1
-            counters.jobs += jobs
-            counters.largestGroup = max(counters.largestGroup, jobs)
+            counters.jobs += writes
+            counters.largestGroup = max(counters.largestGroup, writes)
             counters.workSeconds += Double(working) / 1e9
             counters.commitSeconds += Double(committing) / 1e9
         }

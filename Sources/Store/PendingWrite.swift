@@ -3,6 +3,8 @@ import GRDB
 /// A job that waits for the writer, with its type erased.
 protocol WriteJob: AnyObject, Sendable {
     var context: (any DeliveryContext)? { get }
+    /// How many writes of callers the job makes: what bounds the queue and is counted.
+    var weight: Int { get }
     /// Runs the job inside the current transaction and keeps its result. Throws what the database throws.
     ///
     /// May run twice: the first run's effects are then rolled back and its result is overwritten.
@@ -21,16 +23,17 @@ protocol WriteJob: AnyObject, Sendable {
 /// which the context runs after the writer has let go of the job. Both hand-overs pass through a lock.
 final class PendingWrite<Value: Sendable>: WriteJob, @unchecked Sendable {
     let context: (any DeliveryContext)?
+    let weight: Int
     private let job: @Sendable (Database) throws -> Value
     private let onCommit: (@Sendable (Value) -> Void)?
     private let completion: @Sendable (Result<Value, StoreError>) -> Void
     private var result: Result<Value, StoreError> = .failure(StoreError(.internal, "the write was never run"))
 
     init(
-        context: (any DeliveryContext)?, job: @escaping @Sendable (Database) throws -> Value, onCommit: (@Sendable (Value) -> Void)?,
+        weight: Int = 1, context: (any DeliveryContext)?, job: @escaping @Sendable (Database) throws -> Value, onCommit: (@Sendable (Value) -> Void)?,
         completion: @escaping @Sendable (Result<Value, StoreError>) -> Void
     ) {
-        (self.context, self.job, self.onCommit, self.completion) = (context, job, onCommit, completion)
+        (self.weight, self.context, self.job, self.onCommit, self.completion) = (weight, context, job, onCommit, completion)
     }
 
     func run(_ db: Database) throws {

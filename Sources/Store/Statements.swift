@@ -14,6 +14,14 @@ extension Database {
         }
     }
 
+    /// Runs a statement that was prepared from `sql` and gives no rows; for callers that run it many times.
+    func run<each Argument: StatementBinding>(_ statement: Statement, _ sql: String, _ arguments: repeat each Argument) throws {
+        try withBound(statement, sql, repeat each arguments) { statement in
+            let code = sqlite3_step(statement.sqliteStatement)
+            guard code == SQLITE_DONE || code == SQLITE_ROW else { throw failure(code, sql) }
+        }
+    }
+
     /// Runs a statement and says how many rows it changed.
     func changes<each Argument: StatementBinding>(_ sql: String, _ arguments: repeat each Argument) throws -> Int {
         try run(sql, repeat each arguments)
@@ -75,7 +83,12 @@ extension Database {
     private func withBoundStatement<Value, each Argument: StatementBinding>(
         _ sql: String, _ arguments: repeat each Argument, body: (Statement) throws -> Value
     ) throws -> Value {
-        let statement = try cachedStatement(sql: sql)
+        try withBound(try cachedStatement(sql: sql), sql, repeat each arguments, body: body)
+    }
+
+    private func withBound<Value, each Argument: StatementBinding>(
+        _ statement: Statement, _ sql: String, _ arguments: repeat each Argument, body: (Statement) throws -> Value
+    ) throws -> Value {
         assert(sqlite3_stmt_busy(statement.sqliteStatement) == 0, "a cached statement is not reentrant: \(sql)")
         // Reset also after a failure: a statement left half-way would keep its read transaction open.
         defer { sqlite3_reset(statement.sqliteStatement) }

@@ -109,6 +109,20 @@ package final class Store: Sendable {
 // MARK: - The two ways in
 
 extension Store {
+    /// Queues a job for the next commit group; the completion runs in the context once the commit is durable, or at once, on this
+    /// thread, where the job is not admitted.
+    ///
+    /// The job may run twice, so it must have no effect but on the database. `weight` is how many writes it makes for its callers.
+    func submit<Value: Sendable>(
+        weight: Int, context: any DeliveryContext, _ job: @escaping @Sendable (Database) throws -> Value,
+        completion: @escaping @Sendable (Result<Value, StoreError>) -> Void
+    ) {
+        guard let writer else { return completion(.failure(Self.openedForReading)) }
+        writer.submit(weight: weight, context: context, job, completion: completion)
+    }
+
+    private static let openedForReading = StoreError(.readOnly, "the store was opened for reading")
+
     /// Runs a job in the next commit group and returns its value once the commit is durable.
     ///
     /// The job may run twice, so it must have no effect but on the database.
@@ -116,7 +130,7 @@ extension Store {
         context: (any DeliveryContext)?, onCommit: (@Sendable (Value) -> Void)? = nil,
         _ job: @escaping @Sendable (Database) throws -> Value
     ) async throws(StoreError) -> Value {
-        guard let writer else { throw StoreError(.readOnly, "the store was opened for reading") }
+        guard let writer else { throw Self.openedForReading }
         let result: Result<Value, StoreError> = await withUnsafeContinuation { continuation in
             writer.submit(context: context, job, onCommit: onCommit) { continuation.resume(returning: $0) }
         }

@@ -10,9 +10,9 @@ package struct StoreOptions: Sendable {
 
     /// Opens for snapshots and lists alone, also beside a running service; writes are refused.
     package var isReadOnly = false
-    /// The most jobs in one transaction: bounds how long the first of a group waits for the last.
+    /// The most writes in one transaction, unless a single job makes more: bounds how long the first of a group waits for the last.
     package var maximumGroup = 512
-    /// The most jobs that may wait for the writer; past it a write is `.overloaded`.
+    /// The most writes that may wait for the writer; past it a write is `.overloaded`.
     package var maximumQueued = 16_384
     /// How long the writer waits for company before it starts a group. 0: a commit's own fsync is all the waiting there is.
     package var groupDelayMicroseconds: UInt32 = 0

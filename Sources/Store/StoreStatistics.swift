@@ -2,10 +2,10 @@
 package struct StoreStatistics: Sendable, Equatable {
     /// Committed transactions.
     package var groups = 0
-    /// Jobs in committed transactions, refused ones included.
+    /// Writes in committed transactions, refused ones included. A job with several claims counts each.
     package var jobs = 0
     package var largestGroup = 0
-    /// Jobs that wait for their answer now.
+    /// Writes that wait for their answer now.
     package var queueDepth = 0
     /// Jobs turned away because the queue was full.
     package var refusedOverload = 0

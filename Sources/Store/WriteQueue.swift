@@ -13,7 +13,7 @@ final class WriteQueue: Sendable {
 
     private struct State {
         var waiting: [any WriteJob] = []
-        /// Admitted and not yet answered: `waiting` and what the writer has in hand.
+        /// Weight admitted and not yet answered: `waiting` and what the writer has in hand.
         var depth = 0
         var writerSleeps = false
         var isClosed = false
@@ -34,7 +34,7 @@ final class WriteQueue: Sendable {
             guard !state.isClosed else { return (.closed, false) }
             guard state.depth < limit else { return (.full, false) }
             state.waiting.append(job)
-            state.depth += 1
+            state.depth += job.weight
             defer { state.writerSleeps = false }
             return (.admitted, state.writerSleeps)
         }
@@ -70,7 +70,7 @@ final class WriteQueue: Sendable {
         }
     }
 
-    func answered(_ count: Int) {
-        state.withLock { $0.depth -= count }
+    func answered(weight: Int) {
+        state.withLock { $0.depth -= weight }
     }
 }

@@ -41,9 +41,8 @@ struct OldGate: Sendable, CustomTestStringConvertible {
 @Suite("No refusal is believed from a gate that disagrees with the store", .serialized)
 struct RefusalTests {
     @Test(
-        "a gate that went back is put right by the claim that it would refuse, and no recovery has to run", arguments: OldGate.all,
-        Shop.Way.allCases)
-    func wentBack(_ row: OldGate, way: Shop.Way) async throws {
+        "a gate that went back is repaired by the claim that it would refuse, and no recovery has to run", arguments: OldGate.all)
+    func wentBack(_ row: OldGate) async throws {
         try await withShop { shop in
             let users = try await shop.makeUsers(4)
             let now = shop.clock.now.milliseconds
@@ -52,7 +51,7 @@ struct RefusalTests {
                 #expect(try await shop.claim(coupon, by: users[0]) == .won(1))
                 #expect(try await shop.claim(coupon, by: users[1]) == .won(2))
             }
-            // What the claims remember of the campaign is as old as the gate.
+            // What the loops know of the campaign is as old as the gate.
             let before = try await shop.claim(coupon, by: users[2])
             guard case .refused = before else { throw NotDone(result: "\(before) by the gate that is saved") }
             _ = try shop.server.cli("SAVE")
@@ -61,7 +60,7 @@ struct RefusalTests {
                 closesAt: row.newClosesIn.map { Instant(milliseconds: now + $0) })
             _ = try await shop.campaigns.change(coupon, change, at: shop.clock.now).value
             try await shop.crash()
-            let answer = try await shop.claimPatiently(coupon, by: users[2], way)
+            let answer = try await shop.claimPatiently(coupon, by: users[2])
             switch row.answer {
             case .wins: #expect(answer == .won(row.isSoldOut ? 3 : 1))
             case .closed: #expect(answer == .refused(.couponClosed))
@@ -71,8 +70,8 @@ struct RefusalTests {
         }
     }
 
-    @Test("a gate of an older epoch that looks sold out, closed or not open is rebuilt, not believed", arguments: Shop.Way.allCases)
-    func olderEpoch(way: Shop.Way) async throws {
+    @Test("a gate of an older epoch that looks sold out, closed or not open is rebuilt, not believed")
+    func olderEpoch() async throws {
         try await withShop { shop in
             let users = try await shop.makeUsers(5)
             let coupon = try await shop.makeCampaign(quantity: 3)
@@ -84,8 +83,8 @@ struct RefusalTests {
             // Built without the places that the store never heard of.
             #expect(try await shop.claimPatiently(coupon, by: users[3]) == .won(2))
             try await shop.crash()
-            #expect(try await shop.claimPatiently(coupon, by: users[4], way) == .won(3))
-            #expect(try await shop.claimPatiently(coupon, by: users[1], way) == .refused(.couponSoldOut))
+            #expect(try await shop.claimPatiently(coupon, by: users[4]) == .won(3))
+            #expect(try await shop.claimPatiently(coupon, by: users[1]) == .refused(.couponSoldOut))
             try await shop.expectAgreement(on: coupon)
         }
     }
@@ -112,9 +111,7 @@ struct RefusalTests {
             _ = try shop.server.cli(
                 "HSET", RedisKeys.coupon(CouponID(7)), "state", "open", "quantity", "0", "remaining", "0", "sequence", "0", "opensAt", "0",
                 "closesAt", "0", "epoch", "1")
-            for way in Shop.Way.allCases {
-                #expect(try await shop.claim(CouponID(7), by: user, way) == .refused(.couponNotFound))
-            }
+            #expect(try await shop.claim(CouponID(7), by: user) == .refused(.couponNotFound))
         }
     }
 

@@ -60,7 +60,7 @@ final class Shop: Sendable {
         var configuration = ServicesConfiguration(calendar: calendar, clock: WallClock { clock.now })
         configuration.rankingRefresh = .milliseconds(50)
         // Tests change gates behind the service's back, and want to see it at once.
-        configuration.gateLease = .zero
+        configuration.cacheLease = .zero
         setup.configure(&configuration)
         services = try Services(
             configuration: configuration, store: store, redis: redis, eventLoopGroup: MultiThreadedEventLoopGroup.singleton,
@@ -239,62 +239,86 @@ enum ClaimAnswer: Equatable, Sendable {
     case refused(Refusal)
     /// 503: come back in moments.
     case later(String)
+    /// The stored answer of an earlier request with the same key.
+    case replayed(StoredResponse)
+
+    init(_ outcome: ClaimOutcome) throws {
+        switch outcome {
+        case .issued(let coupon): self = .won(coupon.sequence)
+        case .alreadyClaimed(let known): self = .already(known.issued.sequence)
+        case .refused(let refusal): self = .refused(refusal)
+        case .replayed(let stored): self = .replayed(stored)
+        case .failed(let error as ServiceError) where error.code == .paused: self = .later(error.message)
+        case .failed(let error as RedisError): self = .later(error.description)
+        case .failed(let error as StoreError) where error.code == .unavailable: self = .later(error.message)
+        case .failed(let error): throw error
+        }
+    }
 }
 
 extension Shop {
-    /// How a claim comes to the services.
-    enum Way: Sendable, CaseIterable {
-        /// Without an idempotency key: the gate's refusal is the answer, by callback, and the rest goes on in a task.
-        case asked
-        /// With a key: in a task from the start.
-        case awaited
+    /// Claims on an event loop, as a connection of that loop does; without one on any.
+    func claim(
+        _ coupon: CouponID, by user: UserID, on loop: (any EventLoop)? = nil, idempotency: IdempotentWrite<IssuedCoupon>? = nil
+    ) async throws -> ClaimAnswer {
+        try ClaimAnswer(await outcome(of: coupon, by: user, on: loop, idempotency: idempotency))
     }
 
-    func claim(_ coupon: CouponID, by user: UserID, _ way: Way = .asked) async throws -> ClaimAnswer {
-        let context = services.context(for: MultiThreadedEventLoopGroup.singleton.next())
-        do {
-            var verdict: CouponGate.Verdict?
-            if way == .asked {
-                switch await ask(coupon, by: user, on: context) {
-                case .refused(.couponAlreadyClaimed(let issued)): return .already(issued.sequence)
-                case .refused(let refusal): return .refused(refusal)
-                case .failed(let error): throw error
-                case .goesOn(let first): verdict = first
+    func outcome(
+        of coupon: CouponID, by user: UserID, on loop: (any EventLoop)? = nil, idempotency: IdempotentWrite<IssuedCoupon>? = nil
+    ) async -> ClaimOutcome {
+        let context = services.context(for: loop ?? MultiThreadedEventLoopGroup.singleton.next())
+        return await withCheckedContinuation { continuation in
+            context.eventLoop.execute { [services] in
+                switch services.claims.claim(coupon, by: user, on: context, idempotency: idempotency) {
+                case .now(let outcome): continuation.resume(returning: outcome)
+                case .later(let begin): begin { continuation.resume(returning: $0) }
                 }
             }
-            switch try await services.claims.claim(coupon, by: user, on: context, after: verdict) {
-            case .done(let issued): return .won(issued.sequence)
-            case .refused(.couponAlreadyClaimed(let issued)): return .already(issued.sequence)
-            case .refused(let refusal): return .refused(refusal)
-            case .replayed: throw NotDone(result: "replayed without a key")
-            }
-        } catch let error as ServiceError where error.code == .paused {
-            return .later(error.message)
-        } catch let error as RedisError {
-            return .later(error.description)
-        } catch let error as StoreError where error.code == .unavailable {
-            return .later(error.message)
         }
     }
 
-    private func ask(_ coupon: CouponID, by user: UserID, on context: LoopContext) async -> Claims.Asked {
-        await withCheckedContinuation { continuation in
+    /// Claims in one tick of a loop, in the order of the users.
+    func claimInOneTick(
+        _ coupon: CouponID, by users: [UserID], on loop: any EventLoop, idempotency: [IdempotentWrite<IssuedCoupon>?] = []
+    ) async throws -> [ClaimAnswer] {
+        let context = services.context(for: loop)
+        let outcomes: [ClaimOutcome] = await withTaskGroup { group in
+            let (stream, answers) = AsyncStream.makeStream(of: (Int, ClaimOutcome).self)
             context.eventLoop.execute { [services] in
-                switch services.claims.recall(coupon, by: user, on: context) {
-                case .soldOut: continuation.resume(returning: .refused(.couponSoldOut))
-                case .userNotFound: continuation.resume(returning: .refused(.userNotFound))
-                case .alreadyClaimed(let known): continuation.resume(returning: .refused(.couponAlreadyClaimed(known.issued)))
-                case .unknown(let question): services.claims.ask(question, on: context) { continuation.resume(returning: $0) }
+                for (index, user) in users.enumerated() {
+                    let write = index < idempotency.count ? idempotency[index] : nil
+                    switch services.claims.claim(coupon, by: user, on: context, idempotency: write) {
+                    case .now(let outcome): answers.yield((index, outcome))
+                    case .later(let begin): begin { answers.yield((index, $0)) }
+                    }
                 }
             }
+            group.addTask {
+                var found: [Int: ClaimOutcome] = [:]
+                for await (index, outcome) in stream {
+                    found[index] = outcome
+                    if found.count == users.count { break }
+                }
+                return users.indices.compactMap { found[$0] }
+            }
+            return await group.next() ?? []
+        }
+        return try outcomes.map { try ClaimAnswer($0) }
+    }
+
+    /// How many claims were sent to the gates.
+    var claimsAsked: Int {
+        MultiThreadedEventLoopGroup.singleton.makeIterator().reduce(0) {
+            $0 + services.context(for: $1).batcher.claims.load(ordering: .relaxed)
         }
     }
 
     /// Comes back as long as it is told to, as a client does with `Retry-After`.
-    func claimPatiently(_ coupon: CouponID, by user: UserID, _ way: Way = .asked) async throws -> ClaimAnswer {
+    func claimPatiently(_ coupon: CouponID, by user: UserID) async throws -> ClaimAnswer {
         let deadline = ContinuousClock.now + hangLimit
         while true {
-            let answer = try await claim(coupon, by: user, way)
+            let answer = try await claim(coupon, by: user)
             guard case .later = answer, ContinuousClock.now < deadline else { return answer }
             try await Task.sleep(for: .milliseconds(20))
         }

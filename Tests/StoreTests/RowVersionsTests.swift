@@ -5,15 +5,14 @@ import Testing
 
 @testable import Store
 
-@Suite("Changes of rows that are copied in memory")
+@Suite("Versions of rows that are cached in memory")
 struct RowVersionsTests {
     /// Which of user 1, product 1 and coupon 1 changed, and that they did by the time the change was answered.
     private func changed(_ home: TemporaryStore, _ change: (Store) async throws -> Void) async throws -> [Bool] {
         let changes = home.store.rowVersions
-        let now = RowVersions.now
-        let before = [RowVersions.Table.users, .products, .issuedCoupons].map { ($0, changes.version(of: 1, in: $0, at: now)) }
+        let before = [RowVersions.Table.users, .products, .issuedCoupons].map { ($0, changes.version(of: 1, in: $0)) }
         try await change(home.store)
-        return before.map { !changes.holds($1, for: 1, in: $0, at: now) }
+        return before.map { changes.version(of: 1, in: $0) != $1 }
     }
 
     @Test("whatever changes balance, product or coupon is counted when it is answered, and nothing else is")
@@ -51,7 +50,7 @@ struct RowVersionsTests {
         let changes = home.store.rowVersions
         let quiet = try changes.versioned(in: .users, id: { $0 }) { () throws(StoreError) in user.rawValue }
         let version = try #require(quiet?.version)
-        #expect(changes.holds(version, for: user.rawValue, in: .users))
+        #expect(changes.version(of: user.rawValue, in: .users) == version)
         #expect(try changes.versioned(in: .users, id: { (row: Int64) in row }) { () throws(StoreError) in nil } == nil)
         let db = try DatabaseQueue()
         let raced = try changes.versioned(in: .users, id: { $0 }) { () throws(StoreError) in
@@ -66,15 +65,23 @@ struct RowVersionsTests {
             return user.rawValue
         }
         #expect(raced?.row == user.rawValue && raced?.version == nil)
-        #expect(!changes.holds(version, for: user.rawValue, in: .users))
+        #expect(changes.version(of: user.rawValue, in: .users) != version)
     }
 
-    @Test("a copy is a second old at most, for what another process writes is not counted")
-    func lease() throws {
-        let changes = try TemporaryStore().store.rowVersions
-        let now = RowVersions.now
-        let version = changes.version(of: 1, in: .users, at: now)
-        #expect(changes.holds(version, for: 1, in: .users, at: now + RowVersions.lease - 1))
-        #expect(!changes.holds(version, for: 1, in: .users, at: now + RowVersions.lease))
+    @Test("a campaign's version moves with its terms and its epoch, and not with each coupon that is issued")
+    func campaigns() async throws {
+        let home = try TemporaryStore()
+        let store = home.store
+        let user = try await store.makeUsers(1)[0]
+        var campaign = try await store.makeCampaign(quantity: 10)
+        func version() -> UInt64 { store.rowVersions.version(of: campaign.id.rawValue, in: .campaigns) }
+        var last = version()
+        _ = try await store.issue(campaign, to: user, sequence: 1)
+        #expect(version() == last)
+        _ = try await store.updateCampaign(campaign.id, CampaignChange(quantity: 11)).value
+        #expect(version() > last)
+        last = version()
+        campaign = try await store.bumpEpoch(of: campaign.id).value
+        #expect(version() > last)
     }
 }
