@@ -40,7 +40,8 @@ enum Orders {
             let id = try call.id("orderId", of: Order.self)
             try call.ignoreBody()
             return try await call.answer(.ok { $0.write($1, at: $2) }) { idempotency in
-                try await call.store.cancelOrder(id, by: identity.userID, at: call.now, idempotency: idempotency, context: call.loop.context)
+                try await call.store.cancelOrder(
+                    id, by: identity.userID, at: call.now, idempotency: idempotency, context: call.loop.context)
             }
         }
     }

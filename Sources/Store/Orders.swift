@@ -6,7 +6,8 @@ extension Store {
     ///
     /// Refused: `userNotFound`, `productNotFound`, `outOfStock`, `couponNotUsable`, `invalid` for a total that is too large.
     package func placeOrder(
-        userID: UserID, items: [RequestedItem], issuedCouponID: IssuedCouponID?, at now: Instant, idempotency: IdempotentWrite<Order>? = nil,
+        userID: UserID, items: [RequestedItem], issuedCouponID: IssuedCouponID?, at now: Instant,
+        idempotency: IdempotentWrite<Order>? = nil,
         context: (any DeliveryContext)? = nil
     ) async throws(StoreError) -> WriteResult<Order> {
         let options = options

@@ -6,7 +6,8 @@ extension Store {
     ///
     /// Refused: `orderNotFound`, `notYours`, `orderNotPayable`, and `insufficientBalance`, after which the order is still payable.
     package func pay(
-        orderID: OrderID, by user: UserID, at now: Instant, idempotency: IdempotentWrite<Payment>? = nil, context: (any DeliveryContext)? = nil
+        orderID: OrderID, by user: UserID, at now: Instant, idempotency: IdempotentWrite<Payment>? = nil,
+        context: (any DeliveryContext)? = nil
     ) async throws(StoreError) -> WriteResult<Payment> {
         let options = options
         return try await write(at: now, idempotency: idempotency, context: context) { db in
@@ -30,7 +31,8 @@ extension Store {
     ///
     /// Refused: as `placeOrder` and `pay`.
     package func checkout(
-        userID: UserID, items: [RequestedItem], issuedCouponID: IssuedCouponID?, at now: Instant, idempotency: IdempotentWrite<Checkout>? = nil,
+        userID: UserID, items: [RequestedItem], issuedCouponID: IssuedCouponID?, at now: Instant,
+        idempotency: IdempotentWrite<Checkout>? = nil,
         context: (any DeliveryContext)? = nil
     ) async throws(StoreError) -> WriteResult<Checkout> {
         let options = options

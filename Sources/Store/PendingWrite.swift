@@ -30,7 +30,8 @@ final class PendingWrite<Value: Sendable>: WriteJob, @unchecked Sendable {
     private var result: Result<Value, StoreError> = .failure(StoreError(.internal, "the write was never run"))
 
     init(
-        weight: Int = 1, context: (any DeliveryContext)?, job: @escaping @Sendable (Database) throws -> Value, onCommit: (@Sendable (Value) -> Void)?,
+        weight: Int = 1, context: (any DeliveryContext)?, job: @escaping @Sendable (Database) throws -> Value,
+        onCommit: (@Sendable (Value) -> Void)?,
         completion: @escaping @Sendable (Result<Value, StoreError>) -> Void
     ) {
         (self.weight, self.context, self.job, self.onCommit, self.completion) = (weight, context, job, onCommit, completion)
