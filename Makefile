@@ -73,10 +73,10 @@ fuzz: packages test-packages ## Send the HTTP front what breaks readers of HTTP:
 	@cd .build-fuzz && FIRSTCOME_FUZZ_CORPUS=corpus debug/firstcome-fuzzer corpus -dict=corpus.dict -max_len=4096 \
 	-max_total_time='$(or $(SECONDS),600)' $(if $(SEED),-seed='$(SEED)') -print_final_stats=1
 
-bench: packages bench-packages ## Measure the service beside its peers: QUICK=1 ROUNDS=5 ONLY=claim
+bench: packages bench-packages ## Measure the service beside its peers: QUICK=1 ROUNDS=5 ONLY=claim BEFORE=/path/to/an/earlier/firstcome
 	swift build $(RELEASE) --product firstcome
 	swift build $(RELEASE) --product firstcome-bench
-	@$(BINARY)-bench $(if $(QUICK),--quick) $(if $(ROUNDS),--rounds '$(ROUNDS)') $(if $(ONLY),--only '$(ONLY)')
+	@$(BINARY)-bench $(if $(QUICK),--quick) $(if $(ROUNDS),--rounds '$(ROUNDS)') $(if $(ONLY),--only '$(ONLY)') $(if $(BEFORE),--before '$(BEFORE)')
 
 lint: lint-packages ## Check the format of Swift and the sense of Lua
 	swift format lint --strict --recursive --parallel Package.swift Sources Tests lua

@@ -44,9 +44,8 @@ enum Coupons {
     /// First come, first served. Most refusals are known at once; a claim that Redis has to decide is answered by callback.
     @Sendable static func claim(_ call: Call, _ user: UserID) throws -> HTTPAnswer {
         let id = try call.id("couponId", of: Campaign.self)
-        let decision = call.services.claims.claim(
-            id, by: user, on: call.loop.context, idempotency: call.idempotentWrite(of: issued))
-        switch decision {
+        let idempotency = call.idempotencyKey == nil ? nil : call.idempotentWrite(of: issued)
+        switch call.services.claims.claim(id, by: user, on: call.loop.context, idempotency: idempotency) {
         case .now(let outcome): return .now(try response(to: outcome, call))
         case .later(let begin):
             return .callback { done in begin { outcome in done(Result { try response(to: outcome, call) }) } }
@@ -57,9 +56,14 @@ enum Coupons {
 
     private static func response(to outcome: ClaimOutcome, _ call: Call) throws -> HTTPResponse {
         switch outcome {
-        case .issued(let coupon): call.response(issued, coupon)
+        case .issued(let coupon): call.response(issued, coupon.issued)
         case .alreadyClaimed(let known): call.loop.alreadyClaimed(known, at: call.now)
-        case .refused(let refusal): call.refusal(refusal)
+        case .soldOut: call.loop.prepared.couponSoldOut
+        case .closed: call.loop.prepared.couponClosed
+        case .notOpen(let opensAt): call.refusal(.couponNotOpen(opensAt: opensAt))
+        case .couponNotFound: call.refusal(.couponNotFound)
+        case .userNotFound: call.loop.prepared.userNotFound
+        case .idempotencyKeyReused: call.refusal(.idempotencyKeyReused)
         case .replayed(let response): call.replay(response)
         case .failed(let error): throw error
         }

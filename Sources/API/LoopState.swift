@@ -29,7 +29,7 @@ final class LoopState: @unchecked Sendable {
     private var matches: RecentMatches
     private var tokens = TokenCache()
     private var renderedTop = TopProductsAnswer()
-    private var alreadyClaimed = SlotCache<IssuedCouponID, AlreadyClaimedResponse>(capacity: 4_096)
+    private var alreadyClaimed = SlotCache<Int64, AlreadyClaimedResponse>(capacity: 4_096)
     private var products = SlotCache<Int64, RowResponse>(capacity: 4_096)
     private var balances = SlotCache<Int64, RowResponse>(capacity: 4_096)
 
@@ -78,13 +78,13 @@ final class LoopState: @unchecked Sendable {
     func alreadyClaimed(_ known: IssuedCouponCache.Entry, at now: Instant) -> HTTPResponse {
         eventLoop.assertInEventLoop()
         let (issued, status) = (known.issued, known.issued.status(at: now))
-        let rendered = alreadyClaimed[key: issued.id, hash: issued.id.rawValue]
+        let rendered = alreadyClaimed[key: issued.id.rawValue, hash: issued.id.rawValue]
         if let rendered, rendered.known === known, rendered.status == status { return rendered.response }
         var response: HTTPResponse?
         // The same coupon read again: comparing its members costs less than rendering them.
         if let rendered, rendered.status == status, rendered.known.issued == issued { response = rendered.response }
-        let current = response ?? Problem(.couponAlreadyClaimed(issued), at: now).response
-        alreadyClaimed[key: issued.id, hash: issued.id.rawValue] = AlreadyClaimedResponse(known, status, current)
+        let current = response ?? Problem.couponAlreadyClaimed(issued, at: now).response
+        alreadyClaimed[key: issued.id.rawValue, hash: issued.id.rawValue] = AlreadyClaimedResponse(known, status, current)
         return current
     }
 

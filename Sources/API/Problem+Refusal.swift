@@ -28,10 +28,6 @@ extension Problem {
                 code: .quantityIssued, detail: "\(issued) coupons are issued already; the quantity cannot be lower.",
                 members: [.integer("issued", issued)])
         case .couponSoldOut: self = .couponSoldOut
-        case .couponAlreadyClaimed(let coupon):
-            self.init(
-                code: .couponAlreadyClaimed, detail: "The user has already claimed a coupon of this campaign.",
-                members: [.json("issuedCoupon", JSONWriter.document { $0.write(coupon, at: now) })])
         case .couponNotOpen(let opensAt): self = .couponNotOpen(opensAt, at: now)
         case .couponClosed: self = .couponClosed
         case .outOfStock(let product, let available):
@@ -63,6 +59,13 @@ extension Problem {
     static let userNotFound = Problem(code: .userNotFound, detail: "No user has this id.")
     static let notYours = Problem(code: .forbidden, detail: "The resource belongs to another user.")
     static let couponSoldOut = Problem(code: .couponSoldOut, detail: "Every coupon of this campaign has been claimed.")
+    /// - Parameter coupon: the one that the user has.
+    static func couponAlreadyClaimed(_ coupon: IssuedCoupon, at now: Instant) -> Problem {
+        Problem(
+            code: .couponAlreadyClaimed, detail: "The user has already claimed a coupon of this campaign.",
+            members: [.json("issuedCoupon", JSONWriter.document { $0.write(coupon, at: now) })])
+    }
+
     static let couponClosed = Problem(code: .couponClosed, detail: "The claim period of this coupon has ended.")
     static let idempotencyKeyInUse = Problem(
         code: .idempotencyKeyInUse, detail: "The first request with this Idempotency-Key is still running.",

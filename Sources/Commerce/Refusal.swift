@@ -18,7 +18,6 @@ package enum Refusal: Sendable, Equatable {
     case quantityIssued(issued: Int64)
 
     case couponSoldOut
-    case couponAlreadyClaimed(IssuedCoupon)
     case couponNotOpen(opensAt: Instant)
     case couponClosed
 

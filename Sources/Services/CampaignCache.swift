@@ -15,7 +15,7 @@ package final class CampaignCache: @unchecked Sendable {
     private let reader: PointReader
     private let redis: RedisConnection
     private let lease: CacheLease
-    private var campaigns = SlotCache<CouponID, CachedCampaign>(capacity: 4_096)
+    private var campaigns = SlotCache<Int64, CachedCampaign>(capacity: 4_096)
 
     /// The holders of all campaigns together; past it the campaign whose gate was asked longest ago loses its own.
     private let maximumHolderBytes: Int
@@ -33,7 +33,7 @@ package final class CampaignCache: @unchecked Sendable {
     func campaign(_ coupon: CouponID, at now: NIODeadline) throws(StoreError) -> CachedCampaign? {
         eventLoop.assertInEventLoop()
         let origin = origin(of: coupon)
-        let known = campaigns[key: coupon, hash: coupon.rawValue]
+        let known = campaigns[key: coupon.rawValue, hash: coupon.rawValue]
         if let known, lease.holds(known.stamp, at: now, for: origin) { return known }
         return try read(coupon, known, CacheLease.Stamp(askedAt: now, origin: origin))
     }
@@ -47,7 +47,7 @@ package final class CampaignCache: @unchecked Sendable {
         _ coupon: CouponID, _ known: CachedCampaign?, _ stamp: CacheLease.Stamp
     ) throws(StoreError) -> CachedCampaign? {
         guard let row = try reader.campaign(coupon) else {
-            campaigns[key: coupon, hash: coupon.rawValue] = nil
+            campaigns[key: coupon.rawValue, hash: coupon.rawValue] = nil
             return nil
         }
         let campaign: CachedCampaign
@@ -57,7 +57,7 @@ package final class CampaignCache: @unchecked Sendable {
         } else {
             campaign = CachedCampaign(row, stamp, lease: lease)
         }
-        campaigns[key: coupon, hash: coupon.rawValue] = campaign
+        campaigns[key: coupon.rawValue, hash: coupon.rawValue] = campaign
         return campaign
     }
 
@@ -108,10 +108,10 @@ final class CachedCampaign {
 
     /// A refusal that the gate gave on the store's own terms.
     private struct GateRefusal {
-        let refusal: Refusal
-        var stamp: CacheLease.Stamp
-        /// The opening, for a campaign that is not open yet.
-        var until: NIODeadline
+        let reason: CouponGate.RefusalTerms.Reason
+        let stamp: CacheLease.Stamp
+        /// When the refusal ends by itself.
+        let until: NIODeadline
         var isBeingRenewed = false
     }
 
@@ -140,7 +140,7 @@ final class CachedCampaign {
     /// The refusal that the gate would give to a user who holds no coupon, where that is certain.
     ///
     /// In the second half of the lease one caller gets nil, and renews it by asking the gate.
-    func refusal(of user: UserID, at now: NIODeadline) -> Refusal? {
+    func refusal(of user: UserID, at now: NIODeadline) -> CouponGate.RefusalTerms.Reason? {
         guard let refusal, let holders, !holders.contains(user), now < refusal.until,
             lease.holds(refusal.stamp, at: now, for: stamp.origin)
         else { return nil }
@@ -148,29 +148,35 @@ final class CachedCampaign {
             self.refusal?.isBeingRenewed = true
             return nil
         }
-        return refusal.refusal
+        return refusal.reason
     }
 
     /// Notes a refusal that the gate gave on the store's own terms to a claim asked at the stamp's time.
     ///
-    /// - Parameter until: when the refusal ends by itself.
     /// - Returns: a reading of the holders, where they are worth it now: once so many were refused that asking for each of them cost more.
-    func note(_ refusal: Refusal, until: NIODeadline, _ stamp: CacheLease.Stamp) -> HolderReading? {
+    func note(_ terms: CouponGate.RefusalTerms, _ stamp: CacheLease.Stamp) -> HolderReading? {
         guard stamp.origin == self.stamp.origin else { return nil }
-        if let last = self.refusal, last.refusal == refusal, lease.holds(last.stamp, at: stamp.askedAt, for: stamp.origin) {
+        if let last = refusal, last.reason == terms.reason, lease.holds(last.stamp, at: stamp.askedAt, for: stamp.origin) {
             guard stamp.askedAt >= last.stamp.askedAt else { return nil }
-        } else if self.refusal != nil {
+        } else if refusal != nil {
             // Between two refusals without a gap nobody can have won. After a gap somebody may have: the holders are read anew.
             forgetGate()
         }
-        self.refusal = GateRefusal(refusal: refusal, stamp: stamp, until: until)
+        refusal = GateRefusal(reason: terms.reason, stamp: stamp, until: end(of: terms, askedAt: stamp.askedAt))
         guard holders == nil, !isReadingHolders, lease.length > .zero else { return nil }
-        let expected = refusal == .couponSoldOut ? terms.quantity : issued
+        let isSoldOut = terms.reason == .soldOut(quantity: self.terms.quantity)
+        let expected = isSoldOut ? self.terms.quantity : issued
         guard expected <= Self.maximumHolders else { return nil }
         refusals += 1
         guard refusals * Self.holdersPerRefusal >= expected else { return nil }
         (refusals, isReadingHolders) = (0, true)
-        return HolderReading(generation: generation, isAllOfQuantity: refusal == .couponSoldOut)
+        return HolderReading(generation: generation, isAllOfQuantity: isSoldOut)
+    }
+
+    /// The opening, for a campaign that is not open yet. Redis' clock decides it, and the answer says how far away it was when Redis gave it.
+    private func end(of terms: CouponGate.RefusalTerms, askedAt: NIODeadline) -> NIODeadline {
+        guard case .notOpen(let opensAt) = terms.reason else { return .distantFuture }
+        return askedAt + .milliseconds(opensAt.milliseconds - terms.at.milliseconds)
     }
 
     /// Holders that are being read from the gate while it refuses everybody else.

@@ -28,11 +28,11 @@ package struct Claims: Sendable {
     package func claim(
         _ coupon: CouponID, by user: UserID, on context: LoopContext, idempotency: IdempotentWrite<IssuedCoupon>? = nil
     ) -> ClaimDecision {
-        guard store.userExists(user) else { return .now(.refused(.userNotFound)) }
+        guard store.userExists(user) else { return .now(.userNotFound) }
         do {
             let now = NIODeadline.now()
-            guard let campaign = try context.campaigns.campaign(coupon, at: now) else { return .now(.refused(.couponNotFound)) }
-            if let refusal = campaign.refusal(of: user, at: now) { return .now(.refused(refusal)) }
+            guard let campaign = try context.campaigns.campaign(coupon, at: now) else { return .now(.couponNotFound) }
+            if let reason = campaign.refusal(of: user, at: now) { return .now(ClaimOutcome(reason)) }
             if let known = try context.issuedCoupons.known(of: coupon, for: user, at: now) { return .now(.alreadyClaimed(known)) }
         } catch {
             return .now(.failed(error))
@@ -49,7 +49,7 @@ package struct Claims: Sendable {
         do {
             let now = NIODeadline.now()
             guard let campaign = try context.campaigns.campaign(request.coupon, at: now) else {
-                return request.completion(.refused(.couponNotFound))
+                return request.completion(.couponNotFound)
             }
             context.batcher.add(request, to: campaign, context.campaigns.stamp(of: request.coupon, at: now)) { batch, reply in
                 received(reply, to: batch, context)
@@ -60,17 +60,30 @@ package struct Claims: Sendable {
     }
 }
 
-/// How a claim ended.
+/// How a claim ended. Small, because each of those who lose gets a copy.
 package enum ClaimOutcome: Sendable {
     /// The coupon is the user's, and durable.
-    case issued(IssuedCoupon)
+    case issued(IssuedCouponCache.Entry)
     case alreadyClaimed(IssuedCouponCache.Entry)
-    case refused(Refusal)
+    case soldOut
+    case notOpen(opensAt: Instant)
+    case closed
+    case couponNotFound
+    case userNotFound
+    case idempotencyKeyReused
     /// The same request won before; this was its answer.
     case replayed(StoredResponse)
     /// `ServiceError` with code `paused` while the gate is rebuilt, `RedisError` or `StoreError` where those fail. The same user's next
     /// claim finds out what happened: there is one coupon and one sequence for them, or none.
     case failed(any Error)
+
+    fileprivate init(_ reason: CouponGate.RefusalTerms.Reason) {
+        switch reason {
+        case .soldOut: self = .soldOut
+        case .notOpen(let opensAt): self = .notOpen(opensAt: opensAt)
+        case .closed: self = .closed
+        }
+    }
 }
 
 /// When the outcome of a claim is known. Most claims are answered from memory, and need no closure then.
@@ -159,7 +172,7 @@ extension Claims {
     private func judge(_ terms: CouponGate.RefusalTerms, on batch: ClaimBatch, _ context: LoopContext) throws -> Decision {
         var campaign = batch.campaign
         if campaign.terms.judge(terms) != .agrees {
-            guard let current = try context.campaigns.reread(campaign, at: .now()) else { return .outcome(.refused(.couponNotFound)) }
+            guard let current = try context.campaigns.reread(campaign, at: .now()) else { return .outcome(.couponNotFound) }
             campaign = current
         }
         switch campaign.terms.judge(terms) {
@@ -167,19 +180,8 @@ extension Claims {
         case .otherTerms: return .repair(.realign)
         case .agrees: break
         }
-        let (refusal, until) = refusal(terms, askedAt: batch.stamp.askedAt)
-        if let reading = campaign.note(refusal, until: until, batch.stamp) { readHolders(of: campaign, reading, context) }
-        return .outcome(.refused(refusal))
-    }
-
-    /// A refusal, and when it ends by itself: at the opening, which Redis' clock decides, so that its answer says how far away it is.
-    private func refusal(_ terms: CouponGate.RefusalTerms, askedAt: NIODeadline) -> (Refusal, until: NIODeadline) {
-        switch terms.reason {
-        case .soldOut: (.couponSoldOut, .distantFuture)
-        case .closed: (.couponClosed, .distantFuture)
-        case .notOpen(let opensAt):
-            (.couponNotOpen(opensAt: opensAt), askedAt + .milliseconds(opensAt.milliseconds - terms.at.milliseconds))
-        }
+        if let reading = campaign.note(terms, batch.stamp) { readHolders(of: campaign, reading, context) }
+        return .outcome(ClaimOutcome(terms.reason))
     }
 
     /// Reads in the background who has a place at a gate that refuses everybody else, so that they need not ask it.
@@ -224,13 +226,13 @@ extension Claims {
         let request = win.request
         switch record {
         case .replayed(let response): request.completion(.replayed(response))
-        case .refused(let refusal): request.completion(.refused(refusal))
-        case .done(.issued(let issued)): request.completion(.issued(issued))
+        case .refused: request.completion(.idempotencyKeyReused)
+        case .done(.issued(let issued)): request.completion(.issued(IssuedCouponCache.Entry(uncached: issued)))
         // Another request of the same user, or recovery, wrote this very claim first and answers for it.
         case .done(.known(let issued)): request.completion(.alreadyClaimed(IssuedCouponCache.Entry(uncached: issued)))
         case .done(.stale): repair(request.coupon, .build(beyond: win.place.epoch), thenDecide: [request], context)
-        case .done(.campaignMissing): request.completion(.refused(.couponNotFound))
-        case .done(.userMissing): request.completion(.refused(.userNotFound))
+        case .done(.campaignMissing): request.completion(.couponNotFound)
+        case .done(.userMissing): request.completion(.userNotFound)
         }
     }
 
@@ -252,7 +254,7 @@ extension Claims {
                     request.attemptsLeft -= 1
                     switch result {
                     case .failure(let error): request.completion(.failed(error))
-                    case .success(false): request.completion(.refused(.couponNotFound))
+                    case .success(false): request.completion(.couponNotFound)
                     case .success(true) where request.attemptsLeft == 0: request.completion(.failed(Self.paused))
                     case .success(true): submit(request, on: context)
                     }

@@ -205,14 +205,18 @@ struct AnswerTests {
     func refusals() throws {
         let checker = Schema(document: try document())
         let schema = try #require(try document()["components"]?["schemas"]?["Problem"])
-        for (refusal, code) in try Samples.refusals() {
-            for response in [Problem(refusal, at: Samples.now).response, PreparedAnswers().response(to: refusal, at: Samples.now)] {
+        let refusals = try Samples.refusals().map { refusal, code in
+            (code, [Problem(refusal, at: Samples.now).response, PreparedAnswers().response(to: refusal, at: Samples.now)])
+        }
+        let claimed = [Problem.couponAlreadyClaimed(try Samples.coupon(), at: Samples.now).response]
+        for (code, responses) in refusals + [("COUPON_ALREADY_CLAIMED", claimed)] {
+            for response in responses {
                 let value = try JSONParser.parse(response.body)
                 #expect(value["code"] == .string(code))
                 #expect(value["status"] == .integer(Int64(response.status)))
                 #expect(response.contentType == "application/problem+json")
-                #expect(checker.faults(value, schema) == [], "\(refusal)")
-                #expect(checker.unnamed(value, schema) == [], "\(refusal)")
+                #expect(checker.faults(value, schema) == [], "\(code)")
+                #expect(checker.unnamed(value, schema) == [], "\(code)")
             }
         }
     }

@@ -23,7 +23,7 @@ struct ProblemTests {
     @Test("a refusal carries what its code promises")
     func extras() throws {
         let coupon = try Samples.coupon()
-        let claimed = try members(.couponAlreadyClaimed(coupon))
+        let claimed = try JSONParser.parse(Problem.couponAlreadyClaimed(coupon, at: Samples.now).response.body)
         #expect(claimed["issuedCoupon"]?["code"] == .string(coupon.code.description))
         #expect(try members(.couponNotOpen(opensAt: Samples.later))["opensAt"] == .string(Samples.later.description))
         let stock = try members(.outOfStock(ProductID(3), available: 0))

@@ -7,9 +7,11 @@ package struct BenchSettings: Sendable {
     package private(set) var only: String?
     /// The program's own path, to start the bare server as a process of its own.
     package let executable: String
+    /// An earlier build of the service, to measure beside this one; nil without one.
+    package let before: String?
 
-    package init(isQuick: Bool, rounds: Int?, only: String?, executable: String) {
-        (self.isQuick, self.only, self.executable) = (isQuick, only, executable)
+    package init(isQuick: Bool, rounds: Int?, only: String?, executable: String, before: String? = nil) {
+        (self.isQuick, self.only, self.executable, self.before) = (isQuick, only, executable, before)
         self.rounds = max(1, rounds ?? (isQuick ? 2 : 5))
     }
 
@@ -19,6 +21,9 @@ package struct BenchSettings: Sendable {
     /// Claims that win, over all rounds: the mark for memory names a million.
     var wins: Int { isQuick ? 30_000 * rounds : 1_000_000 }
     var winsEachRound: Int { wins / rounds }
+
+    /// Claims that win of one client, in one round: each waits for a commit of its own.
+    var winsAlone: Int { isQuick ? 500 : 2_000 }
 
     /// Orders, payments, checkouts or charges of one round.
     var writes: Int { isQuick ? 25_000 : 80_000 }

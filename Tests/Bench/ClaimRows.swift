@@ -16,7 +16,7 @@ struct ClaimRows: BenchPart {
             progress.tell("claims: making \(users) users")
             let shop = try await Shop.open(belongings)
             let tokens = try await shop.makeUsers(users)
-            let stage = try await ClaimStage(shop, tokens, belongings, executable: settings.executable)
+            let stage = try await ClaimStage(shop, tokens, belongings, settings)
             var findings = Findings()
             findings.memory.append(try await shop.memory(.start, count: 0))
             findings.rows += try await stage.refusals(settings).keeping(settings.only).run(rounds: settings.rounds, progress: progress)
@@ -41,19 +41,27 @@ struct ClaimStage: Sendable {
     private let nginx: PeerServer
     private let bareChannel: PeerServer
     private let twoLoops: TwoLoops
+    private let wins: Wins
+    /// The same on the earlier build that was named.
+    private let winsBefore: Wins?
     private let soldOut: Int64
-    private let open: Int64
     private let script: String
 
-    init(_ shop: Shop, _ tokens: Tokens, _ belongings: Belongings, executable: String) async throws {
+    init(_ shop: Shop, _ tokens: Tokens, _ belongings: Belongings, _ settings: BenchSettings) async throws {
         (self.shop, self.tokens) = (shop, tokens)
         script = try shop.redis.loadClaimScript()
         webdis = Webdis(shop: shop)
         nginx = try await PeerServer.nginx(belongings)
-        bareChannel = try await PeerServer.bareChannel(belongings, executable: executable)
+        bareChannel = try await PeerServer.bareChannel(belongings, executable: settings.executable)
         twoLoops = try await TwoLoops(belongings)
         soldOut = try await shop.makeSoldOutCoupon(tokens)
-        open = try await shop.admin.makeCoupon(quantity: 100_000_000)
+        wins = try await Wins(shop, tokens)
+        if let build = settings.before {
+            let earlier = try await Shop.open(belongings, build: build)
+            winsBefore = try await Wins(earlier, try await earlier.makeUsers(tokens.count))
+        } else {
+            winsBefore = nil
+        }
     }
 }
 
@@ -132,6 +140,31 @@ extension Shop {
     }
 }
 
+/// A service and two campaigns whose coupons do not run out: for many clients at once, and for one alone.
+private struct Wins: Sendable {
+    private let shop: Shop
+    private let tokens: Tokens
+    private let forCrowd: Int64
+    private let forOne: Int64
+
+    init(_ shop: Shop, _ tokens: Tokens) async throws {
+        (self.shop, self.tokens) = (shop, tokens)
+        forCrowd = try await shop.admin.makeCoupon(quantity: 100_000_000)
+        forOne = try await shop.admin.makeCoupon(quantity: 100_000_000)
+    }
+
+    /// Other users in each round.
+    func crowd(_ count: Int, _ round: Int) async throws -> Sample { try await run(forCrowd, count, round, connections: Wrk.connections) }
+
+    func oneClient(_ count: Int, _ round: Int) async throws -> Sample { try await run(forOne, count, round, connections: 1) }
+
+    private func run(_ coupon: Int64, _ count: Int, _ round: Int, connections: Int) async throws -> Sample {
+        let file = try shop.claims(of: coupon, by: (round - 1) * count + 1...round * count, tokens)
+        defer { file.remove() }
+        return try await shop.claimLoad(expected: "2xx").run(file, .requests(count), connections: connections)
+    }
+}
+
 /// A service with two event loops, and the same sold-out claims: what it costs that both write to the same cache lines.
 private struct TwoLoops: Sendable {
     private let load: ServiceLoad
@@ -176,19 +209,23 @@ extension ClaimStage {
 
 extension ClaimStage {
     func wins(_ settings: BenchSettings) -> Comparison {
-        let each = settings.winsEachRound
-        return Comparison(
+        let (each, alone) = (settings.winsEachRound, settings.winsAlone)
+        var comparison = Comparison(
             title: "claims that win",
             contenders: [
-                Contender(row: .claimWins, peers: [.webdisWins, .redisWins]) { round in
-                    let file = try shop.claims(of: open, by: (round - 1) * each + 1...round * each, tokens)
-                    defer { file.remove() }
-                    return try await shop.claimLoad(expected: "2xx").run(file, .requests(each))
-                },
+                Contender(row: .claimWins, peers: [.claimWinsBefore, .webdisWins, .redisWins]) { [wins] in try await wins.crowd(each, $0) },
+                Contender(row: .claimWinsAlone, peers: [.claimWinsAloneBefore]) { [wins] in try await wins.oneClient(alone, $0) },
                 Contender(row: .webdisWins) { _ in try await webdisWins(each) },
                 redisWins(.redisWins, settings, pipeline: 1),
                 redisWins(.redisWinsPipelined, settings, pipeline: 16),
             ])
+        if let winsBefore {
+            comparison.contenders += [
+                Contender(row: .claimWinsBefore) { try await winsBefore.crowd(each, $0) },
+                Contender(row: .claimWinsAloneBefore) { try await winsBefore.oneClient(alone, $0) },
+            ]
+        }
+        return comparison
     }
 
     private func webdisWins(_ count: Int) async throws -> Sample {

@@ -18,7 +18,15 @@ extension Report {
             ]
         }
         let loops = Mark(Row.claimSoldOut.rawValue, "server CPU with 2 loops, x with 1", .atMost, 1.1, beyond: 1.03)
-        return refused + [loops.judge(cpu(.claimSoldOutTwoLoops, to: .claimSoldOut))]
+        let wins = Row.claimWins.rawValue
+        let redis = ratio(.claimWins, to: .claimWinsBefore, of: \.redisCPU)?.median
+        let alone = ratio(.claimWinsAlone, to: .claimWinsAloneBefore, of: \.p50)?.median
+        let won = [
+            Mark(wins, "Redis CPU, x an earlier build", .atMost, 0.45, beyond: 0.3).judge(redis),
+            Mark(wins, "server CPU, x an earlier build", .atMost, 0.7, beyond: 0.5).judge(cpu(.claimWins, to: .claimWinsBefore)),
+            Mark(Row.claimWinsAlone.rawValue, "p50, x an earlier build", .atMost, 1.05, beyond: 1).judge(alone),
+        ]
+        return refused + won + [loops.judge(cpu(.claimSoldOutTwoLoops, to: .claimSoldOut))]
     }
 
     private var readMarks: [MarkResult] {
@@ -72,7 +80,7 @@ extension Report {
             growth = max(0, (Double(after.redis - before.redis) / Double(after.count) * 10).rounded() / 10)
         }
         return [
-            Mark(name, "MB", .atMost, 200, beyond: 120).judge(megabytes),
+            Mark(name, "MB", .atMost, 131, beyond: 100).judge(megabytes),
             Mark("Redis memory per million refused claims", "MB more", .atMost, 0).judge(growth),
         ]
     }

@@ -11,12 +11,12 @@ struct ServiceLoad: Sendable {
     /// Looks at one whole answer before and after the load, for a status class does not tell a refusal from another one.
     var probe: @Sendable () async throws -> Void = {}
 
-    func run(_ file: RequestFile, _ amount: Wrk.Amount) async throws -> Sample {
+    func run(_ file: RequestFile, _ amount: Wrk.Amount, connections: Int = Wrk.connections) async throws -> Sample {
         var problems: [String] = []
         await note(&problems) { try await probe() }
         let before = try await counts()
         var (sample, output) = try await shop.wrk.load(
-            port: shop.service.port, file, amount, server: shop.watched, redis: shop.watchedRedis)
+            port: shop.service.port, file, amount, server: shop.watched, redis: shop.watchedRedis, connections: connections)
         // wrk closes its connections with requests under way; they are counted a moment later.
         try await shop.waitUntilIdle()
         sample.statuses = try await counts().since(before)

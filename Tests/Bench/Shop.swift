@@ -17,9 +17,11 @@ final class Shop: Sendable {
 
     /// Starts Redis and the service on a new folder.
     ///
-    /// - Parameter prepare: fills the data folder before the service opens it.
+    /// - Parameters:
+    ///   - build: the executable of another build; nil for the one beside this program.
+    ///   - prepare: fills the data folder before the service opens it.
     static func open(
-        _ belongings: Belongings, loops: Int = 1, prepare: @Sendable (_ dataFolder: String) async throws -> Void = { _ in }
+        _ belongings: Belongings, loops: Int = 1, build: String? = nil, prepare: @Sendable (_ dataFolder: String) async throws -> Void = { _ in }
     ) async throws -> Shop {
         let folder = TemporaryFolder()
         belongings.add { folder.remove() }
@@ -33,7 +35,7 @@ final class Shop: Sendable {
         let service = try await ServeProcess.start(
             data,
             ["--port", "0", "--redis", redis.url, "--log-level", "warning", "--order-hold", "24h", "--loops", String(loops)],
-            log: folder.path + "/serve.log")
+            log: folder.path + "/serve.log", wrapping: { [build ?? $0[0]] + $0.dropFirst() })
         belongings.add {
             do { _ = try await service.end() } catch { service.send(SIGKILL) }
         }

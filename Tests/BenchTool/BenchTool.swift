@@ -26,6 +26,9 @@ struct Run: AsyncParsableCommand {
     @Option(help: "Only parts and rows with this in their name, and what they are held against.")
     var only: String?
 
+    @Option(help: "The firstcome executable of an earlier build, to measure winning claims beside this one.")
+    var before: String?
+
     @Option(help: "Where the JSON file and the pictures go: .bench, or .bench/quick for less than the whole.")
     var output: String?
 
@@ -33,13 +36,14 @@ struct Run: AsyncParsableCommand {
     var list = false
 
     func validate() throws {
+        if let before, !FileManager.default.isExecutableFile(atPath: before) { throw ValidationError("--before \(before) is no executable") }
         if let rounds, rounds < 1 { throw ValidationError("--rounds takes 1 or more") }
     }
 
     func run() async throws {
         if list { return print(Bench.partTitles.joined(separator: "\n")) }
         let executable = try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")
-        let bench = Bench(BenchSettings(isQuick: quick, rounds: rounds, only: only, executable: executable))
+        let bench = Bench(BenchSettings(isQuick: quick, rounds: rounds, only: only, executable: executable, before: before))
         guard !bench.isEmpty else { throw ValidationError("no part and no row has \(only ?? "") in its name") }
         let folder = output ?? (quick || only != nil ? ".bench/quick" : ".bench")
         let report: Report

@@ -29,6 +29,10 @@ struct CampaignCacheTests {
         return coupon
     }
 
+    private func soldOut(quantity: Int64) -> CouponGate.RefusalTerms {
+        CouponGate.RefusalTerms(reason: .soldOut(quantity: quantity), at: Instant(milliseconds: 0), epoch: 1)
+    }
+
     private func untilCached(_ shop: Shop, _ coupon: CouponID, _ loser: UserID, _ refusal: Refusal) async throws {
         try await eventually("claims no longer reach the gate") {
             guard try await shop.claim(coupon, by: loser, on: loop) == .refused(refusal) else { return false }
@@ -135,11 +139,11 @@ struct CampaignCacheTests {
             _ = try await shop.store.updateCampaign(coupon, CampaignChange(quantity: 2)).value
             try await loop.submit {
                 let campaign = try #require(try context.campaigns.campaign(coupon, at: .now()))
-                #expect(campaign.note(.couponSoldOut, until: .distantFuture, stamp) == nil)
+                #expect(campaign.note(soldOut(quantity: 1), stamp) == nil)
                 let now = context.campaigns.stamp(of: coupon, at: .now())
-                let reading = try #require(campaign.note(.couponSoldOut, until: .distantFuture, now))
+                let reading = try #require(campaign.note(soldOut(quantity: 2), now))
                 context.campaigns.keep(HolderSet(users), of: campaign, for: reading)
-                #expect(campaign.refusal(of: UserID(9), at: .now()) == .couponSoldOut, "the same note with a stamp of its own")
+                #expect(campaign.refusal(of: UserID(9), at: .now()) == .soldOut(quantity: 2), "the same note with a stamp of its own")
             }.get()
         }
     }
@@ -153,10 +157,10 @@ struct CampaignCacheTests {
             let reading = try await loop.submit {
                 let campaign = try #require(try context.campaigns.campaign(coupon, at: .now()))
                 let stamp = context.campaigns.stamp(of: coupon, at: .now())
-                let reading = try #require(campaign.note(.couponSoldOut, until: .distantFuture, stamp))
+                let reading = try #require(campaign.note(soldOut(quantity: 1), stamp))
                 context.campaigns.keep(HolderSet(users), of: campaign, for: reading)
                 #expect(campaign.refusal(of: UserID(9), at: .now()) == nil, "two holders of one coupon")
-                return try #require(campaign.note(.couponSoldOut, until: .distantFuture, stamp))
+                return try #require(campaign.note(soldOut(quantity: 1), stamp))
             }.get()
             _ = try await shop.store.updateCampaign(coupon, CampaignChange(quantity: 2)).value
             try await loop.submit {
@@ -183,7 +187,7 @@ struct CampaignCacheTests {
                 }
                 func note(askedAfter milliseconds: Int64) throws -> CachedCampaign.HolderReading? {
                     let stamp = context.campaigns.stamp(of: coupon, at: start + .milliseconds(milliseconds))
-                    return try campaign(after: milliseconds).note(.couponSoldOut, until: .distantFuture, stamp)
+                    return try campaign(after: milliseconds).note(soldOut(quantity: 1), stamp)
                 }
                 #expect(try !isRefused(after: 0))
                 let reading = try #require(try note(askedAfter: 0))
@@ -267,7 +271,7 @@ struct CampaignCacheTests {
                 for (index, coupon) in coupons.enumerated() {
                     let campaign = try #require(try cache.campaign(coupon, at: now))
                     let asked = cache.stamp(of: coupon, at: now + .milliseconds(Int64(index)))
-                    let reading = try #require(campaign.note(.couponSoldOut, until: .distantFuture, asked))
+                    let reading = try #require(campaign.note(soldOut(quantity: 2), asked))
                     cache.keep(holders, of: campaign, for: reading)
                 }
                 let refused = try coupons.map { try #require(try cache.campaign($0, at: now)).refusal(of: UserID(9), at: now) != nil }
@@ -286,7 +290,8 @@ struct CampaignCacheTests {
                 func askedAt(_ coupon: CouponID) throws -> [Int] {
                     let campaign = try #require(try context.campaigns.campaign(coupon, at: .now()))
                     return (1...100).filter { _ in
-                        campaign.note(.couponSoldOut, until: .distantFuture, context.campaigns.stamp(of: coupon, at: .now())) != nil
+                        campaign.note(
+                            soldOut(quantity: campaign.terms.quantity), context.campaigns.stamp(of: coupon, at: .now())) != nil
                     }
                 }
                 #expect(try askedAt(coupon) == [20])

@@ -244,9 +244,14 @@ enum ClaimAnswer: Equatable, Sendable {
 
     init(_ outcome: ClaimOutcome) throws {
         switch outcome {
-        case .issued(let coupon): self = .won(coupon.sequence)
+        case .issued(let coupon): self = .won(coupon.issued.sequence)
         case .alreadyClaimed(let known): self = .already(known.issued.sequence)
-        case .refused(let refusal): self = .refused(refusal)
+        case .soldOut: self = .refused(.couponSoldOut)
+        case .notOpen(let opensAt): self = .refused(.couponNotOpen(opensAt: opensAt))
+        case .closed: self = .refused(.couponClosed)
+        case .couponNotFound: self = .refused(.couponNotFound)
+        case .userNotFound: self = .refused(.userNotFound)
+        case .idempotencyKeyReused: self = .refused(.idempotencyKeyReused)
         case .replayed(let stored): self = .replayed(stored)
         case .failed(let error as ServiceError) where error.code == .paused: self = .later(error.message)
         case .failed(let error as RedisError): self = .later(error.description)
