@@ -21,7 +21,8 @@ final class Shop: Sendable {
     ///   - build: the executable of another build; nil for the one beside this program.
     ///   - prepare: fills the data folder before the service opens it.
     static func open(
-        _ belongings: Belongings, loops: Int = 1, build: String? = nil, prepare: @Sendable (_ dataFolder: String) async throws -> Void = { _ in }
+        _ belongings: Belongings, loops: Int = 1, build: String? = nil,
+        prepare: @Sendable (_ dataFolder: String) async throws -> Void = { _ in }
     ) async throws -> Shop {
         let folder = TemporaryFolder()
         belongings.add { folder.remove() }

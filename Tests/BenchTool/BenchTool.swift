@@ -36,7 +36,9 @@ struct Run: AsyncParsableCommand {
     var list = false
 
     func validate() throws {
-        if let before, !FileManager.default.isExecutableFile(atPath: before) { throw ValidationError("--before \(before) is no executable") }
+        if let before, !FileManager.default.isExecutableFile(atPath: before) {
+            throw ValidationError("--before \(before) is no executable")
+        }
         if let rounds, rounds < 1 { throw ValidationError("--rounds takes 1 or more") }
     }
 
