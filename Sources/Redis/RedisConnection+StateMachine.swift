@@ -31,10 +31,12 @@ struct RedisConnectionStateMachine<Waiter> {
         var wasSent = false
         /// The script is sent with its source, because the server said that it does not know it.
         var withSource = false
+        /// It was sent anew behind commands with greater ids.
+        var isOutOfOrder = false
     }
 
     private(set) var phase = Phase.idle
-    /// In the order of the bytes on the wire; deadlines never decrease from front to back.
+    /// In the order of the bytes on the wire; deadlines never decrease from front to back. Ids do for entries that are out of order.
     private(set) var pending: Deque<Entry> = []
     /// Entries at the front whose bytes this connection has flushed.
     private(set) var sentCount = 0
@@ -45,6 +47,8 @@ struct RedisConnectionStateMachine<Waiter> {
     private var handshakeRepliesReceived = 0
     /// Entries at the front whose deadline has passed.
     private var expiredCount = 0
+    /// Entries that are out of order; while there are none, ids increase from front to back.
+    private var outOfOrderCount = 0
     private var hasTriedToConnect = false
     private var failedAttempts = 0
     /// When the current attempt, or the current draining, is over at the latest.
@@ -106,12 +110,24 @@ extension RedisConnectionStateMachine {
 
     /// The caller gave up: its waiter comes back, its place in the queue stays.
     mutating func cancel(_ id: ID) -> Waiter? {
-        guard let first = pending.first?.id, id >= first else { return nil }
-        let guess = Int(clamping: id - first)
-        let index = guess < pending.count && pending[guess].id == id ? guess : pending.firstIndex { $0.id == id }
-        guard let index else { return nil }
+        guard let index = index(of: id) else { return nil }
         defer { pending[index].waiter = nil }
         return pending[index].waiter
+    }
+
+    /// Finds an entry without walking along the queue, except while a script that the server forgot is under way again.
+    private func index(of id: ID) -> Int? {
+        guard outOfOrderCount == 0 else { return pending.firstIndex { $0.id == id } }
+        guard let first = pending.first?.id, id >= first else { return nil }
+        // Ids without gaps are the rule; gaps are left by a connection that broke.
+        let guess = Int(clamping: id - first)
+        if guess < pending.count, pending[guess].id == id { return guess }
+        var (low, high) = (0, pending.count)
+        while low < high {
+            let middle = (low + high) / 2
+            if pending[middle].id < id { low = middle + 1 } else { high = middle }
+        }
+        return low < pending.count && pending[low].id == id ? low : nil
     }
 
     private func notConnected() -> RedisError {
@@ -124,6 +140,8 @@ extension RedisConnectionStateMachine {
 extension RedisConnectionStateMachine {
     enum ReceiveAction {
         case deliver(Waiter, RedisValue)
+        /// The server has become a replica: deliver its refusal, close the connection and report `disconnected` with this error.
+        case deliverAndDisconnect(Waiter, RedisValue, RedisError)
         /// Nobody waits for this reply any more, or it belongs to the handshake.
         case ignore
         /// The server forgot the script: write the command again, with the source.
@@ -152,10 +170,19 @@ extension RedisConnectionStateMachine {
         var entry = pending.removeFirst()
         sentCount -= 1
         if expiredCount > 0 { expiredCount -= 1 }
+        if entry.isOutOfOrder { outOfOrderCount -= 1 }
+        // Redis keeps its clients' connections when it becomes a replica, and scripts that only read would go on being answered.
+        if limits.requiresPrimary, phase == .ready, case .error(let error) = value, error.isFromReplica {
+            let reason = RedisError(.notPrimary, "it is a replica")
+            guard let waiter = entry.waiter else { return .disconnect(reason) }
+            return .deliverAndDisconnect(waiter, value, reason)
+        }
         guard let waiter = entry.waiter else { return .ignore }
         if case .error(let error) = value, error.kind == .noScript, entry.command.script != nil, !entry.withSource {
             // It goes to the back, since replies come in the order of the bytes; the order of deadlines must hold there too.
             entry.withSource = true
+            entry.isOutOfOrder = !pending.isEmpty
+            if entry.isOutOfOrder { outOfOrderCount += 1 }
             if let last = pending.last { entry.deadline = max(entry.deadline, last.deadline) }
             pending.append(entry)
             return .writeWithSource(entry.command)
@@ -176,6 +203,7 @@ extension RedisConnectionStateMachine {
         failedAttempts = 0
         lastError = nil
         pending.removeAll { $0.waiter == nil }
+        outOfOrderCount = pending.count { $0.isOutOfOrder }
         expiredCount = 0
         sentCount = 0
         return Array(pending)
@@ -216,7 +244,7 @@ extension RedisConnectionStateMachine {
         hasTriedToConnect = true
         lastError = error
         markSent()
-        // Whatever had to be over by then is over: a deadline that nothing answers would fire forever.
+        // Clear it, or the expired deadline fires forever.
         phaseDeadline = .distantFuture
         guard phase != .draining, phase != .closed else {
             phase = .closed
@@ -251,6 +279,7 @@ extension RedisConnectionStateMachine {
             }
         }
         pending = kept
+        outOfOrderCount = kept.count { $0.isOutOfOrder }
         return failures
     }
 

@@ -32,7 +32,7 @@ struct BuildGateTests {
 
     // MARK: load_coupon
 
-    /// What may stand at the gate's key before a build of epoch 6 replaces it.
+    /// What may be at the gate's key before a build of epoch 6 replaces it.
     static let replaceable: [(String, Gate)] = [
         ("an older epoch", Gate.soldOut),
         ("an older build", Gate.paused),
@@ -44,9 +44,9 @@ struct BuildGateTests {
     ]
 
     @Test("load_coupon replaces what is older or not ours, with claims and foreign fields", arguments: replaceable)
-    func replaces(_ name: String, _ standing: Gate) async throws {
+    func replaces(_ name: String, _ present: Gate) async throws {
         let redis = try await LuaServer.emptied()
-        try await redis.put(standing)
+        try await redis.put(present)
         #expect(try await redis.numbers(Scripts.loadCoupon, Gate.keys, Self.terms) == [LoadCode.loading.rawValue])
         #expect(try await redis.snapshot() == Self.loaded.snapshot)
     }
@@ -64,8 +64,8 @@ struct BuildGateTests {
     func superseded(_ epoch: String, _ state: String) async throws {
         let redis = try await LuaServer.emptied()
         try await redis.put(Gate.soldOut.setting(["epoch": epoch, "state": state]))
-        let standing = try #require(Int64(epoch))
-        try await redis.expectRefusal([LoadCode.superseded.rawValue, standing], from: Scripts.loadCoupon, Gate.keys, Self.terms)
+        let present = try #require(Int64(epoch))
+        try await redis.expectRefusal([LoadCode.superseded.rawValue, present], from: Scripts.loadCoupon, Gate.keys, Self.terms)
     }
 
     @Test("epochs are compared as numbers: 10 is later than 9")

@@ -5,7 +5,7 @@ import Testing
 /// What a Redis that may not evict does when it is full: it refuses writes, and a script must not have written before.
 @Suite("a full Redis", .redisServer, .serialized)
 struct OutOfMemoryTests {
-    /// A gate, a mark and a day, in a Redis that takes nothing more.
+    /// A gate, an offset and a day, in a Redis that takes nothing more.
     private func full() async throws -> LuaServer {
         let redis = try await LuaServer.emptied()
         try await redis.put(Gate.open.claimed(["9": "1"]))
