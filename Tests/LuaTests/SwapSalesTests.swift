@@ -8,7 +8,7 @@ struct SwapSalesTests {
     static let days = (0..<Int64(RankingDays.kept)).map { BusinessDay(number: 20_777 - $0) }
     static let dayKeys = days.map(RedisKeys.sales)
     static let stagedKeys = days.map { RedisKeys.stagedSales(on: $0, build: "b") }
-    static let keys = [RedisKeys.applied, RedisKeys.products] + zip(dayKeys, stagedKeys).flatMap { [$0, $1] }
+    static let keys = [RedisKeys.applied, RedisKeys.products, RedisKeys.rankingUnchanged] + zip(dayKeys, stagedKeys).flatMap { [$0, $1] }
     static let expiries = (0..<Int64(RankingDays.kept)).map { SalesKeys.expiry - $0 * 86_400 }
     /// Products that ``counted()`` stages for each day.
     static let staged: [Int64] = [1, 0, 1, 1, 0]
@@ -19,6 +19,7 @@ struct SwapSalesTests {
         let redis = try await LuaServer.emptied()
         _ = try await redis.send("SET", .string(RedisKeys.applied), 8)
         _ = try await redis.send("HSET", .string(RedisKeys.products), .string(Self.dayKeys[0]), 2, "a day long ago", 5)
+        _ = try await redis.send("SET", .string(RedisKeys.rankingUnchanged), 1)
         for day in 0..<3 { _ = try await redis.send("ZADD", .string(Self.dayKeys[day]), 99, "1", 7, "old") }
         for (day, units) in [(0, Int64(5)), (2, 6), (3, 7)] {
             _ = try await redis.send("ZADD", .string(Self.stagedKeys[day]), .integer(units), "1")
@@ -76,7 +77,7 @@ struct SwapSalesTests {
         #expect(try await redis.snapshot() == Snapshot(keys: [RedisKeys.applied: .string("40")]))
     }
 
-    @Test("an offset or a day of another type is replaced", arguments: [keys[0], keys[1], keys[2], keys[4]], ForeignType.allCases)
+    @Test("an offset or a day of another type is replaced", arguments: [keys[0], keys[1], keys[2], keys[3], keys[5]], ForeignType.allCases)
     func replaces(_ key: String, _ type: ForeignType) async throws {
         let redis = try await counted()
         try await redis.put(type, at: key)
@@ -93,7 +94,7 @@ struct SwapSalesTests {
 
     static let wrongCounts: [(String, [String], [RedisArgument])] = [
         ("no keys", [], [40]),
-        ("a day without its staged key", Array(keys[..<3]), [40, 9_000_000_000]),
+        ("a day without its staged key", Array(keys[..<4]), [40, 9_000_000_000]),
         ("one number too few", keys, Array(arguments.dropLast())),
         ("one number too many", keys, arguments + [9_000_000_000]),
         ("one day too many", keys + ["a{sales}", "b{sales}"], arguments),
