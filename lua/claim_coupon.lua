@@ -68,9 +68,10 @@ if state ~= 'open' or not (remaining and sequence and opens_at and closes_at and
 end
 -- A remainder is never below zero, so the sum of the remainders is zero only where each of them is; nan equals nothing.
 local fractions = remaining % 1 + sequence % 1 + opens_at % 1 + closes_at % 1 + quantity % 1
-local greatest = math.max(remaining, sequence + #ARGV, opens_at, closes_at, quantity)
+local greatest = math.max(remaining, sequence, opens_at, closes_at, quantity)
 local least = math.min(remaining, sequence, opens_at, closes_at, quantity)
-if fractions ~= 0 or greatest > 2 ^ 53 or least < -2 ^ 53 then
+-- The sequences of this call stay below 2^53, too.
+if fractions ~= 0 or greatest > 2 ^ 53 - 256 or least < -2 ^ 53 then
   return decide_all(8, 0)
 end
 
