@@ -113,7 +113,7 @@ struct RankingTests {
                 _ = try await shop.sell([(product, 1)], to: user, on: shop.day(ago: 0))
                 try await relay.step()
                 try await ranking.refresh(sharing: .seconds(3_600))
-                #expect(ranking.top.items == union.items)
+                #expect(ranking.top.items.map(\.unitsSold) == [3])
                 #expect(ranking.top.asOf == union.asOf, "the sales since are not in it")
             }
             #expect(try shop.server.unions() == 1)
