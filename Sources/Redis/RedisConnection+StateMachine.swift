@@ -172,7 +172,7 @@ extension RedisConnectionStateMachine {
         if expiredCount > 0 { expiredCount -= 1 }
         if entry.isOutOfOrder { outOfOrderCount -= 1 }
         // Redis keeps its clients' connections when it becomes a replica, and scripts that only read would go on being answered.
-        if limits.requiresPrimary, phase == .ready, case .error(let error) = value, error.isFromReplica {
+        if case .error(let error) = value, limits.requiresPrimary, phase == .ready, error.isFromReplica {
             let reason = RedisError(.notPrimary, "it is a replica")
             guard let waiter = entry.waiter else { return .disconnect(reason) }
             return .deliverAndDisconnect(waiter, value, reason)

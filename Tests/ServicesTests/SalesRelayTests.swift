@@ -140,7 +140,10 @@ struct SalesRelayTests {
         ("ahead of the store", { shop in _ = try shop.server.cli("SET", RedisKeys.applied, "1000000") }),
         ("scripts lost", { shop in _ = try shop.server.cli("SCRIPT", "FLUSH") }),
         ("everything lost", { shop in _ = try shop.server.cli("FLUSHALL") }),
-        ("a day lost with the offset", { shop in _ = try shop.server.cli("DEL", RedisKeys.applied, RedisKeys.sales(on: shop.day(ago: 0))) }),
+        (
+            "a day lost with the offset",
+            { shop in _ = try shop.server.cli("DEL", RedisKeys.applied, RedisKeys.sales(on: shop.day(ago: 0))) }
+        ),
         (
             "a day of a foreign type",
             { shop in
