@@ -1,12 +1,12 @@
 import DequeModule
 import NIOCore
 
-/// What a connection does when something happens, without doing it: no I/O, no clock, no randomness of its own.
+/// Decides what a connection does after each event, without doing it: no I/O, no clock, no randomness of its own.
 ///
-/// Replies carry no name: the nth reply answers the nth command. So a command keeps its place in `pending` until its reply
-/// came, whatever became of its caller; a caller that gave up only takes its waiter out, and the reply is dropped.
+/// Replies carry no id: the nth reply answers the nth command. So a command keeps its place in `pending` until its reply has
+/// come, also when its caller has given up: then only the waiter is removed, and the reply is dropped.
 ///
-/// `Waiter` is whoever waits for the reply. Every waiter passed in comes out exactly once.
+/// `Waiter` stands for the caller that waits for the reply. Every waiter passed in comes out exactly once.
 struct RedisConnectionStateMachine<Waiter> {
     enum Phase: Equatable {
         case idle
@@ -51,7 +51,7 @@ struct RedisConnectionStateMachine<Waiter> {
     private var outOfOrderCount = 0
     private var hasTriedToConnect = false
     private var failedAttempts = 0
-    /// When the current attempt, or the current draining, is over at the latest.
+    /// The deadline of the current attempt to connect, or of draining.
     private var phaseDeadline = NIODeadline.distantFuture
     /// When the server last sent something, or when it began to owe a reply.
     private var lastProgress = NIODeadline.distantPast
@@ -63,7 +63,7 @@ struct RedisConnectionStateMachine<Waiter> {
     }
 
     var isReady: Bool { phase == .ready }
-    /// True when a closing connection owes nothing to anybody any more.
+    /// True when a closing connection has delivered every reply.
     var isDrained: Bool { phase == .draining && pending.isEmpty }
 }
 
@@ -80,7 +80,7 @@ extension RedisConnectionStateMachine {
 
     /// Takes a command. `waiter` stays with the caller where the answer is `.fail`.
     mutating func enqueue(_ command: RedisCommand, _ waiter: Waiter, now: NIODeadline) -> EnqueueAction {
-        // A refused command uses up its number too: a late cancellation of it must not find another one's.
+        // A refused command uses its id up too, so that cancelling it later finds no other command.
         defer { nextID += 1 }
         if let refusal = refusal(ofCommands: 1) { return .fail(refusal) }
         pending.append(Entry(id: nextID, command: command, waiter: waiter, deadline: now + limits.commandDeadline))
@@ -115,7 +115,7 @@ extension RedisConnectionStateMachine {
         return pending[index].waiter
     }
 
-    /// Finds an entry without walking along the queue, except while a script that the server forgot is under way again.
+    /// The place of a command in the queue. The search is linear only while a script that the server forgot is being sent again.
     private func index(of id: ID) -> Int? {
         guard outOfOrderCount == 0 else { return pending.firstIndex { $0.id == id } }
         guard let first = pending.first?.id, id >= first else { return nil }
@@ -228,7 +228,7 @@ extension RedisConnectionStateMachine {
         return true
     }
 
-    /// There is a socket: these commands open the conversation, in one write. Nil where it is not wanted any more.
+    /// The socket is connected: these commands are the handshake, to be sent in one write. Nil where the socket is not wanted any more.
     mutating func connected() -> [RedisCommand]? {
         guard phase == .connecting else { return nil }
         phase = .handshaking
@@ -302,7 +302,7 @@ extension RedisConnectionStateMachine {
         var nextTick: NIODeadline?
     }
 
-    /// Lets the time pass: callers past their deadline are let go, a silent server is given up.
+    /// Fails the commands whose deadline has passed, and gives up a server that stays silent.
     mutating func tick(now: NIODeadline) -> TickAction {
         var action = TickAction()
         action.expired = expire(now: now)
@@ -315,7 +315,7 @@ extension RedisConnectionStateMachine {
         return action
     }
 
-    /// When `tick` has something to do next, as things are.
+    /// The next instant at which `tick` has something to do; nil where there is none.
     var nextTick: NIODeadline? {
         var next = phaseDeadline
         if expiredCount < pending.count { next = min(next, pending[expiredCount].deadline) }

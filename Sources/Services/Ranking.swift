@@ -16,7 +16,8 @@ package final class Ranking: Sendable {
 
     /// The places of the top list, from the HTTP contract.
     package static let places = 5
-    /// How many of each day's best are looked at before all that was sold is: a union of 20,000 takes Redis some 10 ms.
+    /// How many of each day's best sellers are read first; all that was sold is only read where these do not decide. A union of
+    /// 20,000 products takes Redis some 10 ms.
     private static let depth: Int64 = 2_000
     /// Redis removes a union that nobody has renewed for a day.
     private static let unionSeconds: Int64 = 86_400
@@ -95,7 +96,7 @@ package struct TopProducts: Sendable, Equatable {
     /// The instant by Redis' clock whose sales and views the list counts.
     package let asOf: Instant
     package let items: [RankedProduct]
-    /// Greater whenever anything may have changed: what was rendered from an equal version is still right.
+    /// Rises whenever anything may have changed: a rendering of an equal version is still right.
     package let version: UInt64
 
     package var windowFrom: BusinessDay { window.last ?? windowTo }

@@ -9,7 +9,8 @@ package enum RedisKeys {
 
     /// The last outbox event counted.
     package static let applied = "ranking:{sales}:applied"
-    /// How many products were counted into each day, by the name of the day's key: a day that holds another number was changed by somebody else.
+    /// How many products were counted into each day, by the name of the day's key. A day that holds another number was changed by
+    /// somebody else.
     package static let products = "ranking:{sales}:products"
     /// The union of the last three days.
     package static let top = "ranking:{sales}:top:3d"

@@ -41,7 +41,7 @@ final class SalesRelay: Sendable {
         return last - applied.rawValue
     }
 
-    /// Makes the next step read the offset from Redis; after a reconnect it may be another server, or one restored from an older snapshot.
+    /// Makes the next step read the offset from Redis: after a reconnect it may be another server, or an older snapshot.
     func forgetOffset() { applied.withLock { $0 = nil } }
 
     /// Counts what is new, if anything is.
@@ -65,7 +65,7 @@ final class SalesRelay: Sendable {
     private func currentOffset() async throws -> EventID {
         if let known = applied.withLock({ $0 }) { return known }
         var state = try await look()
-        // The reads of a look are no single moment, and an event may be counted between them.
+        // The commands of a look are not atomic: an event may be counted between them.
         if !state.isWhole { state = try await look() }
         guard let offset = state.offset, state.isWhole else {
             // A Redis that knows nothing of a store without sales is a new one.
@@ -150,7 +150,7 @@ final class SalesRelay: Sendable {
     }
 }
 
-/// What events of one business day, one after the other without a gap, come to: Redis counts them in one call.
+/// The sum of consecutive events of one business day, which Redis counts in one call.
 struct SalesRun: Equatable {
     let first: EventID
     private(set) var last: EventID

@@ -1,7 +1,7 @@
 import LuaScripts
 package import Redis
 
-/// The Lua scripts as the Redis client runs them. Repeatable are those that a second run finds done or answers alike.
+/// The Lua scripts as the Redis client runs them. A script is repeatable where a second run leaves the same and its answer says so.
 package enum Scripts {
     /// A claim repeated after a lost reply answers `alreadyClaimed` with the same sequence, which resolves to the same coupon.
     package static let claimCoupon = RedisScript(name: "claim_coupon", source: LuaScripts.claimCoupon, keyCount: 2, isRepeatable: true)
