@@ -2,7 +2,8 @@
 --
 -- KEYS[1]  coupon:{ID}         hash: the campaign's gate
 -- KEYS[2]  coupon:{ID}:claims  sorted set: user id -> sequence
--- ARGV[1..] user ids in the order of arrival (1 to 256); an id that stands twice claims twice
+-- ARGV[1]  user id of the first claim
+-- ARGV[2..] user ids of the claims after it, in the order of arrival (at most 256 in all); an id that is given twice claims twice
 --
 -- RETURNS  an array of four integers for each user id, in the order of the ids: code, number, now (ms), epoch. By code, the number is:
 --   1 CLAIMED          sequence
@@ -12,7 +13,8 @@
 --   5 CLOSED           closesAt (ms)
 --   6 PAUSED           ms since load_coupon or load_claims last wrote to the gate
 --   7 NOT_LOADED       0
---   8 DAMAGED          0: a field is missing or not a whole number, or the claims are gone. The epoch is 0 where it is damaged too
+--   8 DAMAGED          0: a field or the user's own sequence is missing or not a whole number, or the claims are gone. The epoch is 0
+--                      where it is damaged too
 --
 -- COST     O(M log N) for M user ids and N claims; a call without a win writes nothing and keeps nothing
 -- KEEPS    invariants 1 and 3: sequence and remaining move with the members they stand for, in one HSET and one ZADD;
@@ -56,7 +58,7 @@ if not state and not epoch then
 end
 if state == 'paused' then
   local built_at = tonumber(coupon[8])
-  if not built_at or built_at % 1 ~= 0 or built_at > now then
+  if not built_at or built_at % 1 ~= 0 or built_at < 0 or built_at > now then
     built_at = 0
   end
   return decide_all(6, now - built_at)
@@ -64,8 +66,12 @@ end
 if state ~= 'open' or not (remaining and sequence and opens_at and closes_at and epoch and quantity) then
   return decide_all(8, 0)
 end
-local sum = remaining + sequence + opens_at + closes_at + quantity
-if sum % 1 ~= 0 or sum > 2 ^ 53 or sum < -2 ^ 53 then
+-- A remainder is never below zero, so the sum of the remainders is zero only where each of them is; nan equals nothing.
+local fractions = remaining % 1 + sequence % 1 + opens_at % 1 + closes_at % 1 + quantity % 1
+local greatest = math.max(remaining, sequence, opens_at, closes_at, quantity)
+local least = math.min(remaining, sequence, opens_at, closes_at, quantity)
+-- The sequences of this call stay below 2^53, too.
+if fractions ~= 0 or greatest > 2 ^ 53 - 256 or least < -2 ^ 53 then
   return decide_all(8, 0)
 end
 
@@ -80,9 +86,11 @@ end
 
 local won, members = {}, {}
 for index, user in ipairs(ARGV) do
-  local place = places[index] or won[user]
-  if place then
-    decide(index, 2, tonumber(place))
+  local place = tonumber(places[index] or won[user])
+  if place and (place % 1 ~= 0 or place > 2 ^ 53 or place < -2 ^ 53) then
+    decide(index, 8, 0)
+  elseif place then
+    decide(index, 2, place)
   elseif now < opens_at then
     decide(index, 4, opens_at)
   elseif closes_at > 0 and now >= closes_at then

@@ -1,4 +1,4 @@
--- rank_products: unions three business days and answers the products that sold most.
+-- rank_products: answers the products that sold most in three business days, from a union that all callers share.
 --
 -- KEYS[1]  ranking:{sales}:top:3d  sorted set: product id -> units sold in the three days; where very many products were sold, of those
 --          alone that may be among the best
@@ -8,33 +8,73 @@
 -- KEYS[5]  ranking:{sales}:views:YYYY-MM-DD, today
 -- KEYS[6]  ranking:{sales}:views:YYYY-MM-DD, yesterday
 -- KEYS[7]  ranking:{sales}:views:YYYY-MM-DD, the day before
--- ARGV[1]  how many products to answer
--- ARGV[2]  seconds after which the union may go when nobody makes it anew
+-- KEYS[8]  ranking:{sales}:applied    string: the last event counted
+-- KEYS[9]  ranking:{sales}:result     list: the instant of the last union (ms), what was asked, what it rests on, the union's members,
+--          then its answer
+-- KEYS[10] ranking:{sales}:unchanged  string: the instant of the last union; record_views and swap_sales remove it
+-- ARGV[1]  how many products to answer (at most 1,000)
+-- ARGV[2]  seconds after which union and result may go when nobody makes them anew
 -- ARGV[3]  how many of each day's best to look at first, where the days have more than ten times as many members
+-- ARGV[4]  ms: the last result is answered while it is younger, whatever has come in since
 --
--- RETURNS  an array of strings: product id, units, views, product id, units, views, ...
+-- RETURNS  an array of strings: the instant (ms) of which the answer is, then product id, units, views, product id, units, views, ...
 --   best first: more units, then more views, then the newer product (the greater id)
+--   The instant is that of the call, or that of the last union where this is younger than ARGV[4] and something has come in since
 --
--- COST     O(D log D) for the D products that are the best of some day, where these decide; otherwise ten times as many, and in the end
---          O(N log N) for all N products sold in the three days. O(T * places) for the T products that tie at the last place.
+-- COST     O(1) for a result that is answered again, which writes nothing. Otherwise O(D log D) for the D products that are the best of
+--          some day, where these decide; otherwise ten times as many, and in the end O(N log N) for all N products sold in the three
+--          days. O(T * places) for the T products that tie at the last place.
 -- KEEPS    scores are plain units; ties are settled after the union and before cutting; the answer is that of the whole union (the
---          threshold algorithm of Fagin, Lotem and Naor, "Optimal aggregation algorithms for middleware", 2001)
+--          threshold algorithm of Fagin, Lotem and Naor, "Optimal aggregation algorithms for middleware", 2001).
+--          A result is answered again only for the same days and number of products. It is unchanged while the offset, the number of
+--          members of each day and of the union are the same and nobody has removed KEYS[10]: units move with the offset or by
+--          swap_sales, views by record_views. Scores that somebody changes by hand are seen with the next of these.
 
 -- tonumber() alone takes 'nan', ' 5' and '1.5', which Redis refuses later, in the middle of the writes.
 local function is_integer(text)
   return text and #text <= 15 and string.find(text, '^%-?%d+$')
 end
 
-local members = 0
+local members, counts = 0, {}
 for index = 2, 7 do
   local count = redis.call('ZCARD', KEYS[index])
+  counts[index - 1] = count
   if index <= 4 then
     members = members + count
   end
 end
-assert(is_integer(ARGV[1]) and is_integer(ARGV[2]) and is_integer(ARGV[3]) and tonumber(ARGV[3]) > 0, 'places, seconds, depth')
+assert(is_integer(ARGV[1]) and is_integer(ARGV[2]) and is_integer(ARGV[3]) and tonumber(ARGV[3]) > 0 and is_integer(ARGV[4])
+  and tonumber(ARGV[1]) <= 1000, 'places, seconds, depth, age')
 local places = tonumber(ARGV[1])
 local chunk = 1000
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+
+local applied = redis.call('TYPE', KEYS[8]).ok == 'string' and redis.call('GET', KEYS[8]) or 'none'
+local question = table.concat({ ARGV[1], table.concat(KEYS, ' ', 2, 7) }, ' ')
+local basis = table.concat({ applied, table.concat(counts, ' ') }, ' ')
+
+-- Whether nothing has come in since the union at that instant, of so many members, was made.
+local function is_unchanged(made_at, size)
+  local kind = redis.call('TYPE', KEYS[1]).ok
+  return (kind == 'zset' or kind == 'none') and tostring(redis.call('ZCARD', KEYS[1])) == size
+    and redis.call('TYPE', KEYS[10]).ok == 'string' and redis.call('GET', KEYS[10]) == made_at
+end
+
+-- A key of another type is no result, and is replaced below.
+local result = {}
+if redis.call('TYPE', KEYS[9]).ok == 'list' then
+  result = redis.call('LRANGE', KEYS[9], 0, 3 + 3 * places)
+end
+local made_at = tonumber(result[1])
+if made_at and result[2] == question then
+  if result[3] == basis and is_unchanged(result[1], result[4]) then
+    return { string.format('%.0f', now), unpack(result, 5) }
+  end
+  if made_at <= now and now - made_at < tonumber(ARGV[4]) then
+    return { result[1], unpack(result, 5) }
+  end
+end
 
 -- The scores that products have in three sorted sets, added up.
 local function totals(ids, first_key)
@@ -138,4 +178,10 @@ for _, product in ipairs(best) do
   answer[#answer + 1] = string.format('%.0f', product.units)
   answer[#answer + 1] = string.format('%.0f', product.views)
 end
-return answer
+local instant = string.format('%.0f', now)
+redis.call('UNLINK', KEYS[9])
+redis.call('RPUSH', KEYS[9], instant, question, basis, redis.call('ZCARD', KEYS[1]), unpack(answer))
+redis.call('EXPIRE', KEYS[9], ARGV[2])
+redis.call('SET', KEYS[10], instant)
+redis.call('EXPIRE', KEYS[10], ARGV[2])
+return { instant, unpack(answer) }

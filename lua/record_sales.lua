@@ -11,11 +11,11 @@
 -- RETURNS  an array of integers, the code first:
 --   1 APPLIED          id of the last event
 --   2 NOT_NEXT         the last event counted: the first one given is a repetition or skips one; nothing changed
---   3 NO_MARK          nothing is known about what was counted: rebuild from the store
+--   3 NO_OFFSET        nothing is known about what was counted: rebuild from the store
 --   4 DAY_CHANGED      the day holds another number of products than was counted: somebody deleted it; rebuild from the store
 --
 -- COST     O(M log N) for M products
--- KEEPS    invariant 7: the scores and the mark move together, and a day that lost its scores is not counted on
+-- KEEPS    invariant 7: the scores and the offset move together, and a day that lost its scores is not counted on
 
 -- tonumber() alone takes 'nan', ' 5' and '1.5', which Redis refuses later, in the middle of the writes.
 local function is_integer(text)

@@ -1,8 +1,9 @@
--- swap_sales: puts day scores that were rebuilt from the store in place of the standing ones, with their mark.
+-- swap_sales: puts day scores that were rebuilt from the store in place of the present ones, with their offset.
 --
 -- KEYS[1]  ranking:{sales}:applied     string: the last event counted
 -- KEYS[2]  ranking:{sales}:products    hash: name of a day's key -> products that were counted into it
--- KEYS[3..] ranking:{sales}:YYYY-MM-DD and its staged key, in turn: sorted sets: product id -> units
+-- KEYS[3]  ranking:{sales}:unchanged   string: there while the last result of rank_products is that of all sales
+-- KEYS[4..] ranking:{sales}:YYYY-MM-DD and its staged key, in turn: sorted sets: product id -> units
 -- ARGV[1]  the last event that the rebuilt scores contain
 -- ARGV[2..] for each day in turn: when its key may go (seconds since the epoch), and how many products were staged
 --
@@ -11,7 +12,7 @@
 --   2 INCOMPLETE       what was staged is not all there: Redis forgot it, or is another one by now; nothing changed
 --
 -- COST     O(D) for D days; the old scores are freed in the background
--- KEEPS    invariant 7: no reader sees scores without their mark
+-- KEEPS    invariant 7: no reader sees scores without their offset; the ranking is made anew
 
 -- tonumber() alone takes 'nan', ' 5' and '1.5', which Redis refuses later, in the middle of the writes.
 local function is_integer(text)
@@ -19,26 +20,26 @@ local function is_integer(text)
 end
 
 assert(is_integer(ARGV[1]), 'event id')
-assert(#KEYS >= 2 and #KEYS % 2 == 0 and #ARGV == #KEYS - 1, 'expiry and products for each day')
+assert(#KEYS >= 3 and #KEYS % 2 == 1 and #ARGV == #KEYS - 2, 'expiry and products for each day')
 for index = 2, #ARGV do
   assert(is_integer(ARGV[index]), index % 2 == 0 and 'expiry' or 'products')
 end
 local products, is_complete = {}, true
-for index = 3, #KEYS, 2 do
+for index = 4, #KEYS, 2 do
   products[index] = redis.call('ZCARD', KEYS[index + 1])
-  is_complete = is_complete and products[index] == tonumber(ARGV[index])
+  is_complete = is_complete and products[index] == tonumber(ARGV[index - 1])
 end
 if not is_complete then
   return { 2 }
 end
 
 local days = 0
-redis.call('UNLINK', KEYS[2])
-for index = 3, #KEYS, 2 do
+redis.call('UNLINK', KEYS[2], KEYS[3])
+for index = 4, #KEYS, 2 do
   redis.call('UNLINK', KEYS[index])
   if products[index] > 0 then
     redis.call('RENAME', KEYS[index + 1], KEYS[index])
-    redis.call('EXPIREAT', KEYS[index], ARGV[index - 1])
+    redis.call('EXPIREAT', KEYS[index], ARGV[index - 2])
     redis.call('HSET', KEYS[2], KEYS[index], products[index])
     days = days + 1
   end

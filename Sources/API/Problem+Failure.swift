@@ -33,7 +33,8 @@ enum Failure: Sendable {
 
     private init(_ code: RedisError.Code) {
         switch code {
-        case .overloaded, .timedOut, .unknownOutcome, .notConnected, .closed, .cancelled: self = .unavailable(retryAfterSeconds: 1)
+        case .overloaded, .timedOut, .unknownOutcome, .notConnected, .notPrimary, .closed, .cancelled:
+            self = .unavailable(retryAfterSeconds: 1)
         case .server(let kind): self = Failure(kind)
         case .protocolViolation, .misconfigured: self = .broken
         }

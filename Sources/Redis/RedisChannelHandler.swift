@@ -1,12 +1,12 @@
 import NIOCore
 
-/// Sits on one socket: feeds what arrives to hiredis' reader and tells the connection. One of them per attempt to connect.
+/// The handler of one socket: parses what arrives with hiredis and passes the replies on. Each attempt to connect has its own.
 final class RedisChannelHandler: ChannelInboundHandler {
     typealias InboundIn = ByteBuffer
     typealias OutboundOut = ByteBuffer
 
     private let reader: RedisReplyReader
-    /// Nil once either side has let go of the other.
+    /// Nil after `detach()`.
     private var connection: RedisConnection?
     private var context: ChannelHandlerContext?
     private var lastError: (any Error)?

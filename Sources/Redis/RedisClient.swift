@@ -72,6 +72,11 @@ package final class RedisClient: Sendable {
     /// Every connect from now on. A consumer that is busy finds the latest event, not all of them.
     package func connectEvents() -> AsyncStream<ConnectEvent> { events.stream() }
 
+    /// Gives up every ready connection and makes others: for a server that turned out not to be the right one.
+    package func reconnect(because error: RedisError) {
+        for connection in connections { connection.eventLoop.execute { connection.reconnect(because: error) } }
+    }
+
     /// Refuses new commands, waits for the replies that are due, at most `drainTimeout`, and closes all connections.
     package func close() async {
         await withTaskGroup { group in

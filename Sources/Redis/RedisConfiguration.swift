@@ -23,6 +23,8 @@ package struct RedisConfiguration: Sendable {
     package var minimumBackoff: TimeAmount = .milliseconds(20)
     /// The longest wait between two attempts to reconnect. It adds to the time that claims are away once the server is back.
     package var maximumBackoff: TimeAmount = .milliseconds(500)
+    /// Refuses a server that is a replica: it would answer scripts that only read from data that may be old, and refuse the others.
+    package var requiresPrimary = true
     /// Loaded in every handshake, so that `EVALSHA` finds them.
     package var scripts: [RedisScript] = []
     /// For `rediss://`.

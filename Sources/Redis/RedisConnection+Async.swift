@@ -1,6 +1,6 @@
 import NIOCore
 
-/// The `async` face of a connection. Called by a task that runs on the connection's loop it changes no thread.
+/// The `async` face of a connection. A task that runs on the connection's loop stays on its thread.
 extension RedisConnection {
     /// Sends one command and waits for its reply. An error reply is thrown, with the code `.server`.
     package nonisolated(nonsending) func send(_ command: RedisCommand) async throws(RedisError) -> RedisValue {
@@ -89,7 +89,7 @@ extension RedisConnection {
     }
 }
 
-/// What a cancellation has to find, where the commands' numbers are not known before the loop has taken them.
+/// The ids of commands for their cancellation, where the loop gives the ids only later.
 ///
 /// Safety of `@unchecked Sendable`: touched on the connection's loop only.
 private final class RedisTicket: @unchecked Sendable {

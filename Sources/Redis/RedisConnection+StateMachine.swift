@@ -1,12 +1,12 @@
 import DequeModule
 import NIOCore
 
-/// What a connection does when something happens, without doing it: no I/O, no clock, no randomness of its own.
+/// Decides what a connection does after each event, without doing it: no I/O, no clock, no randomness of its own.
 ///
-/// Replies carry no name: the nth reply answers the nth command. So a command keeps its place in `pending` until its reply
-/// came, whatever became of its caller; a caller that gave up only takes its waiter out, and the reply is dropped.
+/// Replies carry no id: the nth reply answers the nth command. So a command keeps its place in `pending` until its reply has
+/// come, also when its caller has given up: then only the waiter is removed, and the reply is dropped.
 ///
-/// `Waiter` is whoever waits for the reply. Every waiter passed in comes out exactly once.
+/// `Waiter` stands for the caller that waits for the reply. Every waiter passed in comes out exactly once.
 struct RedisConnectionStateMachine<Waiter> {
     enum Phase: Equatable {
         case idle
@@ -31,10 +31,12 @@ struct RedisConnectionStateMachine<Waiter> {
         var wasSent = false
         /// The script is sent with its source, because the server said that it does not know it.
         var withSource = false
+        /// It was sent anew behind commands with greater ids.
+        var isOutOfOrder = false
     }
 
     private(set) var phase = Phase.idle
-    /// In the order of the bytes on the wire; deadlines never decrease from front to back.
+    /// In the order of the bytes on the wire; deadlines never decrease from front to back. Ids do for entries that are out of order.
     private(set) var pending: Deque<Entry> = []
     /// Entries at the front whose bytes this connection has flushed.
     private(set) var sentCount = 0
@@ -45,9 +47,11 @@ struct RedisConnectionStateMachine<Waiter> {
     private var handshakeRepliesReceived = 0
     /// Entries at the front whose deadline has passed.
     private var expiredCount = 0
+    /// Entries that are out of order; while there are none, ids increase from front to back.
+    private var outOfOrderCount = 0
     private var hasTriedToConnect = false
     private var failedAttempts = 0
-    /// When the current attempt, or the current draining, is over at the latest.
+    /// The deadline of the current attempt to connect, or of draining.
     private var phaseDeadline = NIODeadline.distantFuture
     /// When the server last sent something, or when it began to owe a reply.
     private var lastProgress = NIODeadline.distantPast
@@ -59,7 +63,7 @@ struct RedisConnectionStateMachine<Waiter> {
     }
 
     var isReady: Bool { phase == .ready }
-    /// True when a closing connection owes nothing to anybody any more.
+    /// True when a closing connection has delivered every reply.
     var isDrained: Bool { phase == .draining && pending.isEmpty }
 }
 
@@ -76,7 +80,7 @@ extension RedisConnectionStateMachine {
 
     /// Takes a command. `waiter` stays with the caller where the answer is `.fail`.
     mutating func enqueue(_ command: RedisCommand, _ waiter: Waiter, now: NIODeadline) -> EnqueueAction {
-        // A refused command uses up its number too: a late cancellation of it must not find another one's.
+        // A refused command uses its id up too, so that cancelling it later finds no other command.
         defer { nextID += 1 }
         if let refusal = refusal(ofCommands: 1) { return .fail(refusal) }
         pending.append(Entry(id: nextID, command: command, waiter: waiter, deadline: now + limits.commandDeadline))
@@ -106,12 +110,24 @@ extension RedisConnectionStateMachine {
 
     /// The caller gave up: its waiter comes back, its place in the queue stays.
     mutating func cancel(_ id: ID) -> Waiter? {
-        guard let first = pending.first?.id, id >= first else { return nil }
-        let guess = Int(clamping: id - first)
-        let index = guess < pending.count && pending[guess].id == id ? guess : pending.firstIndex { $0.id == id }
-        guard let index else { return nil }
+        guard let index = index(of: id) else { return nil }
         defer { pending[index].waiter = nil }
         return pending[index].waiter
+    }
+
+    /// The place of a command in the queue. The search is linear only while a script that the server forgot is being sent again.
+    private func index(of id: ID) -> Int? {
+        guard outOfOrderCount == 0 else { return pending.firstIndex { $0.id == id } }
+        guard let first = pending.first?.id, id >= first else { return nil }
+        // Ids without gaps are the rule; gaps are left by a connection that broke.
+        let guess = Int(clamping: id - first)
+        if guess < pending.count, pending[guess].id == id { return guess }
+        var (low, high) = (0, pending.count)
+        while low < high {
+            let middle = (low + high) / 2
+            if pending[middle].id < id { low = middle + 1 } else { high = middle }
+        }
+        return low < pending.count && pending[low].id == id ? low : nil
     }
 
     private func notConnected() -> RedisError {
@@ -124,6 +140,8 @@ extension RedisConnectionStateMachine {
 extension RedisConnectionStateMachine {
     enum ReceiveAction {
         case deliver(Waiter, RedisValue)
+        /// The server has become a replica: deliver its refusal, close the connection and report `disconnected` with this error.
+        case deliverAndDisconnect(Waiter, RedisValue, RedisError)
         /// Nobody waits for this reply any more, or it belongs to the handshake.
         case ignore
         /// The server forgot the script: write the command again, with the source.
@@ -152,10 +170,19 @@ extension RedisConnectionStateMachine {
         var entry = pending.removeFirst()
         sentCount -= 1
         if expiredCount > 0 { expiredCount -= 1 }
+        if entry.isOutOfOrder { outOfOrderCount -= 1 }
+        // Redis keeps its clients' connections when it becomes a replica, and scripts that only read would go on being answered.
+        if case .error(let error) = value, limits.requiresPrimary, phase == .ready, error.isFromReplica {
+            let reason = RedisError(.notPrimary, "it is a replica")
+            guard let waiter = entry.waiter else { return .disconnect(reason) }
+            return .deliverAndDisconnect(waiter, value, reason)
+        }
         guard let waiter = entry.waiter else { return .ignore }
         if case .error(let error) = value, error.kind == .noScript, entry.command.script != nil, !entry.withSource {
             // It goes to the back, since replies come in the order of the bytes; the order of deadlines must hold there too.
             entry.withSource = true
+            entry.isOutOfOrder = !pending.isEmpty
+            if entry.isOutOfOrder { outOfOrderCount += 1 }
             if let last = pending.last { entry.deadline = max(entry.deadline, last.deadline) }
             pending.append(entry)
             return .writeWithSource(entry.command)
@@ -176,6 +203,7 @@ extension RedisConnectionStateMachine {
         failedAttempts = 0
         lastError = nil
         pending.removeAll { $0.waiter == nil }
+        outOfOrderCount = pending.count { $0.isOutOfOrder }
         expiredCount = 0
         sentCount = 0
         return Array(pending)
@@ -200,7 +228,7 @@ extension RedisConnectionStateMachine {
         return true
     }
 
-    /// There is a socket: these commands open the conversation, in one write. Nil where it is not wanted any more.
+    /// The socket is connected: these commands are the handshake, to be sent in one write. Nil where the socket is not wanted any more.
     mutating func connected() -> [RedisCommand]? {
         guard phase == .connecting else { return nil }
         phase = .handshaking
@@ -216,7 +244,7 @@ extension RedisConnectionStateMachine {
         hasTriedToConnect = true
         lastError = error
         markSent()
-        // Whatever had to be over by then is over: a deadline that nothing answers would fire forever.
+        // Clear it, or the expired deadline fires forever.
         phaseDeadline = .distantFuture
         guard phase != .draining, phase != .closed else {
             phase = .closed
@@ -251,6 +279,7 @@ extension RedisConnectionStateMachine {
             }
         }
         pending = kept
+        outOfOrderCount = kept.count { $0.isOutOfOrder }
         return failures
     }
 
@@ -273,7 +302,7 @@ extension RedisConnectionStateMachine {
         var nextTick: NIODeadline?
     }
 
-    /// Lets the time pass: callers past their deadline are let go, a silent server is given up.
+    /// Fails the commands whose deadline has passed, and gives up a server that stays silent.
     mutating func tick(now: NIODeadline) -> TickAction {
         var action = TickAction()
         action.expired = expire(now: now)
@@ -286,7 +315,7 @@ extension RedisConnectionStateMachine {
         return action
     }
 
-    /// When `tick` has something to do next, as things are.
+    /// The next instant at which `tick` has something to do; nil where there is none.
     var nextTick: NIODeadline? {
         var next = phaseDeadline
         if expiredCount < pending.count { next = min(next, pending[expiredCount].deadline) }

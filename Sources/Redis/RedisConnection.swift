@@ -81,6 +81,11 @@ package final class RedisConnection: @unchecked Sendable {
         }
     }
 
+    /// Gives up a ready connection, with unknown outcomes for what was sent, and makes another.
+    func reconnect(because error: RedisError) {
+        if machine.isReady { disconnect(because: error) }
+    }
+
     func close() -> EventLoopFuture<Void> {
         eventLoop.assertInEventLoop()
         let promise = closePromise ?? eventLoop.makePromise()
@@ -158,6 +163,9 @@ extension RedisConnection {
     func received(_ value: RedisValue) {
         switch machine.received(value) {
         case .deliver(let waiter, let value): waiter.resume(.success(value))
+        case .deliverAndDisconnect(let waiter, let value, let error):
+            disconnect(because: error)
+            waiter.resume(.success(value))
         case .ignore: break
         case .writeWithSource(let command):
             command.encode(into: &outgoing, withSource: true)

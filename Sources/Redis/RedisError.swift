@@ -18,6 +18,8 @@ package struct RedisError: Error, Sendable {
         case server(RedisServerError.Kind)
         /// The server sent bytes that are not RESP 2, or more than the configured limit.
         case protocolViolation
+        /// The server is a replica, or does not say that it is none; nothing was sent.
+        case notPrimary
         /// A URL, a TLS setting, a password or a script that cannot work as configured.
         case misconfigured
     }
@@ -42,7 +44,7 @@ package struct RedisError: Error, Sendable {
     package var isOutcomeUnknown: Bool {
         switch code {
         case .timedOut, .unknownOutcome, .cancelled: true
-        case .overloaded, .notConnected, .closed, .server, .protocolViolation, .misconfigured: false
+        case .overloaded, .notConnected, .closed, .server, .protocolViolation, .notPrimary, .misconfigured: false
         }
     }
 }
@@ -109,6 +111,10 @@ package struct RedisServerError: Sendable, Hashable, CustomStringConvertible {
     package var kind: Kind {
         Kind(prefix: message.prefix { $0 != " " })
     }
+
+    /// Whether the server refused to write because it is a replica. Redis 6.2 wraps what a command in a script answered:
+    /// `ERR Error running script (call to f_...): @user_script:1: -READONLY You can't write against a read only replica.`
+    var isFromReplica: Bool { kind == .readOnly || message.contains(": -READONLY ") }
 
     package var description: String { message }
 }

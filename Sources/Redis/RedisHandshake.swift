@@ -4,6 +4,7 @@ struct RedisHandshakeStep: Equatable {
         case authenticate
         case selectDatabase
         case nameClient
+        case checkRole
         case load(RedisScript)
         /// Shows that the server answers commands at all, where nothing else would.
         case ping
@@ -25,6 +26,7 @@ struct RedisHandshakeStep: Equatable {
         }
         let name = RedisCommand("CLIENT", "SETNAME", .string(configuration.clientName))
         steps.append(RedisHandshakeStep(purpose: .nameClient, command: name))
+        if configuration.requiresPrimary { steps.append(RedisHandshakeStep(purpose: .checkRole, command: RedisCommand("ROLE"))) }
         for script in configuration.scripts {
             let command = RedisCommand("SCRIPT", "LOAD", .string(script.source))
             steps.append(RedisHandshakeStep(purpose: .load(script), command: command))
@@ -43,13 +45,21 @@ struct RedisHandshakeStep: Equatable {
             case (.ping, .cannotPersist): return nil
             case (.load(let script), .other):
                 return RedisError(.misconfigured, "the server refuses the script \(script.name): \(error.message)")
+            // A user without the right to ROLE, or a server that does not know it: whether this is a replica stays unknown. Such a
+            // server is refused, since believing a replica turns people away for good, and granting ROLE is one line for an operator.
+            case (.checkRole, .notPermitted), (.checkRole, .other):
+                return RedisError(.notPrimary, "it does not say whether it is a replica: ROLE answers \(error.message)")
             case (.authenticate, _): return RedisError(.server(error.kind), "the server refuses the user or the password")
             default: return RedisError(error)
             }
         }
-        if case .load(let script) = purpose, reply.string != script.sha1 {
+        switch purpose {
+        case .checkRole where reply.array?.first?.string != "master":
+            let role = reply.array?.first?.string
+            return RedisError(.notPrimary, role == "slave" ? "it is a replica" : "it is no primary: its role is \(role ?? "unknown")")
+        case .load(let script) where reply.string != script.sha1:
             return RedisError(.protocolViolation, "the server names the script \(script.name) differently")
+        case .authenticate, .selectDatabase, .nameClient, .checkRole, .load, .ping: return nil
         }
-        return nil
     }
 }

@@ -24,7 +24,7 @@ final class RedisReplyBuilder {
         return reply
     }
 
-    /// The sink refers to this builder without owning it: whoever keeps the sink keeps the builder alive.
+    /// The sink refers to this builder without owning it: the owner of the sink has to keep the builder alive.
     func makeSink() -> redisReplySink {
         redisReplySink(
             context: Unmanaged.passUnretained(self).toOpaque(),

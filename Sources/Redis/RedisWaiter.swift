@@ -1,4 +1,4 @@
-/// Whoever waits for the reply to one command.
+/// The caller that waits for the reply to one command.
 enum RedisWaiter {
     case continuation(UnsafeContinuation<Result<RedisValue, RedisError>, Never>)
     case completion((Result<RedisValue, RedisError>) -> Void)
@@ -34,7 +34,7 @@ final class RedisPipelineReplies {
         self.continuation = continuation
     }
 
-    /// The pipeline is over once every command is: nobody is left with half of the replies outstanding.
+    /// Ends the pipeline once every command has its reply or failure.
     func settle(_ index: Int, _ result: Result<RedisValue, RedisError>) {
         switch result {
         case .success(let value): values[index] = value

@@ -5,7 +5,8 @@ import Synchronization
 
 /// The best sellers of the last three business days, read from memory and recomputed in the background.
 ///
-/// The last result lives in a mutex. With Redis away it stays as it is, and its `asOf` says how old it is.
+/// The last result lives in a mutex. With Redis away it stays as it is, and its `asOf` says how old it is. Redis keeps the last
+/// result too: services on one Redis share it, and none unions the days again while nothing has come in.
 package final class Ranking: Sendable {
     private let reader: PointReader
     private let redis: RedisClient
@@ -15,9 +16,10 @@ package final class Ranking: Sendable {
 
     /// The places of the top list, from the HTTP contract.
     package static let places = 5
-    /// How many of each day's best are looked at before all that was sold is: a union of 20,000 takes Redis some 10 ms.
+    /// How many of each day's best sellers are read first; all that was sold is only read where these do not decide. A union of
+    /// 20,000 products takes Redis some 10 ms.
     private static let depth: Int64 = 2_000
-    /// A union that nobody renews any more goes after a day.
+    /// Redis removes a union that nobody has renewed for a day.
     private static let unionSeconds: Int64 = 86_400
 
     private struct State {
@@ -37,21 +39,26 @@ package final class Ranking: Sendable {
     /// The current list; never waits for Redis or the store.
     package var top: TopProducts { state.withLock { $0.top } }
 
-    /// Unions the three days in Redis and takes over who leads.
-    package func refresh() async throws {
-        let now = clock.now
-        let window = calendar.rankingWindow(endingOn: calendar.day(of: now))
-        let keys = [RedisKeys.top] + window.map(RedisKeys.sales) + window.map(RedisKeys.views)
+    /// Unions the three days in Redis, unless nothing has come in since the last union, and publishes the result.
+    ///
+    /// - Parameter age: a union that any service made less than this ago is used, whatever has come in since.
+    package func refresh(sharing age: Duration = .zero) async throws {
+        let window = calendar.rankingWindow(endingOn: calendar.day(of: clock.now))
+        let keys =
+            [RedisKeys.top] + window.map(RedisKeys.sales) + window.map(RedisKeys.views)
+            + [RedisKeys.applied, RedisKeys.rankingResult, RedisKeys.rankingUnchanged]
         let reply = try await redis.evaluate(
             Scripts.rankProducts, keys: keys.map { .string($0) },
-            arguments: [.integer(Int64(Self.places)), .integer(Self.unionSeconds), .integer(Self.depth)])
-        guard let elements = reply.array, elements.count.isMultiple(of: 3) else {
+            arguments: [
+                .integer(Int64(Self.places)), .integer(Self.unionSeconds), .integer(Self.depth), .integer(Int64(age / .milliseconds(1))),
+            ])
+        guard let elements = reply.array, elements.count % 3 == 1, let milliseconds = elements[0].integer else {
             throw ServiceError(.internal, "rank_products gave an answer that its header does not name")
         }
-        let order = stride(from: 0, to: elements.count, by: 3).map { index in
+        let order = stride(from: 1, to: elements.count, by: 3).map { index in
             (product: ProductID(elements[index].integer ?? 0), units: elements[index + 1].integer ?? 0)
         }
-        try publish(order, window: window, asOf: now)
+        try publish(order, window: window, asOf: Instant(milliseconds: milliseconds))
     }
 
     /// Renews names, prices and stock of the listed products without asking Redis.
@@ -67,7 +74,7 @@ package final class Ranking: Sendable {
         let products = Dictionary(try reader.products(order.map(\.product)).map { ($0.id, $0) }, uniquingKeysWith: { first, _ in first })
         let items = order.compactMap { place in products[place.product].map { (product: $0, units: place.units) } }
         state.withLock { state in
-            // A union that came in meanwhile is newer than what these details belong to.
+            // These details belong to an older union than the published one.
             guard version == nil || version == state.top.version else { return }
             state.order = order
             state.top = TopProducts(
@@ -86,10 +93,10 @@ package struct TopProducts: Sendable, Equatable {
     package let window: [BusinessDay]
     /// The IANA name of the business time zone.
     package let timeZone: String
-    /// When Redis was last asked.
+    /// The instant by Redis' clock whose sales and views the list counts.
     package let asOf: Instant
     package let items: [RankedProduct]
-    /// Greater whenever anything may have changed: what was rendered from an equal version is still right.
+    /// Rises whenever anything may have changed: a rendering of an equal version is still right.
     package let version: UInt64
 
     package var windowFrom: BusinessDay { window.last ?? windowTo }

@@ -1,16 +1,16 @@
 package import Commerce
 
-/// Which days the ranking keeps in Redis, and until when.
+/// Which days the ranking keeps in Redis, and until when it keeps them.
 package enum RankingDays {
     /// The days of the window, and two more: late refunds still find their day, and a rebuild needs no exact timing.
     package static let kept = 5
 
-    /// The days that may stand in Redis while `today` is the business day, newest first.
+    /// The days whose keys may exist in Redis while `today` is the business day, newest first.
     package static func all(until today: BusinessDay) -> [BusinessDay] {
         (0..<Int64(kept)).map { today.advanced(byDays: -$0) }
     }
 
-    /// When the keys of a day may go, in seconds since the epoch: at the end of the last day on which they are kept.
+    /// When the keys of a day expire, in seconds since the epoch: at the end of the last day on which they are kept.
     package static func expirySeconds(of day: BusinessDay, in calendar: BusinessCalendar) -> Int64 {
         calendar.start(of: day.advanced(byDays: Int64(kept))).milliseconds / 1000
     }

@@ -9,10 +9,15 @@ package enum RedisKeys {
 
     /// The last outbox event counted.
     package static let applied = "ranking:{sales}:applied"
-    /// How many products were counted into each day, by the name of the day's key: a day that holds another number was tampered with.
+    /// How many products were counted into each day, by the name of the day's key. A day that holds another number was changed by
+    /// somebody else.
     package static let products = "ranking:{sales}:products"
     /// The union of the last three days.
     package static let top = "ranking:{sales}:top:3d"
+    /// What `rank_products` answered last, for every service on this Redis.
+    package static let rankingResult = "ranking:{sales}:result"
+    /// Exists while neither views nor a rebuild have come in since that result.
+    package static let rankingUnchanged = "ranking:{sales}:unchanged"
     /// Units sold on a business day.
     package static func sales(on day: BusinessDay) -> String { "ranking:{sales}:\(day)" }
     /// Views on a business day.

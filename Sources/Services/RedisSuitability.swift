@@ -7,12 +7,25 @@ package enum RedisSuitability {
 
     /// Throws one clear line where the server must not be used: too old, a replica, or free to evict keys.
     package static func check(_ redis: RedisClient) async throws {
-        let reply = try await redis.send(RedisCommand("INFO", isRepeatable: true))
-        let info = RedisInfo(text: reply.string ?? "")
-        if let fault = fault(in: info) {
-            throw ServiceError(.unsuitableRedis, "the Redis at \(redis.configuration.endpoint) cannot be used: \(fault)")
+        let info: RedisInfo
+        do {
+            info = RedisInfo(text: try await redis.send(RedisCommand("INFO", isRepeatable: true)).string ?? "")
+        } catch {
+            // The handshake refuses replicas, so there is no connection to ask.
+            guard error.code == .notConnected, let cause = error.cause as? RedisError, cause.code == .notPrimary else { throw error }
+            throw unsuitable(redis, cause.message)
         }
+        guard let fault = fault(in: info) else { return }
+        // Redis keeps its clients' connections when it becomes a replica. The next handshake refuses it.
+        if isReplica(info) { redis.reconnect(because: RedisError(.notPrimary, fault)) }
+        throw unsuitable(redis, fault)
     }
+
+    private static func unsuitable(_ redis: RedisClient, _ fault: String) -> ServiceError {
+        ServiceError(.unsuitableRedis, "the Redis at \(redis.configuration.endpoint) cannot be used: \(fault)")
+    }
+
+    private static func isReplica(_ info: RedisInfo) -> Bool { info["role"].map { $0 != "master" } ?? false }
 
     /// What is wrong with a server that shows this `INFO`; `nil` for a suitable one.
     package static func fault(in info: RedisInfo) -> String? {
@@ -20,7 +33,7 @@ package enum RedisSuitability {
         if version.lexicographicallyPrecedes(leastVersion) {
             return "its version is \(info["redis_version"] ?? "unknown"), and 6.2 or later is needed"
         }
-        if let role = info["role"], role != "master" { return "it is a replica" }
+        if isReplica(info) { return "it is a replica" }
         let policy = info["maxmemory_policy"] ?? "unknown"
         if policy != "noeviction" {
             return "its maxmemory-policy is \(policy), which may evict coupons; set it to noeviction"

@@ -4,10 +4,10 @@ package import Logging
 package import Redis
 package import Store
 
-/// Builds the day scores anew from the store: where Redis has lost its mark, or where an operator asks for it.
+/// Builds the day scores anew from the store: where Redis has lost its offset, or where an operator asks for it.
 ///
-/// Scores are staged under other names and put in place together with their mark, so that no reader sees them half done and
-/// the relay goes on from the mark as if it had counted every event itself.
+/// Scores are staged under other names and put in place together with their offset, so that no reader sees them half done and
+/// the relay continues from the offset as if it had counted every event itself.
 package struct SalesRebuild: Sendable {
     private let store: Store
     private let redis: RedisClient
@@ -28,8 +28,8 @@ package struct SalesRebuild: Sendable {
     /// `progress` is told after each day how many of how many are staged.
     @discardableResult
     package func run(progress: (@Sendable (_ done: Int, _ of: Int) -> Void)? = nil) async throws -> EventID {
-        // One moment of the store: the scores and the mark belong together. The clock is read after that moment, so that no event
-        // up to the mark lies on a day that is not rebuilt because midnight passed in between.
+        // One moment of the store: the scores and the offset belong together. The clock is read after that moment, so that no event
+        // up to the offset lies on a day that is not rebuilt because midnight passed in between.
         let (days, totals, last) = try await store.snapshot { [calendar, clock] snapshot throws(StoreError) in
             let last = try snapshot.lastEventID() ?? EventID(0)
             let days = RankingDays.all(until: calendar.day(of: clock.now))
@@ -42,7 +42,7 @@ package struct SalesRebuild: Sendable {
             try await stage(totals[index], as: RedisKeys.stagedSales(on: day, build: build))
             progress?(index + 1, days.count)
         }
-        var keys: [RedisArgument] = [.string(RedisKeys.applied), .string(RedisKeys.products)]
+        var keys: [RedisArgument] = [.string(RedisKeys.applied), .string(RedisKeys.products), .string(RedisKeys.rankingUnchanged)]
         var arguments: [RedisArgument] = [.integer(last.rawValue)]
         for (day, products) in zip(days, totals) {
             keys.append(.string(RedisKeys.sales(on: day)))

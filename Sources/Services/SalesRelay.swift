@@ -7,8 +7,8 @@ import Synchronization
 
 /// Carries the units of paid and refunded orders from the outbox to the day scores in Redis, each event exactly once.
 ///
-/// Redis itself remembers the last event counted, in the same script that counts it: a repetition is refused, and a Redis that
-/// went back in time goes on from its own mark. What it counted last lives in Redis; `applied` here is a copy to save a read.
+/// The offset, which is the id of the last event counted, lives in Redis and moves in the script that counts: a repetition is
+/// refused, and with a Redis that went back in time the relay continues from its older offset. `applied` is a copy that saves a read.
 final class SalesRelay: Sendable {
     private let store: Store
     private let reader: PointReader
@@ -41,57 +41,57 @@ final class SalesRelay: Sendable {
         return last - applied.rawValue
     }
 
-    /// Makes the next step ask Redis anew where it stands; after a reconnect it may be another server, or an older one.
-    func forgetMark() { applied.withLock { $0 = nil } }
+    /// Makes the next step read the offset from Redis: after a reconnect it may be another server, or an older snapshot.
+    func forgetOffset() { applied.withLock { $0 = nil } }
 
     /// Counts what is new, if anything is.
     func step() async throws {
-        var mark = try await standingMark()
-        // After the mark, which a rebuild takes from its own and later look at the store.
+        var offset = try await currentOffset()
+        // Read after the offset: a rebuild takes its offset from a later look at the store.
         let last = try reader.lastEventID() ?? EventID(0)
-        if mark > last {
-            logger.warning("the ranking is ahead of the store, rebuilding it", metadata: ["applied": "\(mark)", "last": "\(last)"])
-            mark = try await rebuild.run()
+        if offset > last {
+            logger.warning("the ranking is ahead of the store, rebuilding it", metadata: ["applied": "\(offset)", "last": "\(last)"])
+            offset = try await rebuild.run()
         }
-        while mark < last {
-            let movements = try await store.movements(after: mark, limit: Self.eventsPerStep)
+        while offset < last {
+            let movements = try await store.movements(after: offset, limit: Self.eventsPerStep)
             guard !movements.isEmpty else { break }
-            mark = try await send(movements, after: mark)
+            offset = try await send(movements, after: offset)
         }
-        applied.withLock { $0 = mark }
+        applied.withLock { $0 = offset }
     }
 
     /// The last event that Redis has counted; where it has lost that, or the scores of a whole day, they are rebuilt first.
-    private func standingMark() async throws -> EventID {
+    private func currentOffset() async throws -> EventID {
         if let known = applied.withLock({ $0 }) { return known }
-        var standing = try await look()
-        // The reads of a look are no single moment, and an event may be counted between them.
-        if !standing.isWhole { standing = try await look() }
-        guard let mark = standing.mark, standing.isWhole else {
+        var state = try await look()
+        // The commands of a look are not atomic: an event may be counted between them.
+        if !state.isWhole { state = try await look() }
+        guard let offset = state.offset, state.isWhole else {
             // A Redis that knows nothing of a store without sales is a new one.
-            let isNew = try standing.mark == nil && reader.lastEventID() == nil
+            let isNew = try state.offset == nil && reader.lastEventID() == nil
             logger.log(
                 level: isNew ? .debug : .warning, "the ranking has lost scores, rebuilding it",
-                metadata: ["applied": "\(standing.mark.map(String.init) ?? "none")"])
+                metadata: ["applied": "\(state.offset.map(String.init) ?? "none")"])
             return try await rebuild.run()
         }
-        if !standing.gone.isEmpty {
-            let fields = standing.gone.map { RedisArgument.string($0) }
+        if !state.gone.isEmpty {
+            let fields = state.gone.map { RedisArgument.string($0) }
             _ = try await redis.send(RedisCommand(words: ["HDEL", .string(RedisKeys.products)] + fields, isRepeatable: true))
         }
-        return EventID(mark)
+        return EventID(offset)
     }
 
     /// What Redis says about what it has counted.
-    private struct Standing {
-        let mark: Int64?
+    private struct State {
+        let offset: Int64?
         /// Whether every day that it keeps holds as many products as were counted into it.
         let isWhole: Bool
         /// Days that were counted and are kept no longer.
         let gone: [String]
     }
 
-    private func look() async throws -> Standing {
+    private func look() async throws -> State {
         let days = RankingDays.all(until: calendar.day(of: clock.now))
         let replies = try await redis.pipeline(
             [
@@ -108,31 +108,31 @@ final class SalesRelay: Sendable {
             let expected = counted.removeValue(forKey: RedisKeys.sales(on: day)) ?? 0
             if RankingDays.expirySeconds(of: day, in: calendar) > now, reply.integer != expected { isWhole = false }
         }
-        return Standing(mark: replies[0].integer, isWhole: isWhole, gone: counted.keys.sorted())
+        return State(offset: replies[0].integer, isWhole: isWhole, gone: counted.keys.sorted())
     }
 
-    /// Sends events in order and answers the mark that Redis then has.
-    private func send(_ movements: [SalesMovement], after mark: EventID) async throws -> EventID {
+    /// Sends events in order and answers the offset that Redis then has.
+    private func send(_ movements: [SalesMovement], after offset: EventID) async throws -> EventID {
         FaultPoint.beforeRecordSales.reached()
         let replies = try await redis.pipeline(SalesRun.runs(of: movements).map(command))
         FaultPoint.afterRecordSales.reached()
-        var mark = mark
+        var offset = offset
         for reply in replies {
             if case .error(let error) = reply {
-                forgetMark()
-                // Somebody put something else where a day or the mark stood: a rebuild replaces it.
+                forgetOffset()
+                // The key of a day or of the offset holds another type: a rebuild replaces it.
                 if error.kind == .wrongType { return try await rebuild.run() }
                 throw RedisError(error)
             }
             let answer = try ScriptAnswer<RecordSalesCode>(reply, of: Scripts.recordSales)
             switch answer.code {
-            case .applied: mark = EventID(answer.number(1))
-            // Counted before, or Redis lost its latest: go on from where it says that it stands.
+            case .applied: offset = EventID(answer.number(1))
+            // Counted before, or Redis lost its latest events: continue from the offset that it answers.
             case .notNext: return EventID(answer.number(1))
-            case .noMark, .dayChanged: return try await rebuild.run()
+            case .noOffset, .dayChanged: return try await rebuild.run()
             }
         }
-        return mark
+        return offset
     }
 
     private func command(for run: SalesRun) -> RedisCommand {
@@ -150,7 +150,7 @@ final class SalesRelay: Sendable {
     }
 }
 
-/// What events of one business day, one after the other without a gap, come to: Redis counts them in one call.
+/// The sum of consecutive events of one business day, which Redis counts in one call.
 struct SalesRun: Equatable {
     let first: EventID
     private(set) var last: EventID

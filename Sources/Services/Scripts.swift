@@ -1,7 +1,7 @@
 import LuaScripts
 package import Redis
 
-/// The Lua scripts as the Redis client runs them. Repeatable are those that a second run finds done or answers alike.
+/// The Lua scripts as the Redis client runs them. A script is repeatable where a second run leaves the same and its answer says so.
 package enum Scripts {
     /// A claim repeated after a lost reply answers `alreadyClaimed` with the same sequence, which resolves to the same coupon.
     package static let claimCoupon = RedisScript(name: "claim_coupon", source: LuaScripts.claimCoupon, keyCount: 2, isRepeatable: true)
@@ -12,9 +12,9 @@ package enum Scripts {
     package static let archiveCoupon = RedisScript(
         name: "archive_coupon", source: LuaScripts.archiveCoupon, keyCount: 2, isRepeatable: true)
     package static let recordSales = RedisScript(name: "record_sales", source: LuaScripts.recordSales, keyCount: 3)
-    package static let recordViews = RedisScript(name: "record_views", source: LuaScripts.recordViews, keyCount: 1)
-    package static let rankProducts = RedisScript(name: "rank_products", source: LuaScripts.rankProducts, keyCount: 7, isRepeatable: true)
-    package static let swapSales = RedisScript(name: "swap_sales", source: LuaScripts.swapSales, keyCount: 2 + 2 * RankingDays.kept)
+    package static let recordViews = RedisScript(name: "record_views", source: LuaScripts.recordViews, keyCount: 2)
+    package static let rankProducts = RedisScript(name: "rank_products", source: LuaScripts.rankProducts, keyCount: 10, isRepeatable: true)
+    package static let swapSales = RedisScript(name: "swap_sales", source: LuaScripts.swapSales, keyCount: 3 + 2 * RankingDays.kept)
 
     package static let all = [
         claimCoupon, loadCoupon, loadClaims, openCoupon, adjustCoupon, archiveCoupon, recordSales, recordViews, rankProducts, swapSales,
@@ -60,7 +60,7 @@ package enum ArchiveCode: Int64, CaseIterable, Sendable {
 /// What `record_sales` answers first.
 package enum RecordSalesCode: Int64, CaseIterable, Sendable {
     case applied = 1
-    case notNext, noMark, dayChanged
+    case notNext, noOffset, dayChanged
 }
 
 /// What `swap_sales` answers first.

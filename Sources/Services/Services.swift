@@ -175,7 +175,7 @@ extension Services {
     /// A connection that comes back may lead to another Redis, or to one that has forgotten something.
     private func recoverAfterReconnect() async {
         recovery.forgetStates()
-        relay.forgetMark()
+        relay.forgetOffset()
         let backoff = Backoff(firstMilliseconds: 50, longestMilliseconds: 1_000)
         for failures in 1...Int64.max {
             do {
@@ -198,7 +198,7 @@ extension Services {
         // What the start has left undone does not wait for the interval.
         if recovery.unloadedCampaigns?.isEmpty == true { try? await Task.sleep(for: interval) }
         await periodically("recovery", every: interval, logger: logger) { [self] in
-            relay.forgetMark()
+            relay.forgetOffset()
             try await recover(deep: false)
         }
     }
@@ -229,7 +229,7 @@ extension Services {
             group.addTask { [logger] in
                 await periodically("ranking", every: least, logger: logger) {
                     let start = ContinuousClock.now
-                    try await ranking.refresh()
+                    try await ranking.refresh(sharing: least)
                     try await Task.sleep(for: (ContinuousClock.now - start) * 19)
                 }
             }

@@ -61,7 +61,8 @@ package final class ViewCounter: Sendable {
             }
             do {
                 let reply = try await redis.evaluate(
-                    Scripts.recordViews, keys: [.string(RedisKeys.views(on: day))], arguments: arguments)
+                    Scripts.recordViews, keys: [.string(RedisKeys.views(on: day)), .string(RedisKeys.rankingUnchanged)],
+                    arguments: arguments)
                 _ = try ScriptAnswer<RecordViewsCode>(reply, of: Scripts.recordViews)
             } catch {
                 // A lost reply may mean that they were counted: then some views count twice, which only ties can notice.

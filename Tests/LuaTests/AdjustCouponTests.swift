@@ -30,10 +30,10 @@ struct AdjustCouponTests {
     func reopens() async throws {
         let redis = try await LuaServer.emptied()
         try await redis.put(Gate.soldOut)
-        #expect(try await redis.claim("42") == [ClaimCode.soldOut.rawValue, 5, 3])
+        #expect(try await redis.claim("42") == Verdict(.soldOut, 3))
         #expect(try await redis.numbers(Scripts.adjustCoupon, Gate.keys, [4, 0, 0]) == [AdjustCode.adjusted.rawValue, 1])
-        #expect(try await redis.claim("42")[..<2] == [ClaimCode.claimed.rawValue, 4])
-        #expect(try await redis.claim("43") == [ClaimCode.soldOut.rawValue, 5, 4])
+        #expect(try await redis.claim("42") == Verdict(.claimed, 4))
+        #expect(try await redis.claim("43") == Verdict(.soldOut, 4))
     }
 
     @Test("a new window holds from the next claim on")
@@ -41,9 +41,9 @@ struct AdjustCouponTests {
         let redis = try await LuaServer.emptied()
         try await redis.put(Gate.open)
         #expect(try await redis.numbers(Scripts.adjustCoupon, Gate.keys, [3, 0, 1]) == [AdjustCode.adjusted.rawValue, 3])
-        #expect(try await redis.claim("42") == [ClaimCode.closed.rawValue, 5, 1])
+        #expect(try await redis.claim("42") == Verdict(.closed, 1))
         #expect(try await redis.numbers(Scripts.adjustCoupon, Gate.keys, [3, 9_000_000_000_000, 0]) == [AdjustCode.adjusted.rawValue, 3])
-        #expect(try await redis.claim("42")[0] == ClaimCode.notOpen.rawValue)
+        #expect(try await redis.claim("42") == Verdict(.notOpen, 9_000_000_000_000))
     }
 
     @Test("repeated after a lost reply it answers the same and changes nothing more")

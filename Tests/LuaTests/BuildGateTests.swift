@@ -8,31 +8,36 @@ struct BuildGateTests {
     /// epoch, quantity, opensAt, closesAt
     static let terms: [RedisArgument] = [6, 10, 1_000, 9_000_000_000_000]
 
+    /// Both scripts note their instant in `builtAt`.
+    static let loadCoupon = Scripts.loadCoupon.frozen(atMilliseconds: 1_700_000_000_123)
+    static let loadClaims = Scripts.loadClaims.frozen(atMilliseconds: 1_700_000_000_456)
+
     @Test("the three calls build a gate whose next sequence follows the highest one issued")
     func wholeBuild() async throws {
         let redis = try await LuaServer.emptied()
-        #expect(try await redis.numbers(Scripts.loadCoupon, Gate.keys, Self.terms) == [LoadCode.loading.rawValue])
+        #expect(try await redis.numbers(Self.loadCoupon, Gate.keys, Self.terms) == [LoadCode.loading.rawValue])
         #expect(try await redis.snapshot() == Self.loaded.snapshot)
 
-        #expect(try await redis.numbers(Scripts.loadClaims, Gate.keys, [6, 1, 11, 2, 12]) == [LoadClaimsCode.loaded.rawValue, 2])
-        #expect(try await redis.numbers(Scripts.loadClaims, Gate.keys, [6, 5, 15]) == [LoadClaimsCode.loaded.rawValue, 3])
+        #expect(try await redis.numbers(Self.loadClaims, Gate.keys, [6, 1, 11, 2, 12]) == [LoadClaimsCode.loaded.rawValue, 2])
+        #expect(try await redis.numbers(Self.loadClaims, Gate.keys, [6, 5, 15]) == [LoadClaimsCode.loaded.rawValue, 3])
         let claims = ["11": "1", "12": "2", "15": "5"]
-        #expect(try await redis.snapshot() == Self.loaded.claimed(claims).snapshot)
+        let filled = Self.loaded.setting(["builtAt": "1700000000456"]).claimed(claims)
+        #expect(try await redis.snapshot() == filled.snapshot)
 
         #expect(try await redis.numbers(Scripts.openCoupon, Gate.keys, [6, 3]) == [OpenCode.opened.rawValue, 7])
-        let open = Self.loaded.setting(["state": "open", "remaining": "7", "sequence": "5"]).claimed(claims)
+        let open = filled.setting(["state": "open", "remaining": "7", "sequence": "5"])
         #expect(try await redis.snapshot() == open.snapshot)
-        #expect(try await redis.claim("16")[..<2] == [ClaimCode.claimed.rawValue, 6])
+        #expect(try await redis.claim("16") == Verdict(.claimed, 6, epoch: 6))
     }
 
     static let loaded = Gate(fields: [
         "state": "paused", "epoch": "6", "quantity": "10", "remaining": "0", "sequence": "0", "opensAt": "1000",
-        "closesAt": "9000000000000",
+        "closesAt": "9000000000000", "builtAt": "1700000000123",
     ])
 
     // MARK: load_coupon
 
-    /// What may stand at the gate's key before a build of epoch 6 replaces it.
+    /// What may be at the gate's key before a build of epoch 6 replaces it.
     static let replaceable: [(String, Gate)] = [
         ("an older epoch", Gate.soldOut),
         ("an older build", Gate.paused),
@@ -44,10 +49,10 @@ struct BuildGateTests {
     ]
 
     @Test("load_coupon replaces what is older or not ours, with claims and foreign fields", arguments: replaceable)
-    func replaces(_ name: String, _ standing: Gate) async throws {
+    func replaces(_ name: String, _ present: Gate) async throws {
         let redis = try await LuaServer.emptied()
-        try await redis.put(standing)
-        #expect(try await redis.numbers(Scripts.loadCoupon, Gate.keys, Self.terms) == [LoadCode.loading.rawValue])
+        try await redis.put(present)
+        #expect(try await redis.numbers(Self.loadCoupon, Gate.keys, Self.terms) == [LoadCode.loading.rawValue])
         #expect(try await redis.snapshot() == Self.loaded.snapshot)
     }
 
@@ -56,7 +61,7 @@ struct BuildGateTests {
         let redis = try await LuaServer.emptied()
         try await redis.put(Gate.open)
         try await redis.put(type, at: key)
-        #expect(try await redis.numbers(Scripts.loadCoupon, Gate.keys, Self.terms) == [LoadCode.loading.rawValue])
+        #expect(try await redis.numbers(Self.loadCoupon, Gate.keys, Self.terms) == [LoadCode.loading.rawValue])
         #expect(try await redis.snapshot() == Self.loaded.snapshot)
     }
 
@@ -64,8 +69,8 @@ struct BuildGateTests {
     func superseded(_ epoch: String, _ state: String) async throws {
         let redis = try await LuaServer.emptied()
         try await redis.put(Gate.soldOut.setting(["epoch": epoch, "state": state]))
-        let standing = try #require(Int64(epoch))
-        try await redis.expectRefusal([LoadCode.superseded.rawValue, standing], from: Scripts.loadCoupon, Gate.keys, Self.terms)
+        let present = try #require(Int64(epoch))
+        try await redis.expectRefusal([LoadCode.superseded.rawValue, present], from: Scripts.loadCoupon, Gate.keys, Self.terms)
     }
 
     @Test("epochs are compared as numbers: 10 is later than 9")
@@ -94,9 +99,10 @@ struct BuildGateTests {
         let redis = try await LuaServer.emptied()
         try await redis.put(Gate.paused)
         for _ in 1...2 {
-            #expect(try await redis.numbers(Scripts.loadClaims, Gate.keys, [5, 1, 11, 2, 12]) == [LoadClaimsCode.loaded.rawValue, 2])
+            #expect(try await redis.numbers(Self.loadClaims, Gate.keys, [5, 1, 11, 2, 12]) == [LoadClaimsCode.loaded.rawValue, 2])
         }
-        #expect(try await redis.snapshot() == Gate.paused.claimed(["11": "1", "12": "2"]).snapshot)
+        let filled = Gate.paused.setting(["builtAt": "1700000000456"]).claimed(["11": "1", "12": "2"])
+        #expect(try await redis.snapshot() == filled.snapshot)
     }
 
     static let strangers: [(String, Gate, [Int64])] = [

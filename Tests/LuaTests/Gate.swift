@@ -1,6 +1,7 @@
 import Commerce
 import Redis
 import Services
+import Testing
 
 /// A campaign's gate as `redis-cli` would show it; tests put it into Redis and expect it there.
 struct Gate: Sendable {
@@ -55,7 +56,35 @@ extension LuaServer {
         for case .error(let error) in try await pipeline(commands) { throw RedisError(error) }
     }
 
-    func claim(_ user: RedisArgument) async throws -> [Int64] {
-        try await numbers(Scripts.claimCoupon, Gate.keys, [user])
+    /// Claims for one user, and expects that the answer's time is Redis' own.
+    func claim(_ user: RedisArgument) async throws -> Verdict { try await claim([user])[0] }
+
+    /// Claims for all users in one call, and expects that the answers' time is Redis' own, or the one given.
+    func claim(_ users: [RedisArgument], atMilliseconds instant: Int64? = nil) async throws -> [Verdict] {
+        let before = try await now
+        let script = instant.map { Scripts.claimCoupon.frozen(atMilliseconds: $0) } ?? Scripts.claimCoupon
+        let numbers = try await numbers(script, Gate.keys, users)
+        let after = try await now
+        #expect(numbers.count == 4 * users.count)
+        let times = Set(stride(from: 2, to: numbers.count, by: 4).map { numbers[$0] })
+        #expect(times.count == 1 && times.allSatisfy { instant.map { $0...$0 } ?? before...after ~= $0 })
+        return try Verdict.verdicts(numbers)
+    }
+}
+
+/// What `claim_coupon` answers for one user, without Redis' time.
+struct Verdict: Equatable, Sendable {
+    let code: ClaimCode
+    let number: Int64
+    let epoch: Int64
+
+    init(_ code: ClaimCode, _ number: Int64, epoch: Int64 = 5) { (self.code, self.number, self.epoch) = (code, number, epoch) }
+
+    static func verdicts(_ reply: RedisValue) throws -> [Verdict] { try verdicts(LuaServer.numbers(reply)) }
+
+    fileprivate static func verdicts(_ numbers: [Int64]) throws -> [Verdict] {
+        try stride(from: 0, to: numbers.count, by: 4).map { index in
+            Verdict(try #require(ClaimCode(rawValue: numbers[index])), numbers[index + 1], epoch: numbers[index + 3])
+        }
     }
 }

@@ -5,13 +5,16 @@ import Testing
 /// What a Redis that may not evict does when it is full: it refuses writes, and a script must not have written before.
 @Suite("a full Redis", .redisServer, .serialized)
 struct OutOfMemoryTests {
-    /// A gate, a mark and a day, in a Redis that takes nothing more.
+    /// A gate, an offset and a day, in a Redis that takes nothing more.
     private func full() async throws -> LuaServer {
         let redis = try await LuaServer.emptied()
         try await redis.put(Gate.open.claimed(["9": "1"]))
         _ = try await redis.send("SET", .string(RedisKeys.applied), 8)
         _ = try await redis.send("ZADD", .string(SalesKeys.days[0]), 3, "1")
         _ = try await redis.send("HSET", .string(RedisKeys.products), .string(SalesKeys.days[0]), 1)
+        // What an older call of rank_products has left, and new sales have made stale.
+        _ = try await redis.send("RPUSH", .string(RedisKeys.rankingResult), 1, "5", "7", 0)
+        _ = try await redis.send("SET", .string(RedisKeys.rankingUnchanged), 1)
         _ = try await redis.send("CONFIG", "SET", "maxmemory-policy", "noeviction", "maxmemory", "1mb")
         let refusal = try await redis.pipeline([RedisCommand("SET", "probe", "x")])[0]
         guard case .error(let error) = refusal, error.kind == .outOfMemory else { throw UnexpectedAnswer(value: refusal) }
@@ -29,9 +32,10 @@ struct OutOfMemoryTests {
     static let sales: [RedisArgument] = [9, 9, .integer(SalesKeys.expiry), "1", 2]
     static let writers: [(RedisScript, [String], [RedisArgument])] = [
         (Scripts.claimCoupon, Gate.keys, ["42"]),
+        (Scripts.claimCoupon, Gate.keys, ["9", "42", "43", "42"]),
         (Scripts.adjustCoupon, Gate.keys, [5, 0, 0]),
         (Scripts.recordSales, [RedisKeys.applied, SalesKeys.days[0], RedisKeys.products], sales),
-        (Scripts.recordViews, [SalesKeys.views[0]], [.integer(SalesKeys.expiry), "1", 2]),
+        (Scripts.recordViews, [SalesKeys.views[0], RedisKeys.rankingUnchanged], [.integer(SalesKeys.expiry), "1", 2]),
         (Scripts.rankProducts, RankProductsTests.keys, RankProductsTests.arguments),
     ]
 
@@ -51,13 +55,21 @@ struct OutOfMemoryTests {
         }
     }
 
+    @Test("the gate of an archived campaign can go")
+    func archive() async throws {
+        try await withFullServer { redis in
+            let answer = try await redis.numbers(Scripts.archiveCoupon, Gate.keys, [5])
+            #expect(answer == [ArchiveCode.removed.rawValue, 2])
+        }
+    }
+
     @Test("who has won is still told, and a claim that failed for memory is decided anew once there is room")
     func afterwards() async throws {
         try await withFullServer { redis in
-            #expect(try await redis.claim("9")[..<2] == [ClaimCode.alreadyClaimed.rawValue, 1])
+            #expect(try await redis.claim(["9", "9"]) == [Verdict(.alreadyClaimed, 1), Verdict(.alreadyClaimed, 1)])
             try await redis.expectError("OOM", from: Scripts.claimCoupon, Gate.keys, ["42"])
             _ = try await redis.send("CONFIG", "SET", "maxmemory", 0)
-            #expect(try await redis.claim("42")[0] == ClaimCode.claimed.rawValue)
+            #expect(try await redis.claim("42") == Verdict(.claimed, 1))
         }
     }
 }

@@ -1,11 +1,13 @@
 import Redis
 import Services
+import TestSupport
 import Testing
 
 @Suite("rank_products", .redisServer, .serialized)
 struct RankProductsTests {
-    static let keys = [RedisKeys.top] + SalesKeys.days + SalesKeys.views
-    static let arguments: [RedisArgument] = [5, 86_400, 2_000]
+    static let sharedKeys = [RedisKeys.applied, RedisKeys.rankingResult, RedisKeys.rankingUnchanged]
+    static let keys = [RedisKeys.top] + SalesKeys.days + SalesKeys.views + sharedKeys
+    static let arguments: [RedisArgument] = [5, 86_400, 2_000, 0]
 
     /// Units and views by product id, for today, yesterday and the day before.
     struct Days: Sendable {
@@ -85,22 +87,27 @@ struct RankProductsTests {
         _ = try await redis.rank()
         let end = try await redis.now / 1000
         var after = try await redis.snapshot()
-        let (union, expiry) = (after.keys.removeValue(forKey: RedisKeys.top), after.expiries.removeValue(forKey: RedisKeys.top))
-        #expect(union == .sortedSet(["1": "6", "2": "2", "3": "4"]))
-        #expect((start + 86_400...end + 86_401).contains(expiry ?? 0))
+        #expect(after.keys[RedisKeys.top] == .sortedSet(["1": "6", "2": "2", "3": "4"]))
+        for key in [RedisKeys.top, RedisKeys.rankingResult, RedisKeys.rankingUnchanged] {
+            #expect((start + 86_400...end + 86_401).contains(after.expiries.removeValue(forKey: key) ?? 0), "\(key)")
+            after.keys[key] = nil
+        }
         #expect(after == before)
     }
 
-    @Test("a union that stands from before is made anew, also from nothing and over another type")
+    @Test("a union from before is made anew, also from nothing and over another type")
     func anew() async throws {
         let redis = try await LuaServer.emptied()
         _ = try await redis.send("ZADD", .string(RedisKeys.top), 9, "old")
         #expect(try await redis.rank() == [])
-        #expect(try await redis.snapshot() == Snapshot())
+        #expect(try await redis.snapshot().keys.keys.sorted() == [RedisKeys.rankingResult, RedisKeys.rankingUnchanged])
         for type in ForeignType.allCases {
             try await redis.put(Days(units: [["1": 1]]))
-            try await redis.put(type, at: RedisKeys.top)
-            #expect(try await redis.rank() == ["1 1 0"])
+            for key in [RedisKeys.top, RedisKeys.rankingResult, RedisKeys.rankingUnchanged] {
+                try await redis.put(type, at: key)
+                #expect(try await redis.rank() == ["1 1 0"], "\(key)")
+                #expect(try await redis.content(of: RedisKeys.top) == .sortedSet(["1": "1"]))
+            }
         }
     }
 
@@ -156,7 +163,7 @@ struct RankProductsTests {
         #expect(try await redis.rank(places: places) == Array(["4 2 0", "3 1 0", "2 1 0", "1 1 0"].prefix(places)))
     }
 
-    @Test("a day of another type is an error and nothing changes", arguments: keys[1...], ForeignType.allCases)
+    @Test("a day of another type is an error and nothing changes", arguments: keys[1...6], ForeignType.allCases)
     func wrongType(_ key: String, _ type: ForeignType) async throws {
         let redis = try await LuaServer.emptied()
         try await redis.put(Days(units: [["1": 1]], views: [["1": 1]]))
@@ -165,15 +172,164 @@ struct RankProductsTests {
     }
 
     @Test(
-        "an argument that is no integer, or missing, is an error and nothing changes", arguments: 0..<3,
+        "an argument that is no integer, or missing, is an error and nothing changes", arguments: 0..<4,
         ["", "x", "nan", "inf", "1.5", " 1"])
     func garbage(_ place: Int, _ value: String) async throws {
         let redis = try await LuaServer.emptied()
         try await redis.put(Days(units: [["1": 1]]))
         var arguments = Self.arguments
         arguments[place] = .string(value)
-        try await redis.expectError("places, seconds, depth", from: Scripts.rankProducts, Self.keys, arguments)
-        try await redis.expectError("places, seconds, depth", from: Scripts.rankProducts, Self.keys, Array(arguments[..<place]))
+        try await redis.expectError("places, seconds, depth, age", from: Scripts.rankProducts, Self.keys, arguments)
+        try await redis.expectError("places, seconds, depth, age", from: Scripts.rankProducts, Self.keys, Array(arguments[..<place]))
+    }
+
+    @Test("more places than a call can answer are an error and nothing changes")
+    func tooManyPlaces() async throws {
+        let redis = try await LuaServer.emptied()
+        try await redis.put(Days(units: [["1": 1]]))
+        #expect(try await redis.rank(places: 1_000) == ["1 1 0"])
+        var arguments = Self.arguments
+        arguments[0] = 1_001
+        try await redis.expectError("places, seconds, depth, age", from: Scripts.rankProducts, Self.keys, arguments)
+    }
+
+    // MARK: One union for all callers
+
+    /// Three products, the first of which leads, as `record_sales`, `record_views` and `swap_sales` leave them.
+    private func market() async throws -> LuaServer {
+        let redis = try await LuaServer.emptied()
+        _ = try await redis.send("SET", .string(RedisKeys.applied), 0)
+        try await redis.sell(1, ["1": 9, "2": 5, "3": 5])
+        _ = try await redis.numbers(Scripts.recordViews, RecordViewsTests.keys, [.integer(SalesKeys.expiry), "3", 1])
+        #expect(try await redis.rank() == Self.before)
+        _ = try await redis.send("CONFIG", "RESETSTAT")
+        return redis
+    }
+    static let before = ["1 9 0", "3 5 1", "2 5 0"]
+
+    @Test("while nothing comes in the last result is given again, as of now, and nothing is written")
+    func unchanged() async throws {
+        let redis = try await market()
+        try await redis.expectNothingWritten {
+            for _ in 1...20 {
+                let start = try await redis.now
+                let answer = try await redis.answer()
+                let end = try await redis.now
+                #expect(answer.ranking == Self.before)
+                #expect((start...end).contains(answer.instant))
+            }
+        }
+        #expect(try await redis.unions() == 0)
+    }
+
+    /// What may come in after a result, and the ranking then. None of it changes how many products a day has, unless it says so.
+    static let changes: [(String, @Sendable (LuaServer) async throws -> Void, [String])] = [
+        ("a sale", { try await $0.sell(2, ["2": 1]) }, ["1 9 0", "2 6 0", "3 5 1"]),
+        ("a sale on another day", { try await $0.sell(2, ["2": 5], day: 2) }, ["2 10 0", "1 9 0", "3 5 1"]),
+        ("a refund", { try await $0.sell(2, ["1": -8]) }, ["3 5 1", "2 5 0", "1 1 0"]),
+        ("a sale of a product that was not sold before", { try await $0.sell(2, ["4": 7]) }, ["1 9 0", "4 7 0", "3 5 1", "2 5 0"]),
+        (
+            "a view",
+            { _ = try await $0.numbers(Scripts.recordViews, RecordViewsTests.keys, [.integer(SalesKeys.expiry), "3", 4]) },
+            ["1 9 0", "3 5 5", "2 5 0"]
+        ),
+        (
+            "a view on another day",
+            {
+                let keys = [SalesKeys.views[1], RedisKeys.rankingUnchanged]
+                _ = try await $0.numbers(Scripts.recordViews, keys, [.integer(SalesKeys.expiry), "2", 2])
+            }, ["1 9 0", "2 5 2", "3 5 1"]
+        ),
+        ("a rebuild up to the same event", { try await $0.swapToday(["1": 1, "2": 2, "3": 3], through: 1) }, ["3 3 1", "2 2 0", "1 1 0"]),
+        ("the union deleted by hand", { _ = try await $0.send("DEL", .string(RedisKeys.top)) }, before),
+        ("a member of the union taken out by hand", { _ = try await $0.send("ZREM", .string(RedisKeys.top), "2") }, before),
+        ("a day deleted by hand", { _ = try await $0.send("DEL", .string(SalesKeys.days[0])) }, []),
+        ("a product taken out by hand", { _ = try await $0.send("ZREM", .string(SalesKeys.days[0]), "1") }, ["3 5 1", "2 5 0"]),
+        ("views deleted by hand", { _ = try await $0.send("DEL", .string(SalesKeys.views[0])) }, ["1 9 0", "3 5 0", "2 5 0"]),
+        ("the result deleted by hand", { _ = try await $0.send("DEL", .string(RedisKeys.rankingResult)) }, before),
+        ("a result of nobody", { _ = try await $0.send("LPUSH", .string(RedisKeys.rankingResult), "x") }, before),
+        (
+            "the offset lost, and a score changed by hand",
+            {
+                _ = try await $0.send("DEL", .string(RedisKeys.applied))
+                _ = try await $0.send("ZADD", .string(SalesKeys.days[0]), 6, "2")
+            }, ["1 9 0", "2 6 0", "3 5 1"]
+        ),
+        (
+            "everything but the days lost, and a score changed by hand",
+            {
+                _ = try await $0.send("DEL", .string(RedisKeys.rankingUnchanged))
+                _ = try await $0.send("ZADD", .string(SalesKeys.days[0]), 6, "2")
+            }, ["1 9 0", "2 6 0", "3 5 1"]
+        ),
+    ]
+
+    @Test("whatever comes in leads to one new union with the next call, and to none after it", arguments: changes.indices)
+    func changed(_ index: Int) async throws {
+        let (name, change, ranking) = Self.changes[index]
+        let redis = try await market()
+        try await change(redis)
+        #expect(try await redis.rank() == ranking, "\(name)")
+        #expect(try await redis.unions() == 1, "\(name)")
+        try await redis.expectNothingWritten {
+            let again = try await redis.rank()
+            #expect(again == ranking, "\(name)")
+        }
+    }
+
+    @Test("another day, and another number of places, have results of their own")
+    func otherQuestions() async throws {
+        let redis = try await market()
+        try await redis.sell(2, ["3": 1], day: 2)
+        #expect(try await redis.rank(sharing: 60_000) == Self.before, "shared")
+        // A day later the last of the three days counts no more.
+        let tomorrow = [RedisKeys.top, "ranking:{sales}:t", SalesKeys.days[0], SalesKeys.days[1], "ranking:{sales}:v"]
+        let keys = tomorrow + SalesKeys.views[..<2] + Self.sharedKeys
+        #expect(try await redis.answer(sharing: 60_000, keys: keys).ranking == Self.before)
+        #expect(try await redis.unions() == 1)
+        #expect(try await redis.rank(sharing: 60_000) == ["1 9 0", "3 6 1", "2 5 0"])
+        #expect(try await redis.unions() == 2)
+        #expect(try await redis.rank(places: 1, sharing: 60_000) == ["1 9 0"])
+        #expect(try await redis.unions() == 3)
+    }
+
+    @Test(
+        "a result that is younger than the caller's age is given again as of its union, to the millisecond",
+        arguments: [0, 1, 999, 1_000, -5])
+    func ages(_ age: Int64) async throws {
+        let redis = try await market()
+        let union = try await redis.now + 1_000_000
+        func rank(at instant: Int64) async throws -> (instant: Int64, ranking: [String]) {
+            try await redis.answer(sharing: 1_000, script: Scripts.rankProducts.frozen(atMilliseconds: instant))
+        }
+        try await redis.sell(2, ["2": 1])
+        #expect(try await rank(at: union) == (union, ["1 9 0", "2 6 0", "3 5 1"]))
+        #expect(try await redis.unions() == 1)
+        try await redis.sell(3, ["2": 1])
+        let answer = try await rank(at: union + age)
+        if (0..<1_000).contains(age) {
+            #expect(answer == (union, ["1 9 0", "2 6 0", "3 5 1"]))
+            #expect(try await redis.unions() == 1)
+        } else {
+            // Also where Redis' clock has gone back.
+            #expect(answer == (union + age, ["1 9 0", "2 7 0", "3 5 1"]))
+            #expect(try await redis.unions() == 2)
+        }
+    }
+
+    @Test("three callers while sales come in make one union, and their answers are one")
+    func threeCallers() async throws {
+        let redis = try await market()
+        var answers: [(instant: Int64, ranking: [String])] = []
+        for event in 2...31 {
+            try await redis.sell(Int64(event), ["2": 1])
+            if event.isMultiple(of: 10) { answers.append(try await redis.answer(sharing: 3_600_000)) }
+        }
+        // The union of the market is an hour young for these, too.
+        #expect(try await redis.unions() == 0)
+        #expect(Set(answers.map(\.instant)).count == 1 && answers.allSatisfy { $0.ranking == Self.before })
+        #expect(try await redis.answer().ranking == ["2 35 0", "1 9 0", "3 5 1"])
+        #expect(try await redis.unions() == 1)
     }
 
     // MARK: Against an oracle
@@ -182,15 +338,14 @@ struct RankProductsTests {
     @Test("300 random days rank as a plain sort of all products does, however deep each day is looked into", arguments: [1, 2, 2_000])
     func oracle(depth: Int) async throws {
         let redis = try await LuaServer.emptied()
-        let seed = UInt64.random(in: .min ... .max)
-        var random = SplitMix64(state: seed)
+        var random = Seeded()
         for round in 1...300 {
             let days = Days.random(using: &random)
             _ = try await redis.send("FLUSHALL", "SYNC")
             try await redis.put(days)
             let (given, expected) = (try await redis.rank(depth: depth), days.ranking(places: 5))
             guard given == expected else {
-                Issue.record("seed \(seed), round \(round): \(given) is not \(expected) for \(days)")
+                Issue.record("\(random), round \(round): \(given) is not \(expected) for \(days)")
                 return
             }
         }
@@ -199,10 +354,43 @@ struct RankProductsTests {
 
 extension LuaServer {
     /// `id units views` for each place.
-    fileprivate func rank(places: Int = 5, depth: Int = 2_000) async throws -> [String] {
-        let words = try await strings(Scripts.rankProducts, RankProductsTests.keys, [RedisArgument(places), 86_400, RedisArgument(depth)])
-        try #require(words.count.isMultiple(of: 3))
-        return stride(from: 0, to: words.count, by: 3).map { words[$0..<($0 + 3)].joined(separator: " ") }
+    fileprivate func rank(places: Int = 5, depth: Int = 2_000, sharing age: Int64 = 0) async throws -> [String] {
+        try await answer(places: places, depth: depth, sharing: age).ranking
+    }
+
+    fileprivate func answer(
+        places: Int = 5, depth: Int = 2_000, sharing age: Int64 = 0, keys: [String] = RankProductsTests.keys,
+        script: RedisScript = Scripts.rankProducts
+    ) async throws -> (instant: Int64, ranking: [String]) {
+        let words = try await strings(script, keys, [RedisArgument(places), 86_400, RedisArgument(depth), .integer(age)])
+        try #require(words.count % 3 == 1)
+        let ranking = stride(from: 1, to: words.count, by: 3).map { words[$0..<($0 + 3)].joined(separator: " ") }
+        return (try #require(Int64(words[0])), ranking)
+    }
+
+    /// Unions since the statistics were reset.
+    fileprivate func unions() async throws -> Int {
+        let statistics = try await info("cmdstat_zunionstore") ?? "calls=0,"
+        return Int(statistics.dropFirst("calls=".count).prefix { $0 != "," }) ?? -1
+    }
+
+    fileprivate func sell(_ event: Int64, _ units: [String: Int64], day: Int = 0) async throws {
+        var arguments: [RedisArgument] = [.integer(event), .integer(event), .integer(SalesKeys.expiry)]
+        for (product, count) in units { arguments += [.string(product), .integer(count)] }
+        let answer = try await numbers(Scripts.recordSales, [RedisKeys.applied, SalesKeys.days[day], RedisKeys.products], arguments)
+        #expect(answer == [RecordSalesCode.applied.rawValue, event])
+    }
+
+    /// Puts other scores in place of today's and removes the days before.
+    fileprivate func swapToday(_ scores: [String: Int64], through event: Int64) async throws {
+        var arguments: [RedisArgument] = [.integer(event)]
+        var keys = [RedisKeys.applied, RedisKeys.products, RedisKeys.rankingUnchanged]
+        for place in 0..<RankingDays.kept {
+            keys += [place < 3 ? SalesKeys.days[place] : "ranking:{sales}:older\(place)", "ranking:{sales}:staged\(place)"]
+            arguments += [.integer(SalesKeys.expiry), .integer(place == 0 ? Int64(scores.count) : 0)]
+        }
+        for (product, units) in scores { _ = try await send("ZADD", .string(keys[4]), .integer(units), .string(product)) }
+        #expect(try await numbers(Scripts.swapSales, keys, arguments) == [SwapSalesCode.swapped.rawValue, 1])
     }
 
     fileprivate func count(_ key: String) async throws -> Int64 {
@@ -220,7 +408,7 @@ extension LuaServer {
 
 extension RankProductsTests.Days {
     /// Few products with few units and views: nearly every draw has ties, often across the last place.
-    fileprivate static func random(using random: inout SplitMix64) -> Self {
+    fileprivate static func random(using random: inout Seeded) -> Self {
         let ids = (0..<Int.random(in: 0...30, using: &random)).map { _ in Int64.random(in: 1...120, using: &random) }
         let (most, mostViews) = (Int64.random(in: 1...4, using: &random), Int64.random(in: 0...3, using: &random))
         func day(_ scores: ClosedRange<Int64>) -> [String: Int64] {
@@ -240,18 +428,5 @@ extension RankProductsTests.Days {
             .sorted { ($0.units, $0.views, $0.id) > ($1.units, $1.views, $1.id) }
             .prefix(places)
             .map { "\($0.id) \($0.units) \($0.views)" }
-    }
-}
-
-/// A generator that a seed makes repeatable (Steele, Lea, Flood: "Fast splittable pseudorandom number generators", 2014).
-private struct SplitMix64: RandomNumberGenerator {
-    var state: UInt64
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var mixed = state
-        mixed = (mixed ^ (mixed >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        mixed = (mixed ^ (mixed >> 27)) &* 0x94D0_49BB_1331_11EB
-        return mixed ^ (mixed >> 31)
     }
 }

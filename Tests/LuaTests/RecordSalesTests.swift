@@ -18,7 +18,7 @@ struct RecordSalesTests {
     static let keys = [SalesKeys.applied, day, RedisKeys.products]
 
     /// Event 8 was counted last; product 1 has sold three, product 2 one.
-    private func standing() async throws -> LuaServer {
+    private func counted() async throws -> LuaServer {
         let redis = try await LuaServer.emptied()
         _ = try await redis.send("SET", .string(SalesKeys.applied), 8)
         _ = try await redis.send("ZADD", .string(Self.day), 3, "1", 1, "2")
@@ -26,8 +26,8 @@ struct RecordSalesTests {
         return redis
     }
 
-    private static func snapshot(mark: String, _ scores: [String: String], expiry: Int64? = SalesKeys.expiry) -> Snapshot {
-        var snapshot = Snapshot(keys: [SalesKeys.applied: .string(mark)])
+    private static func snapshot(offset: String, _ scores: [String: String], expiry: Int64? = SalesKeys.expiry) -> Snapshot {
+        var snapshot = Snapshot(keys: [SalesKeys.applied: .string(offset)])
         if !scores.isEmpty {
             snapshot.keys[day] = .sortedSet(scores)
             snapshot.keys[RedisKeys.products] = .hash([day: "\(scores.count)"])
@@ -44,7 +44,7 @@ struct RecordSalesTests {
         ("a refund of everything removes the member", ["2", -1], ["1": "3"]),
         ("a refund of the last product removes the key", ["1", -3, "2", -1], [:]),
         ("a refund before its sale stands below zero", ["5", -2], ["1": "3", "2": "1", "5": "-2"]),
-        ("an event without products moves the mark alone", [], ["1": "3", "2": "1"]),
+        ("an event without products moves the offset alone", [], ["1": "3", "2": "1"]),
         ("no units add no member", ["5", 0], ["1": "3", "2": "1"]),
         (
             "ids beyond 2^53 stay exact", ["9007199254740992", 1, "9007199254740993", 2],
@@ -52,23 +52,23 @@ struct RecordSalesTests {
         ),
     ]
 
-    @Test("the next event moves scores and mark together and sets when the day may go", arguments: applied)
+    @Test("the next event moves scores and offset together and sets when the day may go", arguments: applied)
     func counts(_ name: String, _ pairs: [RedisArgument], _ scores: [String: String]) async throws {
-        let redis = try await standing()
+        let redis = try await counted()
         let answer = try await redis.numbers(Scripts.recordSales, Self.keys, [9, 9, .integer(SalesKeys.expiry)] + pairs)
         #expect(answer == [RecordSalesCode.applied.rawValue, 9])
-        #expect(try await redis.snapshot() == Self.snapshot(mark: "9", scores))
+        #expect(try await redis.snapshot() == Self.snapshot(offset: "9", scores))
     }
 
-    @Test("many events count as one, from the mark to the last of them, and again not at all")
+    @Test("many events count as one, from the offset to the last of them, and again not at all")
     func run() async throws {
-        let redis = try await standing()
+        let redis = try await counted()
         let run: [RedisArgument] = [9, 12, .integer(SalesKeys.expiry), "1", 4, "2", -1]
         #expect(try await redis.numbers(Scripts.recordSales, Self.keys, run) == [RecordSalesCode.applied.rawValue, 12])
-        #expect(try await redis.snapshot() == Self.snapshot(mark: "12", ["1": "7"]))
+        #expect(try await redis.snapshot() == Self.snapshot(offset: "12", ["1": "7"]))
         let notNext = [RecordSalesCode.notNext.rawValue, 12]
         try await redis.expectRefusal(notNext, from: Scripts.recordSales, Self.keys, run)
-        // Some of these are counted already, so none of them is now: the relay goes on from the mark.
+        // Some of these are counted already, so none of them is now: the relay goes on from the offset.
         try await redis.expectRefusal(notNext, from: Scripts.recordSales, Self.keys, [11, 14, .integer(SalesKeys.expiry), "1", 4])
     }
 
@@ -81,7 +81,7 @@ struct RecordSalesTests {
             try await redis.numbers(Scripts.recordSales, Self.keys, [1, 1, .integer(expiry), "7", 2]) == [
                 RecordSalesCode.applied.rawValue, 1,
             ])
-        #expect(try await redis.snapshot() == Self.snapshot(mark: "1", ["7": "2"], expiry: expiry))
+        #expect(try await redis.snapshot() == Self.snapshot(offset: "1", ["7": "2"], expiry: expiry))
     }
 
     static let tampering: [(String, [RedisArgument])] = [
@@ -94,7 +94,7 @@ struct RecordSalesTests {
 
     @Test("a day that holds another number of products than was counted is not counted on", arguments: tampering)
     func dayChanged(_ name: String, _ command: [RedisArgument]) async throws {
-        let redis = try await standing()
+        let redis = try await counted()
         _ = try await redis.pipeline([RedisCommand(words: command)])
         let answer = [RecordSalesCode.dayChanged.rawValue]
         try await redis.expectRefusal(answer, from: Scripts.recordSales, Self.keys, [9, 9, .integer(SalesKeys.expiry), "1", 2])
@@ -104,19 +104,19 @@ struct RecordSalesTests {
         ("a repetition", "8", 8, [2, 8]),
         ("an event long counted", "8", 3, [2, 8]),
         ("a gap", "8", 10, [2, 8]),
-        ("no mark", nil, 9, [3]),
-        ("no mark, and the very first event", nil, 1, [3]),
-        ("a mark that is no number", "many", 9, [3]),
-        ("a mark that only Lua takes for a number", "nan", 9, [3]),
-        ("a mark between two events", "8.5", 9, [3]),
-        ("an empty mark", "", 1, [3]),
+        ("no offset", nil, 9, [3]),
+        ("no offset, and the very first event", nil, 1, [3]),
+        ("an offset that is no number", "many", 9, [3]),
+        ("an offset that only Lua takes for a number", "nan", 9, [3]),
+        ("an offset between two events", "8.5", 9, [3]),
+        ("an empty offset", "", 1, [3]),
     ]
 
     @Test("an event that is not the next one is refused and changes nothing", arguments: refusals)
-    func refused(_ name: String, _ mark: String?, _ event: Int64, _ answer: [Int64]) async throws {
-        let redis = try await standing()
+    func refused(_ name: String, _ offset: String?, _ event: Int64, _ answer: [Int64]) async throws {
+        let redis = try await counted()
         _ = try await redis.send("DEL", .string(SalesKeys.applied))
-        if let mark { _ = try await redis.send("SET", .string(SalesKeys.applied), .string(mark)) }
+        if let offset { _ = try await redis.send("SET", .string(SalesKeys.applied), .string(offset)) }
         try await redis.expectRefusal(
             answer, from: Scripts.recordSales, Self.keys, [.integer(event), .integer(event), .integer(SalesKeys.expiry), "1", 2])
     }
@@ -128,14 +128,14 @@ struct RecordSalesTests {
 
     @Test("of an event sent twice at once, one counts")
     func twice() async throws {
-        let redis = try await standing()
+        let redis = try await counted()
         let command = Scripts.recordSales.command(Self.keys, [9, 9, .integer(SalesKeys.expiry), "1", 2])
         let answers = try await redis.pipeline([command, command]).map(LuaServer.numbers)
         #expect(answers == [[RecordSalesCode.applied.rawValue, 9], [RecordSalesCode.notNext.rawValue, 9]])
-        #expect(try await redis.snapshot() == Self.snapshot(mark: "9", ["1": "5", "2": "1"]))
+        #expect(try await redis.snapshot() == Self.snapshot(offset: "9", ["1": "5", "2": "1"]))
     }
 
-    @Test("a refund of a day that has left Redis moves the mark alone", arguments: [(0, false), (1_000, false), (1_001, true)])
+    @Test("a refund of a day that has left Redis moves the offset alone", arguments: [(0, false), (1_000, false), (1_001, true)])
     func expiredDay(_ expiry: Int64, _ counts: Bool) async throws {
         let redis = try await LuaServer.emptied()
         _ = try await redis.send("SET", .string(SalesKeys.applied), 8)
@@ -144,20 +144,20 @@ struct RecordSalesTests {
         let script = Scripts.recordSales.frozen(atMilliseconds: 1_000_999)
         _ = try await redis.send("CONFIG", "RESETSTAT")
         #expect(try await redis.numbers(script, Self.keys, [9, 9, .integer(expiry), "1", -2]) == [RecordSalesCode.applied.rawValue, 9])
-        #expect(try await redis.snapshot() == Self.snapshot(mark: "9", [:]))
+        #expect(try await redis.snapshot() == Self.snapshot(offset: "9", [:]))
         #expect((try await redis.info("cmdstat_zincrby") != nil) == counts)
     }
 
     @Test("a day in the past by Redis' own clock gets no key")
     func pastDay() async throws {
-        let redis = try await standing()
+        let redis = try await counted()
         _ = try await redis.send("DEL", .string(Self.day), .string(RedisKeys.products))
         let yesterday = try await redis.now / 1000 - 86_400
         #expect(
             try await redis.numbers(Scripts.recordSales, Self.keys, [9, 9, .integer(yesterday), "1", -2]) == [
                 RecordSalesCode.applied.rawValue, 9,
             ])
-        #expect(try await redis.snapshot() == Self.snapshot(mark: "9", [:]))
+        #expect(try await redis.snapshot() == Self.snapshot(offset: "9", [:]))
     }
 
     static let garbage: [(String, [RedisArgument])] = [
@@ -183,20 +183,20 @@ struct RecordSalesTests {
 
     @Test("garbage arguments are an error and change nothing, not even by the pairs before", arguments: garbage)
     func noHalfApplication(_ name: String, _ arguments: [RedisArgument]) async throws {
-        let redis = try await standing()
+        let redis = try await counted()
         try await redis.expectError("ERR", from: Scripts.recordSales, Self.keys, arguments)
     }
 
     @Test("a key of another type is an error and nothing changes", arguments: keys, [ForeignType.list, .set])
     func wrongType(_ key: String, _ type: ForeignType) async throws {
-        let redis = try await standing()
+        let redis = try await counted()
         try await redis.put(type, at: key)
         try await redis.expectError("WRONGTYPE", from: Scripts.recordSales, Self.keys, [9, 9, .integer(SalesKeys.expiry), "1", 2])
     }
 
     @Test("a string at the day's key is an error and nothing changes")
     func stringDay() async throws {
-        let redis = try await standing()
+        let redis = try await counted()
         try await redis.put(.string, at: Self.day)
         try await redis.expectError("WRONGTYPE", from: Scripts.recordSales, Self.keys, [9, 9, .integer(SalesKeys.expiry), "1", 2])
     }

@@ -5,6 +5,7 @@ import Testing
 @Suite("record_views", .redisServer, .serialized)
 struct RecordViewsTests {
     static let key = SalesKeys.views[0]
+    static let keys = [key, RedisKeys.rankingUnchanged]
 
     static let rows: [(String, [RedisArgument], Int64, [String: String])] = [
         ("views add up", ["1", 2, "2", 1], 2, ["1": "5", "2": "1"]),
@@ -16,11 +17,14 @@ struct RecordViewsTests {
         ),
     ]
 
-    @Test("views are added to the day, which may go at the given instant", arguments: rows)
+    @Test(
+        "views are added to the day, which may go at the given instant, and the last ranking is not that of all views any more",
+        arguments: rows)
     func recorded(_ name: String, _ pairs: [RedisArgument], _ products: Int64, _ scores: [String: String]) async throws {
         let redis = try await LuaServer.emptied()
         _ = try await redis.send("ZADD", .string(Self.key), 3, "1")
-        let answer = try await redis.numbers(Scripts.recordViews, [Self.key], [.integer(SalesKeys.expiry)] + pairs)
+        _ = try await redis.send("SET", .string(RedisKeys.rankingUnchanged), 1)
+        let answer = try await redis.numbers(Scripts.recordViews, Self.keys, [.integer(SalesKeys.expiry)] + pairs)
         #expect(answer == [RecordViewsCode.recorded.rawValue, products])
         #expect(try await redis.snapshot() == Snapshot(keys: [Self.key: .sortedSet(scores)], expiries: [Self.key: SalesKeys.expiry]))
     }
@@ -30,7 +34,7 @@ struct RecordViewsTests {
         let redis = try await LuaServer.emptied()
         let yesterday = try await redis.now / 1000 - 86_400
         #expect(
-            try await redis.numbers(Scripts.recordViews, [Self.key], [.integer(yesterday), "1", 2]) == [
+            try await redis.numbers(Scripts.recordViews, Self.keys, [.integer(yesterday), "1", 2]) == [
                 RecordViewsCode.recorded.rawValue, 1,
             ])
         #expect(try await redis.snapshot() == Snapshot())
@@ -51,15 +55,16 @@ struct RecordViewsTests {
     func noHalfApplication(_ name: String, _ arguments: [RedisArgument]) async throws {
         let redis = try await LuaServer.emptied()
         _ = try await redis.send("ZADD", .string(Self.key), 3, "1")
-        try await redis.expectError("ERR", from: Scripts.recordViews, [Self.key], arguments)
+        _ = try await redis.send("SET", .string(RedisKeys.rankingUnchanged), 1)
+        try await redis.expectError("ERR", from: Scripts.recordViews, Self.keys, arguments)
     }
 
     @Test("a key of another type is an error and nothing changes", arguments: ForeignType.allCases)
     func wrongType(_ type: ForeignType) async throws {
         let redis = try await LuaServer.emptied()
         try await redis.put(type, at: Self.key)
-        try await redis.expectError("WRONGTYPE", from: Scripts.recordViews, [Self.key], [.integer(SalesKeys.expiry), "1", 2])
+        try await redis.expectError("WRONGTYPE", from: Scripts.recordViews, Self.keys, [.integer(SalesKeys.expiry), "1", 2])
         // Without products only the expiry would be written, which Redis takes for a key of any type.
-        try await redis.expectError("WRONGTYPE", from: Scripts.recordViews, [Self.key], [.integer(SalesKeys.expiry)])
+        try await redis.expectError("WRONGTYPE", from: Scripts.recordViews, Self.keys, [.integer(SalesKeys.expiry)])
     }
 }

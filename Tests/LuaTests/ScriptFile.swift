@@ -30,8 +30,8 @@ struct ScriptFile {
 
     /// The header's `KEYS[1]` to `KEYS[n]`, and whether `KEYS[n..]` leaves the number open.
     var keys: (numbers: [Int], isOpen: Bool) {
-        let marks = header.compactMap { $0.firstMatch(of: #/^KEYS\[(\d+)(\.\.)?\] /#) }
-        return (marks.compactMap { Int($0.1) }, marks.contains { $0.2 != nil })
+        let entries = header.compactMap { $0.firstMatch(of: #/^KEYS\[(\d+)(\.\.)?\] /#) }
+        return (entries.compactMap { Int($0.1) }, entries.contains { $0.2 != nil })
     }
 
     /// The header's `ARGV[1]` to `ARGV[n]`, the last of which may be `ARGV[n..]`.
@@ -43,6 +43,10 @@ struct ScriptFile {
         return Dictionary(entries.map { (Int64($0.1) ?? 0, String($0.2)) }, uniquingKeysWith: { first, _ in first + " twice" })
     }
 
-    /// The numbers that a `return { n` of the body begins with.
-    var returnedCodes: Set<Int64> { Set(body.matches(of: #/return \{ (\d+)/#).compactMap { Int64($0.1) }) }
+    /// The numbers that a `return { n` of the body begins with, or that its functions for many answers are given as the code.
+    var returnedCodes: Set<Int64> {
+        let returned = body.matches(of: #/return \{ (\d+)/#).map(\.1)
+        let decided = body.matches(of: #/(?:decide\(index, |decide_all\()(\d+)/#).map(\.1)
+        return Set((returned + decided).compactMap { Int64($0) })
+    }
 }

@@ -27,7 +27,7 @@ extension LuaServer {
         return snapshot
     }
 
-    private func content(of key: String) async throws -> Snapshot.Content {
+    func content(of key: String) async throws -> Snapshot.Content {
         let type = try await send("TYPE", .string(key)).string ?? ""
         switch type {
         case "string": return .string(try await send("GET", .string(key)).string ?? "")

@@ -170,6 +170,90 @@ import Testing
         }
     }
 
+    /// Answers as a script does that turns somebody away: without writing.
+    static let look = RedisScript(name: "look", source: "return redis.call('EXISTS', KEYS[1])", keyCount: 1, isRepeatable: true)
+
+    @Test("a replica that answers reads is refused with the reason, and taken once it is promoted")
+    func replica() async throws {
+        try await withTemporaryRedis(onTCP: true) { primary in
+            try await withTemporaryRedis(arguments: ["--replicaof", "127.0.0.1", "\(primary.port ?? 0)"]) { replica in
+                try await withClient(replica.endpoint, waitsForConnection: false, configure: { $0.scripts = [Self.look] }) { client in
+                    #expect(try replica.cli("EVAL", Self.look.source, "1", "k") == "0", "whoever asks by hand gets an answer")
+                    let error = await #expect(throws: RedisError.self) { _ = try await client.evaluate(Self.look, keys: ["k"]) }
+                    #expect(error?.code == .notConnected)
+                    let cause = error?.cause as? RedisError
+                    #expect(cause?.code == .notPrimary && cause?.message == "it is a replica")
+                    #expect(!client.isConnected)
+                    try replica.cli("REPLICAOF", "NO", "ONE")
+                    try await eventually("connected") { client.isConnected }
+                    #expect(try await client.evaluate(Self.look, keys: ["k"]) == .integer(0))
+                }
+            }
+        }
+    }
+
+    @Test("a primary that becomes a replica is left at the first write, and taken again when it is a primary")
+    func demoted() async throws {
+        try await withTemporaryRedis { redis in
+            try await withClient(redis.endpoint, configure: { $0.scripts = [Self.countOnce, Self.look] }) { client in
+                let connection = client.firstConnection
+                #expect(try await connection.evaluate(Self.countOnce, keys: ["n"]) == .integer(1))
+                try redis.cli("REPLICAOF", "127.0.0.1", "1")
+                let error = await #expect(throws: RedisError.self) { _ = try await connection.evaluate(Self.countOnce, keys: ["n"]) }
+                #expect(error?.code == .server(.readOnly))
+                #expect(!connection.isConnected)
+                let refused = await #expect(throws: RedisError.self) { _ = try await connection.evaluate(Self.look, keys: ["n"]) }
+                #expect(refused?.code == .notConnected)
+                try redis.cli("REPLICAOF", "NO", "ONE")
+                try await eventually("connected again") { connection.isConnected }
+                #expect(try await connection.evaluate(Self.countOnce, keys: ["n"]) == .integer(2))
+            }
+        }
+    }
+
+    @Test("a user who may not ask for the role gets no connection, and the reason names the command")
+    func roleNotPermitted() async throws {
+        try await withTemporaryRedis(arguments: ["--user", "ann", "on", ">secret", "~*", "+@all", "-role"]) { redis in
+            let endpoint = try RedisEndpoint(url: "unix://ann:secret@\(redis.socketPath)")
+            try await withClient(endpoint, waitsForConnection: false) { client in
+                let error = await #expect(throws: RedisError.self) { _ = try await client.send(RedisCommand("PING")) }
+                let cause = error?.cause as? RedisError
+                #expect(cause?.code == .notPrimary && cause?.message.contains("ROLE") == true)
+                try redis.cli("ACL", "SETUSER", "ann", "+role")
+                try await eventually("connected") { client.isConnected }
+            }
+        }
+    }
+
+    @Test("cancelling callers of a script that the server forgot frees them at once, although it is sent again behind others")
+    func cancelForgotten() async throws {
+        try await withTemporaryRedis { redis in
+            try await withClient(redis.endpoint, configure: { $0.scripts = [Self.countOnce] }) { client in
+                let connection = client.firstConnection
+                let executor = EventLoopExecutor(eventLoop: connection.eventLoop)
+                try redis.cli("SCRIPT", "FLUSH")
+                let before = connection.counters.sent.value
+                // Both leave in one write. The server answers the call with NOSCRIPT and then holds the connection until a push.
+                let (call, blocked) = try await connection.eventLoop.submit {
+                    let call = Task.immediate(executorPreference: executor) {
+                        await outcome { () async throws(RedisError) in try await connection.evaluate(Self.countOnce, keys: ["n"]) }
+                    }
+                    let blocked = Task.immediate(executorPreference: executor) {
+                        await outcome { () async throws(RedisError) in try await connection.send(RedisCommand("BLPOP", "queue", 0)) }
+                    }
+                    return (call, blocked)
+                }.get()
+                try await eventually("sent again") { connection.counters.sent.value == before + 3 }
+                call.cancel()
+                #expect(await call.value == .failure(.cancelled))
+                try redis.cli("RPUSH", "queue", "x")
+                #expect(await blocked.value == .success(.array([.bulk(ByteBuffer(string: "queue")), .bulk(ByteBuffer(string: "x"))])))
+                try await eventually("the reply of the cancelled call was dropped") { connection.counters.pending.value == 0 }
+                #expect(try redis.cli("GET", "n") == "1")
+            }
+        }
+    }
+
     @Test("a reply lost after the script ran is an unknown outcome; wherever in the reply the cut falls", arguments: 0...3)
     func cutReply(bytes: Int) async throws {
         try await withTemporaryRedis { redis in

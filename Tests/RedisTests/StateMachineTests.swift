@@ -35,7 +35,11 @@ import Testing
         for command in handshake {
             let loaded = command.words[1...].starts(with: ["LOAD"]) ? command.words[2] : nil
             let reply: RedisValue =
-                if case .string(let source)? = loaded { .bulk(ByteBuffer(string: SHA1.hexadecimal(of: source.utf8))) } else {
+                if command.words == ["ROLE"] {
+                    Self.role("master")
+                } else if case .string(let source)? = loaded {
+                    .bulk(ByteBuffer(string: SHA1.hexadecimal(of: source.utf8)))
+                } else {
                     .simple("OK")
                 }
             if case .ready(let entries) = machine.received(reply) { waiting = entries.map(\.waiter) }
@@ -43,6 +47,8 @@ import Testing
         #expect(machine.isReady)
         return waiting
     }
+
+    private static func role(_ role: String) -> RedisValue { .array([.bulk(ByteBuffer(string: role)), .integer(7), .array([])]) }
 
     private func send(_ machine: inout Machine, _ callers: Int..., command: RedisCommand = RedisCommand("PING"), at now: NIODeadline? = nil)
     {
@@ -58,7 +64,7 @@ import Testing
 
     // MARK: Handshake
 
-    @Test("the handshake authenticates, selects, names itself and loads every script, in one go")
+    @Test("the handshake authenticates, selects, names itself, asks for the role and loads every script, in one go")
     func handshake() throws {
         let endpoint = try RedisEndpoint(url: "redis://ann:secret@h/3")
         var machine = Machine(configuration: RedisConfiguration(endpoint: endpoint, scripts: [Self.script]))
@@ -67,7 +73,8 @@ import Testing
         for command in machine.connected() ?? [] { command.encode(into: &bytes) }
         #expect(
             String(buffer: bytes) == "*3\r\n$4\r\nAUTH\r\n$3\r\nann\r\n$6\r\nsecret\r\n" + "*2\r\n$6\r\nSELECT\r\n$1\r\n3\r\n"
-                + "*3\r\n$6\r\nCLIENT\r\n$7\r\nSETNAME\r\n$9\r\nfirstcome\r\n" + "*3\r\n$6\r\nSCRIPT\r\n$4\r\nLOAD\r\n$8\r\nreturn 1\r\n"
+                + "*3\r\n$6\r\nCLIENT\r\n$7\r\nSETNAME\r\n$9\r\nfirstcome\r\n" + "*1\r\n$4\r\nROLE\r\n"
+                + "*3\r\n$6\r\nSCRIPT\r\n$4\r\nLOAD\r\n$8\r\nreturn 1\r\n"
                 + "*1\r\n$4\r\nPING\r\n")
     }
 
@@ -76,9 +83,12 @@ import Testing
         ("no such database", 1, "ERR DB index is out of range", .server(.other("ERR"))),
         ("a name that may not be set", 2, "NOPERM this user has no permissions", nil),
         ("no password given", 2, "NOAUTH Authentication required.", .server(.authenticationRequired)),
-        ("a script that does not compile", 3, "ERR Error compiling script", .misconfigured),
-        ("a server that still loads", 4, "LOADING Redis is loading the dataset in memory", .server(.loading)),
-        ("a replica without its primary", 4, "MASTERDOWN Link with MASTER is down", .server(.primaryDown)),
+        ("a user who may not ask for the role", 3, "NOPERM this user has no permissions", .notPrimary),
+        ("a server without roles", 3, "ERR unknown command 'ROLE'", .notPrimary),
+        ("a script that does not compile", 4, "ERR Error compiling script", .misconfigured),
+        ("a server that still loads", 5, "LOADING Redis is loading the dataset in memory", .server(.loading)),
+        ("a server that may not say its role yet", 3, "LOADING Redis is loading the dataset in memory", .server(.loading)),
+        ("a replica without its primary", 5, "MASTERDOWN Link with MASTER is down", .server(.primaryDown)),
     ]
 
     @Test("each reply of the handshake is judged", arguments: refusedSteps)
@@ -87,7 +97,13 @@ import Testing
         var machine = Machine(configuration: RedisConfiguration(endpoint: endpoint, scripts: [Self.script]))
         _ = machine.connect(now: start)
         _ = machine.connected()
-        for index in 0..<step { _ = machine.received(index == 3 ? .simple(Self.script.sha1) : .simple("OK")) }
+        for index in 0..<step {
+            let reply: RedisValue = index == 3 ? Self.role("master") : index == 4 ? .simple(Self.script.sha1) : .simple("OK")
+            guard case .ignore = machine.received(reply) else {
+                Issue.record("step \(index) is refused")
+                return
+            }
+        }
         switch (machine.received(.error(RedisServerError(message: message))), code) {
         case (.disconnect(let error), let code?):
             #expect(error.code == code)
@@ -103,11 +119,93 @@ import Testing
         _ = machine.connect(now: start)
         _ = machine.connected()
         _ = machine.received(.simple("OK"))
+        _ = machine.received(Self.role("master"))
         guard case .disconnect(let error) = machine.received(.simple("da39a3ee5e6b4b0d3255bfef95601890afd80709")) else {
             Issue.record("accepted")
             return
         }
         #expect(error.code == .protocolViolation)
+    }
+
+    @Test(
+        "a server that is no primary stops the handshake, and the commands that wait hear why",
+        arguments: [
+            (role("slave"), "it is a replica"), (role("sentinel"), "its role is sentinel"), (.simple("OK"), "its role is unknown"),
+            (.array([]), "its role is unknown"), (.null, "its role is unknown"),
+        ])
+    func noPrimary(reply: RedisValue, words: String) {
+        var machine = Machine(configuration: configuration())
+        _ = machine.enqueue(RedisCommand("PING"), 1, now: start)
+        _ = machine.connect(now: start)
+        _ = machine.connected()
+        _ = machine.received(.simple("OK"))
+        guard case .disconnect(let error) = machine.received(reply) else {
+            Issue.record("accepted")
+            return
+        }
+        #expect(error.code == .notPrimary && error.message.contains(words))
+        let outcome = machine.disconnected(error, random: 0)
+        #expect(summary(outcome.failures) == ["1 notConnected"])
+        #expect((outcome.failures.first?.error.cause as? RedisError)?.code == .notPrimary)
+        #expect(outcome.reconnectAfter != nil)
+    }
+
+    @Test("where replicas are welcome nobody asks for the role")
+    func anyRole() {
+        var machine = Machine(configuration: configuration { $0.requiresPrimary = false })
+        _ = machine.connect(now: start)
+        #expect(machine.connected()?.contains { $0.words == ["ROLE"] } == false)
+    }
+
+    static let readOnly = "READONLY You can't write against a read only replica."
+
+    @Test(
+        "a server that has become a replica is left at its first refusal to write, and what may be repeated waits for the next one",
+        arguments: [readOnly, "ERR Error running script (call to f_0): @user_script:1: @user_script: 1: -\(readOnly)"])
+    func becameReplica(message: String) {
+        var machine = readyMachine()
+        let refusal = RedisValue.error(RedisServerError(message: message))
+        send(&machine, 1)
+        send(&machine, 2, command: RedisCommand(Self.script, keys: ["k"]))
+        send(&machine, 3, command: RedisCommand(Self.once, keys: ["k"]))
+        machine.flushed(now: start)
+        guard case .deliverAndDisconnect(1, refusal, let reason) = machine.received(refusal) else {
+            Issue.record("not left")
+            return
+        }
+        #expect(reason.code == .notPrimary)
+        #expect(summary(machine.disconnected(reason, random: 0).failures) == ["3 unknownOutcome"])
+        #expect(makeReady(&machine) == [2])
+
+        var careless = readyMachine { $0.requiresPrimary = false }
+        send(&careless, 1)
+        careless.flushed(now: start)
+        guard case .deliver(1, refusal) = careless.received(refusal) else {
+            Issue.record("left, although replicas are welcome")
+            return
+        }
+    }
+
+    @Test("a refusal to write that nobody waits for shows a replica too; a closing connection only waits for its replies")
+    func becameReplicaUnheard() {
+        let refusal = RedisValue.error(RedisServerError(message: Self.readOnly))
+        var machine = readyMachine()
+        let id = machine.nextID
+        send(&machine, 1)
+        machine.flushed(now: start)
+        _ = machine.cancel(id)
+        guard case .disconnect(let reason) = machine.received(refusal), reason.code == .notPrimary else {
+            Issue.record("not left")
+            return
+        }
+        var closing = readyMachine()
+        send(&closing, 1, 2)
+        closing.flushed(now: start)
+        _ = closing.close(now: start)
+        guard case .deliver(1, refusal) = closing.received(refusal), case .deliver(2, .integer(5)) = closing.received(.integer(5)) else {
+            Issue.record("a reply was lost")
+            return
+        }
     }
 
     // MARK: Order
@@ -261,8 +359,10 @@ import Testing
 
     private func makeReadyAfterConnect(_ machine: inout Machine) -> [Int?] {
         var waiting: [Int?] = [nil]
-        for _ in machine.connected() ?? [] {
-            if case .ready(let entries) = machine.received(.simple("OK")) { waiting = entries.map(\.waiter) }
+        for command in machine.connected() ?? [] {
+            if case .ready(let entries) = machine.received(command.words == ["ROLE"] ? Self.role("master") : .simple("OK")) {
+                waiting = entries.map(\.waiter)
+            }
         }
         return waiting
     }
@@ -351,6 +451,85 @@ import Testing
             Issue.record("sent again")
             return
         }
+    }
+
+    private static let forgotten = RedisValue.error(RedisServerError(message: "NOSCRIPT No matching script."))
+
+    /// Callers 1, 2 and 3 call a script; the server has forgotten it when the first two arrive, so that these are behind the third.
+    private func reordered() -> (machine: Machine, ids: [UInt64]) {
+        var machine = readyMachine { $0.maximumPendingReplies = 100 }
+        var ids: [UInt64] = []
+        for caller in 1...3 {
+            ids.append(machine.nextID)
+            send(&machine, caller, command: RedisCommand(Self.script, keys: ["k"]), at: start + .milliseconds(Int64(caller)))
+        }
+        machine.flushed(now: start + .milliseconds(3))
+        for _ in 1...2 {
+            guard case .writeWithSource = machine.received(Self.forgotten) else { Issue.record("not sent again"); break }
+        }
+        machine.flushed(now: start + .milliseconds(4))
+        return (machine, ids)
+    }
+
+    @Test("a caller whose script is sent again behind others can be cancelled, and its reply is dropped", arguments: 0..<3)
+    func cancelAfterNoScript(place: Int) {
+        var (machine, ids) = reordered()
+        let later = machine.nextID
+        send(&machine, 4, at: start + .milliseconds(5))
+        machine.flushed(now: start + .milliseconds(5))
+        #expect(machine.cancel(ids[place]) == place + 1)
+        #expect(machine.cancel(ids[place]) == nil, "only once")
+        var delivered: [Int] = []
+        for _ in 1...4 {
+            if case .deliver(let caller, _) = machine.received(.null) { delivered.append(caller) }
+        }
+        #expect(delivered == [3, 1, 2, 4].filter { $0 != place + 1 })
+        #expect(machine.cancel(later) == nil, "answered already")
+        #expect(machine.pending.isEmpty)
+    }
+
+    @Test("a caller whose script was sent again can be cancelled after the connection broke, too")
+    func cancelAfterNoScriptAndBreak() {
+        var (machine, ids) = reordered()
+        _ = machine.disconnected(RedisError(.notConnected, "gone"), random: 0)
+        #expect(machine.cancel(ids[1]) == 2, "while there is no connection")
+        #expect(makeReady(&machine) == [3, 1])
+        machine.flushed(now: start)
+        #expect(machine.cancel(ids[0]) == 1)
+        guard case .deliver(3, _) = machine.received(.null), case .ignore = machine.received(.null) else {
+            Issue.record("the order is lost")
+            return
+        }
+        #expect(machine.pending.isEmpty)
+    }
+
+    @Test("ids that a broken connection left gaps between find their commands")
+    func gaps() {
+        var machine = readyMachine { $0.maximumPendingReplies = 100 }
+        var ids: [Int: UInt64] = [:]
+        for caller in 1...40 {
+            ids[caller] = machine.nextID
+            let script = caller.isMultiple(of: 7) ? Self.script : Self.once
+            send(&machine, caller, command: RedisCommand(script, keys: ["k"]))
+        }
+        machine.flushed(now: start)
+        _ = machine.disconnected(RedisError(.notConnected, "gone"), random: 0)
+        #expect(makeReady(&machine) == [7, 14, 21, 28, 35])
+        for caller in 1...40 {
+            #expect(machine.cancel(ids[caller] ?? 0) == (caller.isMultiple(of: 7) ? caller : nil))
+        }
+    }
+
+    @Test("deadlines keep their order when a script is sent again, and every caller is let go")
+    func deadlinesAfterNoScript() {
+        var (machine, _) = reordered()
+        send(&machine, 4, at: start + .milliseconds(5))
+        let deadlines = machine.pending.map(\.deadline)
+        #expect(deadlines == deadlines.sorted())
+        #expect(machine.sentCount == 3, "the last one is not flushed yet")
+        #expect(summary(machine.tick(now: start + .seconds(2) + .milliseconds(2)).expired) == [])
+        let expired = summary(machine.tick(now: start + .seconds(2) + .milliseconds(5)).expired)
+        #expect(expired == ["3 timedOut", "1 timedOut", "2 timedOut", "4 notConnected"])
     }
 
     // MARK: Closing

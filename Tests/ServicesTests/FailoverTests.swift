@@ -34,7 +34,7 @@ struct FailoverTests {
     }
 
     @Test(
-        "no unit goes to two, none is stranded, winners stay winners, and the ranking goes on from the replica's own mark",
+        "no unit goes to two, none is stranded, winners stay winners, and the ranking goes on from the replica's own offset",
         arguments: Failover.allCases)
     func midSale(failover: Failover) async throws {
         try await withReplica { primary, replica, proxy in
@@ -48,7 +48,7 @@ struct FailoverTests {
                 async let first = shop.sell(coupon, product, to: Array(users[..<100]))
                 try await eventually("the sale is under way, on the replica too") { try replica.claimCount(of: coupon) >= 40 }
                 try replica.cli("REPLICAOF", "NO", "ONE")
-                // A rebuild would take this away: only a relay that goes on from the mark leaves it.
+                // A rebuild would take this away: only a relay that goes on from the offset leaves it.
                 let foreign = ProductID(4_711)
                 let today = RedisKeys.sales(on: shop.day(ago: 0))
                 try replica.cli("ZADD", today, "1", "\(foreign)")
@@ -84,7 +84,7 @@ struct FailoverTests {
                 try await shop.recovery.run(deep: true)
                 try await shop.expectAgreement(on: coupon)
 
-                try await eventually("every sale is counted") { try await shop.mark() == shop.store.lastEventID()?.rawValue }
+                try await eventually("every sale is counted") { try await shop.offset() == shop.store.lastEventID()?.rawValue }
                 let scores = try await shop.scores(on: shop.day(ago: 0))
                 #expect(scores == [product: 400, foreign: 1])
             }

@@ -93,6 +93,87 @@ struct RankingTests {
         }
     }
 
+    /// A ranking of another service on the same Redis.
+    private func makeRanking(_ shop: Shop) -> Ranking {
+        Ranking(reader: shop.reader, redis: shop.redis, calendar: shop.calendar, clock: shop.services.configuration.clock)
+    }
+
+    @Test("three services that refresh within the refresh time make one union, and each says of when it is")
+    func shared() async throws {
+        try await withShop { shop in
+            let user = try await shop.makeUsers(1, balance: 1_000_000)[0]
+            let product = try await shop.makeProduct(price: 1)
+            let relay = try shop.makeRelay()
+            _ = try await shop.sell([(product, 3)], to: user, on: shop.day(ago: 0))
+            try await relay.step()
+            let rankings = (0..<3).map { _ in makeRanking(shop) }
+            try await rankings[0].refresh(sharing: .seconds(3_600))
+            let union = rankings[0].top
+            for ranking in rankings[1...] {
+                _ = try await shop.sell([(product, 1)], to: user, on: shop.day(ago: 0))
+                try await relay.step()
+                try await ranking.refresh(sharing: .seconds(3_600))
+                #expect(ranking.top.items.map(\.unitsSold) == [3])
+                #expect(ranking.top.asOf == union.asOf, "the sales since are not in it")
+            }
+            #expect(try shop.server.unions() == 1)
+            // Who does not share sees them, and those who share see that union from then on.
+            try await rankings[2].refresh()
+            #expect(rankings[2].top.items.map(\.unitsSold) == [5])
+            #expect(rankings[2].top.asOf > union.asOf)
+            try await rankings[0].refresh(sharing: .seconds(3_600))
+            #expect(rankings[0].top.items.map(\.unitsSold) == [5])
+            #expect(rankings[0].top.asOf >= rankings[2].top.asOf)
+            #expect(try shop.server.unions() == 2)
+        }
+    }
+
+    @Test("refreshes while nothing is sold leave the append-only file as it is; a sale, a view and a new day each lead to one union")
+    func appendOnlyFile() async throws {
+        try await withShop(Shop.Setup(redisArguments: ["--appendonly", "yes"])) { shop in
+            let user = try await shop.makeUsers(1, balance: 1_000_000)[0]
+            let products = [try await shop.makeProduct(price: 1), try await shop.makeProduct(price: 1)]
+            let relay = try shop.makeRelay()
+            let rankings = [shop.services.ranking, makeRanking(shop), makeRanking(shop)]
+            let noon = shop.calendar.start(of: shop.day(ago: 0)).milliseconds + 43_200_000
+            shop.clock.stop(at: Instant(milliseconds: noon))
+            /// Refreshes many times and expects that only the first of them writes, if any.
+            func refresh(unions: Int, expecting ids: [ProductID]) async throws {
+                let before = try shop.server.unions()
+                try await rankings[0].refresh()
+                #expect(try shop.server.unions() == before + unions)
+                let (size, asOf) = (try shop.server.fileSize(), rankings[0].top.asOf)
+                for _ in 1...20 {
+                    for ranking in rankings {
+                        try await ranking.refresh(sharing: .milliseconds(5))
+                        #expect(ranking.top.items.map(\.product.id) == ids)
+                        #expect(ranking.top.asOf >= asOf, "nothing has come in, so the list is that of now")
+                    }
+                }
+                #expect(try shop.server.unions() == before + unions)
+                #expect(try shop.server.fileSize() == size)
+            }
+            try await refresh(unions: 1, expecting: [])
+            for product in products { _ = try await shop.sell([(product, 2)], to: user, on: shop.day(ago: 0)) }
+            try await relay.step()
+            try await refresh(unions: 1, expecting: [products[1], products[0]])
+            shop.services.views.count(products[0])
+            try await shop.services.views.flush()
+            try await refresh(unions: 1, expecting: products)
+            _ = try await shop.sell([(products[1], 1)], to: user, on: shop.day(ago: 2))
+            try await relay.step()
+            try await refresh(unions: 1, expecting: [products[1], products[0]])
+            // The sale of two days ago counts no more.
+            shop.clock.advance(byMilliseconds: 86_400_000)
+            try await refresh(unions: 1, expecting: products)
+            try await shop.rebuild.run()
+            try await refresh(unions: 1, expecting: products)
+            _ = try shop.server.cli("DEL", RedisKeys.top)
+            try await refresh(unions: 1, expecting: products)
+            #expect(try shop.server.cli("ZREVRANGE", RedisKeys.top, "0", "-1") == "\(products[1])\n\(products[0])")
+        }
+    }
+
     @Test("the running services count sales, views and the ranking by themselves, also after Redis was away")
     func background() async throws {
         try await withShop(Shop.Setup(configure: { $0.recoveryInterval = .milliseconds(300) })) { shop in
@@ -112,5 +193,18 @@ struct RankingTests {
             #expect(shop.services.ranking.top.asOf > asOf)
             try await eventually("ready again") { await shop.services.readiness().isReady }
         }
+    }
+}
+
+extension TemporaryRedis {
+    /// Unions that the server has made since it started.
+    fileprivate func unions() throws -> Int {
+        let statistics = RedisInfo(text: try cli("INFO", "commandstats"))["cmdstat_zunionstore"] ?? "calls=0,"
+        return Int(statistics.dropFirst("calls=".count).prefix { $0 != "," }) ?? -1
+    }
+
+    /// Bytes of the append-only file.
+    fileprivate func fileSize() throws -> Int {
+        try #require(Int(RedisInfo(text: try cli("INFO", "persistence"))["aof_current_size"] ?? ""))
     }
 }

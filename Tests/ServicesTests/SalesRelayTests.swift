@@ -38,7 +38,7 @@ struct SalesRelayTests {
                 try await shop.expectScores(ledger)
                 #expect(relays.map(\.lag) == [0, 0, 0])
             }
-            // A relay that died between the script and its note of it: the next one starts from Redis' own mark.
+            // A relay that died between the script and its note of it: the next one starts from Redis' own offset.
             try await shop.makeRelay().step()
             try await shop.expectScores(ledger)
         }
@@ -84,7 +84,7 @@ struct SalesRelayTests {
             try await shop.expectScores(ledger)
             for ago in [Int64(0), 2] {
                 _ = try shop.server.cli("DEL", RedisKeys.sales(on: shop.day(ago: ago)))
-                relay.forgetMark()
+                relay.forgetOffset()
                 try await relay.step()
                 try await shop.expectScores(ledger)
             }
@@ -97,7 +97,7 @@ struct SalesRelayTests {
             // What was counted on days that are kept no longer is dropped.
             _ = try shop.server.cli("HSET", RedisKeys.products, RedisKeys.sales(on: shop.day(ago: 9)), "3")
             let before = try shop.server.cli("INFO", "commandstats")
-            relay.forgetMark()
+            relay.forgetOffset()
             try await relay.step()
             let swaps = { (stats: String) in
                 stats.split(separator: "\n").first { $0.hasPrefix("cmdstat_rename:") }?.split(separator: ",").first
@@ -130,17 +130,20 @@ struct SalesRelayTests {
 
     /// Ways in which Redis loses its place; each takes the shop and must leave it repairable by the next step.
     private static let mishaps: [(name: String, happen: @Sendable (Shop) throws -> Void)] = [
-        ("mark lost", { shop in _ = try shop.server.cli("DEL", RedisKeys.applied) }),
-        ("mark no number", { shop in _ = try shop.server.cli("SET", RedisKeys.applied, "x") }),
+        ("offset lost", { shop in _ = try shop.server.cli("DEL", RedisKeys.applied) }),
+        ("offset no number", { shop in _ = try shop.server.cli("SET", RedisKeys.applied, "x") }),
         (
-            "mark of a foreign type",
+            "offset of a foreign type",
             { shop in _ = try shop.server.cli("EVAL", "redis.call('DEL', ARGV[1]) redis.call('LPUSH', ARGV[1], 1)", "0", RedisKeys.applied)
             }
         ),
         ("ahead of the store", { shop in _ = try shop.server.cli("SET", RedisKeys.applied, "1000000") }),
         ("scripts lost", { shop in _ = try shop.server.cli("SCRIPT", "FLUSH") }),
         ("everything lost", { shop in _ = try shop.server.cli("FLUSHALL") }),
-        ("a day lost with the mark", { shop in _ = try shop.server.cli("DEL", RedisKeys.applied, RedisKeys.sales(on: shop.day(ago: 0))) }),
+        (
+            "a day lost with the offset",
+            { shop in _ = try shop.server.cli("DEL", RedisKeys.applied, RedisKeys.sales(on: shop.day(ago: 0))) }
+        ),
         (
             "a day of a foreign type",
             { shop in
@@ -176,17 +179,17 @@ struct SalesRelayTests {
                 case 17:
                     let mishap = Self.mishaps[Int.random(in: 0..<Self.mishaps.count, using: &random)]
                     try mishap.happen(shop)
-                    relay.forgetMark()
+                    relay.forgetOffset()
                 case 18 where !hasSnapshot:
                     _ = try shop.server.cli("SAVE")
                     hasSnapshot = true
                 case 18:
                     try await shop.restartRedis()
-                    relay.forgetMark()
+                    relay.forgetOffset()
                     hasSnapshot = false
                 default:
                     try await relay.step()
-                    // A day of a foreign type stays until something is counted on it; the mark says that nothing is due.
+                    // A day of a foreign type stays until something is counted on it; the offset says that nothing is due.
                     try await shop.rebuild.run()
                     try await shop.expectScores(ledger, "\(random), step \(step)")
                 }
@@ -214,7 +217,7 @@ struct SalesRelayTests {
             try Self.mishaps[index].happen(shop)
             _ = try await shop.sell([(products[1], 7)], to: user, on: shop.day(ago: 0))
             ledger.add(products[1], 7, on: shop.day(ago: 0))
-            relay.forgetMark()
+            relay.forgetOffset()
             try await relay.step()
             try await relay.step()
             try await shop.expectScores(ledger, "\(Self.mishaps[index].name)")
@@ -256,7 +259,7 @@ struct SalesRelayTests {
         }
     }
 
-    @Test("Redis restored from an older snapshot goes on from its own mark")
+    @Test("Redis restored from an older snapshot goes on from its own offset")
     func olderSnapshot() async throws {
         try await withMarket { shop, user, products in
             var ledger = SalesLedger()
@@ -268,7 +271,7 @@ struct SalesRelayTests {
                 if count == 4 { _ = try shop.server.cli("SAVE") }
             }
             try await shop.restartRedis()
-            #expect(try await shop.mark() == 4)
+            #expect(try await shop.offset() == 4)
             // This relay believes that ten are counted, and no reconnect told it otherwise.
             _ = try await shop.sell([(products[0], 11)], to: user, on: shop.day(ago: 0))
             ledger.add(products[0], 11, on: shop.day(ago: 0))
@@ -293,7 +296,7 @@ struct SalesRelayTests {
             isSold.raise()
             try await relaying.value
             try await rebuilding.value
-            relay.forgetMark()
+            relay.forgetOffset()
             try await relay.step()
             try await shop.expectScores(ledger)
             #expect(try shop.server.cli("KEYS", "*staged*").isEmpty)
@@ -339,7 +342,7 @@ struct SalesRelayTests {
             _ = try await shop.store.refund(paymentID: old.id, items: nil, at: shop.clock.now).value
             try await relay.step()
             #expect(try shop.server.cli("EXISTS", RedisKeys.sales(on: shop.day(ago: 9))) == "0")
-            #expect(try await shop.mark() == 3)
+            #expect(try await shop.offset() == 3)
             #expect(try await shop.scores(on: shop.day(ago: 0)) == [products[1]: 2])
         }
     }
