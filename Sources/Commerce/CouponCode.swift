@@ -1,4 +1,8 @@
-/// The code of an issued coupon: 16 characters of Crockford's base 32 (no I, L, O, U), 80 random bits, so nobody guesses one.
+/// The code of an issued coupon: 16 characters of Crockford's base 32 (no I, L, O, U).
+///
+/// The first four count milliseconds and start over after 2^20 of them (17 minutes); the other twelve are 60 random bits, so nobody
+/// guesses one. Codes of one moment begin alike, so that a group of new coupons touches one page of the index over codes: with random
+/// beginnings each coupon would touch a page of its own, which is then written to the log as a whole.
 package struct CouponCode: Hashable, Sendable, CustomStringConvertible {
     package let description: String
 
@@ -6,23 +10,19 @@ package struct CouponCode: Hashable, Sendable, CustomStringConvertible {
     private static let alphabet = Array("0123456789ABCDEFGHJKMNPQRSTVWXYZ".utf8)
 
     /// A new code from the system's cryptographically secure generator.
-    package static func random() -> CouponCode {
+    package static func random(at instant: Instant) -> CouponCode {
         var generator = SystemRandomNumberGenerator()
-        return random(using: &generator)
+        return random(at: instant, using: &generator)
     }
 
     /// A new code from the given generator; only a secure one makes codes unguessable.
-    package static func random(using generator: inout some RandomNumberGenerator) -> CouponCode {
-        var low: UInt64 = generator.next()
-        var high: UInt64 = generator.next()
+    package static func random(at instant: Instant, using generator: inout some RandomNumberGenerator) -> CouponCode {
+        let moment = UInt64(truncatingIfNeeded: instant.milliseconds)
+        let chance: UInt64 = generator.next()
         return CouponCode(
             unchecked: String(unsafeUninitializedCapacity: length) { bytes in
-                for index in 0..<8 {
-                    bytes[index] = alphabet[Int(low & 31)]
-                    bytes[index + 8] = alphabet[Int(high & 31)]
-                    low >>= 5
-                    high >>= 5
-                }
+                for index in 0..<4 { bytes[index] = alphabet[Int(moment >> UInt64(15 - 5 * index) & 31)] }
+                for index in 4..<length { bytes[index] = alphabet[Int(chance >> UInt64(5 * (index - 4)) & 31)] }
                 return length
             })
     }

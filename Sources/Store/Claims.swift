@@ -127,7 +127,7 @@ private struct CouponIssuing {
     /// Writes the row; nil where the claim's epoch is not the campaign's, no coupon is left, or user or sequence have a row.
     mutating func issue(_ claim: Claim) throws -> IssuedCoupon? {
         guard claim.epoch == campaign.epoch, issued < campaign.remaining else { return nil }
-        let code = CouponCode.random(using: &codes)
+        let code = CouponCode.random(at: claim.issuedAt, using: &codes)
         let expiresAt = campaign.terms.expiry(ofCouponIssuedAt: claim.issuedAt)
         try db.run(
             insertion, Self.insertionQuery, code.description, claim.couponID, claim.userID, claim.sequence, claim.issuedAt, expiresAt)

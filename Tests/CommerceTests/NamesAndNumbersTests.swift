@@ -7,19 +7,29 @@ struct CouponCodeTests {
     func alphabet() {
         let alphabet = Set("0123456789ABCDEFGHJKMNPQRSTVWXYZ")
         var seen = [Set<Character>](repeating: [], count: CouponCode.length)
-        for _ in 0..<2_000 {
-            let text = CouponCode.random().description
+        for number in 0..<2_000 {
+            let text = CouponCode.random(at: Instant(milliseconds: Int64(number) * 1_021)).description
             #expect(text.count == 16)
             for (place, character) in text.enumerated() { seen[place].insert(character) }
         }
         #expect(seen.allSatisfy { $0 == alphabet })
     }
 
-    @Test("100,000 codes are all different, and each is read back as itself")
+    @Test("100,000 codes of one moment begin alike, are all different, and each is read back as itself")
     func unique() {
-        let codes = (0..<100_000).map { _ in CouponCode.random() }
+        let codes = (0..<100_000).map { _ in CouponCode.random(at: Instant(milliseconds: 1_700_000_000_123)) }
+        #expect(Set(codes.map { $0.description.prefix(4) }).count == 1)
         #expect(Set(codes).count == codes.count)
         #expect(codes.prefix(1_000).allSatisfy { CouponCode($0.description) == $0 })
+    }
+
+    @Test("codes of later moments follow in the order of the index, until the count starts over after 2^20 milliseconds")
+    func inOrder() {
+        let start: Int64 = 1_700_000_000_000 >> 20 << 20
+        let codes = [0, 1, 31, 32, 1_000, 1 << 19, (1 << 20) - 1].map { CouponCode.random(at: Instant(milliseconds: start + $0)).description }
+        #expect(codes.map { $0.prefix(4) } == codes.map { $0.prefix(4) }.sorted())
+        #expect(CouponCode.random(at: Instant(milliseconds: start + (1 << 20))).description.hasPrefix("0000"))
+        #expect(CouponCode.random(at: Instant(milliseconds: -1)).description.hasPrefix("ZZZZ"))
     }
 
     @Test(
