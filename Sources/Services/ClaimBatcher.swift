@@ -36,11 +36,15 @@ final class ClaimBatcher: @unchecked Sendable {
     /// The batches of this tick.
     private var open: [ClaimBatch] = []
     private var spare: [ClaimBatch] = []
-    /// Calls of `claim_coupon` that were sent, and the claims in them. Written on the loop, read anywhere.
-    let calls = Atomic<Int>(0)
-    let claims = Atomic<Int>(0)
+    private let calls = Atomic<Int>(0)
+    private let claims = Atomic<Int>(0)
 
     init(eventLoop: any EventLoop, redis: RedisConnection) { (self.eventLoop, self.redis) = (eventLoop, redis) }
+
+    /// Calls of `claim_coupon` that were sent. Readable anywhere.
+    var callCount: Int { calls.load(ordering: .relaxed) }
+    /// The claims in them. Readable anywhere.
+    var claimCount: Int { claims.load(ordering: .relaxed) }
 
     /// Adds a claim to its campaign's next call. `decided` gets the batch and Redis' reply, on the loop; that of the batch's first claim
     /// is called for all of them.

@@ -280,6 +280,7 @@ extension Services {
     /// The numbers of store, Redis client and background work.
     package func metrics() -> [Metric] {
         let (store, redis) = (store.statistics, redis.statistics)
+        let (calls, claims) = contexts.reduce((0, 0)) { ($0.0 + $1.batcher.callCount, $0.1 + $1.batcher.claimCount) }
         return [
             Metric("firstcome_store_commits_total", .counter, "Committed groups of writes.", store.groups),
             Metric("firstcome_store_writes_total", .counter, "Writes in committed groups.", store.jobs),
@@ -288,6 +289,8 @@ extension Services {
             Metric("firstcome_store_commit_failures_total", .counter, "Groups of which nothing was committed.", store.commitFailures),
             Metric("firstcome_store_wal_bytes", .gauge, "Size of the write-ahead log.", store.walBytes),
             Metric("firstcome_redis_commands_total", .counter, "Commands sent to Redis.", redis.sent),
+            Metric("firstcome_claims_asked_total", .counter, "Claims that Redis decided; the others were answered from memory.", claims),
+            Metric("firstcome_claim_calls_total", .counter, "Calls of claim_coupon; one decides the claims of one tick.", calls),
             Metric("firstcome_redis_pending", .gauge, "Commands that wait for their reply.", redis.pending),
             Metric("firstcome_redis_reconnects_total", .counter, "Connections made after the first.", redis.reconnects),
             Metric("firstcome_redis_overloaded_total", .counter, "Commands turned away because the queue was full.", redis.overloaded),

@@ -25,6 +25,9 @@ final class LiveService: Sendable {
         var rankingRefresh: Duration = .milliseconds(50)
         var maximumRequestsInFlight = 8_192
         var connections = 64
+        var loops = 1
+        /// Prepares each connection of the service, for tests that watch what it reads.
+        var configureChannel: (@Sendable (any Channel) throws -> Void)?
         /// Where the clock stands from the start; nil lets it run with the machine's.
         var standingClock: Instant?
     }
@@ -74,6 +77,8 @@ final class LiveService: Sendable {
         var configuration = RunConfiguration(dataFolder: folder, calendar: calendar)
         configuration.http = HTTPServerConfiguration(host: "127.0.0.1", port: 0)
         configuration.http.maximumRequestsInFlight = setup.maximumRequestsInFlight
+        configuration.http.configureChannel = setup.configureChannel
+        configuration.loops = setup.loops
         configuration.redis = setup.redis
         configuration.policy = setup.policy
         configuration.clock = clock.wallClock

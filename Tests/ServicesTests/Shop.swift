@@ -315,7 +315,7 @@ extension Shop {
     /// How many claims were sent to the gates.
     var claimsAsked: Int {
         MultiThreadedEventLoopGroup.singleton.makeIterator().reduce(0) {
-            $0 + services.context(for: $1).batcher.claims.load(ordering: .relaxed)
+            $0 + services.context(for: $1).batcher.claimCount
         }
     }
 
