@@ -17,7 +17,8 @@ enum Samples {
 
     static func coupon(_ discount: Discount = .fixed(amount: Won(3000)), state: IssuedCoupon.State = .issued) throws -> IssuedCoupon {
         IssuedCoupon(
-            id: IssuedCouponID(5), code: CouponCode.random(at: now), couponID: CouponID(4), userID: UserID(1), name: "쿠폰", discount: discount,
+            id: IssuedCouponID(5), code: CouponCode.random(at: now), couponID: CouponID(4), userID: UserID(1), name: "쿠폰",
+            discount: discount,
             minOrderAmount: .zero, sequence: 42, state: state, issuedAt: now, expiresAt: later,
             usedAt: state == .used ? later : nil, orderID: state == .issued ? nil : OrderID(6))
     }

@@ -26,7 +26,9 @@ struct CouponCodeTests {
     @Test("codes of later moments follow in the order of the index, until the count starts over after 2^20 milliseconds")
     func inOrder() {
         let start: Int64 = (1_700_000_000_000 >> 20) << 20
-        let codes = [0, 1, 31, 32, 1_000, 1 << 19, (1 << 20) - 1].map { CouponCode.random(at: Instant(milliseconds: start + $0)).description }
+        let codes = [0, 1, 31, 32, 1_000, 1 << 19, (1 << 20) - 1].map {
+            CouponCode.random(at: Instant(milliseconds: start + $0)).description
+        }
         #expect(codes.map { $0.prefix(4) } == codes.map { $0.prefix(4) }.sorted())
         #expect(CouponCode.random(at: Instant(milliseconds: start + (1 << 20))).description.hasPrefix("0000"))
         #expect(CouponCode.random(at: Instant(milliseconds: -1)).description.hasPrefix("ZZZZ"))
