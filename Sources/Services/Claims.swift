@@ -153,9 +153,9 @@ package struct Claims: Sendable {
         switch terms.judge(verdict) {
         case .believed(let refusal): return refusal
         case .notRefused: return nil
-        case .otherEpoch(let epoch):
+        case .otherEpoch:
             campaign.forget()
-            return try await campaigns.build(coupon, beyond: epoch) ? nil : .couponNotFound
+            return try await campaigns.build(coupon, beyond: nil) ? nil : .couponNotFound
         case .otherTerms:
             campaign.forget()
             return try await campaigns.realign(coupon) ? nil : .couponNotFound
