@@ -113,7 +113,7 @@ package enum CouponGate {
             return GateState(
                 isOpen: state == "open", quantity: fields[1].integer, remaining: fields[2].integer, sequence: fields[3].integer,
                 opensAtMilliseconds: fields[4].integer, closesAtMilliseconds: fields[5].integer, epoch: fields[6].integer, claims: claims,
-                silenceMilliseconds: max(0, now - (fields[7].integer ?? 0)))
+                silenceMilliseconds: now - (fields[7].integer.flatMap { $0 <= now ? $0 : nil } ?? 0))
         }
     }
 
