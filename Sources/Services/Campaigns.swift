@@ -136,7 +136,9 @@ extension Campaigns {
     @discardableResult
     package func build(_ id: CouponID, beyond epoch: Int64?, waits: Bool = false) async throws -> Bool {
         while true {
-            let (gate, isOurs) = try await builds.run(id) { [self] in try await buildAlone(id, beyond: epoch, waits: waits) }
+            // Outside of the shared work: claims that join it are not to wait.
+            if waits, let pause = recent.withLock({ $0.pause(before: id, at: .now) }) { try await Task.sleep(for: pause) }
+            let (gate, isOurs) = try await builds.run(id) { [self] in try await buildAlone(id, beyond: epoch) }
             guard let gate else { return false }
             if isOurs || gate > epoch ?? -1 { return true }
         }
@@ -146,22 +148,18 @@ extension Campaigns {
     package func isBuilding(_ id: CouponID) -> Bool { builds.isRunning(id) }
 
     /// The epoch of the open gate; `nil` where the store knows no such campaign.
-    private func buildAlone(_ id: CouponID, beyond epoch: Int64?, waits: Bool) async throws -> Int64? {
-        while true {
-            guard let campaign = try reader.campaign(id) else { return nil }
-            guard !campaign.isArchived else { throw ServiceError(.archived, "the campaign is archived") }
-            let gate = try await CouponGate.settledState(of: id, through: redis)
-            if let gate, gate.isOpen, gate.isConsistent, gate.epoch == campaign.epoch, campaign.epoch > epoch ?? -1 {
-                return campaign.epoch
-            }
-            if let gate, isBeingBuilt(gate, of: id) { throw ServiceError(.paused, "another service is building the gate") }
-            if let pause = recent.withLock({ $0.pause(before: id, at: .now) }) {
-                guard waits else { throw ServiceError(.paused, "the gate was built a moment ago") }
-                try await Task.sleep(for: pause)
-                continue
-            }
-            return try await replace(gate, of: campaign)
+    private func buildAlone(_ id: CouponID, beyond epoch: Int64?) async throws -> Int64? {
+        guard let campaign = try reader.campaign(id) else { return nil }
+        guard !campaign.isArchived else { throw ServiceError(.archived, "the campaign is archived") }
+        let gate = try await CouponGate.settledState(of: id, through: redis)
+        if let gate, gate.isOpen, gate.isConsistent, gate.epoch == campaign.epoch, campaign.epoch > epoch ?? -1 {
+            return campaign.epoch
         }
+        if let gate, isBeingBuilt(gate, of: id) { throw ServiceError(.paused, "another service is building the gate") }
+        guard recent.withLock({ $0.pause(before: id, at: .now) }) == nil else {
+            throw ServiceError(.paused, "the gate was built a moment ago")
+        }
+        return try await replace(gate, of: campaign)
     }
 
     /// Whether another service builds the gate: its build wrote to it lately. A build of this service that ran would have been joined.

@@ -295,7 +295,7 @@ extension ClaimRecovery {
                         comparison.unwritten.append(claim)
                     }
                 }
-                guard granted.count == Self.claimsPerStep, let final = granted.last else { break }
+                guard granted.count == Self.claimsPerStep, let final = granted.last, final.sequence < end else { break }
                 next = final.sequence + 1
             }
             guard rows.isEmpty else { return nil }

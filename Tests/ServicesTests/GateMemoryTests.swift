@@ -78,7 +78,7 @@ struct GateMemoryTests {
             try await shop.grantOnly(coupon, to: users[3])
             try await latch(shop, coupon, users[2])
             let epoch = try #require(try shop.reader.campaign(coupon)).epoch
-            try await shop.campaigns.build(coupon, beyond: epoch)
+            try await shop.campaigns.build(coupon, beyond: epoch, waits: true)
             #expect(try await shop.claim(coupon, by: users[4]) == .won(3))
             try await latch(shop, coupon, users[2])
             let past = try #require(shop.clock.now.advanced(byMilliseconds: -1_000))

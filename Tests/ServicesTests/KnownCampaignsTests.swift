@@ -50,7 +50,7 @@ struct KnownCampaignsTests {
                 _ = try await shop.campaigns.change(coupon, CampaignChange(quantity: asked), at: shop.clock.now).value
                 #expect(try known[coupon].terms(from: shop.reader)?.quantity == asked)
                 let epoch = try #require(try known[coupon].terms(from: shop.reader)?.epoch)
-                try await shop.campaigns.build(coupon, beyond: epoch)
+                try await shop.campaigns.build(coupon, beyond: epoch, waits: true)
                 #expect(try #require(try known[coupon].terms(from: shop.reader)?.epoch) > epoch)
             }
         }
