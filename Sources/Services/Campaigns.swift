@@ -149,9 +149,13 @@ extension Campaigns {
 
     /// The epoch of the open gate; `nil` where the store knows no such campaign.
     private func buildAlone(_ id: CouponID, beyond epoch: Int64?) async throws -> Int64? {
-        guard let campaign = try reader.campaign(id) else { return nil }
-        guard !campaign.isArchived else { throw ServiceError(.archived, "the campaign is archived") }
+        guard var campaign = try reader.campaign(id) else { return nil }
         let gate = try await CouponGate.settledState(of: id, through: redis)
+        if let gate, gate.epoch ?? 0 > campaign.epoch, let again = try reader.campaign(id) {
+            // Another service may have built the gate between the two reads: the store knows an epoch before a gate of it opens.
+            campaign = again
+        }
+        guard !campaign.isArchived else { throw ServiceError(.archived, "the campaign is archived") }
         if let gate, gate.isOpen, gate.isConsistent, gate.epoch == campaign.epoch, campaign.epoch > epoch ?? -1 {
             return campaign.epoch
         }
