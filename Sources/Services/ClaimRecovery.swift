@@ -153,7 +153,8 @@ extension ClaimRecovery {
         var gates: [(Campaign, Gate)] = []
         for chunk in Self.chunks(of: campaigns) {
             let states = try await CouponGate.states(of: chunk.map(\.id), through: redis)
-            let results = await sideBySide(Array(zip(chunk, states))) { [self] campaign, gate in try await ensureGate(campaign, gate, look) }
+            let results = await sideBySide(Array(zip(chunk, states))) { [self] campaign, gate in try await ensureGate(campaign, gate, look)
+            }
             for ((campaign, _), result) in results {
                 switch result {
                 case .success(let gate): if let gate { gates.append((campaign, gate)) }
@@ -334,7 +335,8 @@ extension ClaimRecovery {
                 couponID: campaign.id, userID: claim.user, sequence: claim.sequence, epoch: campaign.epoch, issuedAt: clock.now))
         switch record {
         case .done(.issued):
-            logger.info("claim persisted", metadata: ["coupon": "\(campaign.id)", "user": "\(claim.user)", "sequence": "\(claim.sequence)"])
+            logger.info(
+                "claim persisted", metadata: ["coupon": "\(campaign.id)", "user": "\(claim.user)", "sequence": "\(claim.sequence)"])
             return true
         case .done(.known): return true
         case .done(.stale), .done(.campaignMissing), .done(.userMissing), .refused, .replayed: return false

@@ -264,7 +264,9 @@ extension Services {
         guard let privateRedis = configuration.privateRedis else { return }
         await periodically("private Redis", every: .milliseconds(200), logger: logger) { [redis, logger] in
             guard !redis.isConnected else { return }
-            if try await privateRedis.ensureRunning(logger: logger) { logger.warning("the private redis-server had ended and was started again") }
+            if try await privateRedis.ensureRunning(logger: logger) {
+                logger.warning("the private redis-server had ended and was started again")
+            }
         }
     }
 }

@@ -163,7 +163,8 @@ extension Database {
         let terms = CampaignTerms(
             name: row.text(1), discount: discount, quantity: row.int(5), opensAt: row.instant(6), closesAt: row.optionalInstant(7),
             validForSeconds: row.int(8), minOrderAmount: row.won(9), restoreOnRefund: row.bool(10))
-        return Campaign(id: row.id(0), terms: terms, issued: row.int(11), createdAt: row.instant(12), epoch: row.int(13),
+        return Campaign(
+            id: row.id(0), terms: terms, issued: row.int(11), createdAt: row.instant(12), epoch: row.int(13),
             isArchived: row.int(14) != 0)
     }
 }

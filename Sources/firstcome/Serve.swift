@@ -22,9 +22,8 @@ struct Serve: AsyncParsableCommand {
     /// The flags that the environment may set.
     static let valueFlags = [
         "host", "port", "data", "redis", "time-zone", "data-platform", "data-platform-secret", "data-platform-timeout",
-        "data-platform-tries", "ranking-refresh", "recovery-interval", "archive-after", "loops", "max-connections", "max-requests", "charge-min",
-        "charge-max", "balance-limit",
-        "order-hold", "drain-delay", "drain-timeout", "log-level",
+        "data-platform-tries", "ranking-refresh", "recovery-interval", "archive-after", "loops", "max-connections", "max-requests",
+        "charge-min", "charge-max", "balance-limit", "order-hold", "drain-delay", "drain-timeout", "log-level",
     ]
 
     @Option(help: "The address to listen on, or unix:/path for a unix socket.")

@@ -46,7 +46,8 @@ extension Shop {
     ) async throws {
         var peers = [Peer(services: services, redis: redis)]
         for _ in 1..<count {
-            let client = RedisClient(configuration: redis.configuration, eventLoopGroup: MultiThreadedEventLoopGroup.singleton, logger: Self.logger)
+            let client = RedisClient(
+                configuration: redis.configuration, eventLoopGroup: MultiThreadedEventLoopGroup.singleton, logger: Self.logger)
             let services = try Services(
                 configuration: services.configuration, store: store, redis: client, eventLoopGroup: MultiThreadedEventLoopGroup.singleton,
                 logger: Self.logger)
