@@ -151,7 +151,7 @@ extension Campaigns {
     private func buildAlone(_ id: CouponID, beyond epoch: Int64?) async throws -> Int64? {
         guard var campaign = try reader.campaign(id) else { return nil }
         let gate = try await CouponGate.settledState(of: id, through: redis)
-        if let gate, gate.epoch ?? 0 > campaign.epoch, let again = try reader.campaign(id) {
+        if let gate, gate.loadedEpoch > campaign.epoch, let again = try reader.campaign(id) {
             // Another service may have built the gate between the two reads: the store knows an epoch before a gate of it opens.
             campaign = again
         }
@@ -181,7 +181,7 @@ extension Campaigns {
     /// is all there is. Where Redis has forgotten the first of two builds, the store accepts the epoch from one of them only.
     private func replace(_ gate: CouponGate.GateState?, of campaign: Campaign) async throws -> Int64? {
         let (id, terms) = (campaign.id, campaign.terms)
-        let epoch = max(campaign.epoch, gate?.epoch ?? 0) + 1
+        let epoch = max(campaign.epoch, gate?.loadedEpoch ?? 0) + 1
         recent.withLock { $0.begin(id, at: .now) }
         defer { recent.withLock { $0.end(id, at: .now) } }
         let next = Campaign(id: id, terms: terms, issued: campaign.issued, createdAt: campaign.createdAt, epoch: epoch)

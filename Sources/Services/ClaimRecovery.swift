@@ -364,10 +364,10 @@ extension ClaimRecovery {
                 guard case .success(let unwritten?) = result else { continue }
                 if !unwritten.isEmpty {
                     findings.unwritten.append((campaign, unwritten))
-                } else if campaign.isArchived, gate?.epoch ?? 0 <= campaign.epoch {
+                } else if campaign.isArchived, gate?.loadedEpoch ?? 0 <= campaign.epoch {
                     gates.append(ArchivedGate(id: campaign.id, epoch: campaign.epoch))
                 } else {
-                    candidates.append(ArchivalCandidate(id: campaign.id, epoch: campaign.epoch, gateEpoch: gate?.epoch ?? 0))
+                    candidates.append(ArchivalCandidate(id: campaign.id, epoch: campaign.epoch, gateEpoch: gate?.loadedEpoch ?? 0))
                 }
             }
             if !candidates.isEmpty { gates += try await self.campaigns.beginArchiving(candidates, endedBefore: limit, at: now) }

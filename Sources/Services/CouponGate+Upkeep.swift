@@ -8,6 +8,9 @@ extension CouponGate {
     static let takeoverSilence: Duration = .milliseconds(takeoverMilliseconds)
     static let takeoverMilliseconds: Int64 = 2_000
 
+    /// The epochs that `load_coupon` takes: 15 digits. Any other was not written by these scripts.
+    static let epochs: Range<Int64> = 0..<1_000_000_000_000_000
+
     /// Looks at a gate until its two keys were seen at one moment: they are read by two commands, and a claim may fall between these.
     ///
     /// An inconsistent gate is inconsistent in every look.
@@ -32,5 +35,13 @@ extension CouponGate {
             if case .error(let error) = reply { throw RedisError(error) }
             return try ScriptAnswer<ArchiveCode>(reply, of: Scripts.archiveCoupon).code == .removed ? gate : nil
         }
+    }
+}
+
+extension CouponGate.GateState {
+    /// The epoch of the gate, 0 where it has none that a script could have written.
+    var loadedEpoch: Int64 {
+        guard let epoch, CouponGate.epochs.contains(epoch) else { return 0 }
+        return epoch
     }
 }

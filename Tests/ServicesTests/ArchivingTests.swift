@@ -53,11 +53,12 @@ struct ArchivingTests {
         }
     }
 
-    @Test("a gate that contradicts the store grants nothing, so it goes as it is", arguments: ["epoch", "claims", "state"])
+    @Test("a gate that contradicts the store grants nothing, so it goes as it is", arguments: ["epoch", "huge epoch", "claims", "state"])
     func contradicting(what: String) async throws {
         try await withEnded(granted: 2) { shop, coupon, users in
             switch what {
             case "epoch": _ = try shop.server.cli("HINCRBY", RedisKeys.coupon(coupon), "epoch", "4")
+            case "huge epoch": _ = try shop.server.cli("HSET", RedisKeys.coupon(coupon), "epoch", "\(Int64.max)")
             case "claims": _ = try shop.server.cli("ZREM", RedisKeys.claims(of: coupon), "\(users[0])")
             default: _ = try shop.server.cli("HSET", RedisKeys.coupon(coupon), "state", "paused", "builtAt", "1")
             }

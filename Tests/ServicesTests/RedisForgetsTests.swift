@@ -45,6 +45,7 @@ struct Loss: Sendable, CustomTestStringConvertible {
         Loss("the epoch", run("HDEL GATE epoch")),
         Loss("the epoch, for an older one", run("HSET GATE epoch 0")),
         Loss("the epoch, for one that the store never reached", run("HSET GATE epoch 9")),
+        Loss("the epoch, for the greatest number there is", run("HSET GATE epoch 9223372036854775807")),
         Loss("the sequence, which starts anew", run("HSET GATE sequence 0")),
         Loss("one claim", run("ZREM CLAIMS 1", "HINCRBY GATE remaining 1")),
         Loss("the builder of a paused gate", run("HSET GATE state paused")),
