@@ -31,8 +31,9 @@ enum Operations {
 }
 
 extension Problem {
-    /// The answer of a service that is not ready, naming what is missing: `store`, `redis`, a campaign such as `coupon:7`,
-    /// or `coupons` before the first look at them; `draining` where it is about to stop.
+    /// The answer of a service that is not ready. `missing` names what is missing: `store`, `redis`, a campaign such as `coupon:7`,
+    /// `coupons` before the first look at them, or `claims` while gates are compared with the store, of which `comparing` says how many
+    /// are left; `draining` where the service is about to stop.
     init(_ readiness: Readiness) {
         var json = JSONWriter()
         json.beginArray()
@@ -44,10 +45,12 @@ extension Problem {
         } else {
             json.element("coupons")
         }
+        let comparing = readiness.uncomparedCampaigns ?? 0
+        if comparing > 0 { json.element("claims") }
         json.endArray()
         self.init(
             code: .temporarilyUnavailable, detail: readiness.isEnding ? "The service is shutting down." : "The service is not ready.",
-            members: [.json("missing", json.buffer)],
+            members: [.json("missing", json.buffer), .integer("comparing", Int64(comparing))],
             headers: [.retryAfter(seconds: 1)])
     }
 }

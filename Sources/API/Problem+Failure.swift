@@ -50,7 +50,7 @@ enum Failure: Sendable {
 
     private init(_ code: ServiceError.Code) {
         switch code {
-        case .paused, .unsuitableRedis, .privateRedis, .deliveryFailed: self = .unavailable(retryAfterSeconds: 1)
+        case .paused, .archived, .unsuitableRedis, .privateRedis, .deliveryFailed: self = .unavailable(retryAfterSeconds: 1)
         case .internal: self = .broken
         }
     }

@@ -15,6 +15,8 @@ package struct Campaign: Sendable, Equatable {
     package let createdAt: Instant
     /// Counts the times the gate in Redis was built anew from the store. A claim decided under an older epoch has no force.
     package let epoch: Int64
+    /// Whether the campaign ended so long ago that it has no gate in Redis any more, or loses it just now. Nobody can claim.
+    package let isArchived: Bool
 
     package var remaining: Int64 { terms.quantity - issued }
 
@@ -24,8 +26,9 @@ package struct Campaign: Sendable, Equatable {
         return remaining > 0 ? .open : .soldOut
     }
 
-    package init(id: CouponID, terms: CampaignTerms, issued: Int64, createdAt: Instant, epoch: Int64) {
+    package init(id: CouponID, terms: CampaignTerms, issued: Int64, createdAt: Instant, epoch: Int64, isArchived: Bool = false) {
         (self.id, self.terms, self.issued, self.createdAt, self.epoch) = (id, terms, issued, createdAt, epoch)
+        self.isArchived = isArchived
     }
 }
 

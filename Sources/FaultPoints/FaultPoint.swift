@@ -26,10 +26,10 @@ package enum FaultPoint: String, CaseIterable, Sendable {
     case beforeDelivery
     /// The sink has taken an event, and the store does not know yet.
     case afterDelivery
-    /// A new epoch is durable, and the gate of the old one still stands.
-    case afterEpoch
-    /// A gate is paused and holds no claim yet.
+    /// A gate of a new epoch is paused, and the store does not know the epoch yet.
     case afterLoadCoupon
+    /// A new epoch is durable, and its gate holds no claim yet.
+    case afterEpoch
     /// A gate holds some of its claims or all, and is not open yet.
     case afterLoadClaims
     /// Claims that only the gate knows are about to be written.

@@ -4,16 +4,18 @@ import Logging
 import NIOCore
 import Redis
 package import Store
+import Synchronization
 
 /// Coupon campaigns: made and changed in the store, opened as gates in Redis.
 ///
-/// Everyone who needs a gate built or realigned waits for the same piece of work.
+/// Callers that need the gate of the same campaign built or realigned share one piece of work.
 package final class Campaigns: Sendable {
     private let store: Store
     private let reader: PointReader
     private let redis: RedisClient
     private let logger: Logger
     private let builds = SharedWork<CouponID, Int64?>()
+    private let recent = Mutex(RecentBuilds())
     private let realignments = SharedWork<CouponID, Alignment>()
     private let changes = TaskQueue()
 
@@ -21,7 +23,7 @@ package final class Campaigns: Sendable {
         (self.store, self.reader, self.redis, self.logger) = (store, reader, redis, logger)
     }
 
-    /// Makes a campaign durable and opens its gate. With Redis away the campaign stands and its gate follows with the next recovery.
+    /// Makes a campaign durable and opens its gate. Without Redis the campaign exists, and the next recovery opens its gate.
     package func create(
         _ terms: CampaignTerms, at now: Instant, on context: LoopContext? = nil, idempotency: IdempotentWrite<Campaign>? = nil
     ) async throws -> WriteResult<Campaign> {
@@ -32,11 +34,14 @@ package final class Campaigns: Sendable {
 
     /// Changes quantity or window, one change at a time. Fewer coupons are agreed with the gate first, since it may have granted
     /// more than the store knows yet; everything else is durable first and reaches the gate next.
+    ///
+    /// An archived campaign gets its gate back, whatever is changed. Nobody could claim since, so the store knows all that was issued.
     package func change(
         _ id: CouponID, _ change: CampaignChange, at now: Instant, on context: LoopContext? = nil
     ) async throws -> Outcome<Campaign> {
         try await changes.run { [self] in
             guard let campaign = try reader.campaign(id) else { return .refused(.couponNotFound) }
+            guard !campaign.isArchived else { return try await revive(id, change, context) }
             guard let quantity = change.quantity, quantity < campaign.terms.quantity else {
                 return try await raise(id, change, context)
             }
@@ -44,6 +49,13 @@ package final class Campaigns: Sendable {
             terms.quantity = quantity
             return try await lower(campaign, to: terms, change, context)
         }
+    }
+
+    private func revive(_ id: CouponID, _ change: CampaignChange, _ context: LoopContext?) async throws -> Outcome<Campaign> {
+        let outcome = try await update(id, change, context)
+        FaultPoint.betweenStoreAndGate.reached()
+        if case .done = outcome { await buildIfPossible(id) }
+        return outcome
     }
 
     private func raise(_ id: CouponID, _ change: CampaignChange, _ context: LoopContext?) async throws -> Outcome<Campaign> {
@@ -59,8 +71,8 @@ package final class Campaigns: Sendable {
         if terms.quantity < campaign.issued { return .refused(.quantityIssued(issued: campaign.issued)) }
         var adjustment = try await CouponGate.adjust(campaign.id, to: terms, through: redis)
         if adjustment != .adjusted {
-            // A gate of an older epoch may say that it has granted too many: only the store's own one is asked for good.
-            try await build(campaign.id, beyond: nil)
+            // A gate of an older epoch may say that it has granted too many: only a gate of the store's epoch decides.
+            try await build(campaign.id, beyond: nil, waits: true)
             adjustment = try await CouponGate.adjust(campaign.id, to: terms, through: redis)
         }
         switch adjustment {
@@ -86,67 +98,103 @@ package final class Campaigns: Sendable {
     /// Tells the gate what the store has decided; where that fails, the next refusal or recovery finds the difference.
     private func alignIfPossible(_ id: CouponID) async {
         do {
-            if case .impossible(let epoch) = try await align(id) { try await build(id, beyond: epoch) }
+            if case .impossible(let epoch) = try await align(id) { try await build(id, beyond: epoch, waits: true) }
         } catch {
-            logger.warning("gate not adjusted, recovery will", metadata: ["coupon": "\(id)", "error": "\(error)"])
+            logger.warning("gate adjustment failed; recovery retries it", metadata: ["coupon": "\(id)", "error": "\(error)"])
         }
     }
 
     private func buildIfPossible(_ id: CouponID) async {
         do {
-            try await build(id, beyond: nil)
+            try await build(id, beyond: nil, waits: true)
         } catch {
-            logger.warning("gate not opened, recovery will", metadata: ["coupon": "\(id)", "error": "\(error)"])
+            logger.warning("gate not opened; recovery retries it", metadata: ["coupon": "\(id)", "error": "\(error)"])
         }
     }
 }
 
+// MARK: - Building gates
+
 extension Campaigns {
-    /// Sees to it that an open gate with the store's own epoch stands, and with a later one than `epoch` where that is given:
-    /// the epoch whose gate has proved to be wrong. Joins a build that is under way, and builds again where that one, begun for
-    /// somebody who asked for less, left the wrong gate gate.
+    /// Ensures an open gate with the store's epoch. Several services may call it at once: one builds, the others are told to come back.
     ///
+    /// A gate that is open, consistent and of the store's epoch stays as it is, unless the caller names `epoch`: the epoch in which it
+    /// has found a contradiction, such as a win that the store refuses as stale. Then the gate must be of a later one.
+    /// Callers of this service share a build. Where the shared one, begun for a caller that asked for less, left the gate with the
+    /// contradiction, a further one follows.
+    ///
+    /// - Parameter waits: waits where the last build of this campaign began less than 200 ms ago. Claims do not.
     /// - Returns: false where the store knows no such campaign.
+    /// - Throws: `ServiceError` with code `paused` while another service builds the gate, and within 200 ms of the last build's begin;
+    ///   with code `archived` where the campaign has no gate any more.
     @discardableResult
-    package func build(_ id: CouponID, beyond epoch: Int64?) async throws -> Bool {
+    package func build(_ id: CouponID, beyond epoch: Int64?, waits: Bool = false) async throws -> Bool {
         while true {
+            // Outside of the shared work: claims that join it are not to wait.
+            if waits, let pause = recent.withLock({ $0.pause(before: id, at: .now) }) { try await Task.sleep(for: pause) }
             let (gate, isOurs) = try await builds.run(id) { [self] in try await buildAlone(id, beyond: epoch) }
             guard let gate else { return false }
             if isOurs || gate > epoch ?? -1 { return true }
         }
     }
 
-    /// Whether a gate is being built just now. The store has one service, so a paused gate that it does not build has lost its
-    /// builder.
-    package func isBuilding(_ id: CouponID) -> Bool { builds.isRunning(id) }
-
-    /// The epoch of the gate that stands afterwards; `nil` where the store knows no such campaign.
+    /// The epoch of the open gate; `nil` where the store knows no such campaign.
     private func buildAlone(_ id: CouponID, beyond epoch: Int64?) async throws -> Int64? {
-        guard let campaign = try reader.campaign(id) else { return nil }
-        let gate = try await CouponGate.states(of: [id], through: redis)[0]
+        guard var campaign = try reader.campaign(id) else { return nil }
+        let gate = try await CouponGate.settledState(of: id, through: redis)
+        if let gate, gate.loadedEpoch > campaign.epoch, let again = try reader.campaign(id) {
+            // Another service may have built the gate between the two reads: the store knows an epoch before a gate of it opens.
+            campaign = again
+        }
+        guard !campaign.isArchived else { throw ServiceError(.archived, "the campaign is archived") }
         if let gate, gate.isOpen, gate.isConsistent, gate.epoch == campaign.epoch, campaign.epoch > epoch ?? -1 {
             return campaign.epoch
         }
-        // From the commit of the new epoch on, the store refuses every win of an older one: what it holds is all there is.
-        guard case .done(let current) = try await beginEpoch(of: id, beyond: gate?.epoch ?? 0) else { return nil }
-        FaultPoint.afterEpoch.reached()
-        guard try await CouponGate.load(current, through: redis) else {
-            throw ServiceError(.paused, "another process is rebuilding the campaign")
+        if let gate, isBeingBuilt(gate, of: id) { throw ServiceError(.paused, "another service is building the gate") }
+        guard recent.withLock({ $0.pause(before: id, at: .now) }) == nil else {
+            throw ServiceError(.paused, "the gate was built a moment ago")
         }
+        return try await replace(gate, of: campaign)
+    }
+
+    /// Whether another service builds the gate: its build wrote to it lately. A build of this service that ran would have been joined.
+    ///
+    /// The gate's epoch does not matter: a build of an older epoch ends soon, by opening a gate that is then replaced, or by silence.
+    private func isBeingBuilt(_ gate: CouponGate.GateState, of id: CouponID) -> Bool {
+        guard !gate.isOpen, gate.silenceMilliseconds < CouponGate.takeoverMilliseconds else { return false }
+        return recent.withLock { !$0.hasLeft(epoch: gate.epoch, of: id) }
+    }
+
+    /// Builds a gate of a new epoch in place of the one that was seen.
+    ///
+    /// Redis decides which of several services builds: `load_coupon` takes each epoch from one of them only. The winner then raises the
+    /// store's epoch, before it reads the claims: from that commit on the store refuses every win of an older gate, so what it holds
+    /// is all there is. Where Redis has forgotten the first of two builds, the store accepts the epoch from one of them only.
+    private func replace(_ gate: CouponGate.GateState?, of campaign: Campaign) async throws -> Int64? {
+        let (id, terms) = (campaign.id, campaign.terms)
+        let epoch = max(campaign.epoch, gate?.loadedEpoch ?? 0) + 1
+        recent.withLock { $0.begin(id, at: .now) }
+        defer { recent.withLock { $0.end(id, at: .now) } }
+        let next = Campaign(id: id, terms: terms, issued: campaign.issued, createdAt: campaign.createdAt, epoch: epoch)
+        guard try await CouponGate.load(next, through: redis) else {
+            throw ServiceError(.paused, "another service is building the gate")
+        }
+        recent.withLock { $0.hasPaused(id, epoch: epoch) }
         FaultPoint.afterLoadCoupon.reached()
-        let claims = try await loadClaims(of: current)
-        switch try await CouponGate.open(id, epoch: current.epoch, claims: claims, through: redis) {
+        guard case .done(let bumped) = try await store.bumpEpoch(of: id, to: epoch) else { return nil }
+        guard bumped != nil else { throw ServiceError(.paused, "another service has built the gate") }
+        FaultPoint.afterEpoch.reached()
+        let claims = try await loadClaims(of: id, epoch: epoch)
+        // A gate of an epoch that the store has left would be closed again at the first win.
+        guard try reader.campaign(id)?.epoch == epoch else { throw ServiceError(.paused, "another service builds the gate anew") }
+        switch try await CouponGate.open(id, epoch: epoch, claims: claims, through: redis) {
         case .opened:
-            logger.info("gate built", metadata: ["coupon": "\(id)", "epoch": "\(current.epoch)", "claims": "\(claims)"])
-            try await align(id, builtWith: current.terms)
-            return current.epoch
+            logger.info("gate built", metadata: ["coupon": "\(id)", "epoch": "\(epoch)", "claims": "\(claims)"])
+            try await align(id, builtWith: terms)
+            return epoch
         case .superseded, .notLoaded, .incomplete:
             throw ServiceError(.paused, "the gate changed while it was built")
         }
-    }
-
-    private func beginEpoch(of id: CouponID, beyond gate: Int64) async throws -> Outcome<Campaign> {
-        try await store.bumpEpoch(of: id, beyond: gate)
     }
 
     /// A change that was made durable during the build found no open gate to tell, so the build passes it on.
@@ -161,13 +209,12 @@ extension Campaigns {
         }
     }
 
-    private func loadClaims(of campaign: Campaign) async throws -> Int64 {
+    private func loadClaims(of id: CouponID, epoch: Int64) async throws -> Int64 {
         var (count, last): (Int64, Int64) = (0, 0)
         while true {
-            let chunk = try await store.claims(of: campaign.id, afterSequence: last, limit: CouponGate.claimsPerLoad)
+            let chunk = try await store.claims(of: id, afterSequence: last, limit: CouponGate.claimsPerLoad)
             guard let end = chunk.last else { return count }
-            let code = try await CouponGate.load(
-                chunk.map { ($0.userID, $0.sequence) }, into: campaign.id, epoch: campaign.epoch, through: redis)
+            let code = try await CouponGate.load(chunk.map { ($0.userID, $0.sequence) }, into: id, epoch: epoch, through: redis)
             guard code == .loaded else { throw ServiceError(.paused, "the gate changed while it was built") }
             FaultPoint.afterLoadClaims.reached()
             count += Int64(chunk.count)
@@ -180,12 +227,12 @@ extension Campaigns {
     /// What came of giving a gate the store's terms.
     private enum Alignment: Sendable {
         case aligned
-        /// No such gate stands: one has to be built, beyond that epoch.
+        /// There is no such gate: one has to be built, beyond that epoch.
         case impossible(beyond: Int64?)
         case campaignMissing
     }
 
-    /// Gives a gate that stands the quantity and window of the store, in turn with the changes: one of them may have agreed with
+    /// Gives an open gate the quantity and window of the store, in turn with the changes: one of them may have agreed with
     /// the gate on fewer coupons that the store does not know of yet, or may have changed the store since the caller read it.
     ///
     /// - Returns: false where the store knows no such campaign.
@@ -195,7 +242,7 @@ extension Campaigns {
         }
         switch alignment {
         case .aligned: return true
-        case .impossible(let epoch): return try await build(id, beyond: epoch)
+        case .impossible(let epoch): return try await build(id, beyond: epoch, waits: true)
         case .campaignMissing: return false
         }
     }
@@ -204,7 +251,7 @@ extension Campaigns {
         guard let campaign = try reader.campaign(id) else { return .campaignMissing }
         return switch try await CouponGate.adjust(id, to: campaign.terms, through: redis) {
         case .adjusted: .aligned
-        // More granted than there are: what was granted beyond the store's quantity has no force.
+        // More granted than there are: claims beyond the store's quantity are void.
         case .belowIssued: .impossible(beyond: campaign.epoch)
         case .notLoaded: .impossible(beyond: nil)
         }

@@ -5,165 +5,322 @@ import Redis
 import Store
 import Synchronization
 
-/// Brings gates and store together again after crashes of either side: claims that Redis alone knows get their row, and gates
-/// that miss claims of the store are rebuilt. Runs at start, after every reconnect and on a timer; two at once do no harm.
+/// Brings gates and store together again after crashes of either side: claims that only Redis knows get their row, gates that miss
+/// claims of the store are rebuilt, and gates of campaigns that ended long ago are removed.
+///
+/// Runs at start, after every reconnect and on a timer. It reads live campaigns only; two runs at once do no harm, nor do those of
+/// several services.
 final class ClaimRecovery: Sendable {
     private let store: Store
     private let redis: RedisClient
     private let campaigns: Campaigns
     private let clock: WallClock
+    private let archiveAfterMilliseconds: Int64
     private let logger: Logger
-    private let unloaded = Mutex<Set<CouponID>?>(nil)
+    private let state = Mutex(State())
+    private let compared = Atomic<Int>(0)
 
-    /// Gates read in one round trip, and claims compared in one step.
+    private struct State {
+        /// Open campaigns without an open gate of the store's epoch when last looked at; nil before the first look.
+        var unloaded: Set<CouponID>?
+        /// Open campaigns whose gate was not compared with the store in full yet; nil before the first look.
+        var uncompared: Set<CouponID>?
+        /// Campaigns that the last run could not recover.
+        var failing: Set<CouponID> = []
+        var verified: [CouponID: Verified] = [:]
+        /// Rises with each reconnect: what was read of Redis before says nothing about the one that answers now.
+        var generation: UInt64 = 0
+    }
+
+    /// A prefix of a campaign's claims that gate and store were seen to share. Claims under way come after it.
+    private struct Verified {
+        var epoch: Int64
+        /// All claims up to this sequence match.
+        var sequence: Int64 = 0
+        /// How many these are.
+        var count: Int64 = 0
+    }
+
+    private typealias GrantedClaim = (user: UserID, sequence: Int64)
+    private typealias Gate = CouponGate.GateState
+
+    /// Gates read in one round trip, campaigns archived in one commit, and claims compared in one step.
     private static let gatesPerRead = 200
     private static let claimsPerStep = 5_000
     /// Campaigns recovered side by side.
     private static let recoveredAtOnce = 16
     /// Claims written together, so that they share commits.
     private static let writesAtOnce = 256
+    /// Gates of archived campaigns that an older snapshot of Redis may bring back: those archived within a week, the newest 10,000. An
+    /// operator who restores an older snapshot than that finds the rest with `firstcome audit`.
+    private static let archivedMilliseconds: Int64 = 7 * 86_400_000
+    private static let archivedLimit = 10_000
 
-    init(store: Store, redis: RedisClient, campaigns: Campaigns, clock: WallClock, logger: Logger) {
+    init(
+        store: Store, redis: RedisClient, campaigns: Campaigns, clock: WallClock, archiveAfter: Duration = .seconds(86_400), logger: Logger
+    ) {
         (self.store, self.redis, self.campaigns, self.clock, self.logger) = (store, redis, campaigns, clock, logger)
+        let (seconds, attoseconds) = archiveAfter.components
+        archiveAfterMilliseconds = seconds * 1_000 + attoseconds / 1_000_000_000_000_000
     }
 
-    /// Open campaigns whose gate did not stand when last looked at; `nil` before the first look.
-    var unloadedCampaigns: [CouponID]? { unloaded.withLock { $0?.sorted() } }
+    /// Open campaigns without an open gate of the store's epoch when last looked at; `nil` before the first look.
+    var unloadedCampaigns: [CouponID]? { state.withLock { $0.unloaded?.sorted() } }
 
-    /// After a reconnect: what was seen of one Redis says nothing about the one that answers now.
-    func forgetStates() { unloaded.withLock { $0 = nil } }
+    /// How many open campaigns are still to be compared in full since the start or the last reconnect; `nil` before the first look.
+    var uncomparedCampaigns: Int? { state.withLock { $0.uncompared?.count } }
 
-    /// Looks at every campaign; `deep` compares the claims one by one also where their number agrees.
+    /// Claims of gates and of the store read so far to compare them.
+    var comparedClaims: Int { compared.load(ordering: .relaxed) }
+
+    /// After a reconnect: what was read of one Redis says nothing about the one that answers now.
+    func forgetStates() {
+        state.withLock { $0 = State(generation: $0.generation + 1) }
+    }
+
+    /// Looks at every live campaign, the open ones first: they have a gate before anything else is read.
     ///
     /// A claim without a row may be on its way to the store just now, and its claimant is owed the 201 that goes with writing it.
     /// So such claims get `grace` before they are written here; none is needed while nobody can claim.
+    ///
+    /// - Parameter deep: compares all claims also where their number agrees. The first look after a start or a reconnect is deep anyway.
     func run(deep: Bool, grace: Duration = .zero) async throws {
         // The store first: every claim that it shows has passed the gate, so the gate must know it.
-        let all = try await store.snapshot { snapshot throws(StoreError) in try snapshot.campaigns() }
-        var missing: Set<CouponID> = []
-        var firstFailure: (any Error)?
+        let live = try await store.snapshot { snapshot throws(StoreError) in try snapshot.liveCampaigns() }
+        let now = clock.now
+        let limit = now.advanced(byMilliseconds: -archiveAfterMilliseconds) ?? Instant(milliseconds: 0)
+        let isDue = { (campaign: Campaign) in campaign.isArchived || campaign.terms.closesAt.map { $0 <= limit } ?? false }
+        let open = live.filter { $0.status(at: now) != .closed && !$0.isArchived }
+        let closed = live.filter { $0.status(at: now) == .closed && !isDue($0) }
+        let look = begin(open: Set(open.map(\.id)), live: Set(live.map(\.id)), deep: deep)
+        var findings = Findings()
+        try await recover(open, areOpen: true, look, &findings)
+        try await recover(closed, areOpen: false, look, &findings)
+        report(findings, look)
+        try await persist(findings.unwritten, after: grace)
+        var last = Findings()
+        try await archive(live.filter(isDue), endedBefore: limit, at: now, &last)
+        if look.isDeep { try await removeArchivedGates(at: now) }
+        try await persist(last.unwritten, after: grace)
+    }
+
+    /// One run, and which Redis it began with.
+    private struct Look: Sendable {
+        let isDeep: Bool
+        let generation: UInt64
+    }
+
+    /// What a run has come across.
+    private struct Findings {
+        /// Claims that only the gates know.
         var unwritten: [(campaign: Campaign, claims: [GrantedClaim])] = []
-        for start in stride(from: 0, to: all.count, by: Self.gatesPerRead) {
-            let chunk = all[start..<min(start + Self.gatesPerRead, all.count)]
-            let states = try await CouponGate.states(of: chunk.map(\.id), through: redis)
-            for (campaign, result) in await recover(Array(zip(chunk, states)), deep: deep) {
-                switch result {
-                case .success(let claims):
-                    if !claims.isEmpty { unwritten.append((campaign, claims)) }
-                case .failure(let error):
-                    missing.insert(campaign.id)
-                    if firstFailure == nil { firstFailure = error }
-                    logger.debug("campaign not recovered", metadata: ["coupon": "\(campaign.id)", "error": "\(error)"])
-                }
-            }
-        }
-        let before = unloaded.withLock { unloaded in
-            defer { unloaded = missing }
-            return unloaded
-        }
-        // One line when something has changed: what keeps recovery from its work lasts, and there may be many campaigns.
-        if let firstFailure, let first = missing.min(), before != missing {
-            logger.warning(
-                "campaigns not recovered", metadata: ["count": "\(missing.count)", "first": "\(first)", "error": "\(firstFailure)"])
-        }
-        if unwritten.isEmpty { return }
-        try await Task.sleep(for: grace)
-        for (campaign, claims) in unwritten where try await !honour(claims, of: campaign) {
-            try await campaigns.build(campaign.id, beyond: campaign.epoch)
+        var failed: Set<CouponID> = []
+        var firstFailure: (any Error)?
+
+        mutating func add(_ error: any Error, of campaign: CouponID) {
+            failed.insert(campaign)
+            if firstFailure == nil { firstFailure = error }
         }
     }
 
-    /// Recovers campaigns side by side, each for itself: builds wait for commits and for Redis, and share both.
-    private func recover(
-        _ campaigns: [(Campaign, CouponGate.GateState?)], deep: Bool
-    ) async -> [(Campaign, Result<[GrantedClaim], any Error>)] {
-        await withTaskGroup(of: (Campaign, Result<[GrantedClaim], any Error>).self) { group in
-            var rest = campaigns[...]
-            func recoverNext() {
-                guard let (campaign, gate) = rest.popFirst() else { return }
-                group.addTask { [self] in
-                    do { return (campaign, .success(try await recover(campaign, gate, deep: deep))) } catch {
-                        return (campaign, .failure(error))
-                    }
+    private func begin(open: Set<CouponID>, live: Set<CouponID>, deep: Bool) -> Look {
+        state.withLock { state in
+            let isDeep = deep || state.uncompared == nil
+            // A campaign that ended or was archived meanwhile keeps nobody waiting.
+            state.uncompared = isDeep ? open : state.uncompared?.intersection(open)
+            state.verified = state.verified.filter { live.contains($0.key) }
+            return Look(isDeep: isDeep, generation: state.generation)
+        }
+    }
+
+    /// One line when something has changed: what keeps recovery from its work lasts, and there may be many campaigns.
+    private func report(_ findings: Findings, _ look: Look) {
+        let before = state.withLock { state in
+            defer { if state.generation == look.generation { state.failing = findings.failed } }
+            return state.failing
+        }
+        guard let failure = findings.firstFailure, let first = findings.failed.min(), before != findings.failed else { return }
+        logger.warning(
+            "campaigns not recovered", metadata: ["count": "\(findings.failed.count)", "first": "\(first)", "error": "\(failure)"])
+    }
+}
+
+// MARK: - Gates
+
+extension ClaimRecovery {
+    /// Ensures the gates of all campaigns, and only then compares claims.
+    private func recover(_ campaigns: [Campaign], areOpen: Bool, _ look: Look, _ findings: inout Findings) async throws {
+        var gates: [(Campaign, Gate)] = []
+        for chunk in Self.chunks(of: campaigns) {
+            let states = try await CouponGate.states(of: chunk.map(\.id), through: redis)
+            let results = await sideBySide(Array(zip(chunk, states))) { [self] campaign, gate in try await ensureGate(campaign, gate, look)
+            }
+            for ((campaign, _), result) in results {
+                switch result {
+                case .success(let gate): if let gate { gates.append((campaign, gate)) }
+                case .failure(let error): findings.add(error, of: campaign.id)
                 }
             }
-            for _ in 0..<Self.recoveredAtOnce { recoverNext() }
-            var results: [(Campaign, Result<[GrantedClaim], any Error>)] = []
+        }
+        if areOpen { noteUnloaded(findings.failed, look) }
+        for ((campaign, _), result) in await sideBySide(gates, { [self] in try await compare($0, $1, look) }) {
+            switch result {
+            case .success(let claims): if !claims.isEmpty { findings.unwritten.append((campaign, claims)) }
+            case .failure(let error): findings.add(error, of: campaign.id)
+            }
+        }
+        if areOpen { noteUnloaded(findings.failed, look) }
+    }
+
+    private func noteUnloaded(_ campaigns: Set<CouponID>, _ look: Look) {
+        state.withLock { if $0.generation == look.generation { $0.unloaded = campaigns } }
+    }
+
+    /// Ensures an open gate of the store's epoch; answers it where it was there before, since then its claims may differ from the store's.
+    private func ensureGate(_ campaign: Campaign, _ gate: Gate?, _ look: Look) async throws -> Gate? {
+        guard var gate else {
+            // Without a gate nobody passes, which is right for a campaign that is closed.
+            if campaign.status(at: clock.now) != .closed { try await build(campaign, beyond: nil, look) }
+            return nil
+        }
+        // The two keys of a gate are read by two commands, and a claim may fall between these: look again before a rebuild.
+        if gate.isOpen, !gate.isConsistent, let again = try await CouponGate.settledState(of: campaign.id, through: redis) { gate = again }
+        guard gate.isOpen, gate.epoch == campaign.epoch, gate.isConsistent else {
+            try await build(campaign, beyond: nil, look)
+            return nil
+        }
+        return gate
+    }
+
+    /// A gate that was built holds what the store holds, so it needs no comparison.
+    private func build(_ campaign: Campaign, beyond epoch: Int64?, _ look: Look) async throws {
+        try await campaigns.build(campaign.id, beyond: epoch, waits: true)
+        noteCompared(campaign.id, nil, look)
+    }
+
+    private func noteCompared(_ id: CouponID, _ verified: Verified?, _ look: Look) {
+        state.withLock { state in
+            guard state.generation == look.generation else { return }
+            state.uncompared?.remove(id)
+            state.verified[id] = verified
+        }
+    }
+
+    private static func chunks(of campaigns: [Campaign]) -> [ArraySlice<Campaign>] {
+        stride(from: 0, to: campaigns.count, by: gatesPerRead).map { campaigns[$0..<min($0 + gatesPerRead, campaigns.count)] }
+    }
+
+    /// Works on campaigns side by side, each for itself: builds wait for commits and for Redis, and share both.
+    private func sideBySide<Value: Sendable, Detail: Sendable>(
+        _ items: [(Campaign, Detail)], _ work: @escaping @Sendable (Campaign, Detail) async throws -> Value
+    ) async -> [((Campaign, Detail), Result<Value, any Error>)] {
+        await withTaskGroup(of: ((Campaign, Detail), Result<Value, any Error>).self) { group in
+            var rest = items[...]
+            func beginNext() {
+                guard let item = rest.popFirst() else { return }
+                group.addTask {
+                    do { return (item, .success(try await work(item.0, item.1))) } catch { return (item, .failure(error)) }
+                }
+            }
+            for _ in 0..<Self.recoveredAtOnce { beginNext() }
+            var results: [((Campaign, Detail), Result<Value, any Error>)] = []
             for await result in group {
                 results.append(result)
-                recoverNext()
+                beginNext()
             }
             return results
         }
     }
+}
 
-    /// Sees to it that the right gate stands; answers the claims that the gate has granted and the store does not have.
-    private func recover(_ campaign: Campaign, _ gate: CouponGate.GateState?, deep: Bool) async throws -> [GrantedClaim] {
-        guard var gate else {
-            // A gate that nobody can pass any more needs not stand.
-            if campaign.status(at: clock.now) != .closed { try await campaigns.build(campaign.id, beyond: nil) }
-            return []
-        }
-        guard gate.isOpen else {
-            try await campaigns.build(campaign.id, beyond: nil)
-            return []
-        }
-        // The two reads of a gate are no single moment, and a claim may fall between them: look again before tearing down.
-        if !gate.isConsistent, let again = try await CouponGate.states(of: [campaign.id], through: redis)[0] { gate = again }
-        guard gate.epoch == campaign.epoch, gate.isConsistent else {
-            try await campaigns.build(campaign.id, beyond: campaign.epoch)
-            return []
-        }
+// MARK: - Claims
+
+extension ClaimRecovery {
+    /// Compares claims where that is due; answers those that the gate has granted and the store does not have.
+    private func compare(_ campaign: Campaign, _ gate: Gate, _ look: Look) async throws -> [GrantedClaim] {
+        let isFirst = state.withLock { $0.uncompared?.contains(campaign.id) ?? true }
         var unwritten: [GrantedClaim] = []
-        if deep || gate.claims != campaign.issued {
-            guard let found = try await unwrittenClaims(of: campaign) else {
-                try await campaigns.build(campaign.id, beyond: campaign.epoch)
+        if look.isDeep || isFirst || gate.claims != campaign.issued {
+            let known = look.isDeep || isFirst ? nil : state.withLock { $0.verified[campaign.id] }
+            guard let comparison = try await comparison(of: campaign, with: gate, after: known) else {
+                try await build(campaign, beyond: campaign.epoch, look)
                 return []
             }
-            unwritten = found
+            unwritten = comparison.unwritten
+            noteCompared(campaign.id, comparison.verified, look)
         }
-        // The campaign was read before the gate, and may have been changed in between: whoever realigns reads it again.
+        // The campaign was read before the gate, and may have been changed in between: realigning reads it again.
         if !gate.matches(campaign.terms) { _ = try await campaigns.realign(campaign.id) }
         return unwritten
     }
 
-    private typealias GrantedClaim = (user: UserID, sequence: Int64)
-
-    /// The claims that only the gate knows; `nil` where the gate misses or contradicts a row of the store.
-    private func unwrittenClaims(of campaign: Campaign) async throws -> [GrantedClaim]? {
+    private struct Comparison {
+        var verified: Verified
+        /// Claims that only the gate knows.
         var unwritten: [GrantedClaim] = []
-        var last: Int64 = 0
+        /// Claims of the gate after the verified ones, up to the gate's sequence when it was looked at.
+        var granted: Int64 = 0
+    }
+
+    /// Nil where the gate misses or contradicts a row of the store.
+    private func comparison(of campaign: Campaign, with gate: Gate, after known: Verified?) async throws -> Comparison? {
+        if let known, known.epoch == campaign.epoch {
+            guard let comparison = try await comparison(of: campaign, from: known, through: gate.sequence ?? 0) else { return nil }
+            // What was verified is not read again, so its number must still be right.
+            if gate.claims == known.count + comparison.granted { return comparison }
+        }
+        return try await comparison(of: campaign, from: Verified(epoch: campaign.epoch), through: gate.sequence ?? 0)
+    }
+
+    private func comparison(of campaign: Campaign, from start: Verified, through sequence: Int64) async throws -> Comparison? {
+        var comparison = Comparison(verified: start)
+        var last = start.sequence
         while true {
             let stored = try await store.claims(of: campaign.id, afterSequence: last, limit: Self.claimsPerStep)
+            compared.add(stored.count, ordering: .relaxed)
             let end = stored.count < Self.claimsPerStep ? Int64.max : stored[stored.count - 1].sequence
             var rows = Dictionary(uniqueKeysWithValues: stored.map { ($0.sequence, $0.userID) })
             var next = last + 1
             reading: while true {
                 let granted = try await CouponGate.claims(of: campaign.id, from: next, limit: Self.claimsPerStep, through: redis)
+                compared.add(granted.count, ordering: .relaxed)
                 for claim in granted {
                     guard claim.sequence <= end else { break reading }
+                    if claim.sequence <= sequence { comparison.granted += 1 }
                     if let user = rows.removeValue(forKey: claim.sequence) {
                         guard user == claim.user else { return nil }
+                        guard comparison.unwritten.isEmpty else { continue }
+                        comparison.verified.sequence = claim.sequence
+                        comparison.verified.count += 1
                     } else {
-                        unwritten.append(claim)
+                        comparison.unwritten.append(claim)
                     }
                 }
-                guard granted.count == Self.claimsPerStep, let final = granted.last else { break }
+                guard granted.count == Self.claimsPerStep, let final = granted.last, final.sequence < end else { break }
                 next = final.sequence + 1
             }
             guard rows.isEmpty else { return nil }
-            guard end < Int64.max else { return unwritten }
+            guard end < Int64.max else { return comparison }
             last = end
         }
     }
 
-    /// Writes the rows of claims whose claimants did not; false where the store contradicts one.
-    private func honour(_ claims: [GrantedClaim], of campaign: Campaign) async throws -> Bool {
+    /// Writes the rows of claims whose claimants have not done so within `grace`.
+    private func persist(_ unwritten: [(campaign: Campaign, claims: [GrantedClaim])], after grace: Duration) async throws {
+        if unwritten.isEmpty { return }
+        try await Task.sleep(for: grace)
+        for (campaign, claims) in unwritten where try await !persist(claims, of: campaign) {
+            try await campaigns.build(campaign.id, beyond: campaign.epoch, waits: true)
+        }
+    }
+
+    /// Writes the rows of claims; false where the store contradicts one.
+    private func persist(_ claims: [GrantedClaim], of campaign: Campaign) async throws -> Bool {
         FaultPoint.beforePersist.reached()
         for start in stride(from: 0, to: claims.count, by: Self.writesAtOnce) {
             let agrees = try await withThrowingTaskGroup { group in
                 for claim in claims[start..<min(start + Self.writesAtOnce, claims.count)] {
-                    group.addTask { try await self.honour(claim, of: campaign) }
+                    group.addTask { try await self.persist(claim, of: campaign) }
                 }
                 return try await group.reduce(true) { $0 && $1 }
             }
@@ -172,16 +329,75 @@ final class ClaimRecovery: Sendable {
         return true
     }
 
-    private func honour(_ claim: GrantedClaim, of campaign: Campaign) async throws -> Bool {
+    private func persist(_ claim: GrantedClaim, of campaign: Campaign) async throws -> Bool {
         let record = try await store.recordClaim(
             Claim(
                 couponID: campaign.id, userID: claim.user, sequence: claim.sequence, epoch: campaign.epoch, issuedAt: clock.now))
         switch record {
         case .done(.issued):
-            logger.info("claim honoured", metadata: ["coupon": "\(campaign.id)", "user": "\(claim.user)", "sequence": "\(claim.sequence)"])
+            logger.info(
+                "claim persisted", metadata: ["coupon": "\(campaign.id)", "user": "\(claim.user)", "sequence": "\(claim.sequence)"])
             return true
         case .done(.known): return true
         case .done(.stale), .done(.campaignMissing), .done(.userMissing), .refused, .replayed: return false
+        }
+    }
+}
+
+// MARK: - The end of a campaign
+
+extension ClaimRecovery {
+    /// Removes the gates of campaigns that ended before `limit`, 200 at a time in two commits and two round trips beside the comparison
+    /// of gates that exist: after an upgrade thousands may be due at once.
+    ///
+    /// A gate with claims that the store does not have keeps its campaign live until these are persisted. The store marks a campaign
+    /// before its gate goes, with a new epoch: a claim that the gate still grants is refused as stale. What a crash leaves
+    /// marked is removed by the next run.
+    private func archive(
+        _ campaigns: [Campaign], endedBefore limit: Instant, at now: Instant, _ findings: inout Findings
+    ) async throws {
+        var count = 0
+        for chunk in Self.chunks(of: campaigns) {
+            let states = try await CouponGate.states(of: chunk.map(\.id), through: redis)
+            var (gates, candidates): ([ArchivedGate], [ArchivalCandidate]) = ([], [])
+            for ((campaign, gate), result) in await sideBySide(Array(zip(chunk, states)), { [self] in try await lastComparison($0, $1) }) {
+                guard case .success(let unwritten?) = result else { continue }
+                if !unwritten.isEmpty {
+                    findings.unwritten.append((campaign, unwritten))
+                } else if campaign.isArchived, gate?.loadedEpoch ?? 0 <= campaign.epoch {
+                    gates.append(ArchivedGate(id: campaign.id, epoch: campaign.epoch))
+                } else {
+                    candidates.append(ArchivalCandidate(id: campaign.id, epoch: campaign.epoch, gateEpoch: gate?.loadedEpoch ?? 0))
+                }
+            }
+            if !candidates.isEmpty { gates += try await self.store.beginArchiving(candidates, endedBefore: limit, at: now) }
+            if gates.isEmpty { continue }
+            FaultPoint.betweenStoreAndGate.reached()
+            let removed = try await CouponGate.archive(gates, through: redis)
+            if !removed.isEmpty { try await store.finishArchiving(removed) }
+            count += removed.count
+        }
+        if count > 0 { logger.info("campaigns archived", metadata: ["count": "\(count)"]) }
+    }
+
+    /// The claims of a campaign's last gate that the store does not have; nil while another service builds the gate.
+    ///
+    /// A gate that contradicts the store, or is of another epoch, grants nothing: it goes as it is.
+    private func lastComparison(_ campaign: Campaign, _ gate: Gate?) async throws -> [GrantedClaim]? {
+        guard let gate, !campaign.isArchived else { return [] }
+        if !gate.isOpen, gate.silenceMilliseconds < CouponGate.takeoverMilliseconds { return nil }
+        guard gate.isOpen, gate.epoch == campaign.epoch else { return [] }
+        return try await comparison(of: campaign, with: gate, after: nil)?.unwritten ?? []
+    }
+
+    /// After a reconnect an older state of Redis may have brought back gates of campaigns that are archived.
+    private func removeArchivedGates(at now: Instant) async throws {
+        let start = now.advanced(byMilliseconds: -Self.archivedMilliseconds) ?? Instant(milliseconds: 0)
+        let gates = try await store.snapshot { snapshot throws(StoreError) in
+            try snapshot.gatesArchived(since: start, limit: Self.archivedLimit)
+        }
+        for start in stride(from: 0, to: gates.count, by: Self.gatesPerRead) {
+            _ = try await CouponGate.archive(Array(gates[start..<min(start + Self.gatesPerRead, gates.count)]), through: redis)
         }
     }
 }

@@ -34,6 +34,7 @@ package struct Claims: Sendable {
             guard let campaign = try context.campaigns.campaign(coupon, at: now) else { return .now(.couponNotFound) }
             if let reason = campaign.refusal(of: user, at: now) { return .now(ClaimOutcome(reason)) }
             if let known = try context.issuedCoupons.known(of: coupon, for: user, at: now) { return .now(.alreadyClaimed(known)) }
+            if campaign.terms.isArchived { return .now(try archivedOutcome(of: coupon, for: user, at: now, context)) }
         } catch {
             return .now(.failed(error))
         }
@@ -44,12 +45,22 @@ package struct Claims: Sendable {
         }
     }
 
+    /// An archived campaign has no gate, and every coupon of it has its row.
+    private func archivedOutcome(
+        of coupon: CouponID, for user: UserID, at now: NIODeadline, _ context: LoopContext
+    ) throws -> ClaimOutcome {
+        try context.issuedCoupons.read(of: coupon, for: user, at: now).map { .alreadyClaimed($0) } ?? .closed
+    }
+
     /// Adds a claim to the next call of its campaign.
     private func submit(_ request: ClaimRequest, on context: LoopContext) {
         do {
             let now = NIODeadline.now()
             guard let campaign = try context.campaigns.campaign(request.coupon, at: now) else {
                 return request.completion(.couponNotFound)
+            }
+            guard !campaign.terms.isArchived else {
+                return request.completion(try archivedOutcome(of: request.coupon, for: request.user, at: now, context))
             }
             context.batcher.add(request, to: campaign, context.campaigns.stamp(of: request.coupon, at: now)) { batch, reply in
                 received(reply, to: batch, context)
@@ -157,7 +168,7 @@ extension Claims {
             if let known = try context.issuedCoupons.read(of: coupon, for: user, at: batch.stamp.askedAt) {
                 return .outcome(.alreadyClaimed(known))
             }
-            guard silence >= CouponGate.abandonedBuildMilliseconds else { return .outcome(.failed(Self.paused)) }
+            guard silence >= CouponGate.takeoverMilliseconds else { return .outcome(.failed(Self.paused)) }
             return .repair(.build(beyond: nil))
         case .notLoaded:
             return .repair(.build(beyond: nil))
@@ -176,7 +187,8 @@ extension Claims {
             campaign = current
         }
         switch campaign.terms.judge(terms) {
-        case .otherEpoch(let epoch): return .repair(.build(beyond: epoch))
+        // No reason to build where another service has built meanwhile: only the gate of the store's epoch is looked for.
+        case .otherEpoch: return .repair(.build(beyond: nil))
         case .otherTerms: return .repair(.realign)
         case .agrees: break
         }
@@ -253,6 +265,9 @@ extension Claims {
                 for var request in requests {
                     request.attemptsLeft -= 1
                     switch result {
+                    // Decided anew, it is answered from the store.
+                    case .failure(let error as ServiceError) where error.code == .archived && request.attemptsLeft > 0:
+                        submit(request, on: context)
                     case .failure(let error): request.completion(.failed(error))
                     case .success(false): request.completion(.couponNotFound)
                     case .success(true) where request.attemptsLeft == 0: request.completion(.failed(Self.paused))

@@ -36,10 +36,6 @@ package enum CouponGate {
         case damaged(epoch: Int64)
     }
 
-    /// A build that has not written to its gate for so long is taken to be abandoned, in milliseconds. A build writes at least every
-    /// 2,000 coupons, which takes some ten milliseconds.
-    static let abandonedBuildMilliseconds: Int64 = 2_000
-
     /// Most claims that one call of `claim_coupon` decides.
     static let claimsPerCall = 256
 
@@ -122,7 +118,7 @@ package enum CouponGate {
             return GateState(
                 isOpen: state == "open", quantity: fields[1].integer, remaining: fields[2].integer, sequence: fields[3].integer,
                 opensAtMilliseconds: fields[4].integer, closesAtMilliseconds: fields[5].integer, epoch: fields[6].integer, claims: claims,
-                silenceMilliseconds: max(0, now - (fields[7].integer ?? 0)))
+                silenceMilliseconds: now - (fields[7].integer.flatMap { $0 <= now ? $0 : nil } ?? 0))
         }
     }
 

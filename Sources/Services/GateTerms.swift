@@ -6,9 +6,12 @@ struct GateTerms: Sendable, Equatable {
     let quantity: Int64
     let opensAt: Instant
     let closesAt: Instant?
+    /// An archived campaign has no gate: its holders are answered from the store, and it is closed to all others.
+    let isArchived: Bool
 
     init(_ campaign: Campaign) {
         epoch = campaign.epoch
+        isArchived = campaign.isArchived
         (quantity, opensAt, closesAt) = (campaign.terms.quantity, campaign.terms.opensAt, campaign.terms.closesAt)
     }
 

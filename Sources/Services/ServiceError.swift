@@ -4,6 +4,8 @@ package struct ServiceError: Error, Sendable, CustomStringConvertible {
     package enum Code: Sendable, Hashable {
         /// The campaign's gate is being rebuilt: try again in moments.
         case paused
+        /// The campaign was archived while the caller asked for its gate: read it from the store again.
+        case archived
         /// The Redis server must not be used: it may evict keys, or is too old.
         case unsuitableRedis
         /// The private Redis cannot be started.

@@ -15,6 +15,8 @@ package struct ServicesConfiguration: Sendable {
     package var rankingRefresh: Duration = .seconds(1)
     /// How often gates and store are compared when nothing has happened to either.
     package var recoveryInterval: Duration = .seconds(10)
+    /// How long after its end a campaign keeps its gate in Redis.
+    package var archiveAfter: Duration = .seconds(86_400)
     /// How long a value that an event loop caches counts, see ``CacheLease``: as long as `Retry-After` has clients wait, and long
     /// beside the time between two claims, also where they spread over thousands of campaigns. Zero has each claim ask Redis.
     package var cacheLease: Duration = .seconds(1)
@@ -48,6 +50,8 @@ package final class Services: Sendable {
     private let background = Mutex<Task<Void, Never>?>(nil)
     /// Whether the Redis that is connected may be used; false until it was asked.
     private let isSuitable = Atomic<Bool>(false)
+    /// Whether the ranking was computed since the relay has caught up for the first time.
+    private let isRankingCurrent = Atomic<Bool>(false)
     /// Whether the service is about to stop, which it says by `/readyz`.
     private let isEnding = Atomic<Bool>(false)
 
@@ -81,7 +85,8 @@ package final class Services: Sendable {
         claims = Claims(store: store, campaigns: campaigns)
         ranking = Ranking(reader: reader, redis: redis, calendar: calendar, clock: clock)
         views = ViewCounter(redis: redis, calendar: calendar, clock: clock)
-        recovery = ClaimRecovery(store: store, redis: redis, campaigns: campaigns, clock: clock, logger: logger)
+        recovery = ClaimRecovery(
+            store: store, redis: redis, campaigns: campaigns, clock: clock, archiveAfter: configuration.archiveAfter, logger: logger)
         let rebuild = SalesRebuild(store: store, redis: redis, calendar: calendar, clock: clock, logger: logger)
         relay = SalesRelay(
             store: store, reader: reader, redis: redis, rebuild: rebuild, calendar: calendar, clock: clock, logger: logger)
@@ -97,24 +102,24 @@ package final class Services: Sendable {
         preconditionFailure("the event loop is not one of this service's")
     }
 
-    /// Recovers what a crash left behind, then keeps the background work going until ``stop()``.
+    /// Begins the background work, which goes on until ``stop()``: recovery of what a crash left behind, relay, ranking, delivery.
+    ///
+    /// Returns at once, however much there is to recover: ``readiness()`` says when the gates are there. The top products are computed
+    /// once before, by one call of Redis, so that nobody is shown an empty list.
     ///
     /// - Throws: `ServiceError` with code `unsuitableRedis` where Redis answers and must not be used. A Redis that does not answer
     ///   is waited for in the background.
     package func start() async throws {
-        // Before the first look: a connection that is made from here on is followed, whichever of the two comes first.
-        let connects = redis.connectEvents()
         do {
             try await checkRedis()
-            try await recovery.run(deep: true)
-            try await relay.step()
             try await ranking.refresh()
         } catch let error as ServiceError where error.code == .unsuitableRedis {
             throw error
         } catch {
-            let part = error is StoreError ? "the store cannot write" : "Redis does not answer"
-            logger.warning("\(part) yet, recovery waits for it", metadata: ["error": "\(error)"])
+            logger.warning("Redis does not answer yet, recovery waits for it", metadata: ["error": "\(error)"])
         }
+        // Before the first look at the gates: a connection that is made from here on is followed, whichever of the two comes first.
+        let connects = redis.connectEvents()
         background.withLock { $0 = Task { await self.work(following: connects) } }
     }
 
@@ -149,7 +154,17 @@ extension Services {
     private var regularWork: [RegularWork] {
         let (store, clock) = (store, configuration.clock)
         return [
-            ("sales relay", .milliseconds(25), { [relay] in try await relay.step() }),
+            (
+                "sales relay", .milliseconds(25),
+                { [self] in
+                    try await relay.step()
+                    // With a long --ranking-refresh the next union may be far: the first one after a start waits for the relay.
+                    if !isRankingCurrent.load(ordering: .relaxed) {
+                        try await ranking.refresh()
+                        isRankingCurrent.store(true, ordering: .relaxed)
+                    }
+                }
+            ),
             ("event delivery", .milliseconds(50), { [delivery] in try await delivery.step() }),
             ("view counts", .milliseconds(500), { [views] in try await views.flush() }),
             (
@@ -195,8 +210,13 @@ extension Services {
 
     private func recoverRegularly() async {
         let interval = configuration.recoveryInterval
-        // What the start has left undone does not wait for the interval.
-        if recovery.unloadedCampaigns?.isEmpty == true { try? await Task.sleep(for: interval) }
+        do {
+            try await recover(deep: true)
+            try? await Task.sleep(for: interval)
+        } catch {
+            // What the first look has left undone does not wait for the interval.
+            logger.warning("recovery at the start failed, trying again", metadata: ["error": "\(error)"])
+        }
         await periodically("recovery", every: interval, logger: logger) { [self] in
             relay.forgetOffset()
             try await recover(deep: false)
@@ -244,7 +264,9 @@ extension Services {
         guard let privateRedis = configuration.privateRedis else { return }
         await periodically("private Redis", every: .milliseconds(200), logger: logger) { [redis, logger] in
             guard !redis.isConnected else { return }
-            if try await privateRedis.ensureRunning(logger: logger) { logger.warning("the private redis-server was gone and runs again") }
+            if try await privateRedis.ensureRunning(logger: logger) {
+                logger.warning("the private redis-server had ended and was started again")
+            }
         }
     }
 }
@@ -255,12 +277,18 @@ extension Services {
 package struct Readiness: Sendable, Equatable {
     package let storeAnswers: Bool
     package let redisAnswers: Bool
-    /// Open campaigns whose gate does not stand; `nil` before the first look at them.
+    /// Open campaigns without an open gate of the store's epoch; `nil` before the first look at them.
     package let unloadedCampaigns: [CouponID]?
+    /// How many open campaigns have a gate that was not compared with the store yet; `nil` before the first look at them.
+    package let uncomparedCampaigns: Int?
     /// Whether the service is about to stop.
     package let isEnding: Bool
 
-    package var isReady: Bool { !isEnding && storeAnswers && redisAnswers && unloadedCampaigns?.isEmpty == true }
+    /// A gate that was loaded may miss claims or hold some that the store never heard of, after a crash or a failover. So the service is
+    /// ready when every open campaign's gate is loaded and was compared; closed campaigns follow in the background.
+    package var isReady: Bool {
+        !isEnding && storeAnswers && redisAnswers && unloadedCampaigns?.isEmpty == true && uncomparedCampaigns == 0
+    }
 }
 
 extension Services {
@@ -271,7 +299,8 @@ extension Services {
         let answer = try? await redis.send(RedisCommand("PING", isRepeatable: true))
         return Readiness(
             storeAnswers: storeAnswers, redisAnswers: answer?.string == "PONG" && isSuitable.load(ordering: .acquiring),
-            unloadedCampaigns: recovery.unloadedCampaigns, isEnding: isEnding.load(ordering: .acquiring))
+            unloadedCampaigns: recovery.unloadedCampaigns, uncomparedCampaigns: recovery.uncomparedCampaigns,
+            isEnding: isEnding.load(ordering: .acquiring))
     }
 
     /// Has ``readiness()`` say from now on that the service is about to stop; it works as before.
@@ -299,7 +328,14 @@ extension Services {
             ),
             Metric("firstcome_ranking_lag_events", .gauge, "Events that the ranking has not counted; -1 while unknown.", relay.lag ?? -1),
             Metric(
-                "firstcome_campaigns_unloaded", .gauge, "Open campaigns whose gate does not stand.", recovery.unloadedCampaigns?.count ?? 0),
+                "firstcome_campaigns_unloaded", .gauge, "Open campaigns without a loaded gate.", recovery.unloadedCampaigns?.count ?? 0),
+            Metric(
+                "firstcome_campaigns_uncompared", .gauge,
+                "Open campaigns whose gate was not compared with the store since the start or the last reconnect.",
+                recovery.uncomparedCampaigns ?? 0),
+            Metric(
+                "firstcome_recovery_claims_compared_total", .counter, "Claims of gates and store read to compare them.",
+                recovery.comparedClaims),
         ]
     }
 }

@@ -1,6 +1,6 @@
 import Synchronization
 
-/// Work of which one piece a key is enough: whoever needs it while it runs waits for the one that runs.
+/// Work that runs once at a time for each key: callers that need it while it runs wait for its result.
 ///
 /// The running pieces live in a mutex; there are no more than keys that somebody works on.
 final class SharedWork<Key: Hashable & Sendable, Value: Sendable>: Sendable {

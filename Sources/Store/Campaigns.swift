@@ -20,7 +20,7 @@ extension Store {
         }
     }
 
-    /// Changes quantity or window.
+    /// Changes quantity or window, and brings an archived campaign back to life: it has a gate again from here on.
     ///
     /// Refused: `couponNotFound`, `quantityIssued`, `invalid` for a window that ends before it begins.
     package func updateCampaign(
@@ -36,27 +36,86 @@ extension Store {
             if let fault = terms.windowFault { return .refused(fault) }
             rowVersions.changing(id.rawValue, in: .campaigns)
             try db.run(
-                "UPDATE campaigns SET quantity = ?, opens_at = ?, closes_at = ? WHERE id = ?",
+                "UPDATE campaigns SET quantity = ?, opens_at = ?, closes_at = ?, archival = 0, archived_at = NULL WHERE id = ?",
                 terms.quantity, terms.opensAt, Nullable(terms.closesAt), id)
             return .done(Campaign(id: id, terms: terms, issued: old.issued, createdAt: old.createdAt, epoch: old.epoch))
         }
     }
 
-    /// Ends the force of every claim that Redis decided so far and the store does not know yet, and gives the campaign with its
-    /// new epoch.
+    /// Raises a live campaign's epoch to `epoch`: from the commit on, the store refuses every claim that was decided under an older
+    /// one and that it does not have yet.
     ///
-    /// The new epoch is later than `standing` too: a store restored from a backup may be behind the gate that stands in Redis.
+    /// Nil where the store's epoch is that or a later one already, so another service builds the gate, or where the campaign is archived.
     ///
     /// The writer runs it between claims: what was recorded before it belongs to the rebuilt gate, what comes after it is stale.
     package func bumpEpoch(
-        of id: CouponID, beyond standing: Int64 = 0, context: (any DeliveryContext)? = nil
-    ) async throws(StoreError) -> Outcome<Campaign> {
+        of id: CouponID, to epoch: Int64, context: (any DeliveryContext)? = nil
+    ) async throws(StoreError) -> Outcome<Campaign?> {
         try await decide(context: context) { [rowVersions] db in
-            guard try db.campaign(id) != nil else { return .refused(.couponNotFound) }
+            guard let old = try db.campaign(id) else { return .refused(.couponNotFound) }
+            guard old.epoch < epoch, !old.isArchived else { return .done(nil) }
             rowVersions.changing(id.rawValue, in: .campaigns)
-            try db.run("UPDATE campaigns SET epoch = max(epoch, ?) + 1 WHERE id = ?", standing, id)
-            guard let campaign = try db.campaign(id) else { throw StoreError(.internal, "a campaign vanished") }
-            return .done(campaign)
+            try db.run("UPDATE campaigns SET epoch = ? WHERE id = ?", epoch, id)
+            return .done(Campaign(id: id, terms: old.terms, issued: old.issued, createdAt: old.createdAt, epoch: epoch))
+        }
+    }
+}
+
+// MARK: - The end of a campaign
+
+/// A campaign that is to be archived, as it was when its gate was compared with the store.
+package struct ArchivalCandidate: Sendable, Equatable {
+    package let id: CouponID
+    /// The epoch of the store then: where it has moved on, the gate may have changed too.
+    package let epoch: Int64
+    /// The epoch of the gate then, 0 where there was none.
+    package let gateEpoch: Int64
+
+    package init(id: CouponID, epoch: Int64, gateEpoch: Int64) {
+        (self.id, self.epoch, self.gateEpoch) = (id, epoch, gateEpoch)
+    }
+}
+
+/// A campaign whose gate has to go: every gate up to that epoch.
+package struct ArchivedGate: Sendable, Equatable {
+    package let id: CouponID
+    package let epoch: Int64
+
+    package init(id: CouponID, epoch: Int64) {
+        (self.id, self.epoch) = (id, epoch)
+    }
+}
+
+extension Store {
+    /// Marks campaigns that ended before `limit` and whose epoch is still that of the candidate, all in one commit. Their gates may be
+    /// removed from then on: no claim that one of them decides is recorded any more.
+    ///
+    /// - Returns: what was marked, each with its new epoch, which is later than the gate's too.
+    package func beginArchiving(
+        _ candidates: [ArchivalCandidate], endedBefore limit: Instant, at now: Instant
+    ) async throws(StoreError) -> [ArchivedGate] {
+        try await write(context: nil) { [rowVersions] db in
+            var gates: [ArchivedGate] = []
+            for candidate in candidates {
+                rowVersions.changing(candidate.id.rawValue, in: .campaigns)
+                let epoch = max(candidate.epoch, candidate.gateEpoch) + 1
+                let marked = try db.changes(
+                    """
+                    UPDATE campaigns SET archival = 1, archived_at = ?, epoch = ?
+                    WHERE id = ? AND epoch = ? AND archival < 2 AND closes_at <= ?
+                    """, now, epoch, candidate.id, candidate.epoch, limit)
+                if marked > 0 { gates.append(ArchivedGate(id: candidate.id, epoch: epoch)) }
+            }
+            return gates
+        }
+    }
+
+    /// Notes that the gates are gone, all in one commit. A campaign that was brought back meanwhile stays as it is.
+    package func finishArchiving(_ gates: [ArchivedGate]) async throws(StoreError) {
+        try await write(context: nil) { db in
+            for gate in gates {
+                try db.run("UPDATE campaigns SET archival = 2 WHERE id = ? AND epoch = ? AND archival = 1", gate.id, gate.epoch)
+            }
         }
     }
 }
@@ -93,7 +152,7 @@ struct DiscountColumns {
 extension Database {
     static let campaignQuery = """
         SELECT id, name, discount_type, discount_value, discount_max, quantity, opens_at, closes_at, valid_for_s, min_order,
-            restore_on_refund, issued, created_at, epoch
+            restore_on_refund, issued, created_at, epoch, archival
         FROM campaigns
         """
     private static let campaignByID = campaignQuery + " WHERE id = ?"
@@ -107,6 +166,8 @@ extension Database {
         let terms = CampaignTerms(
             name: row.text(1), discount: discount, quantity: row.int(5), opensAt: row.instant(6), closesAt: row.optionalInstant(7),
             validForSeconds: row.int(8), minOrderAmount: row.won(9), restoreOnRefund: row.bool(10))
-        return Campaign(id: row.id(0), terms: terms, issued: row.int(11), createdAt: row.instant(12), epoch: row.int(13))
+        return Campaign(
+            id: row.id(0), terms: terms, issued: row.int(11), createdAt: row.instant(12), epoch: row.int(13),
+            isArchived: row.int(14) != 0)
     }
 }

@@ -25,6 +25,31 @@ extension Snapshot {
         try reading { try $0.all(Database.campaignQuery + " ORDER BY id", read: Database.campaign) }
     }
 
+    /// The campaigns that have a gate or lose it just now, by id. Costs what they are, however many are archived.
+    package func liveCampaigns() throws(StoreError) -> [Campaign] {
+        try reading {
+            try $0.all(
+                Database.campaignQuery + " INDEXED BY campaigns_live WHERE archival < 2 ORDER BY id", read: Database.campaign)
+        }
+    }
+
+    /// The archived campaigns, by id.
+    package func archivedCampaigns() throws(StoreError) -> [CouponID] {
+        try reading { try $0.all("SELECT id FROM campaigns WHERE archival = 2 ORDER BY id") { $0.id(0) } }
+    }
+
+    /// Campaigns that were archived since an instant, those archived last first, at most `limit`.
+    package func gatesArchived(since start: Instant, limit: Int) throws(StoreError) -> [ArchivedGate] {
+        try reading { db in
+            try db.all(
+                """
+                SELECT id, epoch FROM campaigns INDEXED BY campaigns_archived WHERE archival = 2 AND archived_at >= ?
+                ORDER BY archived_at DESC LIMIT ?
+                """, start, limit
+            ) { ArchivedGate(id: $0.id(0), epoch: $0.int(1)) }
+        }
+    }
+
     /// Issued coupons of a campaign by sequence, from after one on, at most `limit`.
     package func claims(of id: CouponID, afterSequence: Int64 = 0, limit: Int) throws(StoreError) -> [IssuedClaim] {
         try reading { db in

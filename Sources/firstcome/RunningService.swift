@@ -21,6 +21,7 @@ package struct RunConfiguration: Sendable {
     package var platform: DataPlatform?
     package var rankingRefresh: Duration = .seconds(1)
     package var recoveryInterval: Duration = .seconds(10)
+    package var archiveAfter: Duration = .seconds(86_400)
     /// How many event loops serve.
     package var loops = 1
     /// How long requests may take to finish when the service stops.
@@ -71,9 +72,9 @@ package final class RunningService: Sendable {
         }
     }
 
-    /// Starts everything and returns once clients can connect.
+    /// Starts everything and returns once clients can connect. Gates are recovered in the background: `/readyz` says when they are there.
     ///
-    /// - Parameter beforeListening: is called when all else has started; where it throws, the start fails.
+    /// - Parameter beforeListening: is called right before the port listens; where it throws, the start fails.
     package static func start(
         _ configuration: RunConfiguration, logger: Logger, beforeListening: @Sendable () throws -> Void = {}
     ) async throws -> RunningService {
@@ -84,6 +85,7 @@ package final class RunningService: Sendable {
                 policy: configuration.policy, calendar: configuration.calendar, clock: configuration.clock)
             options.rankingRefresh = configuration.rankingRefresh
             options.recoveryInterval = configuration.recoveryInterval
+            options.archiveAfter = configuration.archiveAfter
             options.platform = configuration.platform
             options.privateRedis = parts.privateRedis
             let services = try Services(

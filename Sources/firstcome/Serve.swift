@@ -22,9 +22,8 @@ struct Serve: AsyncParsableCommand {
     /// The flags that the environment may set.
     static let valueFlags = [
         "host", "port", "data", "redis", "time-zone", "data-platform", "data-platform-secret", "data-platform-timeout",
-        "data-platform-tries", "ranking-refresh", "recovery-interval", "loops", "max-connections", "max-requests", "charge-min",
-        "charge-max", "balance-limit",
-        "order-hold", "drain-delay", "drain-timeout", "log-level",
+        "data-platform-tries", "ranking-refresh", "recovery-interval", "archive-after", "loops", "max-connections", "max-requests",
+        "charge-min", "charge-max", "balance-limit", "order-hold", "drain-delay", "drain-timeout", "log-level",
     ]
 
     @Option(help: "The address to listen on, or unix:/path for a unix socket.")
@@ -56,6 +55,14 @@ struct Serve: AsyncParsableCommand {
 
     @Option(help: "How often gates, scores and store are compared while nothing seems to have happened to them.")
     var recoveryInterval = DurationArgument(milliseconds: 10_000)
+
+    @Option(
+        help: ArgumentHelp(
+            """
+            How long after its end a campaign stays in Redis. Then its gate is removed: holders are answered from the store, and a change of \
+            the campaign brings it back.
+            """))
+    var archiveAfter = DurationArgument(milliseconds: 86_400_000)
 
     @Option(help: "Threads that serve connections; one leaves the other core of a small machine to Redis and to the store's writer.")
     var loops = max(1, ProcessInfo.processInfo.activeProcessorCount - 1)
@@ -168,6 +175,7 @@ struct Serve: AsyncParsableCommand {
         }
         configuration.rankingRefresh = rankingRefresh.duration
         configuration.recoveryInterval = recoveryInterval.duration
+        configuration.archiveAfter = archiveAfter.duration
         configuration.loops = loops
         configuration.drainDeadline = drainTimeout.duration
         return configuration

@@ -73,7 +73,7 @@ extension GrownStore {
             "\(numbers(users)) INSERT INTO users SELECT i, '김민준', 0, NULL, \(now) FROM n",
             """
             \(numbers(count)) INSERT INTO campaigns
-            SELECT i, '선착순', 0, 1000, NULL, \(claims), \(claims), 0, NULL, 2592000, 0, 0, 1, \(now) FROM n
+            SELECT i, '선착순', 0, 1000, NULL, \(claims), \(claims), 0, NULL, 2592000, 0, 0, 1, \(now), 0, NULL FROM n
             """,
             """
             \(numbers(count * claims)) INSERT INTO issued_coupons

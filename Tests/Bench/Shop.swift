@@ -43,6 +43,8 @@ final class Shop: Sendable {
         let pool = HTTPPool(port: service.port, maximumConnections: 64)
         belongings.add { await pool.close() }
         let admin = Caller(pool: pool, token: token.trimmingCharacters(in: .whitespacesAndNewlines))
+        // A service listens before it has loaded its gates.
+        try await eventually("the service is ready") { try await admin.get("/readyz").status == 200 }
         return try Shop(folder: folder, redis: redis, service: service, pool: pool, admin: admin)
     }
 

@@ -38,6 +38,8 @@ struct MeasuredService: Sendable {
         belongings.add { serve.send(SIGKILL) }
         let pool = HTTPPool(port: serve.port, maximumConnections: 1)
         belongings.add { await pool.close() }
+        // What a start leaves to the background is not what a request costs.
+        try await eventually("the service is ready") { try await Caller(pool: pool).get("/readyz").status == 200 }
         return try await MeasuredService(MeasuredServer(pool: pool, pid: serve.pid, meter: meter), redis, data: data)
     }
 

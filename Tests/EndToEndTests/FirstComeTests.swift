@@ -37,7 +37,7 @@ extension EndToEnd.FirstComeTests {
 
         let report = try await live.audit()
         #expect(report.isClean, "\(report.checks.flatMap(\.violations))")
-        #expect(report.checks.filter { $0.invariant == 1 || $0.invariant == 3 }.allSatisfy { $0.rowsChecked > 0 })
+        #expect(report.checks.filter { [1, 3].contains($0.invariant) && !$0.claim.contains("archived") }.allSatisfy { $0.rowsChecked > 0 })
     }
 
     @Test("one user presses 1,000 times at once: one coupon, one 201, and 999 answers that show this very coupon")

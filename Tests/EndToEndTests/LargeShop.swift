@@ -46,7 +46,7 @@ struct LargeShop {
             \(numbers) INSERT INTO products SELECT i, 'Product ' || i, 'product ' || i, 1000, 1000000, 0, \(now)
             FROM n WHERE i <= \(Self.products)
             """,
-            "INSERT INTO campaigns VALUES (1, 'Large', 0, 500, NULL, \(count), \(count), 0, NULL, 86400, 0, 0, 1, \(now))",
+            "INSERT INTO campaigns VALUES (1, 'Large', 0, 500, NULL, \(count), \(count), 0, NULL, 86400, 0, 0, 1, \(now), 0, NULL)",
             "\(numbers) INSERT INTO transfers SELECT i, 0, i, 0, i, 100000, 100000, NULL, \(now) FROM n",
             "\(numbers) INSERT INTO charges SELECT i, i, 100000, i, \(now) FROM n",
             """

@@ -36,8 +36,7 @@ extension EndToEnd.ServeTests {
                     serve.firstLine
                         == "firstcome listens on http://127.0.0.1:\(serve.port) (data \(folder), Redis unix://\(folder)/redis/redis.sock)")
                 let (admin, user) = try await Self.callers(serve, folder)
-                let readiness = try await admin.get("/readyz")
-                #expect(readiness.status == 200, "\(readiness.text) \(serve.standardError)")
+                try await eventually("the service is ready") { try await admin.get("/readyz").status == 200 }
                 let id = try await admin.post("/users", #"{"name": "김하늘"}"#).expect(201).int("userId")
                 #expect(try await user(id).balance == 0)
 
@@ -144,7 +143,7 @@ extension EndToEnd.ServeTests {
             try await withServe(folder) { serve in
                 #expect(try PrivateRedis(dataFolder: folder).runningPID == redis)
                 let (admin, user) = try await Self.callers(serve, folder)
-                #expect(try await admin.get("/readyz").status == 200)
+                try await eventually("the service is ready") { try await admin.get("/readyz").status == 200 }
                 let buyer = try await user(1)
                 let again = try await buyer.post("/coupons/1/claims", key: "win").expect(201)
                 #expect(again.body == first.body && again[header: "idempotent-replayed"] == "true")

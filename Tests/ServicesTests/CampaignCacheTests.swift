@@ -103,7 +103,7 @@ struct CampaignCacheTests {
             try await shop.grantOnly(coupon, to: users[3])
             try await untilCached(shop, coupon, users[2], .couponSoldOut)
             let epoch = try #require(try shop.reader.campaign(coupon)).epoch
-            try await shop.campaigns.build(coupon, beyond: epoch)
+            try await shop.campaigns.build(coupon, beyond: epoch, waits: true)
             #expect(try await shop.claim(coupon, by: users[4], on: loop) == .won(3))
             try await untilCached(shop, coupon, users[2], .couponSoldOut)
             let past = try #require(shop.clock.now.advanced(byMilliseconds: -1_000))

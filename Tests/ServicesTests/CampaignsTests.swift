@@ -123,7 +123,7 @@ struct CampaignsTests {
                         case 2:
                             // Refused while the gate is being built; either way the two must agree in the end.
                             _ = try? await shop.campaigns.change(coupon, CampaignChange(quantity: 90), at: shop.clock.now)
-                        default: _ = try? await shop.campaigns.build(coupon, beyond: try shop.reader.campaign(coupon)?.epoch)
+                        default: _ = try? await shop.campaigns.build(coupon, beyond: try shop.reader.campaign(coupon)?.epoch, waits: true)
                         }
                     }
                 }
@@ -154,7 +154,7 @@ struct CampaignsTests {
             try await shop.campaigns.build(coupon, beyond: nil)
             for round in 1...Int64(10) {
                 let epoch = try #require(try shop.reader.campaign(coupon)).epoch
-                async let built = shop.campaigns.build(coupon, beyond: epoch)
+                async let built = shop.campaigns.build(coupon, beyond: epoch, waits: true)
                 try await eventually("the gate is being built") { try await shop.gate(of: coupon)?.isOpen == false }
                 _ = try await shop.campaigns.change(coupon, CampaignChange(quantity: 8_001 + round), at: shop.clock.now).value
                 #expect(try await built)
@@ -170,9 +170,9 @@ struct CampaignsTests {
             let coupon = try await shop.makeCampaign(quantity: 5)
             for _ in 0..<20 {
                 let epoch = try #require(try shop.reader.campaign(coupon)).epoch
-                // The first only looks whether a gate stands; the second knows that it is the wrong one.
+                // The first only looks whether there is a gate; the second knows that it is the wrong one.
                 async let looked = shop.campaigns.build(coupon, beyond: nil)
-                async let rebuilt = shop.campaigns.build(coupon, beyond: epoch)
+                async let rebuilt = shop.campaigns.build(coupon, beyond: epoch, waits: true)
                 #expect(try await looked)
                 #expect(try await rebuilt)
                 #expect(try #require(try await shop.gate(of: coupon)?.epoch) > epoch)

@@ -44,6 +44,7 @@ struct FailoverTests {
                 let coupon = try await shop.makeCampaign(quantity: 300)
                 let product = try await shop.makeProduct(price: 1)
                 try await shop.services.start()
+                try await eventually("ready") { await shop.services.readiness().isReady }
 
                 async let first = shop.sell(coupon, product, to: Array(users[..<100]))
                 try await eventually("the sale is under way, on the replica too") { try replica.claimCount(of: coupon) >= 40 }

@@ -45,6 +45,7 @@ struct Loss: Sendable, CustomTestStringConvertible {
         Loss("the epoch", run("HDEL GATE epoch")),
         Loss("the epoch, for an older one", run("HSET GATE epoch 0")),
         Loss("the epoch, for one that the store never reached", run("HSET GATE epoch 9")),
+        Loss("the epoch, for the greatest number there is", run("HSET GATE epoch 9223372036854775807")),
         Loss("the sequence, which starts anew", run("HSET GATE sequence 0")),
         Loss("one claim", run("ZREM CLAIMS 1", "HINCRBY GATE remaining 1")),
         Loss("the builder of a paused gate", run("HSET GATE state paused")),
@@ -79,7 +80,7 @@ struct RedisForgetsTests {
         }
     }
 
-    @Test("recovery alone puts right what Redis has lost", arguments: Loss.all)
+    @Test("recovery alone repairs what Redis has lost", arguments: Loss.all)
     func recovery(loss: Loss) async throws {
         try await withShop { shop in
             let users = try await shop.makeUsers(20)
@@ -106,11 +107,11 @@ struct RedisForgetsTests {
             let places = try await answers.compactMap { if case .won(let place) = $0.value { ($0.key, place) } else { nil } }
             try await shop.recovery.run(deep: true)
             try await shop.expectAgreement(on: coupon)
-            // Whoever was told that they won has that very place in the store.
+            // Everybody who was told that they won has that very place in the store.
             let issued = try await shop.issued(coupon)
             for (user, place) in places { #expect(issued[place] == user) }
             #expect(Set(places.map(\.1)).count == places.count)
-            // A place that was granted right before the loss goes to whoever asks next.
+            // A place that was granted right before the loss goes to the next who asks.
             let late = try await shop.claimTogether(coupon, by: users)
             let won = late.values.count { if case .won = $0 { true } else { false } }
             #expect(places.count + won == 100)
@@ -198,7 +199,7 @@ struct RedisForgetsTests {
             for user in [users[1], users[3]] { try await shop.grantOnly(coupon, to: user) }
             _ = try shop.server.cli("SAVE")
             _ = try shop.server.cli("FLUSHALL")
-            // Built without the places that the store never heard of, which go to whoever asks.
+            // Built without the places that the store never heard of, which go to those who ask.
             #expect(try await shop.claimPatiently(coupon, by: users[2]) == .won(2))
             try await shop.crash()
             try await shop.recovery.run(deep: true)
@@ -229,7 +230,7 @@ struct RedisForgetsTests {
             #expect(try await shop.claim(coupon, by: users[0]) == .already(place), "the store knows the holders")
             #expect(try await shop.gate(of: coupon)?.claims == 0)
             try shop.server.cli("CONFIG", "SET", "maxmemory", "0")
-            // The builder that failed is given up after five seconds.
+            // Recovery tries again after growing pauses, of 5 s at most.
             try await eventually("the gate is open") { try await shop.gate(of: coupon)?.isOpen == true }
             for (user, answer) in places {
                 guard case .won(let place) = answer else { throw NotDone(result: "\(user) did not win") }
@@ -253,7 +254,7 @@ struct RedisForgetsTests {
                 for round in 0..<8 {
                     group.addTask {
                         if round == 3 { _ = try shop.server.cli("FLUSHALL") }
-                        // Two builds may get in each other's way: whoever loses is told, and the campaign is looked at again.
+                        // Two builds may get in each other's way: one is told so, and the campaign is looked at again.
                         try await shop.recovery.run(deep: round.isMultiple(of: 2), grace: .seconds(2))
                     }
                 }
@@ -321,6 +322,7 @@ struct RedisForgetsTests {
         try await withShop(setup) { shop in
             let coupon = CouponID(1)
             try await shop.services.start()
+            try await eventually("the gate is loaded") { await shop.services.readiness().isReady }
             #expect(try await shop.gate(of: coupon)?.claims == 100_000)
             shop.server.kill()
             try shop.server.start()

@@ -232,6 +232,23 @@ extension Shop {
 
 // MARK: - Claims
 
+extension Services {
+    /// One claim by the service's own door, on a loop or on any.
+    func outcome(
+        of coupon: CouponID, by user: UserID, on loop: (any EventLoop)? = nil, idempotency: IdempotentWrite<IssuedCoupon>? = nil
+    ) async -> ClaimOutcome {
+        let context = context(for: loop ?? MultiThreadedEventLoopGroup.singleton.next())
+        return await withCheckedContinuation { continuation in
+            context.eventLoop.execute { [claims] in
+                switch claims.claim(coupon, by: user, on: context, idempotency: idempotency) {
+                case .now(let outcome): continuation.resume(returning: outcome)
+                case .later(let begin): begin { continuation.resume(returning: $0) }
+                }
+            }
+        }
+    }
+}
+
 /// What a claim came to, as a value to compare.
 enum ClaimAnswer: Equatable, Sendable {
     case won(Int64)
@@ -272,15 +289,7 @@ extension Shop {
     func outcome(
         of coupon: CouponID, by user: UserID, on loop: (any EventLoop)? = nil, idempotency: IdempotentWrite<IssuedCoupon>? = nil
     ) async -> ClaimOutcome {
-        let context = services.context(for: loop ?? MultiThreadedEventLoopGroup.singleton.next())
-        return await withCheckedContinuation { continuation in
-            context.eventLoop.execute { [services] in
-                switch services.claims.claim(coupon, by: user, on: context, idempotency: idempotency) {
-                case .now(let outcome): continuation.resume(returning: outcome)
-                case .later(let begin): begin { continuation.resume(returning: $0) }
-                }
-            }
-        }
+        await services.outcome(of: coupon, by: user, on: loop, idempotency: idempotency)
     }
 
     /// Claims in one tick of a loop, in the order of the users.

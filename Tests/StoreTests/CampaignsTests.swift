@@ -56,14 +56,83 @@ import Testing
         }
     }
 
-    @Test("the epoch counts up, and a campaign that is not there has none")
+    @Test("an epoch is raised once: of two services that name the same one the second is told so, and a campaign that is missing has none")
     func epochs() async throws {
         let campaign = try await store.makeCampaign()
-        #expect(try await store.bumpEpoch(of: campaign.id).value.epoch == 1)
-        #expect(try await store.bumpEpoch(of: campaign.id).value.epoch == 2)
-        #expect(try await store.bumpEpoch(of: campaign.id, beyond: 40).value.epoch == 41)
-        #expect(try await store.bumpEpoch(of: campaign.id, beyond: 7).value.epoch == 42)
-        try await home.expectRefused(.couponNotFound) { try await $0.bumpEpoch(of: CouponID(9)) }
+        #expect(try await store.bumpEpoch(of: campaign.id, to: 1).value?.epoch == 1)
+        #expect(try await store.bumpEpoch(of: campaign.id, to: 1).value == nil)
+        #expect(try await store.bumpEpoch(of: campaign.id, to: 41).value?.epoch == 41)
+        #expect(try await store.bumpEpoch(of: campaign.id, to: 40).value == nil)
+        #expect(try store.makePointReader().campaign(campaign.id)?.epoch == 41)
+        try await home.expectRefused(.couponNotFound) { try await $0.bumpEpoch(of: CouponID(9), to: 1) }
         #expect(try await store.campaignIDs() == [campaign.id])
+    }
+
+    private func makeEnded(closesAt: Instant?) async throws -> Campaign {
+        var terms = try await store.makeCampaign(quantity: 3).terms
+        terms.closesAt = closesAt
+        return try await store.createCampaign(terms, at: noon).value
+    }
+
+    private func live() async throws -> [CouponID] {
+        try await store.snapshot { snapshot throws(StoreError) in try snapshot.liveCampaigns() }.map(\.id)
+    }
+
+    private func archived() async throws -> [CouponID] {
+        try await store.snapshot { snapshot throws(StoreError) in try snapshot.archivedCampaigns() }
+    }
+
+    @Test("a campaign that ended is archived in two steps, each of which a crash may leave, and a change brings it back")
+    func archiving() async throws {
+        let user = try await store.makeUsers(2)
+        let ended = try await makeEnded(closesAt: after(20))
+        _ = try await store.issue(ended, to: user[0], sequence: 1)
+        let before = try await live()
+        let gates = try await store.beginArchiving(
+            [ArchivalCandidate(id: ended.id, epoch: 0, gateEpoch: 6)], endedBefore: after(20), at: after(100))
+        #expect(gates == [ArchivedGate(id: ended.id, epoch: 7)])
+        let marked = try #require(try store.makePointReader().campaign(ended.id))
+        #expect(marked.isArchived && marked.epoch == 7)
+        // Its gate is still to be removed.
+        #expect(try await live() == before)
+        #expect(try await archived() == [])
+        let late = Claim(couponID: ended.id, userID: user[1], sequence: 2, epoch: 0, issuedAt: noon)
+        #expect(try await store.recordClaim(late) == .done(.stale))
+        #expect(try await store.bumpEpoch(of: ended.id, to: 8).value == nil)
+
+        try await store.finishArchiving(gates)
+        #expect(try await live() == before.filter { $0 != ended.id })
+        #expect(try await archived() == [ended.id])
+        let lately = try await store.snapshot { snapshot throws(StoreError) in
+            (try snapshot.gatesArchived(since: after(100), limit: 9), try snapshot.gatesArchived(since: after(101), limit: 9))
+        }
+        #expect(lately.0 == gates && lately.1.isEmpty)
+        #expect(try await store.campaigns(page: PageRequest()).items.contains { $0.id == ended.id && $0.isArchived })
+
+        let revived = try await store.updateCampaign(ended.id, CampaignChange(quantity: 4)).value
+        #expect(!revived.isArchived && revived.epoch == 7)
+        #expect(try store.makePointReader().campaign(ended.id) == revived)
+        #expect(try await live() == before)
+        #expect(try await store.bumpEpoch(of: ended.id, to: 8).value?.epoch == 8)
+    }
+
+    @Test("only what has ended and is as it was compared is archived")
+    func notArchived() async throws {
+        let endless = try await makeEnded(closesAt: nil)
+        let open = try await makeEnded(closesAt: after(50))
+        let rebuilt = try await makeEnded(closesAt: after(20))
+        let revived = try await makeEnded(closesAt: after(20))
+        _ = try await store.bumpEpoch(of: rebuilt.id, to: 3).value
+        let candidates = [endless, open, rebuilt].map { ArchivalCandidate(id: $0.id, epoch: 0, gateEpoch: 0) }
+        #expect(try await store.beginArchiving(candidates, endedBefore: after(49), at: after(60)) == [])
+        let gates = try await store.beginArchiving(
+            [ArchivalCandidate(id: revived.id, epoch: 0, gateEpoch: 0)], endedBefore: after(49), at: after(60))
+        // Brought back between the two steps: the second one leaves it alone.
+        _ = try await store.updateCampaign(revived.id, CampaignChange(closesAt: after(90))).value
+        try await store.finishArchiving(gates)
+        #expect(try await archived() == [])
+        for campaign in [endless, open, rebuilt, revived] {
+            #expect(try store.makePointReader().campaign(campaign.id)?.isArchived == false)
+        }
     }
 }

@@ -50,6 +50,10 @@ import Testing
                     INSERT INTO transfers (kind, user_id, debit_account, credit_account, amount, balance_after, at)
                     VALUES (0, 1, 0, 1, 5000, 5000, 1);
                     INSERT INTO charges (user_id, amount, transfer_id, at) VALUES (1, 5000, 1, 1);
+                    INSERT INTO campaigns (name, discount_type, discount_value, quantity, issued, opens_at, closes_at, valid_for_s,
+                        min_order, restore_on_refund, epoch, created_at) VALUES ('Launch', 0, 1000, 2, 1, 0, 1, 3600, 0, 0, 4, 0);
+                    INSERT INTO issued_coupons (code, coupon_id, user_id, sequence, issued_at, expires_at)
+                        VALUES ('0123456789ABCDEF', 1, 1, 1, 0, 3600000);
                     """)
         }
         try old.close()
@@ -57,6 +61,9 @@ import Testing
         defer { store.close() }
         #expect(try store.makePointReader().balance(of: UserID(1))?.amount == Won(5_000))
         _ = try await store.charge(userID: UserID(1), amount: Won(1_000), at: noon).value
+        let campaign = try #require(try store.makePointReader().campaign(CouponID(1)))
+        #expect(campaign.epoch == 4 && campaign.issued == 1 && !campaign.isArchived)
+        #expect(try await store.snapshot { snapshot throws(StoreError) in try snapshot.liveCampaigns() } == [campaign])
         let results = try await store.snapshot { snapshot throws(StoreError) in try snapshot.audit() }
         #expect(results.filter { !$0.holds } == [])
         let foreign = try DatabaseQueue(path: path)
@@ -66,6 +73,8 @@ import Testing
             #expect(soundness == ["ok"])
             #expect(throws: DatabaseError.self) { try db.execute(sql: "UPDATE transfers SET kind = 3") }
             #expect(throws: DatabaseError.self) { try db.execute(sql: "UPDATE transfers SET kind = -1") }
+            #expect(throws: DatabaseError.self) { try db.execute(sql: "UPDATE campaigns SET archival = 1") }
+            #expect(throws: DatabaseError.self) { try db.execute(sql: "UPDATE campaigns SET archival = 3, archived_at = 1") }
         }
     }
 

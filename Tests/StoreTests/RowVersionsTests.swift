@@ -73,7 +73,7 @@ struct RowVersionsTests {
         let home = try TemporaryStore()
         let store = home.store
         let user = try await store.makeUsers(1)[0]
-        var campaign = try await store.makeCampaign(quantity: 10)
+        let campaign = try await store.makeCampaign(quantity: 10)
         func version() -> UInt64 { store.rowVersions.version(of: campaign.id.rawValue, in: .campaigns) }
         var last = version()
         _ = try await store.issue(campaign, to: user, sequence: 1)
@@ -81,7 +81,7 @@ struct RowVersionsTests {
         _ = try await store.updateCampaign(campaign.id, CampaignChange(quantity: 11)).value
         #expect(version() > last)
         last = version()
-        campaign = try await store.bumpEpoch(of: campaign.id).value
+        _ = try await store.bumpEpoch(of: campaign.id, to: campaign.epoch + 1).value
         #expect(version() > last)
     }
 }
