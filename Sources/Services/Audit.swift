@@ -164,14 +164,14 @@ extension Audit {
         let read = { (day: BusinessDay) in
             RedisCommand("ZRANGE", .string(RedisKeys.sales(on: day)), 0, -1, "WITHSCORES", isRepeatable: true)
         }
-        let mark = RedisCommand("GET", .string(RedisKeys.applied), isRepeatable: true)
-        let replies = try await redis.pipeline([mark] + days.map(read) + [mark])
-        let (totals, last) = try await store.snapshot { [mark = replies[0].integer ?? 0] snapshot throws(StoreError) in
+        let offset = RedisCommand("GET", .string(RedisKeys.applied), isRepeatable: true)
+        let replies = try await redis.pipeline([offset] + days.map(read) + [offset])
+        let (totals, last) = try await store.snapshot { [offset = replies[0].integer ?? 0] snapshot throws(StoreError) in
             var totals: [[ProductUnits]] = []
-            for day in days { totals.append(try snapshot.salesTotals(on: day, through: EventID(mark))) }
+            for day in days { totals.append(try snapshot.salesTotals(on: day, through: EventID(offset))) }
             return (totals, try snapshot.lastEventID() ?? EventID(0))
         }
-        // Without a mark nothing has been counted yet: the relay rebuilds the days before it counts on.
+        // Without an offset nothing has been counted yet: the relay rebuilds the days before it counts on.
         guard let applied = replies[0].integer else { return (0, []) }
         guard replies[days.count + 1].integer == applied else { return (0, ["the ranking moved while it was read"]) }
         var faults: Set<String> = []

@@ -135,6 +135,7 @@ struct ClaimBatchTests {
             _ = try await shop.store.recordClaim(
                 Claim(couponID: coupon, userID: users[3], sequence: 2, epoch: epoch, issuedAt: shop.clock.now)
             ).value
+            try await shop.campaigns.build(coupon, beyond: nil, waits: true)
             let answers = try await shop.claimInOneTick(coupon, by: Array(users[..<3]), on: loop)
             #expect(answers == [.won(1), .won(4), .won(3)])
             #expect(try await shop.claim(coupon, by: users[3]) == .already(2))
@@ -147,6 +148,8 @@ struct ClaimBatchTests {
         try await withShop { shop in
             let users = try await shop.makeUsers(100)
             let coupon = try await shop.makeCampaign(quantity: 60)
+            // Another build within 200 ms of the first one would be refused.
+            try await shop.campaigns.build(coupon, beyond: nil, waits: true)
             _ = try shop.server.cli("FLUSHALL")
             let answers = try await shop.claimInOneTick(coupon, by: users, on: loop)
             #expect(answers == (1...100).map { $0 <= 60 ? .won(Int64($0)) : .refused(.couponSoldOut) })
