@@ -31,9 +31,10 @@ package struct Claims: Sendable {
         guard store.userExists(user) else { return .now(.userNotFound) }
         do {
             let now = NIODeadline.now()
+            // A holder is told so first, whatever is known of the campaign.
+            if let known = try context.issuedCoupons.known(of: coupon, for: user, at: now) { return .now(.alreadyClaimed(known)) }
             guard let campaign = try context.campaigns.campaign(coupon, at: now) else { return .now(.couponNotFound) }
             if let reason = campaign.refusal(of: user, at: now) { return .now(ClaimOutcome(reason)) }
-            if let known = try context.issuedCoupons.known(of: coupon, for: user, at: now) { return .now(.alreadyClaimed(known)) }
             if campaign.terms.isArchived { return .now(try archivedOutcome(of: coupon, for: user, at: now, context)) }
         } catch {
             return .now(.failed(error))
