@@ -23,6 +23,7 @@ struct ClaimRows: BenchPart {
             findings.add(try await stage.memoryOfRefusals(settings, progress))
             let wins = try await stage.wins(settings).keeping(settings.only).run(rounds: settings.rounds, progress: progress)
             findings.rows += wins
+            findings.rows += try await stage.winsAlone(settings).keeping(settings.only).run(rounds: settings.rounds, progress: progress)
             if let won = wins.first(where: { $0.row == .claimWins })?.samples.map(\.requests).reduce(0, +), won > 0 {
                 findings.memory.append(try await shop.memory(.afterWins, count: won))
             }
@@ -209,21 +210,29 @@ extension ClaimStage {
 
 extension ClaimStage {
     func wins(_ settings: BenchSettings) -> Comparison {
-        let (each, alone) = (settings.winsEachRound, settings.winsAlone)
+        let each = settings.winsEachRound
         var comparison = Comparison(
             title: "claims that win",
             contenders: [
                 Contender(row: .claimWins, peers: [.claimWinsBefore, .webdisWins, .redisWins]) { [wins] in try await wins.crowd(each, $0) },
-                Contender(row: .claimWinsAlone, peers: [.claimWinsAloneBefore]) { [wins] in try await wins.oneClient(alone, $0) },
                 Contender(row: .webdisWins) { _ in try await webdisWins(each) },
                 redisWins(.redisWins, settings, pipeline: 1),
                 redisWins(.redisWinsPipelined, settings, pipeline: 16),
             ])
+        if let winsBefore { comparison.contenders.append(Contender(row: .claimWinsBefore) { try await winsBefore.crowd(each, $0) }) }
+        return comparison
+    }
+
+    /// By themselves: right after a crowd a commit waits for what the file system still writes of it.
+    func winsAlone(_ settings: BenchSettings) -> Comparison {
+        let count = settings.winsAlone
+        var comparison = Comparison(
+            title: "claims that win, one client",
+            contenders: [
+                Contender(row: .claimWinsAlone, peers: [.claimWinsAloneBefore]) { [wins] in try await wins.oneClient(count, $0) }
+            ])
         if let winsBefore {
-            comparison.contenders += [
-                Contender(row: .claimWinsBefore) { try await winsBefore.crowd(each, $0) },
-                Contender(row: .claimWinsAloneBefore) { try await winsBefore.oneClient(alone, $0) },
-            ]
+            comparison.contenders.append(Contender(row: .claimWinsAloneBefore) { try await winsBefore.oneClient(count, $0) })
         }
         return comparison
     }
