@@ -37,7 +37,7 @@ final class ClaimRecovery: Sendable {
         var epoch: Int64
         /// All claims up to this sequence match.
         var sequence: Int64 = 0
-        /// How many these are.
+        /// Number of claims up to `sequence`.
         var count: Int64 = 0
     }
 
@@ -96,12 +96,11 @@ final class ClaimRecovery: Sendable {
         var findings = Findings()
         try await recover(open, areOpen: true, look, &findings)
         try await recover(closed, areOpen: false, look, &findings)
-        report(findings, look)
-        try await persist(findings.unwritten, after: grace)
-        var last = Findings()
-        try await archive(live.filter(isDue), endedBefore: limit, at: now, &last)
+        defer { report(findings, look) }
+        try await persist(&findings, after: grace)
+        try await archive(live.filter(isDue), endedBefore: limit, at: now, &findings)
         if look.isDeep { try await removeArchivedGates(at: now) }
-        try await persist(last.unwritten, after: grace)
+        try await persist(&findings, after: grace)
     }
 
     /// One run, and which Redis it began with.
@@ -133,8 +132,9 @@ final class ClaimRecovery: Sendable {
         }
     }
 
-    /// One line when something has changed: what keeps recovery from its work lasts, and there may be many campaigns.
+    /// Logs one line, and only when the set of failing campaigns changes: what keeps recovery from its work lasts, and there may be many.
     private func report(_ findings: Findings, _ look: Look) {
+        if Task.isCancelled { return }
         let before = state.withLock { state in
             defer { if state.generation == look.generation { state.failing = findings.failed } }
             return state.failing
@@ -176,7 +176,9 @@ extension ClaimRecovery {
         state.withLock { if $0.generation == look.generation { $0.unloaded = campaigns } }
     }
 
-    /// Ensures an open gate of the store's epoch; answers it where it was there before, since then its claims may differ from the store's.
+    /// Ensures an open gate of the store's epoch.
+    ///
+    /// - Returns: a gate that was already open: its claims must be compared. Nil where it was built now or is not needed.
     private func ensureGate(_ campaign: Campaign, _ gate: Gate?, _ look: Look) async throws -> Gate? {
         guard var gate else {
             // Without a gate nobody passes, which is right for a campaign that is closed.
@@ -280,11 +282,14 @@ extension ClaimRecovery {
             compared.add(stored.count, ordering: .relaxed)
             let end = stored.count < Self.claimsPerStep ? Int64.max : stored[stored.count - 1].sequence
             var rows = Dictionary(uniqueKeysWithValues: stored.map { ($0.sequence, $0.userID) })
-            var next = last + 1
+            var (next, previous) = (last + 1, last)
             reading: while true {
                 let granted = try await CouponGate.claims(of: campaign.id, from: next, limit: Self.claimsPerStep, through: redis)
                 compared.add(granted.count, ordering: .relaxed)
                 for claim in granted {
+                    // A score that is no whole number counts as sequence 0. The gate grants neither 0 nor a sequence twice.
+                    guard claim.sequence > previous else { return nil }
+                    previous = claim.sequence
                     guard claim.sequence <= end else { break reading }
                     if claim.sequence <= sequence { comparison.granted += 1 }
                     if let user = rows.removeValue(forKey: claim.sequence) {
@@ -305,12 +310,19 @@ extension ClaimRecovery {
         }
     }
 
-    /// Writes the rows of claims whose claimants have not done so within `grace`.
-    private func persist(_ unwritten: [(campaign: Campaign, claims: [GrantedClaim])], after grace: Duration) async throws {
+    /// Writes the rows of claims whose claimants have not done so within `grace`. The next look finds those that cannot be written again.
+    private func persist(_ findings: inout Findings, after grace: Duration) async throws {
+        let unwritten = findings.unwritten
+        findings.unwritten = []
         if unwritten.isEmpty { return }
         try await Task.sleep(for: grace)
-        for (campaign, claims) in unwritten where try await !persist(claims, of: campaign) {
-            try await campaigns.build(campaign.id, beyond: campaign.epoch, waits: true)
+        for (campaign, claims) in unwritten {
+            do {
+                if try await persist(claims, of: campaign) { continue }
+                try await campaigns.build(campaign.id, beyond: campaign.epoch, waits: true)
+            } catch {
+                findings.add(error, of: campaign.id)
+            }
         }
     }
 
@@ -361,7 +373,14 @@ extension ClaimRecovery {
             let states = try await CouponGate.states(of: chunk.map(\.id), through: redis)
             var (gates, candidates): ([ArchivedGate], [ArchivalCandidate]) = ([], [])
             for ((campaign, gate), result) in await sideBySide(Array(zip(chunk, states)), { [self] in try await lastComparison($0, $1) }) {
-                guard case .success(let unwritten?) = result else { continue }
+                let unwritten: [GrantedClaim]
+                switch result {
+                case .success(let claims?): unwritten = claims
+                case .success(nil): continue
+                case .failure(let error):
+                    findings.add(error, of: campaign.id)
+                    continue
+                }
                 if !unwritten.isEmpty {
                     findings.unwritten.append((campaign, unwritten))
                 } else if campaign.isArchived, gate?.loadedEpoch ?? 0 <= campaign.epoch {
