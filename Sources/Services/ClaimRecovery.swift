@@ -23,8 +23,12 @@ final class ClaimRecovery: Sendable {
     private struct State {
         /// Open campaigns without an open gate of the store's epoch when last looked at; nil before the first look.
         var unloaded: Set<CouponID>?
-        /// Open campaigns whose gate was not compared with the store in full yet; nil before the first look.
+        /// Campaigns, open and closed, whose gate was not compared with the store in full yet; nil before the first look.
         var uncompared: Set<CouponID>?
+        /// The open campaigns when last looked at.
+        var open: Set<CouponID> = []
+        /// Whether gates of archived campaigns that an older state of Redis has brought back were removed.
+        var hasRemovedArchivedGates = false
         /// Campaigns that the last run could not recover.
         var failing: Set<CouponID> = []
         var verified: [CouponID: Verified] = [:]
@@ -68,7 +72,9 @@ final class ClaimRecovery: Sendable {
     var unloadedCampaigns: [CouponID]? { state.withLock { $0.unloaded?.sorted() } }
 
     /// How many open campaigns are still to be compared in full since the start or the last reconnect; `nil` before the first look.
-    var uncomparedCampaigns: Int? { state.withLock { $0.uncompared?.count } }
+    var uncomparedCampaigns: Int? {
+        state.withLock { state in state.uncompared.map { $0.count { state.open.contains($0) } } }
+    }
 
     /// Claims of gates and of the store read so far to compare them.
     var comparedClaims: Int { compared.load(ordering: .relaxed) }
@@ -92,20 +98,21 @@ final class ClaimRecovery: Sendable {
         let isDue = { (campaign: Campaign) in campaign.isArchived || campaign.terms.closesAt.map { $0 <= limit } ?? false }
         let open = live.filter { $0.status(at: now) != .closed && !$0.isArchived }
         let closed = live.filter { $0.status(at: now) == .closed && !isDue($0) }
-        let look = begin(open: Set(open.map(\.id)), live: Set(live.map(\.id)), deep: deep)
+        let look = begin(open: open, closed: closed, deep: deep)
         var findings = Findings()
         try await recover(open, areOpen: true, look, &findings)
         try await recover(closed, areOpen: false, look, &findings)
         defer { report(findings, look) }
         try await persist(&findings, after: grace)
         try await archive(live.filter(isDue), endedBefore: limit, at: now, &findings)
-        if look.isDeep { try await removeArchivedGates(at: now) }
+        if look.removesArchivedGates { try await removeArchivedGates(at: now, look) }
         try await persist(&findings, after: grace)
     }
 
     /// One run, and which Redis it began with.
     private struct Look: Sendable {
         let isDeep: Bool
+        let removesArchivedGates: Bool
         let generation: UInt64
     }
 
@@ -122,13 +129,15 @@ final class ClaimRecovery: Sendable {
         }
     }
 
-    private func begin(open: Set<CouponID>, live: Set<CouponID>, deep: Bool) -> Look {
-        state.withLock { state in
+    private func begin(open: [Campaign], closed: [Campaign], deep: Bool) -> Look {
+        let (open, all) = (Set(open.map(\.id)), Set((open + closed).map(\.id)))
+        return state.withLock { state in
             let isDeep = deep || state.uncompared == nil
             // A campaign that ended or was archived meanwhile keeps nobody waiting.
-            state.uncompared = isDeep ? open : state.uncompared?.intersection(open)
-            state.verified = state.verified.filter { live.contains($0.key) }
-            return Look(isDeep: isDeep, generation: state.generation)
+            state.open = open
+            state.uncompared = isDeep ? all : state.uncompared?.intersection(all)
+            state.verified = state.verified.filter { all.contains($0.key) }
+            return Look(isDeep: isDeep, removesArchivedGates: deep || !state.hasRemovedArchivedGates, generation: state.generation)
         }
     }
 
@@ -181,8 +190,12 @@ extension ClaimRecovery {
     /// - Returns: a gate that was already open: its claims must be compared. Nil where it was built now or is not needed.
     private func ensureGate(_ campaign: Campaign, _ gate: Gate?, _ look: Look) async throws -> Gate? {
         guard var gate else {
-            // Without a gate nobody passes, which is right for a campaign that is closed.
-            if campaign.status(at: clock.now) != .closed { try await build(campaign, beyond: nil, look) }
+            // Without a gate nobody passes, which is right for a campaign that is closed, and there is nothing to compare.
+            if campaign.status(at: clock.now) == .closed {
+                noteCompared(campaign.id, nil, look)
+            } else {
+                try await build(campaign, beyond: nil, look)
+            }
             return nil
         }
         // The two keys of a gate are read by two commands, and a claim may fall between these: look again before a rebuild.
@@ -410,7 +423,7 @@ extension ClaimRecovery {
     }
 
     /// After a reconnect an older state of Redis may have brought back gates of campaigns that are archived.
-    private func removeArchivedGates(at now: Instant) async throws {
+    private func removeArchivedGates(at now: Instant, _ look: Look) async throws {
         let start = now.advanced(byMilliseconds: -Self.archivedMilliseconds) ?? Instant(milliseconds: 0)
         let gates = try await store.snapshot { snapshot throws(StoreError) in
             try snapshot.gatesArchived(since: start, limit: Self.archivedLimit)
@@ -418,5 +431,6 @@ extension ClaimRecovery {
         for start in stride(from: 0, to: gates.count, by: Self.gatesPerRead) {
             _ = try await CouponGate.archive(Array(gates[start..<min(start + Self.gatesPerRead, gates.count)]), through: redis)
         }
+        state.withLock { if $0.generation == look.generation { $0.hasRemovedArchivedGates = true } }
     }
 }

@@ -211,7 +211,7 @@ extension Services {
         let backoff = Backoff(firstMilliseconds: 50, longestMilliseconds: 1_000)
         for failures in 1...Int64.max {
             do {
-                return try await recover(deep: true)
+                return try await recover()
             } catch {
                 if Task.isCancelled { return }
                 let isUnsuitable = (error as? ServiceError)?.code == .unsuitableRedis
@@ -229,7 +229,7 @@ extension Services {
     private func recoverRegularly() async {
         let interval = configuration.recoveryInterval
         do {
-            try await recover(deep: true)
+            try await recover()
             try? await Task.sleep(for: interval)
         } catch {
             // What the first look has left undone does not wait for the interval.
@@ -237,14 +237,15 @@ extension Services {
         }
         await periodically("recovery", every: interval, logger: logger) { [self] in
             relay.forgetOffset()
-            try await recover(deep: false)
+            try await recover()
         }
     }
 
-    private func recover(deep: Bool) async throws {
+    /// Compares in full what was not compared since the start or the last reconnect, however many tries that takes.
+    private func recover() async throws {
         try await checkRedis()
         // A claim whose reply takes longer has been given up by its claimant.
-        try await recovery.run(deep: deep, grace: .nanoseconds(redis.configuration.commandDeadline.nanoseconds))
+        try await recovery.run(deep: false, grace: .nanoseconds(redis.configuration.commandDeadline.nanoseconds))
         if let missing = recovery.unloadedCampaigns, !missing.isEmpty {
             throw ServiceError(.paused, "\(missing.count) campaigns have no gate yet")
         }

@@ -173,6 +173,27 @@ struct ArchivingTests {
         }
     }
 
+    @Test("the removal of gates that an older state has brought back is tried again until it was done")
+    func removalTriedAgain() async throws {
+        try await withEnded { shop, coupon, users in
+            let open = try await shop.makeCampaign(quantity: 5)
+            _ = try shop.server.cli("SAVE")
+            try await shop.recovery.run(deep: false)
+            try await shop.crash()
+            #expect(try await shop.keys(of: coupon) == 2)
+            try await shop.grantOnly(open, to: users[0])
+            let recovery = shop.recovery
+            // This look ends before it comes to the gates of archived campaigns.
+            let looking = Task { try await recovery.run(deep: false, grace: .seconds(3_600)) }
+            try await eventually("compared") { recovery.uncomparedCampaigns == 0 }
+            looking.cancel()
+            await #expect(throws: CancellationError.self) { try await looking.value }
+            #expect(try await shop.keys(of: coupon) == 2)
+            try await recovery.run(deep: false)
+            #expect(try await shop.keys(of: coupon) == 0)
+        }
+    }
+
     @Test("thousands of campaigns that ended long ago are archived 200 at a time, after the open one has its gate")
     func backlog() async throws {
         let setup = Shop.Setup(fill: { db in

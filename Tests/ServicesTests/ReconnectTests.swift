@@ -34,6 +34,32 @@ struct ReconnectTests {
             try await shop.expectAgreement(on: coupon)
         }
     }
+
+    @Test("while a gate cannot be built after a reconnect, the other gates are compared once, not with every try")
+    func retries() async throws {
+        let setup = Shop.Setup(configure: { $0.recoveryInterval = Self.pastTheTest })
+        try await withShop(setup) { shop in
+            let users = try await shop.makeUsers(20)
+            let (whole, broken) = (try await shop.makeCampaign(quantity: 50), try await shop.makeCampaign(quantity: 50))
+            _ = try await shop.claimTogether(whole, by: users)
+            try await shop.services.start()
+            try await eventually("ready") { await shop.services.readiness().isReady }
+            let (compared, reconnects) = (shop.comparedClaims, shop.redis.statistics.reconnects)
+            try shop.server.cli("DEL", RedisKeys.coupon(broken), RedisKeys.claims(of: broken))
+            // Less than an empty server takes.
+            try shop.server.cli("CONFIG", "SET", "maxmemory-policy", "noeviction", "maxmemory", "1mb")
+            try await shop.cutConnections()
+            try await eventually("compared") { shop.comparedClaims >= compared + 40 }
+            let refusals = try shop.refusedBuilds()
+            // Each connection that comes back may lead to another Redis.
+            func connections() -> Int { shop.redis.statistics.reconnects - reconnects }
+            try await eventually("tried again and again") { try shop.refusedBuilds() >= refusals + connections() + 4 }
+            #expect(shop.comparedClaims <= compared + 40 * connections())
+            try shop.server.cli("CONFIG", "SET", "maxmemory", "0")
+            try await eventually("ready again") { await shop.services.readiness().isReady }
+            try await shop.expectAgreement(on: broken)
+        }
+    }
 }
 
 extension Shop {
@@ -47,5 +73,11 @@ extension Shop {
         let before = redis.statistics.reconnects
         try server.cli("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
         try await eventually("connected again") { redis.statistics.reconnects > before && redis.isConnected }
+    }
+
+    /// How many commands Redis has refused for want of memory.
+    fileprivate func refusedBuilds() throws -> Int {
+        let line = try server.cli("INFO", "errorstats").split(whereSeparator: \.isNewline).first { $0.hasPrefix("errorstat_OOM:") }
+        return line.flatMap { Int($0.drop { $0 != "=" }.dropFirst()) } ?? 0
     }
 }
