@@ -277,14 +277,16 @@ extension ClaimRecovery {
         var granted: Int64 = 0
     }
 
-    /// Nil where the gate misses or contradicts a row of the store.
+    /// Nil where the gate, whose numbers agree with one another, misses or contradicts a row of the store or its own numbers.
     private func comparison(of campaign: Campaign, with gate: Gate, after known: Verified?) async throws -> Comparison? {
         if let known, known.epoch == campaign.epoch {
             guard let comparison = try await comparison(of: campaign, from: known, through: gate.sequence ?? 0) else { return nil }
             // What was verified is not read again, so its number must still be right.
             if gate.claims == known.count + comparison.granted { return comparison }
         }
-        return try await comparison(of: campaign, from: Verified(epoch: campaign.epoch), through: gate.sequence ?? 0)
+        let comparison = try await comparison(of: campaign, from: Verified(epoch: campaign.epoch), through: gate.sequence ?? 0)
+        // A claim that is missing among those up to the gate's sequence has a score that the gate never gave.
+        return comparison?.granted == gate.claims ? comparison : nil
     }
 
     private func comparison(of campaign: Campaign, from start: Verified, through sequence: Int64) async throws -> Comparison? {
@@ -419,7 +421,7 @@ extension ClaimRecovery {
         guard let gate, !campaign.isArchived else { return [] }
         if !gate.isOpen, gate.silenceMilliseconds < CouponGate.takeoverMilliseconds { return nil }
         guard gate.isOpen, gate.epoch == campaign.epoch else { return [] }
-        return try await comparison(of: campaign, with: gate, after: nil)?.unwritten ?? []
+        return try await comparison(of: campaign, from: Verified(epoch: campaign.epoch), through: gate.sequence ?? 0)?.unwritten ?? []
     }
 
     /// After a reconnect an older state of Redis may have brought back gates of campaigns that are archived.

@@ -20,7 +20,9 @@ struct RecoveryGoesOnTests {
         return coupons
     }
 
-    @Test("a claim without a proper sequence has its gate rebuilt, and the other campaigns' claims are written", arguments: ["1.5", "inf"])
+    @Test(
+        "a claim with a score that the gate never gave has it rebuilt, and the other campaigns' claims are written",
+        arguments: ["1.5", "inf", "1", "0.5", "-3", "-inf", "100"])
     func foreignScore(score: String) async throws {
         try await withShop { shop in
             let users = try await shop.makeUsers(3)
