@@ -25,7 +25,8 @@ local epoch = tonumber(ARGV[1])
 -- A key that is not a hash, or whose epoch is not a whole number, was not written by these scripts and is replaced.
 if redis.call('TYPE', KEYS[1]).ok == 'hash' then
   local existing = redis.call('HGET', KEYS[1], 'epoch')
-  if is_integer(existing) and tonumber(existing) >= epoch then
+  -- One digit less than an argument may have, so that there is always a later epoch.
+  if is_integer(existing) and #existing <= 14 and tonumber(existing) >= epoch then
     return { 2, tonumber(existing) }
   end
 end

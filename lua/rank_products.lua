@@ -51,7 +51,7 @@ local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 
 local applied = redis.call('TYPE', KEYS[8]).ok == 'string' and redis.call('GET', KEYS[8]) or 'none'
-local question = table.concat({ ARGV[1], table.concat(KEYS, ' ', 2, 7) }, ' ')
+local request = table.concat({ ARGV[1], table.concat(KEYS, ' ', 2, 7) }, ' ')
 local basis = table.concat({ applied, table.concat(counts, ' ') }, ' ')
 
 -- Whether nothing has come in since the union at that instant, of so many members, was made.
@@ -67,7 +67,7 @@ if redis.call('TYPE', KEYS[9]).ok == 'list' then
   result = redis.call('LRANGE', KEYS[9], 0, 3 + 3 * places)
 end
 local made_at = tonumber(result[1])
-if made_at and result[2] == question then
+if made_at and result[2] == request then
   if result[3] == basis and is_unchanged(result[1], result[4]) then
     return { string.format('%.0f', now), unpack(result, 5) }
   end
@@ -180,7 +180,7 @@ for _, product in ipairs(best) do
 end
 local instant = string.format('%.0f', now)
 redis.call('UNLINK', KEYS[9])
-redis.call('RPUSH', KEYS[9], instant, question, basis, redis.call('ZCARD', KEYS[1]), unpack(answer))
+redis.call('RPUSH', KEYS[9], instant, request, basis, redis.call('ZCARD', KEYS[1]), unpack(answer))
 redis.call('EXPIRE', KEYS[9], ARGV[2])
 redis.call('SET', KEYS[10], instant)
 redis.call('EXPIRE', KEYS[10], ARGV[2])

@@ -108,7 +108,7 @@ extension LoopState {
         let admission = Admission(
             call.route.access, identity, pathUser: try call.pathUser(), prepared: prepared, userExists: { store.userExists($0) })
         if case .refused(let response) = admission { return .now(response) }
-        guard call.route.honoursIdempotencyKey, let key = try IdempotencyKey(call.request, of: identity) else {
+        guard call.route.acceptsIdempotencyKey, let key = try IdempotencyKey(call.request, of: identity) else {
             return try admission.reply(to: call)
         }
         return try once(call, key, admission)

@@ -33,13 +33,13 @@ final class Route: Sendable {
     /// What this route refuses beyond what any route of its kind does; see ``allRefusals``.
     let refusals: [ProblemCode]
     /// Whether an `Idempotency-Key` has the answer to this request stored.
-    let honoursIdempotencyKey: Bool
+    let acceptsIdempotencyKey: Bool
     /// Whether a JSON body is looked at.
     let readsBody: Bool
 
     init(
         _ method: HTTPMethod, _ template: String, _ operationID: String, _ access: Access, readsBody: Bool? = nil,
-        honoursIdempotencyKey: Bool? = nil, location: ResourceLocation? = nil, refusals: [ProblemCode] = []
+        acceptsIdempotencyKey: Bool? = nil, location: ResourceLocation? = nil, refusals: [ProblemCode] = []
     ) {
         self.method = method
         self.template = template
@@ -49,7 +49,7 @@ final class Route: Sendable {
         self.location = location
         self.refusals = refusals
         self.readsBody = readsBody ?? (method == .post || method == .patch)
-        self.honoursIdempotencyKey = honoursIdempotencyKey ?? (method == .post)
+        self.acceptsIdempotencyKey = acceptsIdempotencyKey ?? (method == .post)
     }
 
     /// Every code an answer of this route may carry.
@@ -59,7 +59,7 @@ final class Route: Sendable {
         ]
         codes.formUnion(refusals)
         if readsBody { codes.insert(.unsupportedMediaType) }
-        if honoursIdempotencyKey { codes.formUnion([.idempotencyKeyInUse, .idempotencyKeyReused]) }
+        if acceptsIdempotencyKey { codes.formUnion([.idempotencyKeyInUse, .idempotencyKeyReused]) }
         switch access {
         case .open: break
         case .admin: codes.formUnion([.unauthenticated, .forbidden])

@@ -75,7 +75,7 @@ enum RouteTable {
             Route(.get, "/api/v1/admin/events", "listEvents", .admin(Events.list)),
             // Retrying twice is refused by the event's own state, so no key is needed to make it safe.
             Route(
-                .post, "/api/v1/admin/events/{eventId}/retry", "retryEvent", .admin(Events.retry), honoursIdempotencyKey: false,
+                .post, "/api/v1/admin/events/{eventId}/retry", "retryEvent", .admin(Events.retry), acceptsIdempotencyKey: false,
                 refusals: [.eventNotFound, .eventNotParked]),
         ]
     }

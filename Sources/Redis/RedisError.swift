@@ -108,13 +108,17 @@ package struct RedisServerError: Sendable, Hashable, CustomStringConvertible {
 
     package init(message: String) { self.message = message }
 
+    /// What the error is about. Redis 6.2 wraps what a command in a script answered, and then the inner error counts:
+    /// `ERR Error running script (call to f_...): @user_script:1: -READONLY You can't write against a read only replica.`
     package var kind: Kind {
-        Kind(prefix: message.prefix { $0 != " " })
+        if message.hasPrefix("ERR Error running script"), let inner = message.firstRange(of: ": -") {
+            return Kind(prefix: message[inner.upperBound...].prefix { $0 != " " })
+        }
+        return Kind(prefix: message.prefix { $0 != " " })
     }
 
-    /// Whether the server refused to write because it is a replica. Redis 6.2 wraps what a command in a script answered:
-    /// `ERR Error running script (call to f_...): @user_script:1: -READONLY You can't write against a read only replica.`
-    var isFromReplica: Bool { kind == .readOnly || message.contains(": -READONLY ") }
+    /// Whether the server refused to write because it is a replica.
+    var isFromReplica: Bool { kind == .readOnly }
 
     package var description: String { message }
 }

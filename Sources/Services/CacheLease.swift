@@ -1,9 +1,9 @@
 import NIOCore
 
-/// The one rule by which everything that an event loop caches, from Redis or from the store, counts or not.
+/// Decides whether a value that an event loop has cached, from Redis or from the store, is still valid.
 ///
-/// - A value counts from the moment it was asked for, for the length of the lease. So a change by another process, or behind the
-///   service's back, is seen one lease later at most.
+/// - A value is valid for the lease's length, counted from when its request was sent. So a change by another process is seen one lease
+///   later at most.
 /// - A write of this service ends it at once: it moves the version of the row, see `RowVersions`.
 /// - A reconnect ends it at once: what was seen of one Redis says nothing about the one that answers now.
 package struct CacheLease: Sendable {

@@ -153,7 +153,7 @@ final class CachedCampaign {
 
     /// Notes a refusal that the gate gave on the store's own terms to a claim asked at the stamp's time.
     ///
-    /// - Returns: a reading of the holders, where they are worth it now: once so many were refused that asking for each of them cost more.
+    /// - Returns: a request to read the holders, once 50 times the refusals reach their expected number; nil before, and while they are read.
     func note(_ terms: CouponGate.RefusalTerms, _ stamp: CacheLease.Stamp) -> HolderReading? {
         guard stamp.origin == self.stamp.origin else { return nil }
         if let last = refusal, last.reason == terms.reason, lease.holds(last.stamp, at: stamp.askedAt, for: stamp.origin) {
@@ -173,7 +173,7 @@ final class CachedCampaign {
         return HolderReading(generation: generation, isAllOfQuantity: isSoldOut)
     }
 
-    /// The opening, for a campaign that is not open yet. Redis' clock decides it, and the answer says how far away it was when Redis gave it.
+    /// When a NOT_OPEN refusal ends: the request's time plus (opensAt - Redis' time of the answer). The other refusals have no end.
     private func end(of terms: CouponGate.RefusalTerms, askedAt: NIODeadline) -> NIODeadline {
         guard case .notOpen(let opensAt) = terms.reason else { return .distantFuture }
         return askedAt + .milliseconds(opensAt.milliseconds - terms.at.milliseconds)

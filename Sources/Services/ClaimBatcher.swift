@@ -63,10 +63,11 @@ final class ClaimBatcher: @unchecked Sendable {
             return
         }
         batch.requests.append(request)
-        if batch.requests.count == CouponGate.claimsPerCall { send(batch) }
+        // All of them, so that no batch of the campaign overtakes an older one.
+        if batch.requests.count == CouponGate.claimsPerCall { sendAll() }
     }
 
-    /// Runs after the loop has read every socket that was readable in this tick.
+    /// Runs after the loop has read every socket that was readable in this tick, or earlier where a batch is full.
     private func sendAll() {
         // A call that fails at once may answer a client whose next claim opens a batch of the next tick.
         swap(&open, &spare)

@@ -31,7 +31,7 @@ package struct Claims: Sendable {
         guard store.userExists(user) else { return .now(.userNotFound) }
         do {
             let now = NIODeadline.now()
-            // A holder is told so first, whatever is known of the campaign.
+            // A cached coupon is answered before any cached refusal.
             if let known = try context.issuedCoupons.known(of: coupon, for: user, at: now) { return .now(.alreadyClaimed(known)) }
             guard let campaign = try context.campaigns.campaign(coupon, at: now) else { return .now(.couponNotFound) }
             if let reason = campaign.refusal(of: user, at: now) { return .now(ClaimOutcome(reason)) }
@@ -53,6 +53,14 @@ package struct Claims: Sendable {
         try context.issuedCoupons.read(of: coupon, for: user, at: now).map { .alreadyClaimed($0) } ?? .closed
     }
 
+    private func completeArchived(_ request: ClaimRequest, _ context: LoopContext) {
+        do {
+            request.completion(try archivedOutcome(of: request.coupon, for: request.user, at: .now(), context))
+        } catch {
+            request.completion(.failed(error))
+        }
+    }
+
     /// Adds a claim to the next call of its campaign.
     private func submit(_ request: ClaimRequest, on context: LoopContext) {
         do {
@@ -60,9 +68,7 @@ package struct Claims: Sendable {
             guard let campaign = try context.campaigns.campaign(request.coupon, at: now) else {
                 return request.completion(.couponNotFound)
             }
-            guard !campaign.terms.isArchived else {
-                return request.completion(try archivedOutcome(of: request.coupon, for: request.user, at: now, context))
-            }
+            guard !campaign.terms.isArchived else { return completeArchived(request, context) }
             context.batcher.add(request, to: campaign, context.campaigns.stamp(of: request.coupon, at: now)) { batch, reply in
                 received(reply, to: batch, context)
             }
@@ -72,7 +78,7 @@ package struct Claims: Sendable {
     }
 }
 
-/// How a claim ended. Small, because each of those who lose gets a copy.
+/// How a claim ended. Kept small: it is copied once for each refused claim.
 package enum ClaimOutcome: Sendable {
     /// The coupon is the user's, and durable.
     case issued(IssuedCouponCache.Entry)
@@ -164,6 +170,10 @@ extension Claims {
             guard let known = try context.issuedCoupons.read(of: coupon, for: user, at: batch.stamp.askedAt) else { return .persist(place) }
             return known.issued.sequence == place.sequence ? .outcome(.alreadyClaimed(known)) : .repair(.build(beyond: place.epoch))
         case .refused(let terms):
+            // A gate that refuses a user with a row has lost the claim, in the same epoch and with the same terms.
+            guard try context.issuedCoupons.read(of: coupon, for: user, at: batch.stamp.askedAt) == nil else {
+                return .repair(.build(beyond: terms.epoch))
+            }
             return try judge(terms, on: batch, context)
         case .paused(let silence):
             if let known = try context.issuedCoupons.read(of: coupon, for: user, at: batch.stamp.askedAt) {
@@ -266,9 +276,7 @@ extension Claims {
                 for var request in requests {
                     request.attemptsLeft -= 1
                     switch result {
-                    // Decided anew, it is answered from the store.
-                    case .failure(let error as ServiceError) where error.code == .archived && request.attemptsLeft > 0:
-                        submit(request, on: context)
+                    case .failure(let error as ServiceError) where error.code == .archived: completeArchived(request, context)
                     case .failure(let error): request.completion(.failed(error))
                     case .success(false): request.completion(.couponNotFound)
                     case .success(true) where request.attemptsLeft == 0: request.completion(.failed(Self.paused))

@@ -8,8 +8,9 @@ extension CouponGate {
     static let takeoverSilence: Duration = .milliseconds(takeoverMilliseconds)
     static let takeoverMilliseconds: Int64 = 2_000
 
-    /// The epochs that `load_coupon` takes: 15 digits. Any other was not written by these scripts.
-    static let epochs: Range<Int64> = 0..<1_000_000_000_000_000
+    /// The epochs of gates that are believed: 14 digits. A gate with a greater one is replaced like one without an epoch, because the next
+    /// epoch must fit into the 15 digits that `load_coupon` takes.
+    static let epochs: Range<Int64> = 0..<100_000_000_000_000
 
     /// Looks at a gate until its two keys were seen at one moment: they are read by two commands, and a claim may fall between these.
     ///

@@ -82,6 +82,9 @@ package enum CouponGate {
         /// How long ago a build last wrote to the gate, by Redis' clock; very long where no build has.
         package let silenceMilliseconds: Int64
 
+        /// Sequences from here on were not given by `claim_coupon`: they leave no room in the 15 digits that `load_claims` takes.
+        private static let greatestSequence: Int64 = 100_000_000_000_000
+
         /// Whether window and quantity are those of the campaign.
         package func matches(_ terms: CampaignTerms) -> Bool {
             quantity == terms.quantity && opensAtMilliseconds == terms.opensAt.milliseconds
@@ -91,7 +94,9 @@ package enum CouponGate {
         /// Whether the numbers agree with one another: remaining = quantity - claims, and no sequence was lost.
         package var isConsistent: Bool {
             guard let quantity, let remaining, let sequence else { return false }
-            return remaining == quantity - claims && sequence >= claims
+            // A foreign hand may have written any number.
+            let (left, overflow) = quantity.subtractingReportingOverflow(claims)
+            return !overflow && remaining == left && sequence >= claims && sequence < Self.greatestSequence
         }
     }
 
@@ -118,7 +123,7 @@ package enum CouponGate {
             return GateState(
                 isOpen: state == "open", quantity: fields[1].integer, remaining: fields[2].integer, sequence: fields[3].integer,
                 opensAtMilliseconds: fields[4].integer, closesAtMilliseconds: fields[5].integer, epoch: fields[6].integer, claims: claims,
-                silenceMilliseconds: now - (fields[7].integer.flatMap { $0 <= now ? $0 : nil } ?? 0))
+                silenceMilliseconds: now - (fields[7].integer.flatMap { (0...now).contains($0) ? $0 : nil } ?? 0))
         }
     }
 
@@ -150,6 +155,8 @@ package enum CouponGate {
             let page = claims(in: try await redis.send(claimsCommand(coupon, from: next, limit: claimsPerLoad)))
             holders += page.lazy.map(\.user)
             guard let last = page.last, page.count == claimsPerLoad else { return HolderSet(holders) }
+            // A score that is not a whole number reads as sequence 0, and the same page would be read again and again.
+            guard last.sequence >= next else { throw ServiceError(.internal, "the claims of coupon \(coupon) are not in order") }
             next = last.sequence + 1
         }
     }

@@ -3,7 +3,7 @@ import NIOCore
 import Redis
 import Store
 
-/// The issued coupons that their holders claim again: who presses the button twice presses it a third time.
+/// Caches the coupons of users who claim again; such users usually repeat it.
 ///
 /// ``CacheLease`` says how long a copy counts. An outdated one is read anew from the store, which Redis need not be asked for: a user
 /// who has a coupon of a campaign keeps it.

@@ -75,8 +75,7 @@ final class GroupCommitWriter: Sendable {
         queue.close()
         thread.wait()
         do {
-            // Point readers may still be open, and then SQLite leaves the log where it is: who copies a stopped service's file
-            // would have only what was copied back before.
+            // Open readers keep the write-ahead log; truncate it so that the database file alone is complete.
             try connection.writeWithoutTransaction { try $0.execute(sql: "PRAGMA wal_checkpoint(TRUNCATE)") }
         } catch {
             logger.notice("the write-ahead log stays beside the store", metadata: ["error": "\(StoreError(classifying: error))"])

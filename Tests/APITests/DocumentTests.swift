@@ -74,10 +74,10 @@ struct DocumentTests {
         let names = parameters.filter { $0["in"] == .string("path") }.compactMap { $0["name"]?.text }
         let inTemplate = route.template.split(separator: "/").filter { $0.hasPrefix("{") }.map { String($0.dropFirst().dropLast()) }
         #expect(names == inTemplate, "\(route.operationID)")
-        #expect(parameters.contains { $0["name"] == .string("Idempotency-Key") } == route.honoursIdempotencyKey, "\(route.operationID)")
+        #expect(parameters.contains { $0["name"] == .string("Idempotency-Key") } == route.acceptsIdempotencyKey, "\(route.operationID)")
         let success = try #require(operation["responses"]?.object?.members.first { $0.name < "3" }?.value)
         #expect((success["headers"]?["Location"] != nil) == (route.location != nil), "\(route.operationID)")
-        #expect((success["headers"]?["Idempotent-Replayed"] != nil) == route.honoursIdempotencyKey, "\(route.operationID)")
+        #expect((success["headers"]?["Idempotent-Replayed"] != nil) == route.acceptsIdempotencyKey, "\(route.operationID)")
     }
 
     @Test("the document's list of codes is the service's")

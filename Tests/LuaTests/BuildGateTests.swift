@@ -43,6 +43,7 @@ struct BuildGateTests {
         ("an older build", Gate.paused),
         ("no epoch", Gate.open.setting(["epoch": nil])),
         ("an epoch that is no number", Gate.open.setting(["epoch": "many"])),
+        ("an epoch after which there is no room for another", Gate.open.setting(["epoch": "999999999999999"])),
         ("an epoch beyond all numbers", Gate.open.setting(["epoch": "inf"])),
         ("a field of somebody else", Gate.open.setting(["colour": "red"])),
         ("claims alone", Gate(fields: [:], claims: ["42": "1"])),

@@ -254,10 +254,10 @@ struct ClaimCouponTests {
             added: ["9007199254740992": "1", "9007199254740993": "2", "9223372036854775807": "3"]),
         Call(
             testDescription: "large numbers are written in full, not as 1e+15",
-            gate: .open.setting(["remaining": "1000000000000001", "sequence": "1999999999999999"]).claimed(["7": "1999999999999999"]),
-            users: ["42", "43"], verdicts: [won(2_000_000_000_000_000), won(2_000_000_000_000_001)],
-            changes: ["remaining": "999999999999999", "sequence": "2000000000000001"],
-            added: ["42": "2000000000000000", "43": "2000000000000001"]),
+            gate: .open.setting(["remaining": "1000000000000001", "sequence": "99999999999999"]).claimed(["7": "99999999999999"]),
+            users: ["42", "43"], verdicts: [won(100_000_000_000_000), won(100_000_000_000_001)],
+            changes: ["remaining": "999999999999999", "sequence": "100000000000001"],
+            added: ["42": "100000000000000", "43": "100000000000001"]),
     ]
 
     @Test("a call decides its users in their order, and leaves exactly what its verdicts say", arguments: calls)

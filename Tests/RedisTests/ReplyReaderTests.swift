@@ -106,6 +106,9 @@ import Testing
             ("NOAUTH Authentication", .authenticationRequired), ("WRONGPASS invalid", .wrongPassword), ("NOPERM this", .notPermitted),
             ("OOM command", .outOfMemory), ("BUSY Redis", .busy), ("NOSCRIPT No", .noScript), ("WRONGTYPE x", .wrongType),
             ("MISCONF x", .cannotPersist), ("EXECABORT x", .transactionAborted), ("ERR x", .other("ERR")), ("", .other("")),
+            ("ERR Error running script (call to f_ab): @user_script:7: -WRONGTYPE Operation against a key", .wrongType),
+            ("ERR Error running script (call to f_ab): @user_script:7: -OOM command not allowed", .outOfMemory),
+            ("ERR Error running script (call to f_ab): @user_script:7: user_script:7: 1 to 256", .other("ERR")),
         ])
     func kinds(message: String, kind: RedisServerError.Kind) {
         #expect(RedisServerError(message: message).kind == kind)

@@ -203,4 +203,44 @@ struct ClaimBatchTests {
             #expect(try await shop.claim(coupon, by: users[0]) == .already(1))
         }
     }
+
+    @Test("a holder whose claim the gate has lost is told of the coupon, not that it is closed, and the gate is repaired")
+    func lostClaim() async throws {
+        try await withShop { shop in
+            let users = try await shop.makeUsers(3)
+            let coupon = try await shop.makeCampaign(quantity: 5)
+            for user in users[..<2] { _ = try await shop.claim(coupon, by: user, on: loop) }
+            let past = try #require(shop.clock.now.advanced(byMilliseconds: -1_000))
+            _ = try await shop.campaigns.change(coupon, CampaignChange(closesAt: past), at: shop.clock.now).value
+            // As after a failover that lost the second claim: the same epoch, the same terms, numbers that agree.
+            _ = try shop.server.cli("ZREM", RedisKeys.claims(of: coupon), "\(users[1])")
+            _ = try shop.server.cli("HSET", RedisKeys.coupon(coupon), "remaining", "4", "sequence", "1")
+            try await shop.campaigns.build(coupon, beyond: nil, waits: true)
+            #expect(try await shop.claim(coupon, by: users[1], on: loop) == .already(2))
+            #expect(try await shop.claim(coupon, by: users[2], on: loop) == .refused(.couponClosed))
+            try await shop.expectAgreement(on: coupon)
+        }
+    }
+
+    @Test(
+        "a gate with integers at the edge of what they can be ends nothing, and is repaired",
+        arguments: ["quantity", "remaining", "sequence", "builtAt", "epoch", "opensAt", "closesAt"],
+        [Int64.min, Int64.max, 999_999_999_999_999])
+    func extremeIntegers(field: String, value: Int64) async throws {
+        try await withShop { shop in
+            let users = try await shop.makeUsers(3)
+            let coupon = try await shop.makeCampaign(quantity: 5)
+            #expect(try await shop.claim(coupon, by: users[0], on: loop) == .won(1))
+            try await shop.campaigns.build(coupon, beyond: nil, waits: true)
+            _ = try shop.server.cli("HSET", RedisKeys.coupon(coupon), field, "\(value)")
+            try await shop.recovery.run(deep: true)
+            #expect(try await shop.claimPatiently(coupon, by: users[1]) == .won(2))
+            try await shop.expectAgreement(on: coupon)
+            guard ["builtAt", "epoch"].contains(field) else { return }
+            try await shop.campaigns.build(coupon, beyond: nil, waits: true)
+            _ = try shop.server.cli("HSET", RedisKeys.coupon(coupon), field, "\(value)", "state", "paused")
+            #expect(try await shop.claimPatiently(coupon, by: users[2]) == .won(3))
+            try await shop.expectAgreement(on: coupon)
+        }
+    }
 }
