@@ -120,8 +120,7 @@ extension Campaigns {
     ///
     /// A gate that is open, consistent and of the store's epoch stays as it is, unless the caller names `epoch`: the epoch in which it
     /// has found a contradiction, such as a win that the store refuses as stale. Then the gate must be of a later one.
-    /// Callers of this service share a build. Where the shared one, begun for a caller that asked for less, left the gate with the
-    /// contradiction, a further one follows.
+    /// Callers of this service share a build. If the joined build leaves the gate at `epoch` or earlier, another build follows.
     ///
     /// - Parameter waits: waits where the last build of this campaign began less than 200 ms ago. Claims do not.
     /// - Returns: false where the store knows no such campaign.
@@ -182,7 +181,10 @@ extension Campaigns {
         recent.withLock { $0.hasPaused(id, epoch: epoch) }
         FaultPoint.afterLoadCoupon.reached()
         guard case .done(let bumped) = try await store.bumpEpoch(of: id, to: epoch) else { return nil }
-        guard bumped != nil else { throw ServiceError(.paused, "another service has built the gate") }
+        guard bumped != nil else {
+            try await removeIfArchived(id, epoch: epoch)
+            throw ServiceError(.paused, "another service has built the gate")
+        }
         FaultPoint.afterEpoch.reached()
         let claims = try await loadClaims(of: id, epoch: epoch)
         // A gate of an epoch that the store has left would be closed again at the first win.
@@ -195,6 +197,16 @@ extension Campaigns {
         case .superseded, .notLoaded, .incomplete:
             throw ServiceError(.paused, "the gate changed while it was built")
         }
+    }
+
+    /// Removes the gate that a build has paused after its campaign was archived: nobody else would.
+    ///
+    /// - Throws: `ServiceError` with code `archived` where the campaign is.
+    private func removeIfArchived(_ id: CouponID, epoch: Int64) async throws {
+        guard let campaign = try reader.campaign(id), campaign.isArchived else { return }
+        // A gate of a campaign that is brought back from here on is of a later epoch than both.
+        _ = try await CouponGate.archive(id, epoch: max(epoch, campaign.epoch), through: redis)
+        throw ServiceError(.archived, "the campaign is archived")
     }
 
     /// A change that was made durable during the build found no open gate to tell, so the build passes it on.

@@ -23,8 +23,12 @@ final class ClaimRecovery: Sendable {
     private struct State {
         /// Open campaigns without an open gate of the store's epoch when last looked at; nil before the first look.
         var unloaded: Set<CouponID>?
-        /// Open campaigns whose gate was not compared with the store in full yet; nil before the first look.
+        /// Campaigns, open and closed, whose gate was not compared with the store in full yet; nil before the first look.
         var uncompared: Set<CouponID>?
+        /// The open campaigns when last looked at.
+        var open: Set<CouponID> = []
+        /// Whether gates of archived campaigns that an older state of Redis has brought back were removed.
+        var hasRemovedArchivedGates = false
         /// Campaigns that the last run could not recover.
         var failing: Set<CouponID> = []
         var verified: [CouponID: Verified] = [:]
@@ -37,7 +41,7 @@ final class ClaimRecovery: Sendable {
         var epoch: Int64
         /// All claims up to this sequence match.
         var sequence: Int64 = 0
-        /// How many these are.
+        /// Number of claims up to `sequence`.
         var count: Int64 = 0
     }
 
@@ -68,7 +72,9 @@ final class ClaimRecovery: Sendable {
     var unloadedCampaigns: [CouponID]? { state.withLock { $0.unloaded?.sorted() } }
 
     /// How many open campaigns are still to be compared in full since the start or the last reconnect; `nil` before the first look.
-    var uncomparedCampaigns: Int? { state.withLock { $0.uncompared?.count } }
+    var uncomparedCampaigns: Int? {
+        state.withLock { state in state.uncompared.map { $0.count { state.open.contains($0) } } }
+    }
 
     /// Claims of gates and of the store read so far to compare them.
     var comparedClaims: Int { compared.load(ordering: .relaxed) }
@@ -92,21 +98,21 @@ final class ClaimRecovery: Sendable {
         let isDue = { (campaign: Campaign) in campaign.isArchived || campaign.terms.closesAt.map { $0 <= limit } ?? false }
         let open = live.filter { $0.status(at: now) != .closed && !$0.isArchived }
         let closed = live.filter { $0.status(at: now) == .closed && !isDue($0) }
-        let look = begin(open: Set(open.map(\.id)), live: Set(live.map(\.id)), deep: deep)
+        let look = begin(open: open, closed: closed, deep: deep)
         var findings = Findings()
         try await recover(open, areOpen: true, look, &findings)
         try await recover(closed, areOpen: false, look, &findings)
-        report(findings, look)
-        try await persist(findings.unwritten, after: grace)
-        var last = Findings()
-        try await archive(live.filter(isDue), endedBefore: limit, at: now, &last)
-        if look.isDeep { try await removeArchivedGates(at: now) }
-        try await persist(last.unwritten, after: grace)
+        defer { report(findings, look) }
+        try await persist(&findings, after: grace)
+        try await archive(live.filter(isDue), endedBefore: limit, at: now, &findings)
+        if look.removesArchivedGates { try await removeArchivedGates(at: now, look) }
+        try await persist(&findings, after: grace)
     }
 
     /// One run, and which Redis it began with.
     private struct Look: Sendable {
         let isDeep: Bool
+        let removesArchivedGates: Bool
         let generation: UInt64
     }
 
@@ -123,18 +129,21 @@ final class ClaimRecovery: Sendable {
         }
     }
 
-    private func begin(open: Set<CouponID>, live: Set<CouponID>, deep: Bool) -> Look {
-        state.withLock { state in
+    private func begin(open: [Campaign], closed: [Campaign], deep: Bool) -> Look {
+        let (open, all) = (Set(open.map(\.id)), Set((open + closed).map(\.id)))
+        return state.withLock { state in
             let isDeep = deep || state.uncompared == nil
             // A campaign that ended or was archived meanwhile keeps nobody waiting.
-            state.uncompared = isDeep ? open : state.uncompared?.intersection(open)
-            state.verified = state.verified.filter { live.contains($0.key) }
-            return Look(isDeep: isDeep, generation: state.generation)
+            state.open = open
+            state.uncompared = isDeep ? all : state.uncompared?.intersection(all)
+            state.verified = state.verified.filter { all.contains($0.key) }
+            return Look(isDeep: isDeep, removesArchivedGates: deep || !state.hasRemovedArchivedGates, generation: state.generation)
         }
     }
 
-    /// One line when something has changed: what keeps recovery from its work lasts, and there may be many campaigns.
+    /// Logs one line, and only when the set of failing campaigns changes: what keeps recovery from its work lasts, and there may be many.
     private func report(_ findings: Findings, _ look: Look) {
+        if Task.isCancelled { return }
         let before = state.withLock { state in
             defer { if state.generation == look.generation { state.failing = findings.failed } }
             return state.failing
@@ -176,11 +185,17 @@ extension ClaimRecovery {
         state.withLock { if $0.generation == look.generation { $0.unloaded = campaigns } }
     }
 
-    /// Ensures an open gate of the store's epoch; answers it where it was there before, since then its claims may differ from the store's.
+    /// Ensures an open gate of the store's epoch.
+    ///
+    /// - Returns: a gate that was already open: its claims must be compared. Nil where it was built now or is not needed.
     private func ensureGate(_ campaign: Campaign, _ gate: Gate?, _ look: Look) async throws -> Gate? {
         guard var gate else {
-            // Without a gate nobody passes, which is right for a campaign that is closed.
-            if campaign.status(at: clock.now) != .closed { try await build(campaign, beyond: nil, look) }
+            // Without a gate nobody passes, which is right for a campaign that is closed, and there is nothing to compare.
+            if campaign.status(at: clock.now) == .closed {
+                noteCompared(campaign.id, nil, look)
+            } else {
+                try await build(campaign, beyond: nil, look)
+            }
             return nil
         }
         // The two keys of a gate are read by two commands, and a claim may fall between these: look again before a rebuild.
@@ -262,14 +277,16 @@ extension ClaimRecovery {
         var granted: Int64 = 0
     }
 
-    /// Nil where the gate misses or contradicts a row of the store.
+    /// Nil where the gate, whose numbers agree with one another, misses or contradicts a row of the store or its own numbers.
     private func comparison(of campaign: Campaign, with gate: Gate, after known: Verified?) async throws -> Comparison? {
         if let known, known.epoch == campaign.epoch {
             guard let comparison = try await comparison(of: campaign, from: known, through: gate.sequence ?? 0) else { return nil }
             // What was verified is not read again, so its number must still be right.
             if gate.claims == known.count + comparison.granted { return comparison }
         }
-        return try await comparison(of: campaign, from: Verified(epoch: campaign.epoch), through: gate.sequence ?? 0)
+        let comparison = try await comparison(of: campaign, from: Verified(epoch: campaign.epoch), through: gate.sequence ?? 0)
+        // A claim that is missing among those up to the gate's sequence has a score that the gate never gave.
+        return comparison?.granted == gate.claims ? comparison : nil
     }
 
     private func comparison(of campaign: Campaign, from start: Verified, through sequence: Int64) async throws -> Comparison? {
@@ -280,11 +297,14 @@ extension ClaimRecovery {
             compared.add(stored.count, ordering: .relaxed)
             let end = stored.count < Self.claimsPerStep ? Int64.max : stored[stored.count - 1].sequence
             var rows = Dictionary(uniqueKeysWithValues: stored.map { ($0.sequence, $0.userID) })
-            var next = last + 1
+            var (next, previous) = (last + 1, last)
             reading: while true {
                 let granted = try await CouponGate.claims(of: campaign.id, from: next, limit: Self.claimsPerStep, through: redis)
                 compared.add(granted.count, ordering: .relaxed)
                 for claim in granted {
+                    // A score that is no whole number counts as sequence 0. The gate grants neither 0 nor a sequence twice.
+                    guard claim.sequence > previous else { return nil }
+                    previous = claim.sequence
                     guard claim.sequence <= end else { break reading }
                     if claim.sequence <= sequence { comparison.granted += 1 }
                     if let user = rows.removeValue(forKey: claim.sequence) {
@@ -305,12 +325,19 @@ extension ClaimRecovery {
         }
     }
 
-    /// Writes the rows of claims whose claimants have not done so within `grace`.
-    private func persist(_ unwritten: [(campaign: Campaign, claims: [GrantedClaim])], after grace: Duration) async throws {
+    /// Writes the rows of claims whose claimants have not done so within `grace`. The next look finds those that cannot be written again.
+    private func persist(_ findings: inout Findings, after grace: Duration) async throws {
+        let unwritten = findings.unwritten
+        findings.unwritten = []
         if unwritten.isEmpty { return }
         try await Task.sleep(for: grace)
-        for (campaign, claims) in unwritten where try await !persist(claims, of: campaign) {
-            try await campaigns.build(campaign.id, beyond: campaign.epoch, waits: true)
+        for (campaign, claims) in unwritten {
+            do {
+                if try await persist(claims, of: campaign) { continue }
+                try await campaigns.build(campaign.id, beyond: campaign.epoch, waits: true)
+            } catch {
+                findings.add(error, of: campaign.id)
+            }
         }
     }
 
@@ -361,7 +388,14 @@ extension ClaimRecovery {
             let states = try await CouponGate.states(of: chunk.map(\.id), through: redis)
             var (gates, candidates): ([ArchivedGate], [ArchivalCandidate]) = ([], [])
             for ((campaign, gate), result) in await sideBySide(Array(zip(chunk, states)), { [self] in try await lastComparison($0, $1) }) {
-                guard case .success(let unwritten?) = result else { continue }
+                let unwritten: [GrantedClaim]
+                switch result {
+                case .success(let claims?): unwritten = claims
+                case .success(nil): continue
+                case .failure(let error):
+                    findings.add(error, of: campaign.id)
+                    continue
+                }
                 if !unwritten.isEmpty {
                     findings.unwritten.append((campaign, unwritten))
                 } else if campaign.isArchived, gate?.loadedEpoch ?? 0 <= campaign.epoch {
@@ -387,11 +421,11 @@ extension ClaimRecovery {
         guard let gate, !campaign.isArchived else { return [] }
         if !gate.isOpen, gate.silenceMilliseconds < CouponGate.takeoverMilliseconds { return nil }
         guard gate.isOpen, gate.epoch == campaign.epoch else { return [] }
-        return try await comparison(of: campaign, with: gate, after: nil)?.unwritten ?? []
+        return try await comparison(of: campaign, from: Verified(epoch: campaign.epoch), through: gate.sequence ?? 0)?.unwritten ?? []
     }
 
     /// After a reconnect an older state of Redis may have brought back gates of campaigns that are archived.
-    private func removeArchivedGates(at now: Instant) async throws {
+    private func removeArchivedGates(at now: Instant, _ look: Look) async throws {
         let start = now.advanced(byMilliseconds: -Self.archivedMilliseconds) ?? Instant(milliseconds: 0)
         let gates = try await store.snapshot { snapshot throws(StoreError) in
             try snapshot.gatesArchived(since: start, limit: Self.archivedLimit)
@@ -399,5 +433,6 @@ extension ClaimRecovery {
         for start in stride(from: 0, to: gates.count, by: Self.gatesPerRead) {
             _ = try await CouponGate.archive(Array(gates[start..<min(start + Self.gatesPerRead, gates.count)]), through: redis)
         }
+        state.withLock { if $0.generation == look.generation { $0.hasRemovedArchivedGates = true } }
     }
 }

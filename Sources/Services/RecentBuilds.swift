@@ -14,7 +14,7 @@ struct RecentBuilds {
     }
 
     /// The least time between the begins of two builds of a campaign. A claim that meets a gate being built is told to come back after a
-    /// second, so nobody waits longer for it; and whatever keeps a gate from holding costs Redis and the store five builds a second.
+    /// second, so nobody waits longer for it; and if builds keep failing, they cost at most five builds per second.
     static let leastInterval: Duration = .milliseconds(200)
 
     private var builds: [CouponID: Build] = [:]

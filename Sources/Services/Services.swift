@@ -139,7 +139,7 @@ package final class Services: Sendable {
 extension Services {
     private func work(following connects: AsyncStream<RedisClient.ConnectEvent>) async {
         await withTaskGroup { group in
-            group.addTask { for await _ in connects { await self.recoverAfterReconnect() } }
+            group.addTask { await self.follow(connects) }
             group.addTask { await self.recoverRegularly() }
             group.addTask { await self.refreshRanking() }
             group.addTask { await self.keepPrivateRedis() }
@@ -188,21 +188,39 @@ extension Services {
     private static var answersKeptMilliseconds: Int64 { 86_400_000 }
 
     /// A connection that comes back may lead to another Redis, or to one that has forgotten something.
+    ///
+    /// Nothing counts any more at once, also while the recovery after the last reconnect runs: that one is ended, and another begins.
+    private func follow(_ connects: AsyncStream<RedisClient.ConnectEvent>) async {
+        var latest: Task<Void, Never>?
+        for await _ in connects {
+            recovery.forgetStates()
+            relay.forgetOffset()
+            let former = latest
+            former?.cancel()
+            latest = Task {
+                await former?.value
+                await self.recoverAfterReconnect()
+            }
+        }
+        latest?.cancel()
+        await latest?.value
+    }
+
     private func recoverAfterReconnect() async {
-        recovery.forgetStates()
-        relay.forgetOffset()
+        if Task.isCancelled { return }
         let backoff = Backoff(firstMilliseconds: 50, longestMilliseconds: 1_000)
         for failures in 1...Int64.max {
             do {
-                return try await recover(deep: true)
+                return try await recover()
             } catch {
+                if Task.isCancelled { return }
                 let isUnsuitable = (error as? ServiceError)?.code == .unsuitableRedis
                 if isUnsuitable || failures == 1 {
                     logger.log(
                         level: isUnsuitable ? .error : .warning, "recovery after a reconnect failed", metadata: ["error": "\(error)"])
                 }
                 // Without a connection the next one is waited for; an unsuitable server is looked at again with the regular recovery.
-                if isUnsuitable || !redis.isConnected || Task.isCancelled { return }
+                if isUnsuitable || !redis.isConnected { return }
                 try? await Task.sleep(for: .milliseconds(backoff.milliseconds(afterFailures: failures)))
             }
         }
@@ -211,7 +229,7 @@ extension Services {
     private func recoverRegularly() async {
         let interval = configuration.recoveryInterval
         do {
-            try await recover(deep: true)
+            try await recover()
             try? await Task.sleep(for: interval)
         } catch {
             // What the first look has left undone does not wait for the interval.
@@ -219,14 +237,15 @@ extension Services {
         }
         await periodically("recovery", every: interval, logger: logger) { [self] in
             relay.forgetOffset()
-            try await recover(deep: false)
+            try await recover()
         }
     }
 
-    private func recover(deep: Bool) async throws {
+    /// Compares in full what was not compared since the start or the last reconnect, however many tries that takes.
+    private func recover() async throws {
         try await checkRedis()
         // A claim whose reply takes longer has been given up by its claimant.
-        try await recovery.run(deep: deep, grace: .nanoseconds(redis.configuration.commandDeadline.nanoseconds))
+        try await recovery.run(deep: false, grace: .nanoseconds(redis.configuration.commandDeadline.nanoseconds))
         if let missing = recovery.unloadedCampaigns, !missing.isEmpty {
             throw ServiceError(.paused, "\(missing.count) campaigns have no gate yet")
         }

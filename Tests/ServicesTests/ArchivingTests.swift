@@ -173,6 +173,46 @@ struct ArchivingTests {
         }
     }
 
+    @Test("the removal of gates that an older state has brought back is tried again until it was done")
+    func removalTriedAgain() async throws {
+        try await withEnded { shop, coupon, users in
+            let open = try await shop.makeCampaign(quantity: 5)
+            _ = try shop.server.cli("SAVE")
+            try await shop.recovery.run(deep: false)
+            try await shop.crash()
+            #expect(try await shop.keys(of: coupon) == 2)
+            try await shop.grantOnly(open, to: users[0])
+            let recovery = shop.recovery
+            // This look ends before it comes to the gates of archived campaigns.
+            let looking = Task { try await recovery.run(deep: false, grace: .seconds(3_600)) }
+            try await eventually("compared") { recovery.uncomparedCampaigns == 0 }
+            looking.cancel()
+            await #expect(throws: CancellationError.self) { try await looking.value }
+            #expect(try await shop.keys(of: coupon) == 2)
+            try await recovery.run(deep: false)
+            #expect(try await shop.keys(of: coupon) == 0)
+        }
+    }
+
+    @Test("a build that looked at the campaign before it was archived leaves no gate behind")
+    func buildUnderWay() async throws {
+        try await withEnded { shop, coupon, _ in
+            _ = try shop.server.cli("FLUSHALL")
+            let campaign = try #require(try shop.reader.campaign(coupon))
+            // Reads go on.
+            try shop.server.cli("CLIENT", "PAUSE", "3600000", "WRITE")
+            let building = Task { try await shop.campaigns.build(coupon, beyond: nil, waits: true) }
+            try await eventually("the build waits for Redis") { try shop.server.cli("INFO", "clients").contains("blocked_clients:1") }
+            let gates = try await shop.store.beginArchiving(
+                [ArchivalCandidate(id: coupon, epoch: campaign.epoch, gateEpoch: 0)], endedBefore: shop.clock.now, at: shop.clock.now)
+            try await shop.store.finishArchiving(gates)
+            try shop.server.cli("CLIENT", "UNPAUSE")
+            let error = await #expect(throws: ServiceError.self) { try await building.value }
+            #expect(error?.code == .archived)
+            #expect(try await shop.keys(of: coupon) == 0)
+        }
+    }
+
     @Test("thousands of campaigns that ended long ago are archived 200 at a time, after the open one has its gate")
     func backlog() async throws {
         let setup = Shop.Setup(fill: { db in
