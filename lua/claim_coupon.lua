@@ -87,7 +87,7 @@ end
 local won, members = {}, {}
 for index, user in ipairs(ARGV) do
   local place = tonumber(places[index] or won[user])
-  if place and (place % 1 ~= 0 or place > 2 ^ 53 or place < -2 ^ 53) then
+  if place and (place % 1 ~= 0 or place > 2 ^ 53 or place < 1) then
     decide(index, 8, 0)
   elseif place then
     decide(index, 2, place)

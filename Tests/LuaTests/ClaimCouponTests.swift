@@ -73,7 +73,7 @@ struct ClaimCouponTests {
             Refusal(testDescription: "an unknown state", gate: .open.setting(["state": "OPEN"]), answer: Verdict(.damaged, 0)),
             Refusal(testDescription: "only a state", gate: Gate(fields: ["state": "open"]), answer: Verdict(.damaged, 0, epoch: 0)),
         ]
-        + ["1.5", "inf", "-inf", "1e300"].map {
+        + ["1.5", "inf", "-inf", "1e300", "0", "-3"].map {
             Refusal(testDescription: "a user's own sequence is \($0)", gate: .open.claimed(["42": $0]), answer: Verdict(.damaged, 0))
         }
         // Without a time that can be believed, no build has written for as long as there are clocks.
