@@ -11,16 +11,16 @@ import Synchronization
 /// Runs at start, after every reconnect and on a timer. It reads live campaigns only; two runs at once do no harm, nor do those of
 /// several services.
 final class ClaimRecovery: Sendable {
-    private let store: Store
-    private let redis: RedisClient
+    let store: Store
+    let redis: RedisClient
     private let campaigns: Campaigns
     private let clock: WallClock
     private let archiveAfterMilliseconds: Int64
-    private let logger: Logger
-    private let state = Mutex(State())
+    let logger: Logger
+    let state = Mutex(State())
     private let compared = Atomic<Int>(0)
 
-    private struct State {
+    struct State {
         /// Open campaigns without an open gate of the store's epoch when last looked at; nil before the first look.
         var unloaded: Set<CouponID>?
         /// Campaigns, open and closed, whose gate was not compared with the store in full yet; nil before the first look.
@@ -37,7 +37,7 @@ final class ClaimRecovery: Sendable {
     }
 
     /// A prefix of a campaign's claims that gate and store were seen to share. Claims under way come after it.
-    private struct Verified {
+    struct Verified {
         var epoch: Int64
         /// All claims up to this sequence match.
         var sequence: Int64 = 0
@@ -45,11 +45,11 @@ final class ClaimRecovery: Sendable {
         var count: Int64 = 0
     }
 
-    private typealias GrantedClaim = (user: UserID, sequence: Int64)
-    private typealias Gate = CouponGate.GateState
+    typealias GrantedClaim = (user: UserID, sequence: Int64)
+    typealias Gate = CouponGate.GateState
 
     /// Gates read in one round trip, campaigns archived in one commit, and claims compared in one step.
-    private static let gatesPerRead = 200
+    static let gatesPerRead = 200
     private static let claimsPerStep = 5_000
     /// Campaigns recovered side by side.
     private static let recoveredAtOnce = 16
@@ -57,8 +57,8 @@ final class ClaimRecovery: Sendable {
     private static let writesAtOnce = 256
     /// Gates of archived campaigns that an older snapshot of Redis may bring back: those archived within a week, the newest 10,000. An
     /// operator who restores an older snapshot than that finds the rest with `firstcome audit`.
-    private static let archivedMilliseconds: Int64 = 7 * 86_400_000
-    private static let archivedLimit = 10_000
+    static let archivedMilliseconds: Int64 = 7 * 86_400_000
+    static let archivedLimit = 10_000
 
     init(
         store: Store, redis: RedisClient, campaigns: Campaigns, clock: WallClock, archiveAfter: Duration = .seconds(86_400), logger: Logger
@@ -110,14 +110,14 @@ final class ClaimRecovery: Sendable {
     }
 
     /// One run, and which Redis it began with.
-    private struct Look: Sendable {
+    struct Look: Sendable {
         let isDeep: Bool
         let removesArchivedGates: Bool
         let generation: UInt64
     }
 
     /// What a run has come across.
-    private struct Findings {
+    struct Findings {
         /// Claims that only the gates know.
         var unwritten: [(campaign: Campaign, claims: [GrantedClaim])] = []
         var failed: Set<CouponID> = []
@@ -221,12 +221,12 @@ extension ClaimRecovery {
         }
     }
 
-    private static func chunks(of campaigns: [Campaign]) -> [ArraySlice<Campaign>] {
+    static func chunks(of campaigns: [Campaign]) -> [ArraySlice<Campaign>] {
         stride(from: 0, to: campaigns.count, by: gatesPerRead).map { campaigns[$0..<min($0 + gatesPerRead, campaigns.count)] }
     }
 
     /// Works on campaigns side by side, each for itself: builds wait for commits and for Redis, and share both.
-    private func sideBySide<Value: Sendable, Detail: Sendable>(
+    func sideBySide<Value: Sendable, Detail: Sendable>(
         _ items: [(Campaign, Detail)], _ work: @escaping @Sendable (Campaign, Detail) async throws -> Value
     ) async -> [((Campaign, Detail), Result<Value, any Error>)] {
         await withTaskGroup(of: ((Campaign, Detail), Result<Value, any Error>).self) { group in
@@ -269,7 +269,7 @@ extension ClaimRecovery {
         return unwritten
     }
 
-    private struct Comparison {
+    struct Comparison {
         var verified: Verified
         /// Claims that only the gate knows.
         var unwritten: [GrantedClaim] = []
@@ -289,7 +289,7 @@ extension ClaimRecovery {
         return comparison?.granted == gate.claims ? comparison : nil
     }
 
-    private func comparison(of campaign: Campaign, from start: Verified, through sequence: Int64) async throws -> Comparison? {
+    func comparison(of campaign: Campaign, from start: Verified, through sequence: Int64) async throws -> Comparison? {
         var comparison = Comparison(verified: start)
         var last = start.sequence
         while true {
@@ -368,71 +368,5 @@ extension ClaimRecovery {
         case .done(.known): return true
         case .done(.stale), .done(.campaignMissing), .done(.userMissing), .refused, .replayed: return false
         }
-    }
-}
-
-// MARK: - The end of a campaign
-
-extension ClaimRecovery {
-    /// Removes the gates of campaigns that ended before `limit`, 200 at a time in two commits and two round trips beside the comparison
-    /// of gates that exist: after an upgrade thousands may be due at once.
-    ///
-    /// A gate with claims that the store does not have keeps its campaign live until these are persisted. The store marks a campaign
-    /// before its gate goes, with a new epoch: a claim that the gate still grants is refused as stale. What a crash leaves
-    /// marked is removed by the next run.
-    private func archive(
-        _ campaigns: [Campaign], endedBefore limit: Instant, at now: Instant, _ findings: inout Findings
-    ) async throws {
-        var count = 0
-        for chunk in Self.chunks(of: campaigns) {
-            let states = try await CouponGate.states(of: chunk.map(\.id), through: redis)
-            var (gates, candidates): ([ArchivedGate], [ArchivalCandidate]) = ([], [])
-            for ((campaign, gate), result) in await sideBySide(Array(zip(chunk, states)), { [self] in try await lastComparison($0, $1) }) {
-                let unwritten: [GrantedClaim]
-                switch result {
-                case .success(let claims?): unwritten = claims
-                case .success(nil): continue
-                case .failure(let error):
-                    findings.add(error, of: campaign.id)
-                    continue
-                }
-                if !unwritten.isEmpty {
-                    findings.unwritten.append((campaign, unwritten))
-                } else if campaign.isArchived, gate?.loadedEpoch ?? 0 <= campaign.epoch {
-                    gates.append(ArchivedGate(id: campaign.id, epoch: campaign.epoch))
-                } else {
-                    candidates.append(ArchivalCandidate(id: campaign.id, epoch: campaign.epoch, gateEpoch: gate?.loadedEpoch ?? 0))
-                }
-            }
-            if !candidates.isEmpty { gates += try await self.store.beginArchiving(candidates, endedBefore: limit, at: now) }
-            if gates.isEmpty { continue }
-            FaultPoint.betweenStoreAndGate.reached()
-            let removed = try await CouponGate.archive(gates, through: redis)
-            if !removed.isEmpty { try await store.finishArchiving(removed) }
-            count += removed.count
-        }
-        if count > 0 { logger.info("campaigns archived", metadata: ["count": "\(count)"]) }
-    }
-
-    /// The claims of a campaign's last gate that the store does not have; nil while another service builds the gate.
-    ///
-    /// A gate that contradicts the store, or is of another epoch, grants nothing: it goes as it is.
-    private func lastComparison(_ campaign: Campaign, _ gate: Gate?) async throws -> [GrantedClaim]? {
-        guard let gate, !campaign.isArchived else { return [] }
-        if !gate.isOpen, gate.silenceMilliseconds < CouponGate.takeoverMilliseconds { return nil }
-        guard gate.isOpen, gate.epoch == campaign.epoch else { return [] }
-        return try await comparison(of: campaign, from: Verified(epoch: campaign.epoch), through: gate.sequence ?? 0)?.unwritten ?? []
-    }
-
-    /// After a reconnect an older state of Redis may have brought back gates of campaigns that are archived.
-    private func removeArchivedGates(at now: Instant, _ look: Look) async throws {
-        let start = now.advanced(byMilliseconds: -Self.archivedMilliseconds) ?? Instant(milliseconds: 0)
-        let gates = try await store.snapshot { snapshot throws(StoreError) in
-            try snapshot.gatesArchived(since: start, limit: Self.archivedLimit)
-        }
-        for start in stride(from: 0, to: gates.count, by: Self.gatesPerRead) {
-            _ = try await CouponGate.archive(Array(gates[start..<min(start + Self.gatesPerRead, gates.count)]), through: redis)
-        }
-        state.withLock { if $0.generation == look.generation { $0.hasRemovedArchivedGates = true } }
     }
 }
