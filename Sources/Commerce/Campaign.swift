@@ -15,7 +15,7 @@ package struct Campaign: Sendable, Equatable {
     package let createdAt: Instant
     /// Counts the times the gate in Redis was built anew from the store. A claim decided under an older epoch has no force.
     package let epoch: Int64
-    /// Whether the campaign ended so long ago that it has no gate in Redis any more, or loses it just now. Nobody can claim.
+    /// Whether the campaign's gate was removed from Redis, or is being removed, because it ended long ago. Claims are answered from the store.
     package let isArchived: Bool
 
     package var remaining: Int64 { terms.quantity - issued }

@@ -1,7 +1,7 @@
 /// The code of an issued coupon: 16 characters of Crockford's base 32 (no I, L, O, U).
 ///
-/// The first four count milliseconds and start over after 2^20 of them (17 minutes); the other twelve are 60 random bits, so nobody
-/// guesses one. Codes of one moment begin alike, so that a group of new coupons touches one page of the index over codes: with random
+/// The first four count milliseconds and start over after 2^20 of them (17 minutes); the other twelve are 60 random bits, which
+/// cannot be guessed. Codes of one moment begin alike, so that a group of new coupons touches one page of the index over codes: with random
 /// beginnings each coupon would touch a page of its own, which is then written to the log as a whole.
 package struct CouponCode: Hashable, Sendable, CustomStringConvertible {
     package let description: String

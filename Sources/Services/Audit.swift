@@ -106,7 +106,7 @@ extension Audit {
         return (rows, faults)
     }
 
-    /// Keys of archived campaigns, of whatever type.
+    /// Keys of archived campaigns, of any Redis type.
     private func archivalFaults() async throws -> (rows: Int64, faults: Set<String>) {
         let campaigns = try await store.snapshot { snapshot throws(StoreError) in try snapshot.archivedCampaigns() }
         var faults: Set<String> = []

@@ -159,7 +159,7 @@ final class CachedCampaign {
         if let last = refusal, last.reason == terms.reason, lease.holds(last.stamp, at: stamp.askedAt, for: stamp.origin) {
             guard stamp.askedAt >= last.stamp.askedAt else { return nil }
         } else if refusal != nil {
-            // Between two refusals without a gap nobody can have won. After a gap somebody may have: the holders are read anew.
+            // While refusals follow one another within the lease, no user can have won. After a gap the holders are read anew.
             forgetGate()
         }
         refusal = GateRefusal(reason: terms.reason, stamp: stamp, until: end(of: terms, askedAt: stamp.askedAt))

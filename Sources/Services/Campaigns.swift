@@ -35,7 +35,7 @@ package final class Campaigns: Sendable {
     /// Changes quantity or window, one change at a time. Fewer coupons are agreed with the gate first, since it may have granted
     /// more than the store knows yet; everything else is durable first and reaches the gate next.
     ///
-    /// An archived campaign gets its gate back, whatever is changed. Nobody could claim since, so the store knows all that was issued.
+    /// Any change gives an archived campaign its gate back. No claim was granted while it had none, so the store has every coupon.
     package func change(
         _ id: CouponID, _ change: CampaignChange, at now: Instant, on context: LoopContext? = nil
     ) async throws -> Outcome<Campaign> {
@@ -199,13 +199,13 @@ extension Campaigns {
         }
     }
 
-    /// Removes the gate that a build has paused after its campaign was archived: nobody else would.
+    /// Removes the gate that a build has paused after its campaign was archived: no other part removes it before the next reconnect.
     ///
     /// - Throws: `ServiceError` with code `archived` where the campaign is.
     private func removeIfArchived(_ id: CouponID, epoch: Int64) async throws {
         guard let campaign = try reader.campaign(id), campaign.isArchived else { return }
         // A gate of a campaign that is brought back from here on is of a later epoch than both.
-        _ = try await CouponGate.archive(id, epoch: max(epoch, campaign.epoch), through: redis)
+        _ = try await CouponGate.archive([ArchivedGate(id: id, epoch: max(epoch, campaign.epoch))], through: redis)
         throw ServiceError(.archived, "the campaign is archived")
     }
 

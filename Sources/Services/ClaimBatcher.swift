@@ -63,11 +63,11 @@ final class ClaimBatcher: @unchecked Sendable {
             return
         }
         batch.requests.append(request)
-        // All of them, so that no batch of the campaign overtakes an older one.
-        if batch.requests.count == CouponGate.claimsPerCall { sendAll() }
+        // A full batch leaves with the others of the tick, in order; the next claim opens another one.
+        if batch.requests.count == CouponGate.claimsPerCall { campaign.openBatch = nil }
     }
 
-    /// Runs after the loop has read every socket that was readable in this tick, or earlier where a batch is full.
+    /// Runs as a task of the loop alone, after it has read every socket that was readable in this tick.
     private func sendAll() {
         // A call that fails at once may answer a client whose next claim opens a batch of the next tick.
         swap(&open, &spare)

@@ -133,7 +133,7 @@ final class ClaimRecovery: Sendable {
         let (open, all) = (Set(open.map(\.id)), Set((open + closed).map(\.id)))
         return state.withLock { state in
             let isDeep = deep || state.uncompared == nil
-            // A campaign that ended or was archived meanwhile keeps nobody waiting.
+            // A campaign that ended or was archived meanwhile does not keep /readyz at 503.
             state.open = open
             state.uncompared = isDeep ? all : state.uncompared?.intersection(all)
             state.verified = state.verified.filter { all.contains($0.key) }
@@ -190,7 +190,7 @@ extension ClaimRecovery {
     /// - Returns: a gate that was already open: its claims must be compared. Nil where it was built now or is not needed.
     private func ensureGate(_ campaign: Campaign, _ gate: Gate?, _ look: Look) async throws -> Gate? {
         guard var gate else {
-            // Without a gate nobody passes, which is right for a campaign that is closed, and there is nothing to compare.
+            // A closed campaign needs no gate: without one no claim is granted, and there is nothing to compare.
             if campaign.status(at: clock.now) == .closed {
                 noteCompared(campaign.id, nil, look)
             } else {

@@ -219,10 +219,4 @@ package enum CouponGate {
     static func keys(_ coupon: CouponID) -> [RedisArgument] {
         [.string(RedisKeys.coupon(coupon)), .string(RedisKeys.claims(of: coupon))]
     }
-
-    /// Removes the gate of an archived campaign; answers false where a gate of a later epoch than `epoch` exists.
-    static func archive(_ coupon: CouponID, epoch: Int64, through redis: RedisClient) async throws -> Bool {
-        let reply = try await redis.evaluate(Scripts.archiveCoupon, keys: keys(coupon), arguments: [.integer(epoch)])
-        return try ScriptAnswer<ArchiveCode>(reply, of: Scripts.archiveCoupon).code == .removed
-    }
 }

@@ -49,6 +49,37 @@ struct ClaimBatchTests {
         }
     }
 
+    @Test("claims that are made while a call fails at once are answered too, also more than one call takes")
+    func madeWhileFailing() async throws {
+        try await withShop { shop in
+            let user = try await shop.makeUsers(1)[0]
+            let coupon = try await shop.makeCampaign(quantity: 10)
+            _ = await shop.outcome(of: coupon, by: UserID(99), on: loop)
+            try await shop.killRedis()
+            let (context, services) = (shop.services.context(for: loop), shop.services)
+            let (stream, answers) = AsyncStream.makeStream(of: Void.self)
+            // As connections do whose clients have sent the next claim ahead: each answer is followed by a claim at once.
+            @Sendable func claim(again times: Int) {
+                switch services.claims.claim(coupon, by: user, on: context) {
+                case .now: answers.yield()
+                case .later(let begin):
+                    begin { _ in
+                        answers.yield()
+                        if times > 0 { claim(again: times - 1) }
+                    }
+                }
+            }
+            loop.execute { for _ in 0..<600 { claim(again: 3) } }
+            var count = 0
+            for await _ in stream {
+                count += 1
+                if count == 2_400 { break }
+            }
+            try shop.server.start()
+            #expect(try await shop.claimPatiently(coupon, by: user) == .won(1))
+        }
+    }
+
     @Test("a user who stands twice in one call gets one win, and is told of it by the other")
     func twice() async throws {
         try await withShop { shop in

@@ -125,18 +125,7 @@ struct RecoveryTests {
 
     @Test("the start waits for no claim: readiness says what is still to be compared, and then that all is")
     func start() async throws {
-        let setup = Shop.Setup(fill: { db in
-            try db.execute(
-                sql: """
-                    WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < 100000)
-                    INSERT INTO users (id, name, created_at) SELECT n, 'User', 0 FROM numbers;
-                    INSERT INTO campaigns (id, name, discount_type, discount_value, quantity, issued, opens_at, valid_for_s, min_order,
-                        restore_on_refund, created_at) VALUES (1, 'Launch', 0, 1000, 100001, 100000, 0, 3600, 0, 0, 0);
-                    INSERT INTO issued_coupons (code, coupon_id, user_id, sequence, issued_at, expires_at)
-                        SELECT printf('%016d', id), 1, id, id, 0, 3600000 FROM users;
-                    """)
-        })
-        try await withShop(setup) { shop in
+        try await withShop(.hundredThousandCoupons) { shop in
             try await shop.campaigns.build(CouponID(1), beyond: nil)
             try await shop.services.start()
             #expect(shop.compared < 200_000)

@@ -91,6 +91,23 @@ final class Shop: Sendable {
     }
 }
 
+extension Shop.Setup {
+    /// A store with one open campaign of which 100,000 users have a coupon, and Redis knows none.
+    static var hundredThousandCoupons: Shop.Setup {
+        Shop.Setup(fill: { db in
+            try db.execute(
+                sql: """
+                    WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < 100000)
+                    INSERT INTO users (id, name, created_at) SELECT n, 'User', 0 FROM numbers;
+                    INSERT INTO campaigns (id, name, discount_type, discount_value, quantity, issued, opens_at, valid_for_s, min_order,
+                        restore_on_refund, created_at) VALUES (1, 'Launch', 0, 1000, 100001, 100000, 0, 3600, 0, 0, 0);
+                    INSERT INTO issued_coupons (code, coupon_id, user_id, sequence, issued_at, expires_at)
+                        SELECT printf('%016d', id), 1, id, id, 0, 3600000 FROM users;
+                    """)
+        })
+    }
+}
+
 /// Runs `body` with a shop that ends when `body` does, however it does.
 func withShop(
     _ setup: Shop.Setup = Shop.Setup(), isolation: isolated (any Actor)? = #isolation, _ body: (Shop) async throws -> Void
