@@ -10,6 +10,8 @@ import Synchronization
 /// connections of their own and never wait for a write.
 package final class Store: Sendable {
     let options: StoreOptions
+    /// Which store this is, as it was when it was opened.
+    package let identity: StoreIdentity
     private let path: String
     private let writer: GroupCommitWriter?
     private let readers: ReaderQueue
@@ -17,9 +19,12 @@ package final class Store: Sendable {
     /// Which rows changed since they were read; a store that is only read sees no change.
     package let rowVersions: RowVersions
 
-    private init(path: String, options: StoreOptions, writer: GroupCommitWriter?, readers: ReaderQueue, userCount: Int64) {
+    private init(
+        path: String, options: StoreOptions, identity: StoreIdentity, writer: GroupCommitWriter?, readers: ReaderQueue, userCount: Int64
+    ) {
         self.path = path
         self.options = options
+        self.identity = identity
         self.writer = writer
         self.readers = readers
         newestUser = Atomic(userCount)
@@ -34,14 +39,16 @@ package final class Store: Sendable {
         do {
             let connection = options.isReadOnly ? nil : try openForWriting(path, options)
             let readers = try ReaderQueue(path: path, options: options, logger: logger)
-            let userCount = try readers.now { db in
+            let (userCount, identity) = try readers.now { db in
                 try refuseOtherVersion(db)
-                return try db.integer("SELECT max(id) FROM users")
+                return (try db.integer("SELECT max(id) FROM users"), try db.identity())
             }
+            var options = options
+            options.eventBase = identity.eventBase
             let writer = connection.map { connection in
                 GroupCommitWriter(connection: connection, options: options, logger: logger) { readers.endRunningReads() }
             }
-            return Store(path: path, options: options, writer: writer, readers: readers, userCount: userCount)
+            return Store(path: path, options: options, identity: identity, writer: writer, readers: readers, userCount: userCount)
         } catch {
             throw StoreError(classifying: error)
         }
@@ -53,10 +60,13 @@ package final class Store: Sendable {
     private static func openForWriting(_ path: String, _ options: StoreOptions) throws -> DatabaseQueue {
         let connection = try DatabaseQueue(path: path, configuration: .writer(options))
         // Before anything is written: a newer store stays as it is.
-        try connection.read { try refuseNewerVersion($0) }
+        try connection.read { db in
+            try refuseNewerVersion(db)
+            try db.refuseBackup()
+        }
         // GRDB's WAL setup chose NORMAL, which may lose the last commits together with the power.
         try connection.writeWithoutTransaction { try $0.execute(sql: "PRAGMA synchronous = FULL") }
-        try Schema.migrator.migrate(connection)
+        try Schema.migrator(firstIncarnation: options.firstIncarnation).migrate(connection)
         return connection
     }
 
@@ -68,7 +78,7 @@ package final class Store: Sendable {
         }
     }
 
-    private static func refuseNewerVersion(_ db: Database) throws {
+    static func refuseNewerVersion(_ db: Database) throws {
         if try Schema.migrator.hasBeenSuperseded(db) {
             throw StoreError(.newerVersion, "the store was written by a newer version of this program; use that version or a backup")
         }
@@ -188,5 +198,6 @@ extension Store {
             readers.backup(to: destination) { continuation.resume(returning: $0) }
         }
         try result.get()
+        try StoreRestore.markAsBackup(destination)
     }
 }

@@ -45,6 +45,8 @@ final class Shop: Sendable {
         let clock = MovableClock()
         self.clock = clock
         var options = StoreOptions(calendar: calendar, eventPayload: EventPayload.render)
+        // Event ids and epochs that a test can name.
+        options.firstIncarnation = 0
         setup.configureStore(&options)
         let path = folder.appending(path: "store.sqlite").path
         try Store.open(path: path, options: options, logger: Self.logger).close()
