@@ -24,7 +24,7 @@ end
 
 local coupon = redis.call('HMGET', KEYS[1], 'state', 'store')
 local claims = redis.call('ZCARD', KEYS[2])
-assert(is_integer(ARGV[1]) and is_integer(ARGV[2]) and is_integer(ARGV[3]), 'quantity, opensAt, closesAt')
+assert(is_integer(ARGV[1]) and is_integer(ARGV[2]) and is_integer(ARGV[3]) and ARGV[4], 'quantity, opensAt, closesAt, store')
 local state, store = coupon[1], coupon[2]
 local quantity = tonumber(ARGV[1])
 if not state then

@@ -22,7 +22,8 @@ local function is_integer(text)
   return text and #text <= 15 and string.find(text, '^%-?%d+$')
 end
 
-assert(is_integer(ARGV[1]) and is_integer(ARGV[2]) and is_integer(ARGV[3]) and is_integer(ARGV[4]), 'epoch, quantity, opensAt, closesAt')
+assert(is_integer(ARGV[1]) and is_integer(ARGV[2]) and is_integer(ARGV[3]) and is_integer(ARGV[4]) and ARGV[5],
+  'epoch, quantity, opensAt, closesAt, store')
 local epoch = tonumber(ARGV[1])
 -- A key that is not a hash, or whose epoch is not a whole number, was not written by these scripts and is replaced.
 if redis.call('TYPE', KEYS[1]).ok == 'hash' then

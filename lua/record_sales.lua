@@ -29,7 +29,7 @@ local applied = redis.call('GET', KEYS[1])
 local products = redis.call('ZCARD', KEYS[2])
 local store = redis.call('GET', KEYS[4])
 local counted = tonumber(redis.call('HGET', KEYS[3], KEYS[2]) or '0')
-assert(is_integer(ARGV[1]) and is_integer(ARGV[2]) and is_integer(ARGV[3]), 'event ids, expiry')
+assert(is_integer(ARGV[1]) and is_integer(ARGV[2]) and is_integer(ARGV[3]) and ARGV[4], 'event ids, expiry, store')
 for index = 5, #ARGV, 2 do
   assert(is_integer(ARGV[index + 1]), 'units')
 end

@@ -43,6 +43,9 @@ package enum FaultPoint: String, CaseIterable, Sendable {
     /// The restored file is in place.
     case afterRestoreRename
 
+    /// The boundaries that a running service passes.
+    package static let ofService = allCases.filter { ![.afterRestoreCopy, .beforeRestoreRename, .afterRestoreRename].contains($0) }
+
     /// The environment variable that names the boundary.
     package static let variable = "FIRSTCOME_FAULT_POINT"
 

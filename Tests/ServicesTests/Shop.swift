@@ -58,6 +58,7 @@ final class Shop: Sendable {
         redisConfiguration.minimumBackoff = setup.minimumBackoff
         redisConfiguration.maximumBackoff = max(setup.minimumBackoff, .milliseconds(100))
         redisConfiguration.drainTimeout = .milliseconds(500)
+        redisConfiguration.admission = StoreAdmission.admission(of: store.identity, as: .service)
         redis = RedisClient(configuration: redisConfiguration, eventLoopGroup: MultiThreadedEventLoopGroup.singleton, logger: Self.logger)
         var configuration = ServicesConfiguration(calendar: calendar, clock: WallClock { clock.now })
         configuration.rankingRefresh = .milliseconds(50)
