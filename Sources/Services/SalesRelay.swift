@@ -151,7 +151,8 @@ final class SalesRelay: Sendable {
         return RedisCommand(
             Scripts.recordSales,
             keys: [
-                .string(RedisKeys.applied), .string(RedisKeys.sales(on: run.saleDay)), .string(RedisKeys.products), .string(RedisKeys.store),
+                .string(RedisKeys.applied), .string(RedisKeys.sales(on: run.saleDay)), .string(RedisKeys.products),
+                .string(RedisKeys.store),
             ],
             arguments: arguments)
     }

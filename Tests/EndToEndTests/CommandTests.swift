@@ -16,7 +16,9 @@ extension EndToEnd {
 }
 
 extension EndToEnd.CommandTests {
-    private static let commands = ["serve", "token", "demo", "audit", "ranking show", "ranking rebuild", "backup", "restore", "redis show", "redis take"]
+    private static let commands = [
+        "serve", "token", "demo", "audit", "ranking show", "ranking rebuild", "backup", "restore", "redis show", "redis take",
+    ]
 
     @Test("--help of each command names every flag, and each flag has its environment variable", arguments: commands)
     func help(command: String) async throws {
@@ -125,7 +127,9 @@ extension EndToEnd.CommandTests {
         let json = try await Tool.run("audit", "--data", folder, "--json")
         let report = try JSONParser.parse(.init(string: json.standardOutput.trimmingCharacters(in: .newlines)))
         #expect(report["clean"] == .bool(true))
-        #expect(report["checks"]?.shape == "[{invariant: int, claim: string, verdict: string, rowsChecked: int, violationCount: int, violations: []}]")
+        #expect(
+            report["checks"]?.shape
+                == "[{invariant: int, claim: string, verdict: string, rowsChecked: int, violationCount: int, violations: []}]")
 
         try Self.database(folder) { try $0.execute(sql: "UPDATE users SET balance = balance + 1 WHERE id = 1000") }
         let broken = try await Tool.run("audit", "--data", folder, "--json")

@@ -132,7 +132,8 @@ extension FaultPoint {
         case .beforeRecordSales, .afterRecordSales: 1...12
         case .beforeDelivery, .afterDelivery: 1...60
         case .afterLoadClaims, .beforeSwapSales, .afterEpoch, .afterLoadCoupon, .beforePersist, .betweenStoreAndGate,
-            .afterRestoreCopy, .beforeRestoreRename, .afterRestoreRename: 1...1
+            .afterRestoreCopy, .beforeRestoreRename, .afterRestoreRename:
+            1...1
         }
     }
 
