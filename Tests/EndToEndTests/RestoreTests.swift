@@ -211,6 +211,7 @@ extension EndToEnd.RestoreTests {
         try await Self.withShop(.folder) { shop, backups in
             _ = try await Self.trade(shop, backup: backups + "/first.sqlite")
             try await shop.lose(.folder)
+            try FileManager.default.createDirectory(atPath: shop.folder, withIntermediateDirectories: true)
             _ = try await Self.trade(shop, backup: backups + "/second.sqlite")
             #expect(shop.bodies.count == 8 && shop.bodies.values.allSatisfy { $0.count == 1 })
         }
