@@ -27,7 +27,7 @@ enum Failure: Sendable {
         switch code {
         case .unavailable, .overloaded, .closed, .readOnly: self = .unavailable(retryAfterSeconds: 1)
         case .invalidCursor: self = .refused(.invalid([FieldFault(field: "cursor", reason: "must be the nextCursor of this list")]))
-        case .newerVersion, .corrupt, .internal: self = .broken
+        case .newerVersion, .corrupt, .malformedRow, .internal: self = .broken
         }
     }
 

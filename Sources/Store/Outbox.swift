@@ -191,7 +191,7 @@ extension Database {
 
     private static func eventRow(_ row: Columns) throws -> EventRecord {
         guard let delivery = OrderEvent.Delivery(rawValue: row.int(6)) else {
-            throw StoreError(.corrupt, "event \(row.int(0)) has no valid delivery state")
+            throw StoreError(.malformedRow, "event \(row.int(0)) has no valid delivery state")
         }
         let event = OrderEvent(
             id: row.id(0), kind: row.int(1) == 0 ? .paid : .refunded, orderID: row.id(2), occurredAt: row.instant(3), saleDay: row.day(4),

@@ -6,6 +6,7 @@ import Synchronization
 /// One read while it holds its snapshot.
 final class RunningRead: Sendable {
     private let isEnded = Atomic(false)
+    let began = ContinuousClock.now
 
     func end() { isEnded.store(true, ordering: .releasing) }
 
@@ -76,10 +77,14 @@ final class ReaderQueue: Sendable {
         try pool.read(body)
     }
 
-    /// Ends the reads that run now; each fails as unavailable, in the middle of its statement or before its next one.
-    func endRunningReads() {
-        for read in state.withLock({ $0.running.values }) { read.end() }
+    /// Ends the reads that began before an instant and still run; each fails as unavailable, in the middle of its statement or before its
+    /// next one. Says how many.
+    func endReads(begunBefore instant: ContinuousClock.Instant) -> Int {
+        let reads = state.withLock { $0.running.values.filter { $0.began < instant } }
+        if reads.isEmpty { return 0 }
+        for read in reads { read.end() }
         pool.interrupt()
+        return reads.count
     }
 
     /// Waits for the reads that were admitted and closes the connections.

@@ -39,7 +39,7 @@ package final class Store: Sendable {
                 return try db.integer("SELECT max(id) FROM users")
             }
             let writer = connection.map { connection in
-                GroupCommitWriter(connection: connection, options: options, logger: logger) { readers.endRunningReads() }
+                GroupCommitWriter(connection: connection, options: options, logger: logger) { readers.endReads(begunBefore: $0) }
             }
             return Store(path: path, options: options, writer: writer, readers: readers, userCount: userCount)
         } catch {

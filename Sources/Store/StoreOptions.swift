@@ -24,8 +24,13 @@ package struct StoreOptions: Sendable {
     package var busyTimeoutMilliseconds = 2_000
     /// Pages (4 KiB each) in the write-ahead log at which a commit copies it back to the database file: 16 MiB.
     package var checkpointPages = 4_096
-    /// Bytes of the write-ahead log at which lists and snapshots are ended, because one of them keeps it from starting over.
+    /// Bytes of the write-ahead log past which the oldest reads are ended, because one of them keeps it from starting over; see
+    /// ``LogBound``.
     package var maximumLogBytes: Int64 = 512 << 20
+
+    /// SQLite's page size, which no store changes.
+    static let pageBytes: Int64 = 4_096
+    var checkpointBytes: Int64 { Int64(checkpointPages) * Self.pageBytes }
 
     package init(
         policy: Policy = Policy(), calendar: BusinessCalendar, eventPayload: @escaping @Sendable (EventFacts) -> String
