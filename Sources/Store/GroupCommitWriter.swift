@@ -219,7 +219,7 @@ extension GroupCommitWriter {
     private static func concernsAll(_ error: any Error) -> Bool {
         switch StoreError(classifying: error).code {
         case .unavailable, .corrupt: true
-        case .overloaded, .newerVersion, .closed, .readOnly, .invalidCursor, .internal: false
+        case .overloaded, .newerVersion, .closed, .readOnly, .invalidCursor, .cancelled, .internal: false
         }
     }
 
