@@ -32,7 +32,7 @@ enum Coupons {
     }
 
     static let list: Route.Handler = { call in
-        .task {
+        .cancellableTask {
             let request = try call.query { $0.page() }
             let page = try await call.store.campaigns(page: request)
             return .page(page, .open) { $0.write($1, at: call.now) }
@@ -80,7 +80,7 @@ enum Coupons {
     }
 
     @Sendable static func listIssued(_ call: Call, _ user: UserID) -> HTTPAnswer {
-        .task {
+        .cancellableTask {
             let (status, request) = try call.query { ($0.choice("status", of: IssuedCoupon.Status.self), $0.page()) }
             let page = try await call.store.issuedCoupons(of: user, status: status, at: call.now, page: request)
             return .page(page, .personal) { $0.write($1, at: call.now) }

@@ -5,7 +5,7 @@ import Store
 /// The handlers through which operators see and retry what the data platform did not take.
 enum Events {
     static let list: Route.Handler = { call in
-        .task {
+        .cancellableTask {
             let (state, request) = try call.query { ($0.choice("state", of: EventState.self), $0.page()) }
             let page = try await call.store.events(state: state?.delivery, page: request)
             return .page(page, .personal) { $0.write($1) }

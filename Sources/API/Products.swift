@@ -33,7 +33,7 @@ enum Products {
     }
 
     static let list: Route.Handler = { call in
-        .task {
+        .cancellableTask {
             let (filter, request) = try call.query { (ProductFilter(&$0), $0.page()) }
             let page = try await call.store.products(filter, page: request)
             return .page(page, .open) { $0.write($1) }

@@ -334,6 +334,15 @@ extension Services {
             Metric("firstcome_store_writes_total", .counter, "Writes in committed groups.", store.jobs),
             Metric("firstcome_store_queue_depth", .gauge, "Writes that wait for their commit.", store.queueDepth),
             Metric("firstcome_store_overloaded_total", .counter, "Writes turned away because the queue was full.", store.refusedOverload),
+            Metric(
+                "firstcome_store_reads", .gauge, "Reads that wait or run, by lane.",
+                samples: ReadLane.allCases.map { ([("lane", $0.rawValue)], Double(store.reads[$0]?.depth ?? 0)) }),
+            Metric(
+                "firstcome_store_reads_refused_total", .counter, "Reads turned away because their lane was full.",
+                samples: ReadLane.allCases.map { ([("lane", $0.rawValue)], Double(store.reads[$0]?.refused ?? 0)) }),
+            Metric(
+                "firstcome_store_reads_cancelled_total", .counter, "Reads dropped or ended because their client had hung up.",
+                samples: ReadLane.allCases.map { ([("lane", $0.rawValue)], Double(store.reads[$0]?.cancelled ?? 0)) }),
             Metric("firstcome_store_commit_failures_total", .counter, "Groups of which nothing was committed.", store.commitFailures),
             Metric("firstcome_store_wal_bytes", .gauge, "Size of the write-ahead log.", store.walBytes),
             Metric("firstcome_redis_commands_total", .counter, "Commands sent to Redis.", redis.sent),

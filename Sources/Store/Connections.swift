@@ -26,11 +26,10 @@ extension Configuration {
     }
 
     /// Connections for lists, snapshots and point reads.
-    static func reader(connections: Int) -> Configuration {
+    static func reader() -> Configuration {
         var configuration = Configuration()
         configuration.label = "store-reader"
         configuration.readonly = true
-        configuration.maximumReaderCount = connections
         configuration.busyMode = .timeout(2)
         configuration.prepareDatabase { db in
             try db.execute(sql: "PRAGMA cache_size = -16384")

@@ -57,7 +57,7 @@ extension Store {
 
     /// When the next pending order's time is over; `nil` while none is pending.
     package func nextExpiry() async throws(StoreError) -> Instant? {
-        try await read { db in
+        try await read(.service) { db in
             try db.first("SELECT min(expires_at) FROM orders WHERE status = 0") { $0.optionalInstant(0) } ?? nil
         }
     }

@@ -36,19 +36,19 @@ package struct EventRecord: Sendable, Equatable {
 extension Store {
     /// The units that events after one moved, in order and without a gap, of at most `limit` events: what the ranking counts.
     package func movements(after id: EventID, limit: Int) async throws(StoreError) -> [SalesMovement] {
-        try await read { db in try db.movements(after: id, through: EventID(id.rawValue + Int64(limit))) }
+        try await read(.service) { db in try db.movements(after: id, through: EventID(id.rawValue + Int64(limit))) }
     }
 
     /// The newest event, `nil` before the first.
     package func lastEventID() async throws(StoreError) -> EventID? {
-        try await read { try $0.lastEventID() }
+        try await read(.service) { try $0.lastEventID() }
     }
 
     /// Events whose message should go out now, the longest due first.
     ///
     /// An event is due only when all earlier events of its order are delivered; a parked one so blocks its own order and no other.
     package func dueEvents(at now: Instant, limit: Int) async throws(StoreError) -> [OutgoingEvent] {
-        try await read { db in
+        try await read(.service) { db in
             try db.all(Outbox.due, now, limit) { row in
                 OutgoingEvent(
                     id: row.id(0), kind: row.int(1) == 0 ? .paid : .refunded, orderID: row.id(2), payload: row.text(3), attempts: row.int(4)
@@ -59,7 +59,7 @@ extension Store {
 
     /// When the next message should go out; `nil` while none waits that could.
     package func nextDueAt() async throws(StoreError) -> Instant? {
-        try await read { db in
+        try await read(.service) { db in
             try db.first("SELECT next_attempt_at FROM events WHERE \(Outbox.isNext) ORDER BY next_attempt_at LIMIT 1") { $0.instant(0) }
         }
     }

@@ -10,7 +10,7 @@ package final class PointReader: Sendable {
 
     init(path: String, options: StoreOptions) throws(StoreError) {
         do {
-            connection = try DatabaseQueue(path: path, configuration: .reader(connections: 1))
+            connection = try DatabaseQueue(path: path, configuration: .reader())
         } catch {
             throw StoreError(classifying: error)
         }

@@ -4,7 +4,7 @@ import GRDB
 extension Store {
     /// Products that pass a filter, in its order. Equal prices are ordered by id, in the direction of the prices.
     package func products(_ filter: ProductFilter, page: PageRequest) async throws(StoreError) -> Page<Product> {
-        try await read { db in
+        try await read(.browse) { db in
             let query = try ProductQuery(filter, page: page)
             let rows = try db.all(query.sql, list: query.arguments, read: Database.product)
             let items = Array(rows.prefix(page.limit))

@@ -20,6 +20,8 @@ package struct StoreError: Error, CustomStringConvertible {
         case readOnly
         /// A cursor that no list of this kind gave out.
         case invalidCursor
+        /// A read whose caller has gone, so that its result is of no use.
+        case cancelled
         /// A defect of this program.
         case `internal`
     }

@@ -16,10 +16,10 @@ package struct StoreOptions: Sendable {
     package var maximumQueued = 16_384
     /// How long the writer waits for company before it starts a group. 0: a commit's own fsync is all the waiting there is.
     package var groupDelayMicroseconds: UInt32 = 0
-    /// Connections for lists and snapshots.
-    package var readers = 2
-    /// The most lists and snapshots that may wait or run; past it a read is `.overloaded`.
-    package var maximumQueuedReads = 256
+    package var serviceReads = ReadLaneOptions(connections: 2, maximumReads: 1_024)
+    package var personalReads = ReadLaneOptions(connections: 2, maximumReads: 512)
+    /// A page of an open list costs at most 5 ms of a core: the last of so many waits for about a second.
+    package var browseReads = ReadLaneOptions(connections: 2, maximumReads: 512)
     /// How long the writer waits for a foreign process that holds the write lock.
     package var busyTimeoutMilliseconds = 2_000
     /// Pages (4 KiB each) in the write-ahead log at which a commit copies it back to the database file: 16 MiB.

@@ -21,6 +21,6 @@ package struct StoreStatistics: Sendable, Equatable {
     package var commitSeconds = 0.0
     /// Bytes of the write-ahead log on disk now.
     package var walBytes: Int64 = 0
-    /// Lists and snapshots that wait or run now.
-    package var readDepth = 0
+    /// Lists, snapshots and the service's own reads.
+    package var reads: [ReadLane: ReadLaneStatistics] = [:]
 }
