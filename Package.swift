@@ -25,7 +25,7 @@ let histogram = Target.Dependency.product(name: "Histogram", package: "hdrhistog
 let collections = Target.Dependency.product(name: "DequeModule", package: "swift-collections")
 
 let luaScripts = [
-    "adjust_coupon", "archive_coupon", "claim_coupon", "load_claims", "load_coupon", "open_coupon", "rank_products", "record_sales",
+    "adjust_coupon", "admit_store", "archive_coupon", "claim_coupon", "load_claims", "load_coupon", "open_coupon", "rank_products", "record_sales",
     "record_views", "swap_sales",
 ]
 

@@ -33,7 +33,7 @@ enum Failure: Sendable {
 
     private init(_ code: RedisError.Code) {
         switch code {
-        case .overloaded, .timedOut, .unknownOutcome, .notConnected, .notPrimary, .closed, .cancelled:
+        case .overloaded, .timedOut, .unknownOutcome, .notConnected, .notPrimary, .notAdmitted, .closed, .cancelled:
             self = .unavailable(retryAfterSeconds: 1)
         case .server(let kind): self = Failure(kind)
         case .protocolViolation, .misconfigured: self = .broken
@@ -50,7 +50,7 @@ enum Failure: Sendable {
 
     private init(_ code: ServiceError.Code) {
         switch code {
-        case .paused, .archived, .unsuitableRedis, .privateRedis, .deliveryFailed: self = .unavailable(retryAfterSeconds: 1)
+        case .paused, .archived, .unsuitableRedis, .foreignRedis, .privateRedis, .deliveryFailed: self = .unavailable(retryAfterSeconds: 1)
         case .internal: self = .broken
         }
     }

@@ -167,7 +167,7 @@ extension Audit {
         let (totals, last) = try await store.snapshot { [offset = replies[0].integer ?? 0] snapshot throws(StoreError) in
             var totals: [[ProductUnits]] = []
             for day in days { totals.append(try snapshot.salesTotals(on: day, through: EventID(offset))) }
-            return (totals, try snapshot.lastEventID() ?? EventID(0))
+            return (totals, try snapshot.lastEventID())
         }
         // Without an offset nothing has been counted yet: the relay rebuilds the days before it counts on.
         guard let applied = replies[0].integer else { return (0, []) }

@@ -73,11 +73,11 @@ package final class Campaigns: Sendable {
 
     private func lower(_ campaign: Campaign, to terms: CampaignTerms, _ update: Update) async throws -> Outcome<Campaign> {
         if terms.quantity < campaign.issued { return .refused(.quantityIssued(issued: campaign.issued)) }
-        var adjustment = try await CouponGate.adjust(campaign.id, to: terms, through: redis)
+        var adjustment = try await CouponGate.adjust(campaign.id, of: store.identity, to: terms, through: redis)
         if adjustment != .adjusted {
             // A gate of an older epoch may say that it has granted too many: only a gate of the store's epoch decides.
             try await build(campaign.id, beyond: nil, waits: true)
-            adjustment = try await CouponGate.adjust(campaign.id, to: terms, through: redis)
+            adjustment = try await CouponGate.adjust(campaign.id, of: store.identity, to: terms, through: redis)
         }
         switch adjustment {
         case .belowIssued(let claims): return .refused(.quantityIssued(issued: claims))
@@ -141,15 +141,18 @@ extension Campaigns {
     private func buildAlone(_ id: CouponID, beyond epoch: Int64?) async throws -> Int64? {
         guard var campaign = try reader.campaign(id) else { return nil }
         let gate = try await CouponGate.settledState(of: id, through: redis)
-        if let gate, gate.loadedEpoch > campaign.epoch, let again = try reader.campaign(id) {
+        if let gate, gate.loadedEpoch(of: store.identity) > campaign.epoch, let again = try reader.campaign(id) {
             // Another service may have built the gate between the two reads: the store knows an epoch before a gate of it opens.
             campaign = again
         }
         guard !campaign.isArchived else { throw ServiceError(.archived, "the campaign is archived") }
-        if let gate, gate.isOpen, gate.isConsistent, gate.epoch == campaign.epoch, campaign.epoch > epoch ?? -1 {
+        // Either the whole Redis is of another store, or the gate is a leftover of an earlier one and is replaced. The gate of a later
+        // incarnation stays: `load_coupon` takes later epochs only.
+        if let gate, !gate.isOf(store.identity) { try await StoreAdmission.check(redis) }
+        if let gate, gate.isOf(store.identity), gate.isOpen, gate.isConsistent, gate.epoch == campaign.epoch, campaign.epoch > epoch ?? -1 {
             return campaign.epoch
         }
-        if let gate, isBeingBuilt(gate, of: id) { throw ServiceError(.paused, "another service is building the gate") }
+        if let gate, gate.isOf(store.identity), isBeingBuilt(gate, of: id) { throw ServiceError(.paused, "another service is building the gate") }
         guard recent.withLock({ $0.pause(before: id, at: .now) }) == nil else {
             throw ServiceError(.paused, "the gate was built a moment ago")
         }
@@ -171,11 +174,11 @@ extension Campaigns {
     /// is all there is. Where Redis has forgotten the first of two builds, the store accepts the epoch from one of them only.
     private func replace(_ gate: CouponGate.GateState?, of campaign: Campaign) async throws -> Int64? {
         let (id, terms) = (campaign.id, campaign.terms)
-        let epoch = max(campaign.epoch, gate?.loadedEpoch ?? 0) + 1
+        let epoch = max(campaign.epoch, gate?.loadedEpoch(of: store.identity) ?? 0) + 1
         recent.withLock { $0.begin(id, at: .now) }
         defer { recent.withLock { $0.end(id, at: .now) } }
         let next = Campaign(id: id, terms: terms, issued: campaign.issued, createdAt: campaign.createdAt, epoch: epoch)
-        guard try await CouponGate.load(next, through: redis) else {
+        guard try await CouponGate.load(next, of: store.identity, through: redis) else {
             throw ServiceError(.paused, "another service is building the gate")
         }
         recent.withLock { $0.hasPaused(id, epoch: epoch) }
@@ -216,7 +219,7 @@ extension Campaigns {
     private func align(_ id: CouponID, builtWith terms: CampaignTerms) async throws {
         var told = terms
         while let latest = try reader.campaign(id)?.terms, latest != told {
-            _ = try await CouponGate.adjust(id, to: latest, through: redis)
+            _ = try await CouponGate.adjust(id, of: store.identity, to: latest, through: redis)
             told = latest
         }
     }
@@ -261,7 +264,7 @@ extension Campaigns {
 
     private func align(_ id: CouponID) async throws -> Alignment {
         guard let campaign = try reader.campaign(id) else { return .campaignMissing }
-        return switch try await CouponGate.adjust(id, to: campaign.terms, through: redis) {
+        return switch try await CouponGate.adjust(id, of: store.identity, to: campaign.terms, through: redis) {
         case .adjusted: .aligned
         // More granted than there are: claims beyond the store's quantity are void.
         case .belowIssued: .impossible(beyond: campaign.epoch)

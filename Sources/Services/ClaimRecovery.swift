@@ -200,7 +200,7 @@ extension ClaimRecovery {
         }
         // The two keys of a gate are read by two commands, and a claim may fall between these: look again before a rebuild.
         if gate.isOpen, !gate.isConsistent, let again = try await CouponGate.settledState(of: campaign.id, through: redis) { gate = again }
-        guard gate.isOpen, gate.epoch == campaign.epoch, gate.isConsistent else {
+        guard gate.isOf(store.identity), gate.isOpen, gate.epoch == campaign.epoch, gate.isConsistent else {
             try await build(campaign, beyond: nil, look)
             return nil
         }

@@ -185,6 +185,11 @@ extension Claims {
             return .repair(.build(beyond: nil))
         case .damaged(let epoch):
             return .repair(.build(beyond: epoch))
+        case .otherStore:
+            if let known = try context.issuedCoupons.read(of: coupon, for: user, at: batch.stamp.askedAt) {
+                return .outcome(.alreadyClaimed(known))
+            }
+            return .repair(.build(beyond: nil))
         }
     }
 

@@ -37,7 +37,7 @@ final class SalesRelay: Sendable {
 
     /// Events in the store that Redis has not counted as far as is known; `nil` while Redis was not asked yet.
     var lag: Int64? {
-        guard let applied = applied.withLock({ $0 }), let last = try? reader.lastEventID()?.rawValue ?? 0 else { return nil }
+        guard let applied = applied.withLock({ $0 }), let last = try? reader.lastEventID().rawValue else { return nil }
         return last - applied.rawValue
     }
 
@@ -48,7 +48,7 @@ final class SalesRelay: Sendable {
     func step() async throws {
         var offset = try await currentOffset()
         // Read after the offset: a rebuild takes its offset from a later look at the store.
-        let last = try reader.lastEventID() ?? EventID(0)
+        let last = try reader.lastEventID()
         if offset > last {
             logger.warning("the ranking is ahead of the store, rebuilding it", metadata: ["applied": "\(offset)", "last": "\(last)"])
             offset = try await rebuild.run()
@@ -67,9 +67,10 @@ final class SalesRelay: Sendable {
         var state = try await look()
         // The commands of a look are not atomic: an event may be counted between them.
         if !state.isWhole { state = try await look() }
-        guard let offset = state.offset, state.isWhole else {
+        // An offset below the base is of an earlier incarnation, and no event follows it.
+        guard let offset = state.offset, offset >= store.identity.eventBase, state.isWhole else {
             // A Redis that knows nothing of a store without sales is a new one.
-            let isNew = try state.offset == nil && reader.lastEventID() == nil
+            let isNew = try state.offset == nil && reader.lastEventID().rawValue == store.identity.eventBase
             logger.log(
                 level: isNew ? .debug : .warning, "the ranking has lost scores, rebuilding it",
                 metadata: ["applied": "\(state.offset.map(String.init) ?? "none")"])
@@ -130,6 +131,9 @@ final class SalesRelay: Sendable {
             // Counted before, or Redis lost its latest events: continue from the offset that it answers.
             case .notNext: return EventID(answer.number(1))
             case .noOffset, .dayChanged: return try await rebuild.run()
+            case .otherStore:
+                forgetOffset()
+                throw StoreAdmission.giveUp(redis)
             }
         }
         return offset
@@ -138,6 +142,7 @@ final class SalesRelay: Sendable {
     private func command(for run: SalesRun) -> RedisCommand {
         var arguments: [RedisArgument] = [
             .integer(run.first.rawValue), .integer(run.last.rawValue), .integer(RankingDays.expirySeconds(of: run.saleDay, in: calendar)),
+            .string(store.identity.description),
         ]
         for (product, units) in run.units.sorted(by: { $0.key < $1.key }) {
             arguments.append(.integer(product.rawValue))
@@ -145,7 +150,9 @@ final class SalesRelay: Sendable {
         }
         return RedisCommand(
             Scripts.recordSales,
-            keys: [.string(RedisKeys.applied), .string(RedisKeys.sales(on: run.saleDay)), .string(RedisKeys.products)],
+            keys: [
+                .string(RedisKeys.applied), .string(RedisKeys.sales(on: run.saleDay)), .string(RedisKeys.products), .string(RedisKeys.store),
+            ],
             arguments: arguments)
     }
 }

@@ -8,6 +8,8 @@ package struct ServiceError: Error, Sendable, CustomStringConvertible {
         case archived
         /// The Redis server must not be used: it may evict keys, or is too old.
         case unsuitableRedis
+        /// The Redis server serves another store, or another incarnation of this one.
+        case foreignRedis
         /// The private Redis cannot be started.
         case privateRedis
         /// The data platform did not take an event.

@@ -50,6 +50,8 @@ package final class Services: Sendable {
     private let background = Mutex<Task<Void, Never>?>(nil)
     /// Whether the Redis that is connected may be used; false until it was asked.
     private let isSuitable = Atomic<Bool>(false)
+    /// Why the Redis must not be used that serves another store; nil where it serves this one.
+    private let foreignRedis = Mutex<String?>(nil)
     /// Whether the ranking was computed since the relay has caught up for the first time.
     private let isRankingCurrent = Atomic<Bool>(false)
     /// Whether the service is about to stop, which it says by `/readyz`.
@@ -115,6 +117,8 @@ package final class Services: Sendable {
             try await ranking.refresh()
         } catch let error as ServiceError where error.code == .unsuitableRedis {
             throw error
+        } catch let error as ServiceError where error.code == .foreignRedis {
+            // Said already. All that needs no Redis is served, until an operator decides.
         } catch {
             logger.warning("Redis does not answer yet, recovery waits for it", metadata: ["error": "\(error)"])
         }
@@ -255,8 +259,18 @@ extension Services {
         do {
             try await RedisSuitability.check(redis)
             isSuitable.store(true, ordering: .releasing)
+            if foreignRedis.withLock({ $0.take() }) != nil { logger.notice("Redis serves this store now") }
         } catch let error as ServiceError where error.code == .unsuitableRedis {
             isSuitable.store(false, ordering: .releasing)
+            throw error
+        } catch let error as ServiceError where error.code == .foreignRedis {
+            let before = foreignRedis.withLock { known in
+                defer { known = error.message }
+                return known
+            }
+            if before != error.message {
+                logger.error("\(error.message). Claims are refused; `firstcome redis take` has it serve this store")
+            }
             throw error
         }
     }
@@ -296,6 +310,8 @@ extension Services {
 package struct Readiness: Sendable, Equatable {
     package let storeAnswers: Bool
     package let redisAnswers: Bool
+    /// Whether the Redis serves another store, or another incarnation of this one.
+    package let isRedisForeign: Bool
     /// Open campaigns without an open gate of the store's epoch; `nil` before the first look at them.
     package let unloadedCampaigns: [CouponID]?
     /// How many open campaigns have a gate that was not compared with the store yet; `nil` before the first look at them.
@@ -318,6 +334,7 @@ extension Services {
         let answer = try? await redis.send(RedisCommand("PING", isRepeatable: true))
         return Readiness(
             storeAnswers: storeAnswers, redisAnswers: answer?.string == "PONG" && isSuitable.load(ordering: .acquiring),
+            isRedisForeign: foreignRedis.withLock { $0 != nil },
             unloadedCampaigns: recovery.unloadedCampaigns, uncomparedCampaigns: recovery.uncomparedCampaigns,
             isEnding: isEnding.load(ordering: .acquiring))
     }

@@ -180,11 +180,12 @@ extension AuditRule {
         AuditRule(
             invariant: 8, claim: "events are numbered without a gap, and each is delivered, waiting or parked",
             coverage: "SELECT count(*) FROM events",
+            // The first event of an incarnation follows its base, every other one the event before it.
             violations: """
                 SELECT 'event ' || id || ': delivery ' || delivery FROM events WHERE delivery NOT IN (0, 1, 2)
                 UNION ALL
-                SELECT 'events: ' || count(*) || ' rows from ' || min(id) || ' to ' || max(id) FROM events
-                HAVING count(*) > 0 AND (min(id) <> 1 OR max(id) <> count(*))
+                SELECT 'event ' || e.id || ': the event before it is missing' FROM events e LEFT JOIN events p ON p.id = e.id - 1
+                WHERE p.id IS NULL AND e.id - 1 NOT IN (SELECT event_base FROM incarnations)
                 """),
     ]
 }

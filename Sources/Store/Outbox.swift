@@ -39,9 +39,9 @@ extension Store {
         try await read(.service) { db in try db.movements(after: id, through: EventID(id.rawValue + Int64(limit))) }
     }
 
-    /// The newest event, `nil` before the first.
-    package func lastEventID() async throws(StoreError) -> EventID? {
-        try await read(.service) { try $0.lastEventID() }
+    /// The newest event; before the first of this incarnation, the base that its ids follow.
+    package func lastEventID() async throws(StoreError) -> EventID {
+        try await read(.service) { [options] in try $0.lastEventID(base: options.eventBase) }
     }
 
     /// Events whose message should go out now, the longest due first.
@@ -150,12 +150,12 @@ extension Database {
         return movements
     }
 
-    /// Writes an event with the next id; the single writer leaves no gap between ids.
+    /// Writes an event with the next id; the single writer leaves no gap between the ids of an incarnation.
     func appendEvent(
-        _ kind: OrderEvent.Kind, order: Order, saleDay: BusinessDay, units: [ProductUnits], at now: Instant,
+        _ kind: OrderEvent.Kind, order: Order, saleDay: BusinessDay, units: [ProductUnits], options: StoreOptions, at now: Instant,
         payload: (EventID) -> String
     ) throws {
-        let id = EventID(try (lastEventID()?.rawValue ?? 0) + 1)
+        let id = EventID(try lastEventID(base: options.eventBase).rawValue + 1)
         try run(
             """
             INSERT INTO events (id, kind, order_id, occurred_at, sale_day, payload, next_attempt_at) VALUES (?, ?, ?, ?, ?, ?, ?)
@@ -165,8 +165,9 @@ extension Database {
         }
     }
 
-    func lastEventID() throws -> EventID? {
-        try first("SELECT max(id) FROM events") { $0.optionalID(0) } ?? nil
+    /// The newest event, or the incarnation's base where it has none yet.
+    func lastEventID(base: Int64) throws -> EventID {
+        EventID(max(try integer("SELECT max(id) FROM events"), base))
     }
 
     func event(_ id: EventID) throws -> EventRecord? {

@@ -77,7 +77,7 @@ extension Database {
             id: PaymentID(lastInsertedRowID), orderID: order.id, orderNumber: order.number, userID: order.userID,
             amount: order.finalAmount, balance: balanceAfter, paidAt: now, refundedAmount: .zero)
         let units = order.lines.map { ProductUnits(productID: $0.productID, units: $0.quantity) }
-        try appendEvent(.paid, order: order, saleDay: saleDay, units: units, at: now) { id in
+        try appendEvent(.paid, order: order, saleDay: saleDay, units: units, options: options, at: now) { id in
             options.eventPayload(
                 EventFacts(
                     id: id, kind: .paid, occurredAt: now, order: order, payment: payment, refund: nil, refundedItems: []))

@@ -112,7 +112,7 @@ extension Database {
             id: draft.payment.id, orderID: order.id, orderNumber: order.number, userID: order.userID, amount: draft.payment.amount,
             balance: draft.payment.balance, paidAt: draft.payment.paidAt, refundedAmount: refund.refundedAmount)
         let units = draft.items.map { ProductUnits(productID: $0.productID, units: -$0.quantity) }
-        try appendEvent(.refunded, order: order, saleDay: draft.saleDay, units: units, at: now) { id in
+        try appendEvent(.refunded, order: order, saleDay: draft.saleDay, units: units, options: options, at: now) { id in
             options.eventPayload(
                 EventFacts(
                     id: id, kind: .refunded, occurredAt: now, order: order, payment: payment, refund: refund,

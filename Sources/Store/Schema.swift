@@ -2,15 +2,37 @@ import GRDB
 
 /// The shape of the store. A migration that was ever released is never edited; a change is a new one.
 enum Schema {
-    static var migrator: DatabaseMigrator {
+    static var migrator: DatabaseMigrator { migrator(firstIncarnation: nil) }
+
+    /// - Parameter firstIncarnation: the number of a new store's incarnation; nil for the present time.
+    static func migrator(firstIncarnation: Int64?) -> DatabaseMigrator {
         var migrator = DatabaseMigrator()
         migrator.registerMigration("v1") { db in
             try db.execute(sql: people + goods + coupons + orders + outbox)
         }
         migrator.registerMigration("checks without a list") { db in try writeChecksWithoutList(db) }
         migrator.registerMigration("campaigns end") { db in try db.execute(sql: campaignArchival) }
+        migrator.registerMigration("identity") { db in
+            try db.execute(sql: identity)
+            try db.makeIdentity(firstIncarnation: firstIncarnation)
+        }
         return migrator
     }
+
+    /// Which store this is, and since when: see ``StoreIdentity``.
+    private static let identity = """
+        CREATE TABLE identity (
+            id INTEGER PRIMARY KEY CHECK (id = 1),
+            store TEXT NOT NULL,
+            is_backup INTEGER NOT NULL DEFAULT 0 CHECK (is_backup BETWEEN 0 AND 1)
+        ) STRICT;
+
+        -- The ids of an incarnation's events are greater than its base, and no greater than the next incarnation's.
+        CREATE TABLE incarnations (
+            number INTEGER PRIMARY KEY CHECK (number >= 0),
+            event_base INTEGER NOT NULL UNIQUE CHECK (event_base >= 0)
+        ) STRICT;
+        """
 
     /// `x IN (0, 1, 2)` has SQLite open, fill and close a table in memory for each row that is written; a range costs nothing.
     ///

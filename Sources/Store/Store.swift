@@ -10,6 +10,8 @@ import Synchronization
 /// connections of their own and never wait for a write.
 package final class Store: Sendable {
     let options: StoreOptions
+    /// Which store this is, as it was when it was opened.
+    package let identity: StoreIdentity
     let path: String
     private let writer: GroupCommitWriter?
     private let lanes: ReadLanes
@@ -17,9 +19,12 @@ package final class Store: Sendable {
     /// Which rows changed since they were read; a store that is only read sees no change.
     package let rowVersions: RowVersions
 
-    private init(path: String, options: StoreOptions, writer: GroupCommitWriter?, lanes: ReadLanes, userCount: Int64) {
+    private init(
+        path: String, options: StoreOptions, identity: StoreIdentity, writer: GroupCommitWriter?, lanes: ReadLanes, userCount: Int64
+    ) {
         self.path = path
         self.options = options
+        self.identity = identity
         self.writer = writer
         self.lanes = lanes
         newestUser = Atomic(userCount)
@@ -33,15 +38,17 @@ package final class Store: Sendable {
         _ = Self.settings
         do {
             let connection = options.isReadOnly ? nil : try openForWriting(path, options)
-            let userCount = try DatabaseQueue(path: path, configuration: .reader()).read { db in
+            let (userCount, identity) = try DatabaseQueue(path: path, configuration: .reader()).read { db in
                 try refuseOtherVersion(db)
-                return try db.integer("SELECT max(id) FROM users")
+                return (try db.integer("SELECT max(id) FROM users"), try db.identity())
             }
+            var options = options
+            options.eventBase = identity.eventBase
             let lanes = try ReadLanes(path: path, options: options, logger: logger)
             let writer = connection.map { connection in
                 GroupCommitWriter(connection: connection, options: options, logger: logger) { lanes.endReads(begunBefore: $0) }
             }
-            return Store(path: path, options: options, writer: writer, lanes: lanes, userCount: userCount)
+            return Store(path: path, options: options, identity: identity, writer: writer, lanes: lanes, userCount: userCount)
         } catch {
             throw StoreError(classifying: error)
         }
@@ -53,10 +60,13 @@ package final class Store: Sendable {
     private static func openForWriting(_ path: String, _ options: StoreOptions) throws -> DatabaseQueue {
         let connection = try DatabaseQueue(path: path, configuration: .writer(options))
         // Before anything is written: a newer store stays as it is.
-        try connection.read { try refuseNewerVersion($0) }
+        try connection.read { db in
+            try refuseNewerVersion(db)
+            try db.refuseBackup()
+        }
         // GRDB's WAL setup chose NORMAL, which may lose the last commits together with the power.
         try connection.writeWithoutTransaction { try $0.execute(sql: "PRAGMA synchronous = FULL") }
-        try Schema.migrator.migrate(connection)
+        try Schema.migrator(firstIncarnation: options.firstIncarnation).migrate(connection)
         return connection
     }
 
@@ -68,7 +78,7 @@ package final class Store: Sendable {
         }
     }
 
-    private static func refuseNewerVersion(_ db: Database) throws {
+    static func refuseNewerVersion(_ db: Database) throws {
         if try Schema.migrator.hasBeenSuperseded(db) {
             throw StoreError(.newerVersion, "the store was written by a newer version of this program; use that version or a backup")
         }

@@ -82,7 +82,10 @@ extension Configuration {
 extension Store {
     /// Copies the store as it is now to a new file, while it serves.
     package func backup(to destination: String) async throws(StoreError) {
-        try await onThread { path in try StoreCopy.make(of: path, at: destination) }
+        try await onThread { path in
+            try StoreCopy.make(of: path, at: destination)
+            try StoreRestore.markAsBackup(destination)
+        }
     }
 
     /// Checks every promise that the store can check alone, see ``Snapshot/audit(progress:)``: on a copy of its own, or where the disk has

@@ -8,6 +8,11 @@ package struct StoreOptions: Sendable {
     /// Renders the document for the data platform; called inside the transaction, so it must be quick and must not fail.
     package var eventPayload: @Sendable (EventFacts) -> String
 
+    /// The number of a new store's first incarnation, see ``StoreIdentity``; nil for the present time. With 0 event ids count from 1.
+    package var firstIncarnation: Int64?
+    /// Below the ids of this incarnation's events. Set when the store is opened.
+    var eventBase: Int64 = 0
+
     /// Opens for snapshots and lists alone, also beside a running service; writes are refused.
     package var isReadOnly = false
     /// The most writes in one transaction, unless a single job makes more: bounds how long the first of a group waits for the last.

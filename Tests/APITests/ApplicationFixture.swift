@@ -51,7 +51,9 @@ struct ApplicationFixture: Sendable {
         _ body: (ApplicationFixture) async throws -> Void
     ) async throws {
         let calendar = try #require(BusinessCalendar(timeZoneIdentifier: "Asia/Seoul"))
-        let options = StoreOptions(calendar: calendar, eventPayload: EventPayload.render)
+        var options = StoreOptions(calendar: calendar, eventPayload: EventPayload.render)
+        // Event ids that a test can name.
+        options.firstIncarnation = 0
         let store = try Store.open(path: folder + "/store.sqlite", options: options, logger: logger)
         defer { store.close() }
         let redis = RedisClient(

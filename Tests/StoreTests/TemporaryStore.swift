@@ -38,10 +38,13 @@ final class TemporaryStore: Sendable {
 
     static func defaultOptions() throws -> StoreOptions {
         let calendar = try #require(BusinessCalendar(timeZoneIdentifier: "Asia/Seoul"))
-        return StoreOptions(calendar: calendar) { facts in
+        var options = StoreOptions(calendar: calendar) { facts in
             "\(facts.id) \(facts.kind.rawValue) order \(facts.order.number) \(facts.order.storedStatus.rawValue) "
                 + "paid \(facts.payment.amount) back \(facts.refund?.amount ?? .zero) items \(facts.refundedItems.count)"
         }
+        // Event ids and epochs that a test can name.
+        options.firstIncarnation = 0
+        return options
     }
 
     /// A second connection of the test's own, such as another process would have.
