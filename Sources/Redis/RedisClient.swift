@@ -40,8 +40,9 @@ package final class RedisClient: Sendable {
         self.configuration = configuration
         self.eventLoopGroup = eventLoopGroup
         self.events = events
+        let outageLog = RedisOutageLog(endpoint: configuration.endpoint, logger: logger)
         connections = eventLoopGroup.makeIterator().map { loop in
-            RedisConnection(eventLoop: loop, configuration: configuration, connector: connector, logger: logger) { connection in
+            RedisConnection(eventLoop: loop, configuration: configuration, connector: connector, outageLog: outageLog) { connection in
                 events.publish(ConnectEvent(eventLoop: connection.eventLoop, connectCount: connection.counters.connects.value))
             }
         }

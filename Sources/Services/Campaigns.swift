@@ -152,7 +152,9 @@ extension Campaigns {
         if let gate, gate.isOf(store.identity), gate.isOpen, gate.isConsistent, gate.epoch == campaign.epoch, campaign.epoch > epoch ?? -1 {
             return campaign.epoch
         }
-        if let gate, gate.isOf(store.identity), isBeingBuilt(gate, of: id) { throw ServiceError(.paused, "another service is building the gate") }
+        if let gate, gate.isOf(store.identity), isBeingBuilt(gate, of: id) {
+            throw ServiceError(.paused, "another service is building the gate")
+        }
         guard recent.withLock({ $0.pause(before: id, at: .now) }) == nil else {
             throw ServiceError(.paused, "the gate was built a moment ago")
         }

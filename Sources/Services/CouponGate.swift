@@ -213,7 +213,9 @@ package enum CouponGate {
     }
 
     /// Gives an open gate of the store the quantity and window of the terms.
-    static func adjust(_ coupon: CouponID, of store: StoreIdentity, to terms: CampaignTerms, through redis: RedisClient) async throws -> Adjustment {
+    static func adjust(_ coupon: CouponID, of store: StoreIdentity, to terms: CampaignTerms, through redis: RedisClient) async throws
+        -> Adjustment
+    {
         let reply = try await redis.evaluate(
             Scripts.adjustCoupon, keys: keys(coupon),
             arguments: [

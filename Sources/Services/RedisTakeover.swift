@@ -79,7 +79,8 @@ package struct RedisTakeover: Sendable {
             if case .named(store.description) = owner { return 0 }
             guard owner.name == expected else {
                 let argument = owner.name.map { "say --from \($0)" } ?? "leave --from out"
-                throw ServiceError(.foreignRedis, "the Redis at \(endpoint) serves \(owner.words); to have it serve \(store.words), \(argument)")
+                throw ServiceError(
+                    .foreignRedis, "the Redis at \(endpoint) serves \(owner.words); to have it serve \(store.words), \(argument)")
             }
             guard try await services(redis).isEmpty else {
                 throw ServiceError(.foreignRedis, "a service is connected to the Redis at \(endpoint): stop it first")

@@ -42,7 +42,9 @@ package struct SalesRebuild: Sendable {
             try await stage(totals[index], as: RedisKeys.stagedSales(on: day, build: build))
             progress?(index + 1, days.count)
         }
-        var keys: [RedisArgument] = [.string(RedisKeys.applied), .string(RedisKeys.products), .string(RedisKeys.rankingUnchanged), .string(RedisKeys.store)]
+        var keys: [RedisArgument] = [
+            .string(RedisKeys.applied), .string(RedisKeys.products), .string(RedisKeys.rankingUnchanged), .string(RedisKeys.store),
+        ]
         var arguments: [RedisArgument] = [.integer(last.rawValue), .string(store.identity.description)]
         for (day, products) in zip(days, totals) {
             keys.append(.string(RedisKeys.sales(on: day)))

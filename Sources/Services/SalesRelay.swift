@@ -55,8 +55,9 @@ final class SalesRelay: Sendable {
         }
         while offset < last {
             let movements = try await store.movements(after: offset, limit: Self.eventsPerStep)
-            guard !movements.isEmpty else { break }
-            offset = try await send(movements, after: offset)
+            // Old events were removed before this Redis, which was away for long, had counted them.
+            let isNext = movements.first?.eventID.rawValue == offset.rawValue + 1
+            offset = isNext ? try await send(movements, after: offset) : try await rebuild.run()
         }
         applied.withLock { $0 = offset }
     }
@@ -151,7 +152,8 @@ final class SalesRelay: Sendable {
         return RedisCommand(
             Scripts.recordSales,
             keys: [
-                .string(RedisKeys.applied), .string(RedisKeys.sales(on: run.saleDay)), .string(RedisKeys.products), .string(RedisKeys.store),
+                .string(RedisKeys.applied), .string(RedisKeys.sales(on: run.saleDay)), .string(RedisKeys.products),
+                .string(RedisKeys.store),
             ],
             arguments: arguments)
     }

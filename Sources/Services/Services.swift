@@ -17,6 +17,8 @@ package struct ServicesConfiguration: Sendable {
     package var recoveryInterval: Duration = .seconds(10)
     /// How long after its end a campaign keeps its gate in Redis.
     package var archiveAfter: Duration = .seconds(86_400)
+    /// How long a delivered event is kept in the store, see ``Retention``.
+    package var keepEvents: Duration = .seconds(90 * 86_400)
     /// How long a value that an event loop caches counts, see ``CacheLease``: as long as `Retry-After` has clients wait, and long
     /// beside the time between two claims, also where they spread over thousands of campaigns. Zero has each claim ask Redis.
     package var cacheLease: Duration = .seconds(1)
@@ -44,6 +46,7 @@ package final class Services: Sendable {
     private let recovery: ClaimRecovery
     private let relay: SalesRelay
     private let delivery: EventDelivery
+    private let retention: Retention
     private let reader: PointReader
     private let httpClient: HTTPClient?
     private let logger: Logger
@@ -95,6 +98,7 @@ package final class Services: Sendable {
         var delivery = EventDelivery(store: store, sink: sink, clock: clock, logger: logger)
         if let platform = configuration.platform { delivery.maximumTries = platform.maximumTries }
         self.delivery = delivery
+        retention = Retention(store: store, clock: clock, keepEvents: configuration.keepEvents)
     }
 
     /// What belongs to the loop, which has to be one of the group the services were made with.
@@ -178,18 +182,9 @@ extension Services {
                     while try await store.expireOrders(at: clock.now) > 0 {}
                 }
             ),
-            (
-                "forgetting old answers", .seconds(60),
-                {
-                    guard let limit = clock.now.advanced(byMilliseconds: -Self.answersKeptMilliseconds) else { return }
-                    while try await store.purgeStoredResponses(before: limit) > 0 {}
-                }
-            ),
+            ("retention", .seconds(60), { [retention] in try await retention.step() }),
         ]
     }
-
-    /// How long answers are remembered under their idempotency keys: 24 hours, from the HTTP contract.
-    private static var answersKeptMilliseconds: Int64 { 86_400_000 }
 
     /// A connection that comes back may lead to another Redis, or to one that has forgotten something.
     ///

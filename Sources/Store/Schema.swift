@@ -16,8 +16,20 @@ enum Schema {
             try db.execute(sql: identity)
             try db.makeIdentity(firstIncarnation: firstIncarnation)
         }
+        migrator.registerMigration("old events go") { db in try db.execute(sql: prunedEvents) }
         return migrator
     }
+
+    /// How far old events were removed, in one row: see ``PrunedEvents``.
+    private static let prunedEvents = """
+        CREATE TABLE pruned_events (
+            id INTEGER PRIMARY KEY CHECK (id = 1),
+            through INTEGER NOT NULL CHECK (through >= 0),
+            payments INTEGER NOT NULL CHECK (payments >= 0),
+            refunds INTEGER NOT NULL CHECK (refunds >= 0)
+        ) STRICT;
+        INSERT INTO pruned_events VALUES (1, 0, 0, 0);
+        """
 
     /// Which store this is, and since when: see ``StoreIdentity``.
     private static let identity = """

@@ -61,8 +61,9 @@ extension Database {
 
     /// Gives a store that has none its id and first incarnation. One that was used before keeps its event ids, which count from 1.
     func makeIdentity(firstIncarnation: Int64?) throws {
-        let isUsed = try integer(
-            "SELECT EXISTS (SELECT 1 FROM users) OR EXISTS (SELECT 1 FROM products) OR EXISTS (SELECT 1 FROM campaigns)") != 0
+        let isUsed =
+            try integer(
+                "SELECT EXISTS (SELECT 1 FROM users) OR EXISTS (SELECT 1 FROM products) OR EXISTS (SELECT 1 FROM campaigns)") != 0
         try run("INSERT INTO identity (id, store) VALUES (1, lower(hex(randomblob(8))))")
         try beginIncarnation(isUsed ? 0 : firstIncarnation ?? StoreIdentity.now)
     }

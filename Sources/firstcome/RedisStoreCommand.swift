@@ -13,7 +13,8 @@ struct RedisStoreCommand: AsyncParsableCommand {
         subcommands: [Show.self, Take.self])
 
     struct Show: AsyncParsableCommand {
-        static let configuration = CommandConfiguration(abstract: "Prints which store a given Redis serves, and which one the folder holds.")
+        static let configuration = CommandConfiguration(
+            abstract: "Prints which store a given Redis serves, and which one the folder holds.")
 
         @OptionGroup var data: DataOption
         @OptionGroup var redis: RedisOption

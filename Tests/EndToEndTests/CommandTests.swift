@@ -16,7 +16,7 @@ extension EndToEnd {
 }
 
 extension EndToEnd.CommandTests {
-    private static let commands = ["serve", "token", "demo", "audit", "ranking show", "ranking rebuild", "backup"]
+    private static let commands = ["serve", "token", "demo", "audit", "ranking show", "ranking rebuild", "backup", "compact"]
 
     @Test("--help of each command names every flag, and each flag has its environment variable", arguments: commands)
     func help(command: String) async throws {
