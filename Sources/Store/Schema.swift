@@ -9,6 +9,10 @@ enum Schema {
         }
         migrator.registerMigration("checks without a list") { db in try writeChecksWithoutList(db) }
         migrator.registerMigration("campaigns end") { db in try db.execute(sql: campaignArchival) }
+        migrator.registerMigration("products are found by parts of their names") { db in
+            try db.execute(sql: NameIndex.schema)
+            try db.buildNameIndex()
+        }
         return migrator
     }
 
