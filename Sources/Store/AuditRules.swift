@@ -1,7 +1,7 @@
 // The promises of the design as SQL. Each joins whole tables once, so their cost grows with the rows and not with their square.
 
 extension AuditRule {
-    static let all = coupons + money + stock + states + outbox
+    static let all = coupons + money + stock + states + outbox + [names]
 
     private static let coupons = [
         AuditRule(

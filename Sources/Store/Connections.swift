@@ -32,6 +32,7 @@ extension Configuration {
         configuration.readonly = true
         configuration.busyMode = .timeout(2)
         configuration.prepareDatabase { db in
+            for function in [NameIndex.nameMark, NameIndex.rowMark] { db.add(function: function) }
             try db.execute(sql: "PRAGMA cache_size = -16384")
             try db.execute(sql: "PRAGMA mmap_size = 268435456")
             try db.execute(sql: "PRAGMA temp_store = MEMORY")

@@ -27,8 +27,9 @@ extension Store {
             try db.run(
                 "INSERT INTO products (name, name_folded, price, stock, created_at) VALUES (?, ?, ?, ?, ?)", name, folded, price, stock, now
             )
-            return .done(
-                Product(id: ProductID(db.lastInsertedRowID), name: name, price: price, stock: stock, held: 0, createdAt: now))
+            let id = ProductID(db.lastInsertedRowID)
+            try db.addToNameIndex(id, folded)
+            return .done(Product(id: id, name: name, price: price, stock: stock, held: 0, createdAt: now))
         }
     }
 
@@ -52,6 +53,10 @@ extension Store {
             let new = Product(
                 id: id, name: change.name ?? old.name, price: change.price ?? old.price, stock: available + old.held,
                 held: old.held, createdAt: old.createdAt)
+            if new.name != old.name {
+                let indexed = try db.first("SELECT name_folded FROM products WHERE id = ?", id) { $0.text(0) } ?? ""
+                try db.renameInNameIndex(id, from: indexed, to: ProductName.folded(new.name))
+            }
             try db.run(
                 "UPDATE products SET name = ?, name_folded = ?, price = ?, stock = ? WHERE id = ?",
                 new.name, ProductName.folded(new.name), new.price, new.stock, id)

@@ -17,6 +17,10 @@ enum Schema {
             try db.makeIdentity(firstIncarnation: firstIncarnation)
         }
         migrator.registerMigration("old events go") { db in try db.execute(sql: prunedEvents) }
+        migrator.registerMigration("products are found by parts of their names") { db in
+            try db.execute(sql: NameIndex.schema)
+            try db.buildNameIndex()
+        }
         return migrator
     }
 

@@ -25,6 +25,8 @@ package struct StoreOptions: Sendable {
     package var personalReads = ReadLaneOptions(connections: 2, maximumReads: 512)
     /// A page of an open list costs at most 5 ms of a core: the last of so many waits for about a second.
     package var browseReads = ReadLaneOptions(connections: 2, maximumReads: 512)
+    /// What a page of products may cost, in units of ``SearchBudget/Step``: less than 5 ms of a core.
+    package var searchBudget = usualSearchBudget
     /// How long the writer waits for a foreign process that holds the write lock.
     package var busyTimeoutMilliseconds = 2_000
     /// Pages (4 KiB each) in the write-ahead log at which a commit copies it back to the database file: 16 MiB.
@@ -36,6 +38,8 @@ package struct StoreOptions: Sendable {
     /// SQLite's page size, which no store changes.
     static let pageBytes: Int64 = 4_096
     var checkpointBytes: Int64 { Int64(checkpointPages) * Self.pageBytes }
+
+    static let usualSearchBudget = 12_000
 
     package init(
         policy: Policy = Policy(), calendar: BusinessCalendar, eventPayload: @escaping @Sendable (EventFacts) -> String
