@@ -22,6 +22,7 @@ package final class RedisConnection: @unchecked Sendable {
     private let connector: RedisConnector
     private let logger: Logger
     private let onReady: @Sendable (RedisConnection) -> Void
+    private let onLoss: @Sendable () -> Void
 
     private var machine: RedisConnectionStateMachine<RedisWaiter>
     private var handler: RedisChannelHandler?
@@ -43,13 +44,15 @@ package final class RedisConnection: @unchecked Sendable {
         configuration: RedisConfiguration,
         connector: RedisConnector,
         logger: Logger,
-        onReady: @escaping @Sendable (RedisConnection) -> Void
+        onReady: @escaping @Sendable (RedisConnection) -> Void,
+        onLoss: @escaping @Sendable () -> Void
     ) {
         self.eventLoop = eventLoop
         self.configuration = configuration
         self.connector = connector
         self.logger = logger
         self.onReady = onReady
+        self.onLoss = onLoss
         machine = RedisConnectionStateMachine(configuration: configuration)
     }
 
@@ -222,6 +225,7 @@ extension RedisConnection {
             logger.log(
                 level: level, "no connection to Redis", metadata: ["endpoint": "\(configuration.endpoint)", "reason": "\(error.reason)"])
             eventLoop.assumeIsolated().scheduleTask(in: delay) { self.start() }
+            onLoss()
         } else {
             closePromise?.succeed()
         }
