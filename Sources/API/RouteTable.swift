@@ -79,6 +79,8 @@ enum RouteTable {
             Route(
                 .post, "/api/v1/admin/events/{eventId}/retry", "retryEvent", .admin(Events.retry), acceptsIdempotencyKey: false,
                 refusals: [.eventNotFound, .eventNotParked]),
+            // A second call finds nothing that is parked.
+            Route(.post, "/api/v1/admin/events/retry", "retryEvents", .admin(Events.retryAll), acceptsIdempotencyKey: false),
         ]
     }
 

@@ -21,6 +21,7 @@ package final class RedisConnection: @unchecked Sendable {
     private let connector: RedisConnector
     private let outageLog: RedisOutageLog
     private let onReady: @Sendable (RedisConnection) -> Void
+    private let onLoss: @Sendable () -> Void
 
     private var machine: RedisConnectionStateMachine<RedisWaiter>
     private var handler: RedisChannelHandler?
@@ -42,13 +43,15 @@ package final class RedisConnection: @unchecked Sendable {
         configuration: RedisConfiguration,
         connector: RedisConnector,
         outageLog: RedisOutageLog,
-        onReady: @escaping @Sendable (RedisConnection) -> Void
+        onReady: @escaping @Sendable (RedisConnection) -> Void,
+        onLoss: @escaping @Sendable () -> Void
     ) {
         self.eventLoop = eventLoop
         self.configuration = configuration
         self.connector = connector
         self.outageLog = outageLog
         self.onReady = onReady
+        self.onLoss = onLoss
         machine = RedisConnectionStateMachine(configuration: configuration)
     }
 
@@ -218,6 +221,7 @@ extension RedisConnection {
         if let delay = outcome.reconnectAfter {
             outageLog.lost(ObjectIdentifier(self), because: error)
             eventLoop.assumeIsolated().scheduleTask(in: delay) { self.start() }
+            onLoss()
         } else {
             closePromise?.succeed()
         }

@@ -11,7 +11,7 @@ extension Store {
         context: (any DeliveryContext)? = nil
     ) async throws(StoreError) -> WriteResult<Order> {
         let options = options
-        return try await write(at: now, idempotency: idempotency, context: context) { db in
+        return try await write(at: now, idempotency: idempotency, context: context, onCommit: orderPlaced) { db in
             try db.refusable {
                 guard try db.balance(of: userID) != nil else { throw RefusedDecision(.userNotFound) }
                 let draft = try db.draftOrder(userID: userID, items: items, issuedCouponID: issuedCouponID, at: now)
@@ -21,6 +21,10 @@ extension Store {
                 return order
             }
         }
+    }
+
+    private func orderPlaced(_ result: WriteResult<Order>) {
+        if case .done(let order) = result { dueWork.tell(.orderExpiry(order.expiresAt)) }
     }
 
     /// Ends a pending order and frees what it held; `by` is `nil` for an admin.

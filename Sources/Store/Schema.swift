@@ -21,6 +21,7 @@ enum Schema {
             try db.execute(sql: NameIndex.schema)
             try db.buildNameIndex()
         }
+        migrator.registerMigration("waiting events by id") { db in try db.execute(sql: waitingEventsByID) }
         return migrator
     }
 
@@ -75,6 +76,12 @@ enum Schema {
         ALTER TABLE campaigns ADD COLUMN archived_at INTEGER CHECK ((archived_at IS NULL) = (archival = 0));
         CREATE INDEX campaigns_live ON campaigns (id) WHERE archival < 2;
         CREATE INDEX campaigns_archived ON campaigns (archived_at) WHERE archival = 2;
+        """
+
+    /// Waiting events are read in the order of their ids: delivery times its tries by itself, and lists show the newest first.
+    private static let waitingEventsByID = """
+        DROP INDEX events_waiting;
+        CREATE INDEX events_waiting ON events (id) WHERE delivery = 0;
         """
 
     /// Account numbers of `transfers`: a user's is the user's id, these two are the house's.

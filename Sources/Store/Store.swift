@@ -18,6 +18,7 @@ package final class Store: Sendable {
     private let newestUser: Atomic<Int64>
     /// Which rows changed since they were read; a store that is only read sees no change.
     package let rowVersions: RowVersions
+    let dueWork = DueWorkListeners()
 
     private init(
         path: String, options: StoreOptions, identity: StoreIdentity, writer: GroupCommitWriter?, lanes: ReadLanes, userCount: Int64
