@@ -18,14 +18,12 @@ package enum StoreAdmission {
 
     /// What the handshake of a client has to ask.
     package static func admission(of store: StoreIdentity, as role: Role) -> RedisAdmission {
-        // What becomes of a Redis that serves no store. One that has admitted a service and lost the name since then has forgotten something.
-        let (first, later): (RedisArgument, RedisArgument) =
-            switch role {
-            case .service: (store.incarnation == 0 ? 2 : 1, 2)
-            case .tool: (0, 0)
-            }
-        let name = RedisArgument.string(store.description)
-        return RedisAdmission(Scripts.admitStore, keys: keys, arguments: [name, first], renewing: [name, later]) { reply in
+        let (name, writes): (RedisArgument, RedisArgument) = (.string(store.description), role == .service ? 1 : 0)
+        let ownsUnnamed: RedisArgument = store.incarnation == 0 ? 1 : 0
+        // A Redis that has admitted this client and lost the name since then has forgotten it.
+        return RedisAdmission(
+            Scripts.admitStore, keys: keys, arguments: [name, ownsUnnamed, writes], renewing: [name, 1, writes]
+        ) { reply in
             refusal(reply, of: store)
         }
     }

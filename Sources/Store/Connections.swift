@@ -32,11 +32,18 @@ extension Configuration {
         configuration.readonly = true
         configuration.busyMode = .timeout(2)
         configuration.prepareDatabase { db in
-            for function in [NameIndex.nameMark, NameIndex.rowMark] { db.add(function: function) }
+            db.addAuditFunctions()
             try db.execute(sql: "PRAGMA cache_size = -16384")
             try db.execute(sql: "PRAGMA mmap_size = 268435456")
             try db.execute(sql: "PRAGMA temp_store = MEMORY")
         }
         return configuration
+    }
+}
+
+extension Database {
+    /// What the rules of the audit call, on every connection that it may use.
+    func addAuditFunctions() {
+        for function in [NameIndex.nameMark, NameIndex.rowMark] { add(function: function) }
     }
 }

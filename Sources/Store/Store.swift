@@ -59,15 +59,18 @@ package final class Store: Sendable {
     private static let settings = csqlite_leave_out_memory_statistics()
 
     private static func openForWriting(_ path: String, _ options: StoreOptions) throws -> DatabaseQueue {
+        guard !BackupMark.isSet(path) else {
+            throw StoreError(
+                .unavailable, "the store is a backup that was copied here by hand; put it in place with `firstcome restore` instead")
+        }
         let connection = try DatabaseQueue(path: path, configuration: .writer(options))
         // Before anything is written: a newer store stays as it is.
-        try connection.read { db in
-            try refuseNewerVersion(db)
-            try db.refuseBackup()
-        }
+        try connection.read { try refuseNewerVersion($0) }
         // GRDB's WAL setup chose NORMAL, which may lose the last commits together with the power.
         try connection.writeWithoutTransaction { try $0.execute(sql: "PRAGMA synchronous = FULL") }
         try Schema.migrator(firstIncarnation: options.firstIncarnation).migrate(connection)
+        // What a crash has left in the log is in the file from now on, the identity too. Where a reader is in the way, the log stays.
+        try connection.writeWithoutTransaction { try $0.execute(sql: "PRAGMA wal_checkpoint(TRUNCATE)") }
         return connection
     }
 

@@ -69,6 +69,7 @@ extension Configuration {
         var configuration = Configuration()
         configuration.label = "store-copy"
         configuration.prepareDatabase { db in
+            db.addAuditFunctions()
             // Without it, SQLite would make files for what several connections share.
             try db.execute(sql: "PRAGMA locking_mode = EXCLUSIVE")
             try db.execute(sql: "PRAGMA journal_mode = OFF")
@@ -84,7 +85,7 @@ extension Store {
     package func backup(to destination: String) async throws(StoreError) {
         try await onThread { path in
             try StoreCopy.make(of: path, at: destination)
-            try StoreRestore.markAsBackup(destination)
+            try BackupMark.set(destination)
         }
     }
 

@@ -72,11 +72,4 @@ extension Database {
         try run(
             "INSERT INTO incarnations (number, event_base) VALUES (?, ?)", number, number * StoreIdentity.eventsPerMillisecond)
     }
-
-    /// A backup that was copied over a store's file would meet the write-ahead log of another state, the same Redis and the same event ids.
-    func refuseBackup() throws {
-        guard try tableExists("identity"), try integer("SELECT is_backup FROM identity") != 0 else { return }
-        throw StoreError(
-            .unavailable, "the store is a backup that was copied here by hand; put it in place with `firstcome restore` instead")
-    }
 }

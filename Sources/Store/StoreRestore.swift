@@ -39,23 +39,6 @@ package enum StoreRestore {
         }
     }
 
-    /// Marks a copy as a backup, which no service opens before it was restored.
-    static func markAsBackup(_ path: String) throws(StoreError) {
-        do {
-            let copy = try DatabaseQueue(path: path)
-            try copy.writeWithoutTransaction { db in
-                // A store that this version never migrated has no identity yet, and is restored like one that has.
-                guard try db.tableExists("identity") else { return }
-                // A file that stands alone: with the journal mode of a service, opening the copy would make two more beside it.
-                try db.execute(sql: "PRAGMA journal_mode = DELETE")
-                try db.execute(sql: "UPDATE identity SET is_backup = 1")
-            }
-            try copy.close()
-        } catch {
-            throw StoreError(classifying: error)
-        }
-    }
-
     private static let draftSuffix = ".restoring"
     /// What SQLite puts beside a database file.
     private static let companions = ["-wal", "-shm", "-journal"]
@@ -73,12 +56,12 @@ extension StoreRestore {
             throw StoreError(.corrupt, "\(file) is half a backup: its making was interrupted, and left \(file)-journal")
         }
         guard size(of: file + "-wal") > 0 else { return try copyAlone(file, to: draft) }
+        guard !BackupMark.isSet(file) else {
+            throw StoreError(.corrupt, "\(file) is a backup, and the write-ahead log beside it is of another file: remove \(file)-wal")
+        }
         // A copy of a folder, or the file of a store that is in use: SQLite reads file and log together.
         let source = try DatabaseQueue(path: file, configuration: .reader())
         defer { try? source.close() }
-        guard try source.read({ db in try db.tableExists("identity") ? db.integer("SELECT is_backup FROM identity") : 0 }) == 0 else {
-            throw StoreError(.corrupt, "\(file) is a backup, and the write-ahead log beside it is of another file: remove \(file)-wal")
-        }
         let copy = try DatabaseQueue(path: draft)
         try source.backup(to: copy)
         try copy.close()
@@ -156,7 +139,8 @@ extension StoreRestore {
     ///
     /// - Returns: nil where there is no former store, or none that can be read: it may be damaged, which is why somebody restores.
     private static func settleFormerStore(_ path: String) -> FormerStore? {
-        guard FileManager.default.fileExists(atPath: path) else { return nil }
+        // A backup that was copied here by hand must not have the log of another state copied into it either.
+        guard FileManager.default.fileExists(atPath: path), !BackupMark.isSet(path) else { return nil }
         do {
             let connection = try DatabaseQueue(path: path, configuration: .writer(try options))
             defer { try? connection.close() }

@@ -15,8 +15,8 @@ struct ByHandTests {
         let days = (0..<RankingDays.kept).flatMap { _ in [expiry, "0"] }
         let store = Gate.store
         return [
-            ("admit_store", [RedisKeys.store, RedisKeys.applied], [store, "1"], ["1"]),
-            ("admit_store", [RedisKeys.store, RedisKeys.applied], [Gate.otherStore, "1"], ["2", store]),
+            ("admit_store", [RedisKeys.store, RedisKeys.applied], [store, "0", "1"], ["1"]),
+            ("admit_store", [RedisKeys.store, RedisKeys.applied], [Gate.otherStore, "0", "1"], ["2", store]),
             ("load_coupon", Gate.keys, ["1", "3", "0", "0", store], ["1"]),
             ("load_claims", Gate.keys, ["1", "1", "11"], ["1", "1"]),
             ("open_coupon", Gate.keys, ["1", "1"], ["1", "2"]),
