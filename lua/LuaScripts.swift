@@ -2,6 +2,7 @@
 package enum LuaScripts {
     package static let adjustCoupon = text(PackageResources.adjust_coupon_lua)
     package static let admitStore = text(PackageResources.admit_store_lua)
+    package static let appendEvents = text(PackageResources.append_events_lua)
     package static let archiveCoupon = text(PackageResources.archive_coupon_lua)
     package static let claimCoupon = text(PackageResources.claim_coupon_lua)
     package static let loadClaims = text(PackageResources.load_claims_lua)

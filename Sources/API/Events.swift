@@ -1,11 +1,12 @@
 import Commerce
 import HTTPServer
+import JSON
 import Store
 
 /// The handlers through which operators see and retry what the data platform did not take.
 enum Events {
     static let list: Route.Handler = { call in
-        .task {
+        .cancellableTask {
             let (state, request) = try call.query { ($0.choice("state", of: EventState.self), $0.page()) }
             let page = try await call.store.events(state: state?.delivery, page: request)
             return .page(page, .personal) { $0.write($1) }
@@ -20,6 +21,15 @@ enum Events {
             case .done(let record): return .object(.personal) { $0.write(record) }
             case .refused(let refusal): return call.refusal(refusal)
             }
+        }
+    }
+
+    /// Every parked event. They are set waiting in small steps, so that no request waits behind all of them.
+    static let retryAll: Route.Handler = { call in
+        .task {
+            try call.ignoreBody()
+            let retried = try await call.store.retryAllParked(at: call.now, context: call.loop.context)
+            return .object(.personal) { $0.member("retried", Int64(retried)) }
         }
     }
 }

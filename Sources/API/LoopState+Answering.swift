@@ -41,12 +41,19 @@ extension LoopState {
                 begin { result in done(.success(self.count(self.response(to: result, of: route), receivedAt, logged, place))) }
             }
         case .task(let work):
-            return .task {
-                let result: Result<HTTPResponse, any Error>
-                do { result = .success(try await work()) } catch { result = .failure(error) }
-                return self.count(self.response(to: result, of: route), receivedAt, logged, place)
-            }
+            return .task { await self.counted(work, of: route, receivedAt, logged, place) }
+        case .cancellableTask(let work):
+            return .cancellableTask { await self.counted(work, of: route, receivedAt, logged, place) }
         }
+    }
+
+    private func counted(
+        _ work: @Sendable () async throws -> HTTPResponse, of route: Route, _ receivedAt: NIODeadline, _ logged: LoggedRequest?,
+        _ place: Int
+    ) async -> HTTPResponse {
+        let result: Result<HTTPResponse, any Error>
+        do { result = .success(try await work()) } catch { result = .failure(error) }
+        return count(response(to: result, of: route), receivedAt, logged, place)
     }
 
     private func count(_ response: HTTPResponse, to request: HTTPRequest, _ place: Int) -> HTTPResponse {
@@ -152,6 +159,9 @@ extension LoopState {
                 defer { inFlightKeys.release(key) }
                 return try await work()
             }
+        case .cancellableTask(let work):
+            // An answer that is to be stored belongs to work that changes something, and that is not cancelled.
+            return releasing(key, after: .task(work))
         }
     }
 }

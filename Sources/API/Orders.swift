@@ -47,7 +47,7 @@ enum Orders {
     }
 
     @Sendable static func list(_ call: Call, _ user: UserID) -> HTTPAnswer {
-        .task {
+        .cancellableTask {
             let request = try call.query { $0.page() }
             let page = try await call.store.orders(of: user, page: request)
             return .page(page, .personal) { $0.write($1, at: call.now) }

@@ -46,7 +46,7 @@ enum Balances {
     }
 
     @Sendable static func history(_ call: Call, _ id: UserID) -> HTTPAnswer {
-        .task {
+        .cancellableTask {
             let request = try call.query { $0.page() }
             let page = try await call.store.balanceHistory(of: id, page: request)
             return .page(page, .personal) { $0.write($1) }

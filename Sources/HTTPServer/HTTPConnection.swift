@@ -19,6 +19,8 @@ final class HTTPConnection: ChannelInboundHandler, @unchecked Sendable {
     /// True between the first bytes of a read batch and its end, at which all answers leave in one write.
     private var isInReadBatch = false
     private var isReading = true
+    /// The task of the last request that is of no use without its client; it may be over.
+    private var cancellable: Task<Void, Never>?
     /// True while requests that one client sent ahead wait for the other connections of the loop to have their turn.
     private var isYielding = false
 
@@ -62,6 +64,7 @@ final class HTTPConnection: ChannelInboundHandler, @unchecked Sendable {
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
         if let event = event as? ChannelEvent, event == .inputClosed {
             machine.inputEnded()
+            cancellable?.cancel()
             advance(.now())
         }
         context.fireUserInboundEventTriggered(event)
@@ -88,9 +91,11 @@ final class HTTPConnection: ChannelInboundHandler, @unchecked Sendable {
         cut()
     }
 
-    /// Forgets the client. Handlers that still run finish, and their answers are dropped.
+    /// Forgets the client. Handlers that still run finish or are cancelled, and their answers are dropped.
     private func end() {
         guard context != nil else { return }
+        cancellable?.cancel()
+        cancellable = nil
         context = nil
         output = nil
         machine.closed()
@@ -182,10 +187,19 @@ extension HTTPConnection {
             loop.context.requestsInFlight.increment()
             begin { self.finished(number, $0) }
         case .task(let work):
-            loop.context.requestsInFlight.increment()
-            Task.immediate(executorPreference: loop.executor) {
-                do { self.finished(number, .success(try await work())) } catch { self.finished(number, .failure(error)) }
-            }
+            start(work, number)
+        case .cancellableTask(let work):
+            let task = start(work, number)
+            if machine.inputHasEnded { task.cancel() }
+            cancellable = task
+        }
+    }
+
+    @discardableResult
+    private func start(_ work: @escaping @Sendable () async throws -> HTTPResponse, _ number: Int) -> Task<Void, Never> {
+        loop.context.requestsInFlight.increment()
+        return Task.immediate(executorPreference: loop.executor) {
+            do { self.finished(number, .success(try await work())) } catch { self.finished(number, .failure(error)) }
         }
     }
 

@@ -87,7 +87,7 @@ struct HTTPConnectionStateMachine: Sendable {
     private var unwritableSince: NIODeadline?
     /// How many bytes the channel had not sent when the client last had its time anew; `Int.max` where that is not known.
     private var unsentByteCount = Int.max
-    private var inputHasEnded = false
+    private(set) var inputHasEnded = false
     private var isDraining: Bool
     private var requestCount = 0
     /// Set where the connection as a whole is refused.

@@ -124,11 +124,3 @@ package struct RedisServerError: Sendable, Hashable, CustomStringConvertible {
 
     package var description: String { message }
 }
-
-extension RedisError {
-    /// The message with the messages of what caused it, for logs.
-    package var reason: String {
-        guard let cause else { return message }
-        return "\(message) (\((cause as? RedisError)?.reason ?? String(describing: cause)))"
-    }
-}

@@ -26,9 +26,7 @@ package struct Audit: Sendable {
 
     /// Runs every check; `progress` is told what is being looked at.
     package func run(progress: @escaping @Sendable (String) -> Void = { _ in }) async throws -> AuditReport {
-        let results = try await store.snapshot { snapshot throws(StoreError) in
-            try snapshot.audit { done, all in progress("the store, rule \(done) of \(all)") }
-        }
+        let results = try await store.audit { done, all in progress("the store, rule \(done) of \(all)") }
         var checks = results.map { result in
             AuditReport.Check(
                 invariant: result.invariant, claim: result.claim, rowsChecked: result.rowsChecked, violationCount: result.violationCount,

@@ -33,41 +33,45 @@ package final class Campaigns: Sendable {
     }
 
     /// Changes quantity or window, one change at a time. Fewer coupons are agreed with the gate first, since it may have granted
-    /// more than the store knows yet; everything else is durable first and reaches the gate next.
+    /// more than the store knows yet; everything else is durable first and reaches the gate next. Nothing changes where `condition`
+    /// does not hold for the campaign as it is: `preconditionFailed`.
     ///
     /// Any change gives an archived campaign its gate back. No claim was granted while it had none, so the store has every coupon.
     package func change(
-        _ id: CouponID, _ change: CampaignChange, at now: Instant, on context: LoopContext? = nil
+        _ id: CouponID, _ change: CampaignChange, onlyIf condition: (@Sendable (Campaign) -> Bool)? = nil, at now: Instant,
+        on context: LoopContext? = nil
     ) async throws -> Outcome<Campaign> {
         try await changes.run { [self] in
             guard let campaign = try reader.campaign(id) else { return .refused(.couponNotFound) }
-            guard !campaign.isArchived else { return try await revive(id, change, context) }
-            guard let quantity = change.quantity, quantity < campaign.terms.quantity else {
-                return try await raise(id, change, context)
-            }
+            // Before a gate is told of fewer coupons; the write asks again.
+            if let condition, !condition(campaign) { return .refused(.preconditionFailed) }
+            let update: Update = { [store] in try await store.updateCampaign(id, change, onlyIf: condition, context: context) }
+            guard !campaign.isArchived else { return try await revive(id, update) }
+            guard let quantity = change.quantity, quantity < campaign.terms.quantity else { return try await raise(id, update) }
             var terms = campaign.terms
             terms.quantity = quantity
-            return try await lower(campaign, to: terms, change, context)
+            return try await lower(campaign, to: terms, update)
         }
     }
 
-    private func revive(_ id: CouponID, _ change: CampaignChange, _ context: LoopContext?) async throws -> Outcome<Campaign> {
-        let outcome = try await update(id, change, context)
+    /// Makes a change of a campaign durable.
+    private typealias Update = @Sendable () async throws -> Outcome<Campaign>
+
+    private func revive(_ id: CouponID, _ update: Update) async throws -> Outcome<Campaign> {
+        let outcome = try await update()
         FaultPoint.betweenStoreAndGate.reached()
         if case .done = outcome { await buildIfPossible(id) }
         return outcome
     }
 
-    private func raise(_ id: CouponID, _ change: CampaignChange, _ context: LoopContext?) async throws -> Outcome<Campaign> {
-        let outcome = try await update(id, change, context)
+    private func raise(_ id: CouponID, _ update: Update) async throws -> Outcome<Campaign> {
+        let outcome = try await update()
         FaultPoint.betweenStoreAndGate.reached()
         if case .done = outcome { await alignIfPossible(id) }
         return outcome
     }
 
-    private func lower(
-        _ campaign: Campaign, to terms: CampaignTerms, _ change: CampaignChange, _ context: LoopContext?
-    ) async throws -> Outcome<Campaign> {
+    private func lower(_ campaign: Campaign, to terms: CampaignTerms, _ update: Update) async throws -> Outcome<Campaign> {
         if terms.quantity < campaign.issued { return .refused(.quantityIssued(issued: campaign.issued)) }
         var adjustment = try await CouponGate.adjust(campaign.id, of: store.identity, to: terms, through: redis)
         if adjustment != .adjusted {
@@ -82,17 +86,13 @@ package final class Campaigns: Sendable {
         }
         FaultPoint.betweenStoreAndGate.reached()
         do {
-            let outcome = try await update(campaign.id, change, context)
+            let outcome = try await update()
             await alignIfPossible(campaign.id)
             return outcome
         } catch {
             await alignIfPossible(campaign.id)
             throw error
         }
-    }
-
-    private func update(_ id: CouponID, _ change: CampaignChange, _ context: LoopContext?) async throws -> Outcome<Campaign> {
-        try await store.updateCampaign(id, change, context: context)
     }
 
     /// Tells the gate what the store has decided; where that fails, the next refusal or recovery finds the difference.

@@ -366,7 +366,7 @@ extension ClaimRecovery {
                 "claim persisted", metadata: ["coupon": "\(campaign.id)", "user": "\(claim.user)", "sequence": "\(claim.sequence)"])
             return true
         case .done(.known): return true
-        case .done(.stale), .done(.campaignMissing), .done(.userMissing), .refused, .replayed: return false
+        case .done(.stale), .done(.campaignMissing), .done(.userMissing), .done(.malformed), .refused, .replayed: return false
         }
     }
 }

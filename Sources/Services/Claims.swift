@@ -261,6 +261,8 @@ extension Claims {
         case .done(.stale): repair(request.coupon, .build(beyond: win.place.epoch), thenDecide: [request], context)
         case .done(.campaignMissing): request.completion(.couponNotFound)
         case .done(.userMissing): request.completion(.userNotFound)
+        case .done(.malformed):
+            request.completion(.failed(StoreError(.malformedRow, "the user's coupon cannot be read")))
         }
     }
 

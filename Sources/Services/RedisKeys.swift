@@ -38,4 +38,6 @@ package enum RedisKeys {
 
     /// Paid and refunded orders, where no data platform is configured: a stream.
     package static let events = "events:{orders}"
+    /// The id of the last event in that stream, by which a Redis that lost its latest entries is noticed.
+    package static let lastEvent = "events:{orders}:last"
 }

@@ -17,9 +17,11 @@ package enum Scripts {
     package static let rankProducts = RedisScript(name: "rank_products", source: LuaScripts.rankProducts, keyCount: 10, isRepeatable: true)
     package static let swapSales = RedisScript(name: "swap_sales", source: LuaScripts.swapSales, keyCount: 4 + 2 * RankingDays.kept)
 
+    package static let appendEvents = RedisScript(name: "append_events", source: LuaScripts.appendEvents, keyCount: 2)
+
     package static let all = [
         claimCoupon, loadCoupon, loadClaims, openCoupon, adjustCoupon, archiveCoupon, recordSales, recordViews, rankProducts, swapSales,
-        admitStore,
+        admitStore, appendEvents,
     ]
 }
 
@@ -80,6 +82,12 @@ package enum SwapSalesCode: Int64, CaseIterable, Sendable {
 /// What `record_views` answers first.
 package enum RecordViewsCode: Int64, CaseIterable, Sendable {
     case recorded = 1
+}
+
+/// What `append_events` answers first.
+package enum AppendEventsCode: Int64, CaseIterable, Sendable {
+    case appended = 1
+    case otherLast
 }
 
 /// A script's answer `{code, number, ...}`, read with the enum of its codes.

@@ -23,16 +23,19 @@ extension Store {
 
     /// Changes quantity or window, and brings an archived campaign back to life: it has a gate again from here on.
     ///
-    /// Refused: `couponNotFound`, `quantityIssued`, `invalid` for a window that ends before it begins.
+    /// Refused: `couponNotFound`, `preconditionFailed` where `condition` does not hold for the campaign as it is, `quantityIssued`,
+    /// `invalid` for a window that ends before it begins.
     package func updateCampaign(
-        _ id: CouponID, _ change: CampaignChange, context: (any DeliveryContext)? = nil
+        _ id: CouponID, _ change: CampaignChange, onlyIf condition: (@Sendable (Campaign) -> Bool)? = nil,
+        context: (any DeliveryContext)? = nil
     ) async throws(StoreError) -> Outcome<Campaign> {
         try await decide(context: context) { [rowVersions] db in
             guard let old = try db.campaign(id) else { return .refused(.couponNotFound) }
+            if let condition, !condition(old) { return .refused(.preconditionFailed) }
             var terms = old.terms
             terms.quantity = change.quantity ?? terms.quantity
             terms.opensAt = change.opensAt ?? terms.opensAt
-            terms.closesAt = change.closesAt ?? terms.closesAt
+            terms.closesAt = change.removesEnd ? nil : change.closesAt ?? terms.closesAt
             guard terms.quantity >= old.issued else { return .refused(.quantityIssued(issued: old.issued)) }
             if let fault = terms.windowFault { return .refused(fault) }
             rowVersions.changing(id.rawValue, in: .campaigns)

@@ -6,7 +6,7 @@ import GRDB
 extension Store {
     /// All campaigns, newest first.
     package func campaigns(page: PageRequest) async throws(StoreError) -> Page<Campaign> {
-        try await read { db in
+        try await read(.browse) { db in
             let list = NewestFirst(list: "campaigns")
             let rows = try db.all(
                 Database.campaignQuery + " WHERE id < ? ORDER BY id DESC LIMIT ?", try list.bound(page), page.limit + 1,
@@ -17,7 +17,7 @@ extension Store {
 
     /// A user's orders, newest first.
     package func orders(of user: UserID, page: PageRequest) async throws(StoreError) -> Page<Order> {
-        try await read { db in
+        try await read(.personal) { db in
             let list = NewestFirst(list: "orders")
             let heads = try db.all(
                 Database.orderQuery + " WHERE user_id = ? AND id < ? ORDER BY id DESC LIMIT ?", user, try list.bound(page),
@@ -29,7 +29,7 @@ extension Store {
 
     /// The movements of a user's balance, newest first.
     package func balanceHistory(of user: UserID, page: PageRequest) async throws(StoreError) -> Page<BalanceEntry> {
-        try await read { db in
+        try await read(.personal) { db in
             let list = NewestFirst(list: "history")
             let rows = try db.all(
                 """
@@ -44,7 +44,7 @@ extension Store {
     package func issuedCoupons(
         of user: UserID, status: IssuedCoupon.Status?, at now: Instant, page: PageRequest
     ) async throws(StoreError) -> Page<IssuedCoupon> {
-        try await read { db in
+        try await read(.personal) { db in
             let list = NewestFirst(list: "coupons")
             let condition =
                 switch status {
@@ -63,7 +63,7 @@ extension Store {
 
     /// Events by how far their messages are, or all of them; newest first.
     package func events(state: OrderEvent.Delivery?, page: PageRequest) async throws(StoreError) -> Page<EventRecord> {
-        try await read { db in
+        try await read(.personal) { db in
             let list = NewestFirst(list: "events")
             // Spelled out and not an argument: only so does SQLite take the partial indexes of the few that are not delivered.
             let condition =
@@ -82,7 +82,7 @@ extension Store {
 extension Database {
     fileprivate static func balanceEntry(_ row: Columns) throws -> BalanceEntry {
         guard let movement = Movement(rawValue: row.int(1)) else {
-            throw StoreError(.corrupt, "transfer \(row.int(0)) has no valid kind")
+            throw StoreError(.malformedRow, "transfer \(row.int(0)) has no valid kind")
         }
         let amount = movement == .payment ? Won(-row.int(2)) : row.won(2)
         return BalanceEntry(

@@ -12,7 +12,7 @@ package final class PointReader: Sendable {
     init(path: String, options: StoreOptions) throws(StoreError) {
         eventBase = options.eventBase
         do {
-            connection = try DatabaseQueue(path: path, configuration: .reader(connections: 1))
+            connection = try DatabaseQueue(path: path, configuration: .reader())
         } catch {
             throw StoreError(classifying: error)
         }

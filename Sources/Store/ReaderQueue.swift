@@ -1,116 +1,181 @@
+import Dispatch
 import Foundation
 import GRDB
 import Logging
 import Synchronization
 
-/// One read while it holds its snapshot.
-final class RunningRead: Sendable {
-    private let isEnded = Atomic(false)
-
-    func end() { isEnded.store(true, ordering: .releasing) }
-
-    /// Asked before each statement: SQLite's interrupt reaches only one that is running.
-    func checkNotEnded() throws(StoreError) {
-        if isEnded.load(ordering: .acquiring) { throw StoreError(interrupting: nil) }
-    }
-}
-
-/// Lists and long reads: a few read-only connections behind a bounded queue, on threads of their own.
+/// The reads of one lane: a bounded queue, and a few threads with a read-only connection each.
 ///
 /// A long read costs neither the cooperative pool nor an event loop a thread, and in WAL mode it never blocks the writer.
 final class ReaderQueue: Sendable {
-    private struct State {
-        /// Reads that wait or run.
-        var depth = 0
-        var isClosed = false
-        var running: [ObjectIdentifier: RunningRead] = [:]
+    /// A read that was admitted.
+    private struct Job {
+        let read: RunningRead
+        let run: @Sendable (InterruptibleConnection) -> Void
+        let abandon: @Sendable (StoreError) -> Void
     }
 
-    private let pool: DatabasePool
-    private let operations = OperationQueue()
-    private let state = Mutex(State())
+    private struct State {
+        var waiting: [Job] = []
+        var running: [(read: RunningRead, began: ContinuousClock.Instant)] = []
+        var refused = 0
+        var cancelled = 0
+        var isClosed = false
+
+        var depth: Int { waiting.count + running.count }
+    }
+
+    private let lane: ReadLane
     private let limit: Int
+    private let connections: [InterruptibleConnection]
+    private let state = Mutex(State())
+    /// Counts the jobs that were admitted, and on closing once for each thread.
+    private let wakeup = DispatchSemaphore(value: 0)
+    private let threads = DispatchGroup()
     private let logger: Logger
 
-    init(path: String, options: StoreOptions, logger: Logger) throws {
-        limit = options.maximumQueuedReads
+    /// Opens the connections.
+    init(_ lane: ReadLane, path: String, options: ReadLaneOptions, logger: Logger) throws {
+        self.lane = lane
+        limit = options.maximumReads
         self.logger = logger
-        pool = try DatabasePool(path: path, configuration: .reader(connections: options.readers))
-        operations.name = "store-readers"
-        // As many at once as there are connections: a read that waits occupies no thread.
-        operations.maxConcurrentOperationCount = options.readers
+        connections = try (0..<options.connections).map { _ in try InterruptibleConnection(path: path, configuration: .reader()) }
     }
 
-    var depth: Int { state.withLock { $0.depth } }
-
-    /// Runs a read soon, in one snapshot; the completion runs on the reader's thread, or at once on this one when not admitted.
-    func submit<Value: Sendable>(
-        _ body: @escaping @Sendable (Database, RunningRead) throws -> Value,
-        completion: @escaping @Sendable (Result<Value, StoreError>) -> Void
-    ) {
-        enqueue(completion) { [self] pool in
-            let read = RunningRead()
-            state.withLock { $0.running[ObjectIdentifier(read)] = read }
-            defer { state.withLock { $0.running[ObjectIdentifier(read)] = nil } }
-            return try pool.read { db in try body(db, read) }
+    /// Starts the threads, which keep the lane until it is closed.
+    func start() {
+        for (index, connection) in connections.enumerated() {
+            threads.enter()
+            let thread = Thread { [self] in
+                giveWay()
+                while let job = next() {
+                    job.run(connection)
+                }
+                threads.leave()
+            }
+            thread.name = "\(lane)-reader-\(index)"
+            thread.start()
         }
     }
 
-    /// Copies the whole store to a file in one snapshot.
-    func backup(to destination: String, completion: @escaping @Sendable (Result<Void, StoreError>) -> Void) {
-        enqueue(completion) { pool in
+    var statistics: ReadLaneStatistics {
+        state.withLock { state in
+            var statistics = ReadLaneStatistics()
+            (statistics.depth, statistics.refused, statistics.cancelled) = (state.depth, state.refused, state.cancelled)
+            return statistics
+        }
+    }
+
+    /// Runs a read soon, in one snapshot; the completion runs on the reader's thread, or at once on this one when not admitted.
+    func submit<Value: Sendable>(
+        _ read: RunningRead, _ body: @escaping @Sendable (Database) throws -> Value,
+        completion: @escaping @Sendable (Result<Value, StoreError>) -> Void
+    ) {
+        enqueue(read, completion) { connection in try connection.read(read, body) }
+    }
+
+    /// Drops a read that waits, and ends one that runs or is yet to come: nobody waits for it any more.
+    func cancel(_ read: RunningRead) {
+        read.end(.cancelled)
+        let dropped = state.withLock { state -> Job? in
+            guard let place = state.waiting.firstIndex(where: { $0.read === read }) else { return nil }
+            state.cancelled += 1
+            return state.waiting.remove(at: place)
+        }
+        dropped?.abandon(RunningRead.cancelled)
+    }
+
+    /// Ends the reads that began before an instant and still run; each fails as unavailable, in the middle of its statement or before its
+    /// next one. Says how many.
+    func endReads(begunBefore instant: ContinuousClock.Instant) -> Int {
+        let reads = state.withLock { $0.running.filter { $0.began < instant } }
+        for (read, _) in reads { read.end(.logTooLong) }
+        return reads.count
+    }
+
+    /// Waits for the reads that were admitted, ends the threads and closes the connections.
+    func close() {
+        let isFirst = state.withLock { state in
+            defer { state.isClosed = true }
+            return !state.isClosed
+        }
+        guard isFirst else { return threads.wait() }
+        for _ in connections { wakeup.signal() }
+        threads.wait()
+        for connection in connections {
             do {
-                let copy = try DatabaseQueue(path: destination)
-                try pool.backup(to: copy)
-                try copy.close()
+                try connection.queue.close()
             } catch {
-                // Half a copy would look like a whole one, and stand in the way of the next.
-                for file in [destination, destination + "-journal"] { unlink(file) }
-                throw error
+                logger.error("a read connection of the store did not close", metadata: ["error": "\(error)"])
             }
         }
     }
 
-    /// Runs a read on the caller's thread; for opening, when nothing else happens yet.
-    func now<Value>(_ body: (Database) throws -> Value) throws -> Value {
-        try pool.read(body)
-    }
-
-    /// Ends the reads that run now; each fails as unavailable, in the middle of its statement or before its next one.
-    func endRunningReads() {
-        for read in state.withLock({ $0.running.values }) { read.end() }
-        pool.interrupt()
-    }
-
-    /// Waits for the reads that were admitted and closes the connections.
-    func close() {
-        state.withLock { $0.isClosed = true }
-        operations.waitUntilAllOperationsAreFinished()
-        do {
-            try pool.close()
-        } catch {
-            logger.error("the store's read connections did not close", metadata: ["error": "\(error)"])
-        }
-    }
-
     private func enqueue<Value: Sendable>(
-        _ completion: @escaping @Sendable (Result<Value, StoreError>) -> Void,
-        work: @escaping @Sendable (DatabasePool) throws -> Value
+        _ read: RunningRead, _ completion: @escaping @Sendable (Result<Value, StoreError>) -> Void,
+        work: @escaping @Sendable (InterruptibleConnection) throws -> Value
     ) {
-        if let refused = admit() { return completion(.failure(refused)) }
-        operations.addOperation { [self] in
-            let result = Result { try work(pool) }.mapError(StoreError.init(classifying:))
-            state.withLock { $0.depth -= 1 }
+        let job = Job(read: read) { [self] connection in
+            let result = Result { try work(connection) }.mapError(read.failure)
+            ended(read)
             completion(result)
+        } abandon: {
+            completion(.failure($0))
         }
+        if let refusal = admit(job) { return completion(.failure(refusal)) }
+        wakeup.signal()
     }
 
-    private func admit() -> StoreError? {
+    private func admit(_ job: Job) -> StoreError? {
         state.withLock { state in
             guard !state.isClosed else { return StoreError(.closed, "the store is closed") }
-            guard state.depth < limit else { return StoreError(.overloaded, "too many reads wait for the store") }
-            state.depth += 1
+            guard job.read.ending == .none else {
+                state.cancelled += 1
+                return RunningRead.cancelled
+            }
+            guard state.depth < limit else {
+                state.refused += 1
+                return Self.overloaded
+            }
+            state.waiting.append(job)
             return nil
         }
+    }
+
+    private static let overloaded = StoreError(.overloaded, "too many reads wait for the store")
+
+    private func ended(_ read: RunningRead) {
+        state.withLock { state in
+            state.running.removeAll { $0.read === read }
+            if read.ending == .cancelled { state.cancelled += 1 }
+        }
+    }
+}
+
+// MARK: - On the lane's threads
+
+extension ReaderQueue {
+    /// The next job, waiting for one; `nil` once the lane is closed and empty.
+    private func next() -> Job? {
+        while true {
+            wakeup.wait()
+            let (job, isOver) = state.withLock { state -> (Job?, Bool) in
+                // Nothing waits where the read that this wakeup counts was dropped.
+                guard !state.waiting.isEmpty else { return (nil, state.isClosed) }
+                let job = state.waiting.removeFirst()
+                state.running.append((job.read, .now))
+                return (job, false)
+            }
+            if let job { return job }
+            if isOver { return nil }
+        }
+    }
+
+    /// Lowers the priority of this thread as its lane wants it; on Linux a nice value is a thread's own.
+    private func giveWay() {
+        #if os(Linux)
+        guard lane.niceness > 0, setpriority(__priority_which_t(PRIO_PROCESS.rawValue), 0, lane.niceness) != 0 else { return }
+        logger.notice("the lane keeps its priority", metadata: ["lane": "\(lane)", "errno": "\(errno)"])
+        #endif
     }
 }

@@ -16,8 +16,25 @@ enum Schema {
             try db.execute(sql: identity)
             try db.makeIdentity(firstIncarnation: firstIncarnation)
         }
+        migrator.registerMigration("old events go") { db in try db.execute(sql: prunedEvents) }
+        migrator.registerMigration("products are found by parts of their names") { db in
+            try db.execute(sql: NameIndex.schema)
+            try db.buildNameIndex()
+        }
+        migrator.registerMigration("waiting events by id") { db in try db.execute(sql: waitingEventsByID) }
         return migrator
     }
+
+    /// How far old events were removed, in one row: see ``PrunedEvents``.
+    private static let prunedEvents = """
+        CREATE TABLE pruned_events (
+            id INTEGER PRIMARY KEY CHECK (id = 1),
+            through INTEGER NOT NULL CHECK (through >= 0),
+            payments INTEGER NOT NULL CHECK (payments >= 0),
+            refunds INTEGER NOT NULL CHECK (refunds >= 0)
+        ) STRICT;
+        INSERT INTO pruned_events VALUES (1, 0, 0, 0);
+        """
 
     /// Which store this is, and since when: see ``StoreIdentity``.
     private static let identity = """
@@ -59,6 +76,12 @@ enum Schema {
         ALTER TABLE campaigns ADD COLUMN archived_at INTEGER CHECK ((archived_at IS NULL) = (archival = 0));
         CREATE INDEX campaigns_live ON campaigns (id) WHERE archival < 2;
         CREATE INDEX campaigns_archived ON campaigns (archived_at) WHERE archival = 2;
+        """
+
+    /// Waiting events are read in the order of their ids: delivery times its tries by itself, and lists show the newest first.
+    private static let waitingEventsByID = """
+        DROP INDEX events_waiting;
+        CREATE INDEX events_waiting ON events (id) WHERE delivery = 0;
         """
 
     /// Account numbers of `transfers`: a user's is the user's id, these two are the house's.

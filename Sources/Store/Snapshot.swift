@@ -143,7 +143,7 @@ extension Store {
 
     /// The ids of all campaigns.
     package func campaignIDs() async throws(StoreError) -> [CouponID] {
-        try await read { try $0.all("SELECT id FROM campaigns ORDER BY id") { $0.id(0) } }
+        try await read(.service) { try $0.all("SELECT id FROM campaigns ORDER BY id") { $0.id(0) } }
     }
 
     /// Units per product of a business day, see ``Snapshot/salesTotals(on:)``.

@@ -75,6 +75,22 @@ extension Database {
         }
     }
 
+    /// Runs through the rows that a query gives until the body wants no more.
+    func walk<each Argument: StatementBinding>(
+        _ sql: String, _ arguments: repeat each Argument, while body: (Columns) throws -> Bool
+    ) throws {
+        try withBoundStatement(sql, repeat each arguments) { statement in
+            while true {
+                let code = sqlite3_step(statement.sqliteStatement)
+                switch code {
+                case SQLITE_ROW: guard try body(Columns(statement: statement.sqliteStatement)) else { return }
+                case SQLITE_DONE: return
+                default: throw failure(code, sql)
+                }
+            }
+        }
+    }
+
     /// The one integer of a query that always gives one row.
     func integer<each Argument: StatementBinding>(_ sql: String, _ arguments: repeat each Argument) throws -> Int64 {
         try first(sql, repeat each arguments) { $0.int(0) } ?? 0
@@ -141,10 +157,25 @@ struct Columns {
         return [UInt8](UnsafeRawBufferPointer(start: bytes, count: Int(sqlite3_column_bytes(statement, index))))
     }
 
+    /// The bytes of a blob as SQLite has them; valid inside the closure.
+    func withBlob<Value>(_ index: CInt, _ body: (UnsafeRawBufferPointer) throws -> Value) rethrows -> Value {
+        // The length is asked after the bytes, as SQLite wants it.
+        let bytes = sqlite3_column_blob(statement, index)
+        return try body(UnsafeRawBufferPointer(start: bytes, count: bytes == nil ? 0 : Int(sqlite3_column_bytes(statement, index))))
+    }
+
     func bool(_ index: CInt) -> Bool { int(index) != 0 }
     func won(_ index: CInt) -> Won { Won(int(index)) }
-    func instant(_ index: CInt) -> Instant { Instant(milliseconds: int(index)) }
-    func day(_ index: CInt) -> BusinessDay { BusinessDay(number: int(index)) }
+    /// A value that no version writes is read as the nearest one that can be written out: it must not end the process.
+    func instant(_ index: CInt) -> Instant {
+        let range = Instant.representable
+        return Instant(milliseconds: min(max(int(index), range.lowerBound), range.upperBound))
+    }
+
+    /// See ``instant(_:)``.
+    func day(_ index: CInt) -> BusinessDay { BusinessDay(number: min(max(int(index), 0), Self.lastDay)) }
+
+    private static let lastDay = Instant.representable.upperBound / 86_400_000
     func id<Entity>(_ index: CInt) -> Identifier<Entity> { Identifier(int(index)) }
 
     func optionalText(_ index: CInt) -> String? { isNull(index) ? nil : text(index) }

@@ -12,21 +12,22 @@ package final class Store: Sendable {
     let options: StoreOptions
     /// Which store this is, as it was when it was opened.
     package let identity: StoreIdentity
-    private let path: String
+    let path: String
     private let writer: GroupCommitWriter?
-    private let readers: ReaderQueue
+    private let lanes: ReadLanes
     private let newestUser: Atomic<Int64>
     /// Which rows changed since they were read; a store that is only read sees no change.
     package let rowVersions: RowVersions
+    let dueWork = DueWorkListeners()
 
     private init(
-        path: String, options: StoreOptions, identity: StoreIdentity, writer: GroupCommitWriter?, readers: ReaderQueue, userCount: Int64
+        path: String, options: StoreOptions, identity: StoreIdentity, writer: GroupCommitWriter?, lanes: ReadLanes, userCount: Int64
     ) {
         self.path = path
         self.options = options
         self.identity = identity
         self.writer = writer
-        self.readers = readers
+        self.lanes = lanes
         newestUser = Atomic(userCount)
         rowVersions = writer?.rowVersions ?? RowVersions()
     }
@@ -38,17 +39,17 @@ package final class Store: Sendable {
         _ = Self.settings
         do {
             let connection = options.isReadOnly ? nil : try openForWriting(path, options)
-            let readers = try ReaderQueue(path: path, options: options, logger: logger)
-            let (userCount, identity) = try readers.now { db in
+            let (userCount, identity) = try DatabaseQueue(path: path, configuration: .reader()).read { db in
                 try refuseOtherVersion(db)
                 return (try db.integer("SELECT max(id) FROM users"), try db.identity())
             }
             var options = options
             options.eventBase = identity.eventBase
+            let lanes = try ReadLanes(path: path, options: options, logger: logger)
             let writer = connection.map { connection in
-                GroupCommitWriter(connection: connection, options: options, logger: logger) { readers.endRunningReads() }
+                GroupCommitWriter(connection: connection, options: options, logger: logger) { lanes.endReads(begunBefore: $0) }
             }
-            return Store(path: path, options: options, identity: identity, writer: writer, readers: readers, userCount: userCount)
+            return Store(path: path, options: options, identity: identity, writer: writer, lanes: lanes, userCount: userCount)
         } catch {
             throw StoreError(classifying: error)
         }
@@ -89,14 +90,14 @@ package final class Store: Sendable {
 
     /// Finishes the writes that were admitted, then closes; further work is refused. Blocks; closing twice does no harm.
     package func close() {
-        readers.close()
+        lanes.close()
         writer?.close()
     }
 
     /// What the writer did and how it stands.
     package var statistics: StoreStatistics {
         var statistics = writer?.statistics ?? StoreStatistics()
-        statistics.readDepth = readers.depth
+        statistics.reads = lanes.statistics
         return statistics
     }
 
@@ -167,40 +168,19 @@ extension Store {
         try await write(context: context) { db in try db.deciding(job) }
     }
 
-    /// Runs a read on the bounded reader queue, in one consistent snapshot.
-    func read<Value: Sendable>(_ body: @escaping @Sendable (Database) throws -> Value) async throws(StoreError) -> Value {
-        let result: Result<Value, StoreError> = await withUnsafeContinuation { continuation in
-            readers.submit { db, _ in
-                try body(db)
-            } completion: {
-                continuation.resume(returning: $0)
-            }
-        }
-        return try result.get()
+    /// Runs a read in its lane, in one consistent snapshot.
+    func read<Value: Sendable>(
+        _ lane: ReadLane, _ body: @escaping @Sendable (Database) throws -> Value
+    ) async throws(StoreError) -> Value {
+        try await lanes.read(lane) { db, _ in try body(db) }
     }
 
-    /// Runs reads that have to fit together, on the bounded reader queue.
+    /// Runs reads that have to fit together, in the lane of the service's own.
     ///
     /// A snapshot may be ended as `unavailable` when it keeps the write-ahead log from starting over for too long.
     package func snapshot<Value: Sendable>(
         _ body: @escaping @Sendable (Snapshot) throws(StoreError) -> Value
     ) async throws(StoreError) -> Value {
-        let result: Result<Value, StoreError> = await withUnsafeContinuation { continuation in
-            readers.submit { db, read in
-                try body(Snapshot(db: db, read: read))
-            } completion: {
-                continuation.resume(returning: $0)
-            }
-        }
-        return try result.get()
-    }
-
-    /// Copies the store as it is now to a new file, while it serves.
-    package func backup(to destination: String) async throws(StoreError) {
-        let result: Result<Void, StoreError> = await withUnsafeContinuation { continuation in
-            readers.backup(to: destination) { continuation.resume(returning: $0) }
-        }
-        try result.get()
-        try BackupMark.set(destination)
+        try await lanes.read(.service) { db, read in try body(Snapshot(db: db, read: read)) }
     }
 }

@@ -21,16 +21,25 @@ package struct StoreOptions: Sendable {
     package var maximumQueued = 16_384
     /// How long the writer waits for company before it starts a group. 0: a commit's own fsync is all the waiting there is.
     package var groupDelayMicroseconds: UInt32 = 0
-    /// Connections for lists and snapshots.
-    package var readers = 2
-    /// The most lists and snapshots that may wait or run; past it a read is `.overloaded`.
-    package var maximumQueuedReads = 256
+    package var serviceReads = ReadLaneOptions(connections: 2, maximumReads: 1_024)
+    package var personalReads = ReadLaneOptions(connections: 2, maximumReads: 512)
+    /// A page of an open list costs at most 5 ms of a core: the last of so many waits for about a second.
+    package var browseReads = ReadLaneOptions(connections: 2, maximumReads: 512)
+    /// What a page of products may cost, in units of ``SearchBudget/Step``: less than 5 ms of a core.
+    package var searchBudget = usualSearchBudget
     /// How long the writer waits for a foreign process that holds the write lock.
     package var busyTimeoutMilliseconds = 2_000
     /// Pages (4 KiB each) in the write-ahead log at which a commit copies it back to the database file: 16 MiB.
     package var checkpointPages = 4_096
-    /// Bytes of the write-ahead log at which lists and snapshots are ended, because one of them keeps it from starting over.
+    /// Bytes of the write-ahead log past which the oldest reads are ended, because one of them keeps it from starting over; see
+    /// ``LogBound``.
     package var maximumLogBytes: Int64 = 512 << 20
+
+    /// SQLite's page size, which no store changes.
+    static let pageBytes: Int64 = 4_096
+    var checkpointBytes: Int64 { Int64(checkpointPages) * Self.pageBytes }
+
+    static let usualSearchBudget = 12_000
 
     package init(
         policy: Policy = Policy(), calendar: BusinessCalendar, eventPayload: @escaping @Sendable (EventFacts) -> String

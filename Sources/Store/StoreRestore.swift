@@ -61,7 +61,7 @@ extension StoreRestore {
             throw StoreError(.corrupt, "\(file) is a backup, and the write-ahead log beside it is of another file: remove \(file)-wal")
         }
         // A copy of a folder, or the file of a store that is in use: SQLite reads file and log together.
-        let source = try DatabaseQueue(path: file, configuration: .reader(connections: 1))
+        let source = try DatabaseQueue(path: file, configuration: .reader())
         defer { try? source.close() }
         let copy = try DatabaseQueue(path: draft)
         try source.backup(to: copy)
@@ -96,7 +96,7 @@ extension StoreRestore {
         try Schema.migrator.migrate(connection)
         let result = try connection.write { db in
             let old = try db.identity()
-            let lastEvent = try db.integer("SELECT max(id) FROM events")
+            let lastEvent = max(try db.integer("SELECT max(id) FROM events"), try db.prunedEvents().through.rawValue)
             let number = try StoreIdentity.nextIncarnation(
                 after: max(old.incarnation, former?.incarnation ?? 0), lastEvent: max(lastEvent, former?.lastEvent ?? 0))
             try db.beginIncarnation(number)

@@ -13,7 +13,7 @@ package struct StoreStatistics: Sendable, Equatable {
     package var commitFailures = 0
     /// Groups that ran again one by one because a job failed.
     package var regroups = 0
-    /// Times that reads were ended to let the write-ahead log start over.
+    /// Reads that were ended to let the write-ahead log start over.
     package var readsEnded = 0
     /// Seconds from BEGIN to COMMIT.
     package var workSeconds = 0.0
@@ -21,6 +21,6 @@ package struct StoreStatistics: Sendable, Equatable {
     package var commitSeconds = 0.0
     /// Bytes of the write-ahead log on disk now.
     package var walBytes: Int64 = 0
-    /// Lists and snapshots that wait or run now.
-    package var readDepth = 0
+    /// Lists, snapshots and the service's own reads.
+    package var reads: [ReadLane: ReadLaneStatistics] = [:]
 }

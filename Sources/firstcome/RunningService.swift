@@ -24,6 +24,7 @@ package struct RunConfiguration: Sendable {
     package var rankingRefresh: Duration = .seconds(1)
     package var recoveryInterval: Duration = .seconds(10)
     package var archiveAfter: Duration = .seconds(86_400)
+    package var keepEvents: Duration = .seconds(90 * 86_400)
     /// How many event loops serve.
     package var loops = 1
     /// How long requests may take to finish when the service stops.
@@ -88,6 +89,7 @@ package final class RunningService: Sendable {
             options.rankingRefresh = configuration.rankingRefresh
             options.recoveryInterval = configuration.recoveryInterval
             options.archiveAfter = configuration.archiveAfter
+            options.keepEvents = configuration.keepEvents
             options.platform = configuration.platform
             options.privateRedis = parts.privateRedis
             let services = try Services(

@@ -49,6 +49,8 @@ struct Workbench {
         do {
             try await RedisSuitability.check(client)
             result = .success(try await body(Workbench(store: store, redis: client, calendar: calendar, logger: logger)))
+        } catch let error as ServiceError where error.code == .foreignRedis && option.url == nil {
+            result = .failure(CommandError("\(error.message). The next start of the service rebuilds it"))
         } catch {
             result = .failure(error)
         }

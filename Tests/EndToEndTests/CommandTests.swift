@@ -17,7 +17,7 @@ extension EndToEnd {
 
 extension EndToEnd.CommandTests {
     private static let commands = [
-        "serve", "token", "demo", "audit", "ranking show", "ranking rebuild", "backup", "restore", "redis show", "redis take",
+        "serve", "token", "demo", "audit", "ranking show", "ranking rebuild", "backup", "restore", "compact", "redis show", "redis take",
     ]
 
     @Test("--help of each command names every flag, and each flag has its environment variable", arguments: commands)

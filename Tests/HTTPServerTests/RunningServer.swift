@@ -17,10 +17,20 @@ func withServer<Result: Sendable>(
     handler: @escaping HTTPHandler = echo,
     _ body: (HTTPServer, Int) async throws -> Result
 ) async throws -> Result {
+    try await withServer(
+        configure: configure, responder: { (request: consuming HTTPRequest) in .task { [request] in await handler(request) } }, body)
+}
+
+/// As ``withServer(configure:handler:_:)``, with a responder that says how its answers come.
+func withServer<Result: Sendable>(
+    configure: (inout HTTPServerConfiguration) -> Void = { _ in },
+    responder: @escaping HTTPResponder,
+    _ body: (HTTPServer, Int) async throws -> Result
+) async throws -> Result {
     var configuration = HTTPServerConfiguration(host: "127.0.0.1", port: 0)
     configure(&configuration)
     let server = HTTPServer(
-        configuration: configuration, eventLoopGroup: MultiThreadedEventLoopGroup.singleton, handler: handler,
+        configuration: configuration, eventLoopGroup: MultiThreadedEventLoopGroup.singleton, responder: { _ in responder },
         refusalResponse: refusal, logger: Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() })
     )
     try await server.start()

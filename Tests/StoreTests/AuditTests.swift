@@ -75,6 +75,13 @@ import Testing
         ("UPDATE products SET held = held + 1 WHERE id = 1", ["stock is at least"]),
         ("UPDATE products SET held = held - 1 WHERE id = 1", ["stock is at least"]),
         ("UPDATE products SET stock = held - 1 WHERE id = 1", ["stock is at least"]),
+        ("UPDATE products SET name_folded = 'green tea' WHERE id = 1", ["each product is found"]),
+        ("DELETE FROM product_name_index WHERE key = (SELECT max(key) FROM product_name_index)", ["each product is found"]),
+        (
+            "UPDATE product_name_index SET products = x'0300' WHERE key = (SELECT max(key) FROM product_name_index)",
+            ["each product is found"]
+        ),
+        ("INSERT INTO product_name_index VALUES (1, x'0900')", ["each product is found"]),
         ("UPDATE event_units SET units = units + 1 WHERE event_id = 1", ["units sold are"]),
         ("UPDATE refund_lines SET quantity = quantity + 1 WHERE refund_id = 1", ["units sold are"]),
         ("UPDATE order_lines SET refunded = refunded + 1 WHERE order_id = 3", ["units sold are"]),

@@ -122,7 +122,7 @@ import Testing
 
     @Test("lists past the bound of the read queue are refused at once, not queued")
     func overload() async throws {
-        let home = try TemporaryStore { $0.maximumQueuedReads = 0 }
+        let home = try TemporaryStore { $0.browseReads.maximumReads = 0 }
         let error = await #expect(throws: StoreError.self) { try await home.store.campaigns(page: PageRequest()) }
         #expect(error?.code == .overloaded)
     }

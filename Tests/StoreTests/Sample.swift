@@ -50,7 +50,7 @@ func wishes(_ items: [(ProductID, Int64)]) -> [RequestedItem] {
 extension Store {
     /// The events after one, in order, at most `limit`.
     func events(after id: EventID?, limit: Int) async throws(StoreError) -> [OrderEvent] {
-        try await read { db in
+        try await read(.service) { db in
             try db.events("WHERE id > ? ORDER BY id LIMIT ?", [id ?? EventID(0), limit]).map(\.event)
         }
     }

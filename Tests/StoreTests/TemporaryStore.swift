@@ -11,10 +11,10 @@ final class TemporaryStore: Sendable {
     let folder: URL
     let store: Store
 
-    init(_ configure: (inout StoreOptions) -> Void = { _ in }) throws {
+    init(logger: Logger? = nil, _ configure: (inout StoreOptions) -> Void = { _ in }) throws {
         folder = try makeTemporaryFolder()
         do {
-            store = try Self.open(folder, configure)
+            store = try Self.open(folder, logger: logger, configure)
         } catch {
             try FileManager.default.removeItem(at: folder)
             throw error
@@ -28,12 +28,12 @@ final class TemporaryStore: Sendable {
 
     var path: String { folder.appending(path: "store.sqlite").path }
 
-    static func open(_ folder: URL, _ configure: (inout StoreOptions) -> Void = { _ in }) throws -> Store {
+    static func open(_ folder: URL, logger: Logger? = nil, _ configure: (inout StoreOptions) -> Void = { _ in }) throws -> Store {
         var options = try defaultOptions()
         configure(&options)
-        var logger = Logger(label: "store-tests")
-        logger.logLevel = .critical
-        return try Store.open(path: folder.appending(path: "store.sqlite").path, options: options, logger: logger)
+        var silent = Logger(label: "store-tests")
+        silent.logLevel = .critical
+        return try Store.open(path: folder.appending(path: "store.sqlite").path, options: options, logger: logger ?? silent)
     }
 
     static func defaultOptions() throws -> StoreOptions {

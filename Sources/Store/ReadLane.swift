@@ -1,0 +1,41 @@
+/// Whose reads these are. Each lane has connections, threads and a bound of its own, so that a full one delays no other.
+///
+/// Reads by key are in none: they run on the event loops, see ``PointReader``.
+package enum ReadLane: String, Sendable, CaseIterable {
+    /// The service's own work: gates, recovery, relay, delivery, expiry, and whatever needs a snapshot.
+    case service
+    /// Lists of one person, and the admin's.
+    case personal
+    /// Lists that are open to everybody.
+    case browse
+
+    /// Whether a read ends when its task is cancelled. The service's own do not: what begins them decides by itself how it ends.
+    var endsWithItsTask: Bool { self != .service }
+
+    /// The nice value of the lane's threads: on a busy machine browsing gets the time that the rest of the service leaves.
+    var niceness: Int32 { self == .browse ? 10 : 0 }
+}
+
+/// How much one lane takes.
+package struct ReadLaneOptions: Sendable, Equatable {
+    /// Reads at once; each has a connection and a thread.
+    package var connections: Int
+    /// The most reads that may wait or run; past it a read is `.overloaded`.
+    package var maximumReads: Int
+
+    package init(connections: Int, maximumReads: Int) {
+        (self.connections, self.maximumReads) = (connections, maximumReads)
+    }
+}
+
+/// How one lane stands, and what it did since the store was opened.
+package struct ReadLaneStatistics: Sendable, Equatable {
+    /// Reads that wait or run now.
+    package var depth = 0
+    /// Reads turned away because the lane was full.
+    package var refused = 0
+    /// Reads that were dropped or ended because nobody waits for them any more.
+    package var cancelled = 0
+
+    package init() {}
+}
