@@ -30,7 +30,7 @@ package struct Fault: Sendable, CustomStringConvertible {
     package var description: String { name }
 
     /// Everything that this torture can do.
-    package static let all = service + fullSteps + redis + disk + platform
+    package static let all = service + fullSteps + redis + disk + platform + browsing
 
     /// The fault could not be brought about.
     struct NotReached: Error, CustomStringConvertible {
@@ -132,7 +132,8 @@ extension FaultPoint {
         case .beforeRecordSales, .afterRecordSales: 1...12
         case .beforeDelivery, .afterDelivery: 1...60
         case .afterLoadClaims, .beforeSwapSales, .afterEpoch, .afterLoadCoupon, .beforePersist, .betweenStoreAndGate,
-            .afterRestoreCopy, .beforeRestoreRename, .afterRestoreRename: 1...1
+            .afterRestoreCopy, .beforeRestoreRename, .afterRestoreRename:
+            1...1
         }
     }
 
