@@ -216,7 +216,9 @@ extension Audit {
     /// The name that Redis says it serves. A client that asks for admission is not even connected to the Redis of another store.
     private func ownerCheck(expectsRows: Bool) async throws -> AuditReport.Check {
         let name = try await redis.send(RedisCommand("GET", .string(RedisKeys.store), isRepeatable: true)).string
-        let faults = name.map { $0 == store.identity.description ? [] : ["it serves \(StoreIdentity.words($0)), not \(store.identity.words)"] }
+        let faults = name.map {
+            $0 == store.identity.description ? [] : ["it serves \(StoreIdentity.words($0)), not \(store.identity.words)"]
+        }
         return check(
             3, "Redis serves this store, in its present incarnation", rows: name == nil ? 0 : 1,
             faults ?? (expectsRows ? [Self.nothing] : []))

@@ -402,10 +402,15 @@ extension Services {
     package func readiness() async -> Readiness {
         // No event yet is an answer too, which `try?` on an optional would hide.
         let storeAnswers = (try? reader.campaign(CouponID(0)).map { _ in () } ?? ()) != nil
-        let answer = try? await redis.send(RedisCommand("PING", isRepeatable: true))
+        var (answers, isForeign) = (false, foreignRedis.withLock { $0 != nil })
+        do {
+            answers = try await redis.send(RedisCommand("PING", isRepeatable: true)).string == "PONG"
+        } catch {
+            // The last handshake knows before the next recovery looks.
+            isForeign = isForeign || (error.cause as? RedisError)?.code == .notAdmitted
+        }
         return Readiness(
-            storeAnswers: storeAnswers, redisAnswers: answer?.string == "PONG" && isSuitable.load(ordering: .acquiring),
-            isRedisForeign: foreignRedis.withLock { $0 != nil },
+            storeAnswers: storeAnswers, redisAnswers: answers && isSuitable.load(ordering: .acquiring), isRedisForeign: isForeign,
             unloadedCampaigns: recovery.unloadedCampaigns, uncomparedCampaigns: recovery.uncomparedCampaigns,
             isEnding: isEnding.load(ordering: .acquiring))
     }

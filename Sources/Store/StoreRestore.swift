@@ -29,8 +29,9 @@ package enum StoreRestore {
             defer { try? remove(draft) }
             try copy(file, to: draft)
             FaultPoint.afterRestoreCopy.reached()
+            let connection = try openChecked(draft, named: file)
             let former = settleFormerStore(path)
-            let (identity, counts, lastEvent) = try makeReady(draft, after: former, named: file)
+            let (identity, counts, lastEvent) = try makeReady(connection, after: former)
             try sync(draft)
             let kept = try putInPlace(draft, as: path)
             return Report(identity: identity, counts: counts, lastEvent: lastEvent, formerStore: kept)
@@ -77,17 +78,20 @@ extension StoreRestore {
         }
     }
 
-    /// Checks the file and gives it a new incarnation.
-    private static func makeReady(
-        _ draft: String, after former: FormerStore?, named file: String
-    ) throws -> (StoreIdentity, StoreCounts, EventID?) {
-        let connection: DatabaseQueue
+    private static func openChecked(_ draft: String, named file: String) throws -> DatabaseQueue {
         do {
-            connection = try DatabaseQueue(path: draft, configuration: .writer(try options))
+            let connection = try DatabaseQueue(path: draft, configuration: .writer(try options))
             try connection.read { db in try check(db, named: file) }
+            return connection
         } catch let error as DatabaseError where error.resultCode == .SQLITE_NOTADB || error.resultCode == .SQLITE_CORRUPT {
             throw StoreError(.corrupt, "\(file) is damaged or is no database", cause: error)
         }
+    }
+
+    /// Brings the checked file up to date and begins its new incarnation, then has it stand alone.
+    private static func makeReady(
+        _ connection: DatabaseQueue, after former: FormerStore?
+    ) throws -> (StoreIdentity, StoreCounts, EventID?) {
         try connection.writeWithoutTransaction { try $0.execute(sql: "PRAGMA synchronous = FULL") }
         try Schema.migrator.migrate(connection)
         let result = try connection.write { db in

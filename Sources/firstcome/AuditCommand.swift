@@ -40,7 +40,9 @@ struct AuditCommand: AsyncParsableCommand {
     static func table(_ report: AuditReport) -> String {
         var lines: [String] = []
         for check in report.checks {
-            lines.append("\(check.invariant)  \(pad(check.verdict.rawValue, 8))\(pad(String(check.rowsChecked), 10, toRight: true)) rows  \(check.claim)")
+            lines.append(
+                "\(check.invariant)  \(pad(check.verdict.rawValue, 8))\(pad(String(check.rowsChecked), 10, toRight: true)) rows  \(check.claim)"
+            )
             lines += check.violations.map { "       - \($0)" }
             let unnamed = check.violationCount - Int64(check.violations.count)
             if unnamed > 0 { lines.append("       - and \(unnamed) more") }
@@ -48,7 +50,9 @@ struct AuditCommand: AsyncParsableCommand {
         let (broken, missing) = (count(of: .broken, in: report), count(of: .missing, in: report))
         if broken > 0 { lines.append("\(broken) of \(report.checks.count) checks are broken") }
         if missing > 0 {
-            lines.append("\(missing) of \(report.checks.count) checks found nothing in Redis: it is not the one that serves the store, or has lost it")
+            lines.append(
+                "\(missing) of \(report.checks.count) checks found nothing in Redis: it is not the one that serves the store, or has lost it"
+            )
         }
         if report.isClean { lines.append("every invariant holds") }
         return lines.joined(separator: "\n")

@@ -192,7 +192,8 @@ extension ClaimStage {
 
     private func evaluations(_ users: ClosedRange<Int>, keys: (String, String)? = nil) throws -> RequestFile {
         try RequestFile(
-            users.lazy.map { Webdis.evaluation(script, keys ?? soldOutKeys, keys == nil ? store : PeerGate.store, String($0)) }, in: shop.folder.path)
+            users.lazy.map { Webdis.evaluation(script, keys ?? soldOutKeys, keys == nil ? store : PeerGate.store, String($0)) },
+            in: shop.folder.path)
     }
 
     /// - Parameter code: what the script answers first for that user.

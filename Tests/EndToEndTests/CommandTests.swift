@@ -35,7 +35,7 @@ extension EndToEnd.CommandTests {
     func root() async throws {
         let help = try await Tool.run("--help")
         #expect(help.status == 0)
-        for command in ["serve", "token", "demo", "audit", "ranking", "backup", "restore", "redis"] {
+        for command in ["serve", "token", "demo", "audit", "ranking", "backup", "restore", "compact", "redis"] {
             #expect(help.standardOutput.contains("\n  \(command) "), "\(command)")
         }
         for arguments in [
@@ -127,7 +127,9 @@ extension EndToEnd.CommandTests {
         let json = try await Tool.run("audit", "--data", folder, "--json")
         let report = try JSONParser.parse(.init(string: json.standardOutput.trimmingCharacters(in: .newlines)))
         #expect(report["clean"] == .bool(true))
-        #expect(report["checks"]?.shape == "[{invariant: int, claim: string, verdict: string, rowsChecked: int, violationCount: int, violations: []}]")
+        #expect(
+            report["checks"]?.shape
+                == "[{invariant: int, claim: string, verdict: string, rowsChecked: int, violationCount: int, violations: []}]")
 
         try Self.database(folder) { try $0.execute(sql: "UPDATE users SET balance = balance + 1 WHERE id = 1000") }
         let broken = try await Tool.run("audit", "--data", folder, "--json")

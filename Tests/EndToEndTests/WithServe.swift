@@ -39,7 +39,9 @@ func withServe(
 func makeStoreCountingFrom1(_ folder: String) throws {
     let path = folder + "/store.sqlite"
     guard !FileManager.default.fileExists(atPath: path) else { return }
-    guard let calendar = BusinessCalendar(timeZoneIdentifier: "Asia/Seoul") else { throw LiveService.UnknownTimeZone(identifier: "Asia/Seoul") }
+    guard let calendar = BusinessCalendar(timeZoneIdentifier: "Asia/Seoul") else {
+        throw LiveService.UnknownTimeZone(identifier: "Asia/Seoul")
+    }
     var options = StoreOptions(calendar: calendar, eventPayload: EventPayload.render)
     options.firstIncarnation = 0
     try Store.open(path: path, options: options, logger: Logger(label: "tests")).close()

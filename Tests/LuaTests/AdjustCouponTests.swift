@@ -10,7 +10,8 @@ struct AdjustCouponTests {
     func adjusted(_ quantity: Int64, _ remaining: Int64) async throws {
         let redis = try await LuaServer.emptied()
         try await redis.put(Gate.soldOut)
-        let answer = try await redis.numbers(Scripts.adjustCoupon, Gate.keys, [.integer(quantity), 1_000, 9_000_000_000_000, .string(Gate.store)])
+        let answer = try await redis.numbers(
+            Scripts.adjustCoupon, Gate.keys, [.integer(quantity), 1_000, 9_000_000_000_000, .string(Gate.store)])
         #expect(answer == [AdjustCode.adjusted.rawValue, remaining])
         let after = Gate.soldOut.setting([
             "quantity": "\(quantity)", "remaining": "\(remaining)", "opensAt": "1000", "closesAt": "9000000000000",
@@ -22,7 +23,8 @@ struct AdjustCouponTests {
     func drifted() async throws {
         let redis = try await LuaServer.emptied()
         try await redis.put(Gate.soldOut.setting(["remaining": "2"]))
-        #expect(try await redis.numbers(Scripts.adjustCoupon, Gate.keys, [3, 0, 0, .string(Gate.store)]) == [AdjustCode.adjusted.rawValue, 0])
+        #expect(
+            try await redis.numbers(Scripts.adjustCoupon, Gate.keys, [3, 0, 0, .string(Gate.store)]) == [AdjustCode.adjusted.rawValue, 0])
         #expect(try await redis.snapshot() == Gate.soldOut.snapshot)
     }
 
@@ -31,7 +33,8 @@ struct AdjustCouponTests {
         let redis = try await LuaServer.emptied()
         try await redis.put(Gate.soldOut)
         #expect(try await redis.claim("42") == Verdict(.soldOut, 3))
-        #expect(try await redis.numbers(Scripts.adjustCoupon, Gate.keys, [4, 0, 0, .string(Gate.store)]) == [AdjustCode.adjusted.rawValue, 1])
+        #expect(
+            try await redis.numbers(Scripts.adjustCoupon, Gate.keys, [4, 0, 0, .string(Gate.store)]) == [AdjustCode.adjusted.rawValue, 1])
         #expect(try await redis.claim("42") == Verdict(.claimed, 4))
         #expect(try await redis.claim("43") == Verdict(.soldOut, 4))
     }
@@ -40,9 +43,13 @@ struct AdjustCouponTests {
     func window() async throws {
         let redis = try await LuaServer.emptied()
         try await redis.put(Gate.open)
-        #expect(try await redis.numbers(Scripts.adjustCoupon, Gate.keys, [3, 0, 1, .string(Gate.store)]) == [AdjustCode.adjusted.rawValue, 3])
+        #expect(
+            try await redis.numbers(Scripts.adjustCoupon, Gate.keys, [3, 0, 1, .string(Gate.store)]) == [AdjustCode.adjusted.rawValue, 3])
         #expect(try await redis.claim("42") == Verdict(.closed, 1))
-        #expect(try await redis.numbers(Scripts.adjustCoupon, Gate.keys, [3, 9_000_000_000_000, 0, .string(Gate.store)]) == [AdjustCode.adjusted.rawValue, 3])
+        #expect(
+            try await redis.numbers(Scripts.adjustCoupon, Gate.keys, [3, 9_000_000_000_000, 0, .string(Gate.store)]) == [
+                AdjustCode.adjusted.rawValue, 3,
+            ])
         #expect(try await redis.claim("42") == Verdict(.notOpen, 9_000_000_000_000))
     }
 

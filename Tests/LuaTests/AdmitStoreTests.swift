@@ -63,7 +63,9 @@ struct AdmitStoreTests {
         #expect(codes == [AdmitStoreCode.admitted.rawValue, AdmitStoreCode.otherStore.rawValue])
     }
 
-    @Test("a missing or foreign argument is an error and writes nothing", arguments: [[], ["a:1"], ["a:1", "0"], ["a:1", "0", "2"], ["a:1", "x", "1"]] as [[RedisArgument]])
+    @Test(
+        "a missing or foreign argument is an error and writes nothing",
+        arguments: [[], ["a:1"], ["a:1", "0"], ["a:1", "0", "2"], ["a:1", "x", "1"]] as [[RedisArgument]])
     func garbage(_ arguments: [RedisArgument]) async throws {
         let redis = try await LuaServer.emptied()
         try await redis.expectError("whose events", from: Scripts.admitStore, Self.keys, arguments)

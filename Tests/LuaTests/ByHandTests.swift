@@ -10,7 +10,8 @@ struct ByHandTests {
     /// One life of a gate and of a ranking, in this order, with what redis-cli prints; `*` stands for an instant.
     static let session: [(script: String, keys: [String], arguments: [String], printed: [String])] = {
         let sales = RecordSalesTests.keys
-        let kept = [RedisKeys.rankingUnchanged, RedisKeys.store] + (0..<RankingDays.kept).flatMap { ["{sales}day\($0)", "{sales}staged\($0)"] }
+        let kept =
+            [RedisKeys.rankingUnchanged, RedisKeys.store] + (0..<RankingDays.kept).flatMap { ["{sales}day\($0)", "{sales}staged\($0)"] }
         let expiry = "\(SalesKeys.expiry)"
         let days = (0..<RankingDays.kept).flatMap { _ in [expiry, "0"] }
         let store = Gate.store

@@ -66,7 +66,9 @@ struct ClaimCouponTests {
                 answer: Verdict(.notLoaded, 0, epoch: 0)),
             Refusal(
                 testDescription: "a hash of somebody else", gate: Gate(fields: ["colour": "red"]), answer: Verdict(.notLoaded, 0, epoch: 0)),
-            Refusal(testDescription: "sold out, of a gate that names no store", gate: .soldOut.setting(["store": nil]), answer: Verdict(.soldOut, 3)),
+            Refusal(
+                testDescription: "sold out, of a gate that names no store", gate: .soldOut.setting(["store": nil]),
+                answer: Verdict(.soldOut, 3)),
             Refusal(testDescription: "open, of another store", gate: other(.open), answer: Verdict(.otherStore, 0)),
             Refusal(testDescription: "sold out, of another store", gate: other(.soldOut), answer: Verdict(.otherStore, 0)),
             Refusal(testDescription: "claimed, of another store", gate: other(.soldOut), user: "2", answer: Verdict(.otherStore, 0)),
@@ -412,11 +414,13 @@ struct ClaimCouponTests {
                 if Int.random(in: 0..<5, using: &random) == 0 {
                     let quantity = RedisArgument(Int64.random(in: 0...600, using: &random))
                     for keys in [Gate.keys, Self.secondKeys] {
-                        _ = try await redis.numbers(Scripts.adjustCoupon, keys, [quantity, .integer(opensAt), .integer(closesAt), .string(Gate.store)])
+                        _ = try await redis.numbers(
+                            Scripts.adjustCoupon, keys, [quantity, .integer(opensAt), .integer(closesAt), .string(Gate.store)])
                     }
                 }
                 let together = try await redis.numbers(script, Gate.keys, [.string(Gate.store)] + users)
-                let singles = try await redis.pipeline(users.map { script.command(Self.secondKeys, [.string(Gate.store), $0]) }).flatMap(LuaServer.numbers)
+                let singles = try await redis.pipeline(users.map { script.command(Self.secondKeys, [.string(Gate.store), $0]) }).flatMap(
+                    LuaServer.numbers)
                 let (first, second) = try await redis.gates()
                 guard together == singles, first == second else {
                     Issue.record("\(random), round \(round), call \(call) of \(users) at \(now): \(together) and \(singles)")

@@ -15,7 +15,8 @@ struct Gate: Sendable {
     static let otherStore = "0123456789abcdef:1795300182371"
 
     var fields = [
-        "state": "open", "store": Gate.store, "quantity": "3", "remaining": "3", "sequence": "0", "opensAt": "0", "closesAt": "0", "epoch": "5",
+        "state": "open", "store": Gate.store, "quantity": "3", "remaining": "3", "sequence": "0", "opensAt": "0", "closesAt": "0",
+        "epoch": "5",
     ]
     /// Sequences by user id.
     var claims: [String: String] = [:]

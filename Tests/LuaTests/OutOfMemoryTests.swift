@@ -49,7 +49,8 @@ struct OutOfMemoryTests {
     func build() async throws {
         try await withFullServer { redis in
             // Deleting is allowed, and so is what a script writes after it: the build itself begins.
-            #expect(try await redis.numbers(Scripts.loadCoupon, Gate.keys, [6, 10, 0, 0, .string(Gate.store)]) == [LoadCode.loading.rawValue])
+            #expect(
+                try await redis.numbers(Scripts.loadCoupon, Gate.keys, [6, 10, 0, 0, .string(Gate.store)]) == [LoadCode.loading.rawValue])
             try await redis.expectError("OOM", from: Scripts.loadClaims, Gate.keys, [6, 1, 11])
             try await redis.expectError("OOM", from: Scripts.openCoupon, Gate.keys, [6, 0])
         }

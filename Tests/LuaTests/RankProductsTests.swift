@@ -377,7 +377,8 @@ extension LuaServer {
     fileprivate func sell(_ event: Int64, _ units: [String: Int64], day: Int = 0) async throws {
         var arguments: [RedisArgument] = [.integer(event), .integer(event), .integer(SalesKeys.expiry), .string(Gate.store)]
         for (product, count) in units { arguments += [.string(product), .integer(count)] }
-        let answer = try await numbers(Scripts.recordSales, [RedisKeys.applied, SalesKeys.days[day], RedisKeys.products, RedisKeys.store], arguments)
+        let answer = try await numbers(
+            Scripts.recordSales, [RedisKeys.applied, SalesKeys.days[day], RedisKeys.products, RedisKeys.store], arguments)
         #expect(answer == [RecordSalesCode.applied.rawValue, event])
     }
 

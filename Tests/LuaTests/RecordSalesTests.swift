@@ -70,7 +70,8 @@ struct RecordSalesTests {
         let notNext = [RecordSalesCode.notNext.rawValue, 12]
         try await redis.expectRefusal(notNext, from: Scripts.recordSales, Self.keys, run)
         // Some of these are counted already, so none of them is now: the relay goes on from the offset.
-        try await redis.expectRefusal(notNext, from: Scripts.recordSales, Self.keys, [11, 14, .integer(SalesKeys.expiry), Self.store, "1", 4])
+        try await redis.expectRefusal(
+            notNext, from: Scripts.recordSales, Self.keys, [11, 14, .integer(SalesKeys.expiry), Self.store, "1", 4])
     }
 
     @Test("the first sale of a day makes its key, with the expiry that is given")
@@ -119,7 +120,8 @@ struct RecordSalesTests {
         _ = try await redis.send("DEL", .string(SalesKeys.applied))
         if let offset { _ = try await redis.send("SET", .string(SalesKeys.applied), .string(offset)) }
         try await redis.expectRefusal(
-            answer, from: Scripts.recordSales, Self.keys, [.integer(event), .integer(event), .integer(SalesKeys.expiry), Self.store, "1", 2])
+            answer, from: Scripts.recordSales, Self.keys,
+            [.integer(event), .integer(event), .integer(SalesKeys.expiry), Self.store, "1", 2])
     }
 
     @Test("scores of another store, or of another incarnation, are not counted on; scores that name no store are")
@@ -154,7 +156,10 @@ struct RecordSalesTests {
         // the command that would have made it.
         let script = Scripts.recordSales.frozen(atMilliseconds: 1_000_999)
         _ = try await redis.send("CONFIG", "RESETSTAT")
-        #expect(try await redis.numbers(script, Self.keys, [9, 9, .integer(expiry), Self.store, "1", -2]) == [RecordSalesCode.applied.rawValue, 9])
+        #expect(
+            try await redis.numbers(script, Self.keys, [9, 9, .integer(expiry), Self.store, "1", -2]) == [
+                RecordSalesCode.applied.rawValue, 9,
+            ])
         #expect(try await redis.snapshot() == Self.snapshot(offset: "9", [:]))
         #expect((try await redis.info("cmdstat_zincrby") != nil) == counts)
     }
@@ -203,13 +208,15 @@ struct RecordSalesTests {
     func wrongType(_ key: String, _ type: ForeignType) async throws {
         let redis = try await counted()
         try await redis.put(type, at: key)
-        try await redis.expectError("WRONGTYPE", from: Scripts.recordSales, Self.keys, [9, 9, .integer(SalesKeys.expiry), Self.store, "1", 2])
+        try await redis.expectError(
+            "WRONGTYPE", from: Scripts.recordSales, Self.keys, [9, 9, .integer(SalesKeys.expiry), Self.store, "1", 2])
     }
 
     @Test("a string at the day's key is an error and nothing changes")
     func stringDay() async throws {
         let redis = try await counted()
         try await redis.put(.string, at: Self.day)
-        try await redis.expectError("WRONGTYPE", from: Scripts.recordSales, Self.keys, [9, 9, .integer(SalesKeys.expiry), Self.store, "1", 2])
+        try await redis.expectError(
+            "WRONGTYPE", from: Scripts.recordSales, Self.keys, [9, 9, .integer(SalesKeys.expiry), Self.store, "1", 2])
     }
 }

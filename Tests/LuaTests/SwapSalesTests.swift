@@ -8,7 +8,9 @@ struct SwapSalesTests {
     static let days = (0..<Int64(RankingDays.kept)).map { BusinessDay(number: 20_777 - $0) }
     static let dayKeys = days.map(RedisKeys.sales)
     static let stagedKeys = days.map { RedisKeys.stagedSales(on: $0, build: "b") }
-    static let keys = [RedisKeys.applied, RedisKeys.products, RedisKeys.rankingUnchanged, RedisKeys.store] + zip(dayKeys, stagedKeys).flatMap { [$0, $1] }
+    static let keys =
+        [RedisKeys.applied, RedisKeys.products, RedisKeys.rankingUnchanged, RedisKeys.store]
+        + zip(dayKeys, stagedKeys).flatMap { [$0, $1] }
     static let expiries = (0..<Int64(RankingDays.kept)).map { SalesKeys.expiry - $0 * 86_400 }
     /// Products that ``counted()`` stages for each day.
     static let staged: [Int64] = [1, 0, 1, 1, 0]
@@ -30,7 +32,8 @@ struct SwapSalesTests {
 
     static let swapped = Snapshot(
         keys: [
-            RedisKeys.applied: .string("40"), RedisKeys.store: .string(Gate.store), dayKeys[0]: .sortedSet(["1": "5"]), dayKeys[2]: .sortedSet(["1": "6"]),
+            RedisKeys.applied: .string("40"), RedisKeys.store: .string(Gate.store), dayKeys[0]: .sortedSet(["1": "5"]),
+            dayKeys[2]: .sortedSet(["1": "6"]),
             dayKeys[3]: .sortedSet(["1": "7"]), RedisKeys.products: .hash([dayKeys[0]: "1", dayKeys[2]: "1", dayKeys[3]: "1"]),
         ],
         expiries: [dayKeys[0]: expiries[0], dayKeys[2]: expiries[2], dayKeys[3]: expiries[3]])
@@ -48,7 +51,8 @@ struct SwapSalesTests {
         _ = try await redis.numbers(Scripts.swapSales, Self.keys, Self.arguments)
         func record(_ event: Int64) async throws -> [Int64] {
             let arguments: [RedisArgument] = [.integer(event), .integer(event), .integer(Self.expiries[0]), .string(Gate.store), "1", 2]
-            return try await redis.numbers(Scripts.recordSales, [RedisKeys.applied, Self.dayKeys[0], RedisKeys.products, RedisKeys.store], arguments)
+            return try await redis.numbers(
+                Scripts.recordSales, [RedisKeys.applied, Self.dayKeys[0], RedisKeys.products, RedisKeys.store], arguments)
         }
         #expect(try await record(9) == [RecordSalesCode.notNext.rawValue, 40])
         #expect(try await record(41) == [RecordSalesCode.applied.rawValue, 41])

@@ -111,7 +111,8 @@ struct AuditTests {
     private static let owner = "Redis serves this store"
 
     private static let losses: [Loss] = [
-        Loss(testDescription: "an empty Redis", verdicts: [gates: .missing, claims: .missing, scores: .missing, owner: .missing]) { shop, _ in
+        Loss(testDescription: "an empty Redis", verdicts: [gates: .missing, claims: .missing, scores: .missing, owner: .missing]) {
+            shop, _ in
             _ = try shop.server.cli("FLUSHALL")
         },
         Loss(testDescription: "no gate", verdicts: [gates: .missing, claims: .missing]) { shop, coupon in

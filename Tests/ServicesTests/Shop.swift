@@ -290,7 +290,7 @@ enum ClaimAnswer: Equatable, Sendable {
         case .userNotFound: self = .refused(.userNotFound)
         case .idempotencyKeyReused: self = .refused(.idempotencyKeyReused)
         case .replayed(let stored): self = .replayed(stored)
-        case .failed(let error as ServiceError) where error.code == .paused: self = .later(error.message)
+        case .failed(let error as ServiceError) where [.paused, .foreignRedis].contains(error.code): self = .later(error.message)
         case .failed(let error as RedisError): self = .later(error.description)
         case .failed(let error as StoreError) where error.code == .unavailable: self = .later(error.message)
         case .failed(let error): throw error
