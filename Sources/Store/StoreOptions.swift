@@ -29,7 +29,7 @@ package struct StoreOptions: Sendable {
     /// Bytes of the write-ahead log at which lists and snapshots are ended, because one of them keeps it from starting over.
     package var maximumLogBytes: Int64 = 512 << 20
 
-    static let usualSearchBudget = 12_000
+    static let usualSearchBudget = 20_000
 
     package init(
         policy: Policy = Policy(), calendar: BusinessCalendar, eventPayload: @escaping @Sendable (EventFacts) -> String

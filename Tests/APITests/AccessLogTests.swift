@@ -7,7 +7,7 @@ import Testing
 @testable import API
 
 /// Keeps every line as text, in a mutex.
-private final class LogLines: Sendable {
+final class LogLines: Sendable {
     private let lines = Mutex<[String]>([])
 
     func append(_ line: String) { lines.withLock { $0.append(line) } }
@@ -15,7 +15,7 @@ private final class LogLines: Sendable {
     var all: [String] { lines.withLock { $0 } }
 }
 
-private struct KeepingLogHandler: LogHandler {
+struct KeepingLogHandler: LogHandler {
     let lines: LogLines
     var metadata: Logger.Metadata = [:]
     var logLevel: Logger.Level
