@@ -47,13 +47,15 @@ final class ReaderQueue: Sendable {
         for (index, connection) in connections.enumerated() {
             threads.enter()
             let thread = Thread { [self] in
+                // Set by the thread itself: a name given before the start stays in Foundation, and tools show the name of the one
+                // that started it.
+                Thread.current.name = "\(lane)-reader-\(index)"
                 giveWay()
                 while let job = next() {
                     job.run(connection)
                 }
                 threads.leave()
             }
-            thread.name = "\(lane)-reader-\(index)"
             thread.start()
         }
     }

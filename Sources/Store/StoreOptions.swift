@@ -39,7 +39,7 @@ package struct StoreOptions: Sendable {
     static let pageBytes: Int64 = 4_096
     var checkpointBytes: Int64 { Int64(checkpointPages) * Self.pageBytes }
 
-    static let usualSearchBudget = 12_000
+    static let usualSearchBudget = 20_000
 
     package init(
         policy: Policy = Policy(), calendar: BusinessCalendar, eventPayload: @escaping @Sendable (EventFacts) -> String

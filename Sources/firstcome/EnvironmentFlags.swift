@@ -16,6 +16,7 @@ enum EnvironmentFlags {
         "ranking rebuild": ["data", "redis", "time-zone"],
         "backup": ["data"],
         "restore": ["data"],
+        "compact": ["data"],
         "redis show": ["data", "redis"],
         "redis take": ["data", "redis", "from"],
     ]

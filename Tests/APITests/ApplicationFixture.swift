@@ -20,6 +20,7 @@ struct ApplicationFixture: Sendable {
     let services: Services
     let store: Store
     let key: TokenKey
+    let group: MultiThreadedEventLoopGroup
     let loop: any EventLoop
     let executor: EventLoopExecutor
 
@@ -30,6 +31,7 @@ struct ApplicationFixture: Sendable {
     static func run(
         redis: RedisEndpoint? = nil,
         logger: Logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() },
+        configure: (inout StoreOptions) -> Void = { _ in },
         _ body: @escaping @Sendable (ApplicationFixture) async throws -> Void
     ) async throws {
         let folder = FileManager.default.temporaryDirectory.appending(path: "firstcome-api-\(UUID().uuidString)").path
@@ -38,7 +40,7 @@ struct ApplicationFixture: Sendable {
         let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
         let result: Result<Void, any Error>
         do {
-            result = .success(try await run(in: folder, group, redis ?? .unix(path: folder + "/nobody.sock"), logger, body))
+            result = .success(try await run(in: folder, group, redis ?? .unix(path: folder + "/nobody.sock"), logger, configure, body))
         } catch {
             result = .failure(error)
         }
@@ -48,12 +50,13 @@ struct ApplicationFixture: Sendable {
 
     private static func run(
         in folder: String, _ group: MultiThreadedEventLoopGroup, _ endpoint: RedisEndpoint, _ logger: Logger,
-        _ body: (ApplicationFixture) async throws -> Void
+        _ configure: (inout StoreOptions) -> Void, _ body: (ApplicationFixture) async throws -> Void
     ) async throws {
         let calendar = try #require(BusinessCalendar(timeZoneIdentifier: "Asia/Seoul"))
         var options = StoreOptions(calendar: calendar, eventPayload: EventPayload.render)
         // Event ids that a test can name.
         options.firstIncarnation = 0
+        configure(&options)
         let store = try Store.open(path: folder + "/store.sqlite", options: options, logger: logger)
         defer { store.close() }
         let redis = RedisClient(
@@ -66,7 +69,8 @@ struct ApplicationFixture: Sendable {
         redis.start()
         try await body(
             ApplicationFixture(
-                api: api, services: services, store: store, key: key, loop: loop, executor: EventLoopExecutor(eventLoop: loop)))
+                api: api, services: services, store: store, key: key, group: group, loop: loop, executor: EventLoopExecutor(eventLoop: loop)
+            ))
         await redis.close()
     }
 

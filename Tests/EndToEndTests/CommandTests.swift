@@ -35,7 +35,7 @@ extension EndToEnd.CommandTests {
     func root() async throws {
         let help = try await Tool.run("--help")
         #expect(help.status == 0)
-        for command in ["serve", "token", "demo", "audit", "ranking", "backup", "restore", "redis"] {
+        for command in ["serve", "token", "demo", "audit", "ranking", "backup", "restore", "compact", "redis"] {
             #expect(help.standardOutput.contains("\n  \(command) "), "\(command)")
         }
         for arguments in [

@@ -4,7 +4,6 @@ import Logging
 import NIOPosix
 import Redis
 import Store
-import Synchronization
 import TestSupport
 import Testing
 
@@ -24,29 +23,6 @@ private struct Stranger: Sendable {
     }
 }
 
-/// What was logged, by level.
-private final class LogLines: Sendable {
-    private let all = Mutex<[(level: Logger.Level, text: String)]>([])
-
-    func add(_ level: Logger.Level, _ text: String) { all.withLock { $0.append((level, text)) } }
-    func at(_ level: Logger.Level) -> [String] { all.withLock { $0.filter { $0.level == level }.map(\.text) } }
-}
-
-private struct KeepingLogHandler: LogHandler {
-    let lines: LogLines
-    var logLevel = Logger.Level.info
-    var metadata = Logger.Metadata()
-
-    init(lines: LogLines) { self.lines = lines }
-
-    subscript(metadataKey key: String) -> Logger.Metadata.Value? {
-        get { metadata[key] }
-        set { metadata[key] = newValue }
-    }
-
-    func log(event: LogEvent) { lines.add(event.level, "\(event.message)") }
-}
-
 extension Shop {
     /// Runs `body` with a second service, whose store is in another folder.
     fileprivate func withStranger(firstIncarnation: Int64?, _ body: (Stranger) async throws -> Void) async throws {
@@ -56,7 +32,7 @@ extension Shop {
         options.firstIncarnation = firstIncarnation
         let store = try Store.open(path: other.appending(path: "store.sqlite").path, options: options, logger: Self.logger)
         let lines = LogLines()
-        let logger = Logger(label: "stranger") { _ in KeepingLogHandler(lines: lines) }
+        let logger = lines.logger(level: .info)
         var configuration = redis.configuration
         configuration.admission = StoreAdmission.admission(of: store.identity, as: .service)
         let client = RedisClient(configuration: configuration, eventLoopGroup: MultiThreadedEventLoopGroup.singleton, logger: logger)

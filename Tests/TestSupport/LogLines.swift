@@ -1,20 +1,28 @@
 package import Logging
 import Synchronization
 
-/// What was logged, a text for each line, kept in a mutex.
+/// What was logged, kept in a mutex.
 package final class LogLines: Sendable {
-    private let lines = Mutex<[String]>([])
+    private let lines = Mutex<[(level: Logger.Level, message: String, metadata: String)]>([])
 
     package init() {}
 
-    package var all: [String] { lines.withLock { $0 } }
+    /// Each line as a text: its level, its message and what belongs to it.
+    package var all: [String] { lines.withLock { $0.map { "\($0.level) \($0.message) \($0.metadata)" } } }
+
+    /// The messages of one level.
+    package func at(_ level: Logger.Level) -> [String] {
+        lines.withLock { $0.filter { $0.level == level }.map(\.message) }
+    }
 
     /// A logger whose lines come here.
     package func logger(level: Logger.Level = .debug) -> Logger {
         Logger(label: "test") { _ in Handler(lines: self, logLevel: level) }
     }
 
-    private func append(_ line: String) { lines.withLock { $0.append(line) } }
+    private func append(_ event: LogEvent) {
+        lines.withLock { $0.append((event.level, "\(event.message)", "\(event.metadata ?? [:])")) }
+    }
 
     private struct Handler: LogHandler {
         let lines: LogLines
@@ -26,8 +34,6 @@ package final class LogLines: Sendable {
             set { metadata[key] = newValue }
         }
 
-        func log(event: LogEvent) {
-            lines.append("\(event.level) \(event.message) \(event.metadata ?? [:])")
-        }
+        func log(event: LogEvent) { lines.append(event) }
     }
 }

@@ -30,7 +30,7 @@ package struct Fault: Sendable, CustomStringConvertible {
     package var description: String { name }
 
     /// Everything that this torture can do.
-    package static let all = service + fullSteps + redis + disk + platform
+    package static let all = service + fullSteps + redis + disk + platform + browsing
 
     /// The fault could not be brought about.
     struct NotReached: Error, CustomStringConvertible {
