@@ -6,12 +6,13 @@ import GRDB
 /// A snapshot keeps the write-ahead log from starting over, so it lasts only as long as the copying, about a second for a gigabyte:
 /// nothing is flushed to the disk meanwhile, and whoever needs longer looks at the copy.
 enum StoreCopy {
-    /// Copies the store at `path` to a new file, which is durable on return. A failure leaves no file.
+    /// Copies the store at `path` to a new file, which is marked as a backup and durable on return. A failure leaves no file.
     static func make(of path: String, at destination: String) throws {
         do {
             let copy = try DatabaseQueue(path: destination, configuration: .copy)
             try fill(copy, from: path)
             try copy.close()
+            try BackupMark.set(destination)
             try flush(destination, isFolder: false)
             try flush(URL(fileURLWithPath: destination).deletingLastPathComponent().path, isFolder: true)
         } catch {
@@ -85,7 +86,6 @@ extension Store {
     package func backup(to destination: String) async throws(StoreError) {
         try await onThread { path in
             try StoreCopy.make(of: path, at: destination)
-            try BackupMark.set(destination)
         }
     }
 

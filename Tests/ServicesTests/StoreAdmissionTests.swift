@@ -119,7 +119,7 @@ struct StoreAdmissionTests {
                 try shop.name(stranger.store.identity.description)
                 try await eventually("the service is ready") { await stranger.services.readiness().isReady }
                 #expect(await !stranger.isForeign)
-                #expect(stranger.lines.at(.notice) == ["Redis serves this store now"])
+                #expect(stranger.lines.at(.notice).contains("Redis serves this store now"))
             }
         }
     }
