@@ -59,6 +59,8 @@ struct PlatformHealth {
 
     var isDown: Bool { outage != nil }
 
+    func isProbe(_ event: EventID) -> Bool { outage?.probe == event }
+
     /// When the next probe may go; `nil` while the platform is up or a probe is under way.
     var nextProbe: Duration? { outage.flatMap { $0.probe == nil ? $0.resumes : nil } }
 

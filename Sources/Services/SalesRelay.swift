@@ -23,6 +23,8 @@ final class SalesRelay: Sendable {
     private struct Known {
         var applied: EventID?
         var timesForgotten: UInt64 = 0
+        /// Whether Redis was up to date before: one that then knows nothing has lost it.
+        var wasCurrent = false
     }
 
     /// Events read and sent at once.
@@ -75,6 +77,7 @@ final class SalesRelay: Sendable {
         }
         known.withLock { known in
             if known.timesForgotten == timesForgotten { known.applied = offset }
+            known.wasCurrent = true
         }
     }
 
@@ -85,7 +88,7 @@ final class SalesRelay: Sendable {
         // The commands of a look are not atomic: an event may be counted between them.
         if !state.isWhole { state = try await look() }
         guard let offset = state.offset, state.isWhole else {
-            if state.isNew {
+            if state.isNew, !known.withLock({ $0.wasCurrent }) {
                 // Nothing to tell where the store has no sales either.
                 if try reader.lastEventID() != nil { logger.info("Redis has no ranking yet, making it from the store") }
             } else {
