@@ -147,8 +147,10 @@ actor EventDelivery {
     /// How long until a pause ends, of an event or of all.
     private var timeUntilDue: Duration? {
         let now = steady.now
-        guard !health.isDown else { return health.nextProbe.map { max(.zero, $0 - now) } }
-        return queue.nextPauseEnd.map { max(.zero, $0 - now) }
+        guard health.isDown else { return queue.nextPauseEnd.map { max(.zero, $0 - now) } }
+        guard let probe = health.nextProbe, queue.count > 0 else { return nil }
+        // Where every event pauses for itself, the first of them is the probe.
+        return max(.zero, probe - now, queue.readyCount == 0 ? (queue.nextPauseEnd ?? now) - now : .zero)
     }
 }
 
@@ -192,7 +194,8 @@ extension EventDelivery {
         let unread = entries.filter { $0.payload == nil }.map(\.id)
         let payloads: [EventID: String]
         do throws(StoreError) {
-            payloads = unread.isEmpty
+            payloads =
+                unread.isEmpty
                 ? [:]
                 : Dictionary(uniqueKeysWithValues: try await store.waitingEvents(unread).map { ($0.id, $0.payload) })
         } catch {
@@ -286,10 +289,8 @@ extension EventDelivery {
         }
         let failures = (queue.entry(id)?.failures ?? 0) + 1
         let own = Duration.milliseconds(Self.pauses.milliseconds(afterFailures: failures))
-        if failure.isRefusal {
-            queue.failed(id, pausingUntil: now + own)
-            return count("\(failure)", against: id, tries: min(maximumTries, Self.triesWhereRefused), since: now)
-        }
+        if case .refused = failure { return refuse(id, failure, since: now, pause: own) }
+        if !health.isDown, case .denied = failure { return refuse(id, failure, since: now, pause: own) }
         if health.isDown {
             // All pause together. What a probe did not help comes last, so that one event cannot be every probe.
             queue.failed(id, goesFirst: !wasProbe)
@@ -298,6 +299,12 @@ extension EventDelivery {
             queue.failed(id, pausingUntil: now + min(own, Self.longestDoubtfulPause))
         }
         return nil
+    }
+
+    /// The platform does not want the event, which counts whatever becomes of others.
+    private func refuse(_ id: EventID, _ failure: DeliveryFailure, since now: Duration, pause: Duration) -> Note? {
+        queue.failed(id, pausingUntil: now + pause)
+        return count("\(failure)", against: id, tries: min(maximumTries, Self.triesWhereRefused), since: now)
     }
 
     /// Counts a try against an event, and parks it where that was the last one.

@@ -242,7 +242,9 @@ extension EndToEnd.DeliveryTests {
 
     @Test("all that is parked is retried by one call, of an admin alone, and nothing else is")
     func retryAll() async throws {
-        try await Self.withPlatform { (Int($0.idempotencyKey) ?? 0) <= 3 ? .status(422) : .status(200) } _: { platform, folder in
+        try await Self.withPlatform {
+            (Int($0.idempotencyKey) ?? 0) <= 3 ? .status(422) : .status(200)
+        } _: { platform, folder in
             try await Self.withShop(platform, folder, ["--data-platform-tries", "1"]) { shop in
                 let (_, payment) = try await shop.sell()
                 for _ in 0..<4 { _ = try await shop.sell() }
