@@ -108,11 +108,21 @@ struct DeliveryQueue {
 
     /// The try came to nothing; the event may go again at that time, behind those that may go already.
     mutating func failed(_ id: EventID, pausingUntil pause: Duration) {
+        if noteFailure(of: id) { self.pause(id, until: pause) }
+    }
+
+    /// The try came to nothing, and the event has no pause of its own: it comes before or behind those that may go already.
+    mutating func failed(_ id: EventID, goesFirst: Bool) {
+        guard noteFailure(of: id) else { return }
+        if goesFirst { ready.prepend(id) } else { ready.append(id) }
+    }
+
+    private mutating func noteFailure(of id: EventID) -> Bool {
         underWay.remove(id)
-        guard entries[id] != nil else { return }
+        guard entries[id] != nil else { return false }
         entries[id]?.failures += 1
         entries[id]?.payload = nil
-        self.pause(id, until: pause)
+        return true
     }
 
     /// The try ended without telling anything.

@@ -37,11 +37,12 @@ actor EventDelivery {
         let at: Duration
     }
 
-    /// When the store was last asked for events, and whether it may have more.
+    /// What was raised when the store was last asked for events, and whether it may have more.
     private struct Look {
         var seen: UInt64?
-        var at: Duration = .zero
         var mayHaveMore = true
+        /// Whether the last look is long enough ago for another one while events are on their way.
+        var isDue = true
     }
 
     private enum Progress: Sendable {
@@ -132,7 +133,7 @@ actor EventDelivery {
                 case .noted(let error):
                     notes -= 1
                     failure = failure ?? error
-                case .lookAgain, nil: isWaiting = false
+                case .lookAgain, nil: (isWaiting, look.isDue) = (false, true)
                 }
             }
             group.cancelAll()
@@ -146,8 +147,10 @@ actor EventDelivery {
     /// How long until a pause ends, of an event or of all.
     private var timeUntilDue: Duration? {
         let now = steady.now
-        guard !health.isDown else { return health.nextProbe.map { max(.zero, $0 - now) } }
-        return queue.nextPauseEnd.map { max(.zero, $0 - now) }
+        guard health.isDown else { return queue.nextPauseEnd.map { max(.zero, $0 - now) } }
+        guard let probe = health.nextProbe, queue.count > 0 else { return nil }
+        // Where every event pauses for itself, the first of them is the probe.
+        return max(.zero, probe - now, queue.readyCount == 0 ? (queue.nextPauseEnd ?? now) - now : .zero)
     }
 }
 
@@ -162,10 +165,10 @@ extension EventDelivery {
             (retriesSeen, cursor) = (retried, EventID(0))
             look.mayHaveMore = true
         }
-        if seen != look.seen, !whileDelivering || steady.now - look.at >= Self.pauseBetweenLooks { look.mayHaveMore = true }
+        if seen != look.seen, !whileDelivering || look.isDue { look.mayHaveMore = true }
         while look.mayHaveMore, queue.readyCount < Self.lowWater, !queue.isFull {
             let page = try await store.waitingEvents(after: cursor, limit: Self.pageSize)
-            look.at = steady.now
+            look.isDue = false
             for event in page where !unmarked.contains(event.id) { queue.add(event, pausingUntil: restOfPause(of: event)) }
             cursor = page.last?.id ?? cursor
             look.mayHaveMore = page.count == Self.pageSize
@@ -279,25 +282,29 @@ extension EventDelivery {
     private func failed(_ id: EventID, _ failure: DeliveryFailure, sentAt: Duration) -> Note? {
         let now = steady.now
         logger.debug("event not delivered", metadata: ["event": "\(id)", "reason": "\(failure)"])
-        let wasDown = health.isDown
+        let (wasDown, wasProbe) = (health.isDown, health.isProbe(id))
         if health.failed(id, failure, at: now) {
             logger.warning("the data platform takes no events, they wait until it does", metadata: ["reason": "\(failure)"])
             doubtful = [:]
         }
         let failures = (queue.entry(id)?.failures ?? 0) + 1
         let own = Duration.milliseconds(Self.pauses.milliseconds(afterFailures: failures))
-        if failure.isRefusal {
-            queue.failed(id, pausingUntil: now + own)
-            return count("\(failure)", against: id, tries: min(maximumTries, Self.triesWhereRefused), since: now)
-        }
+        if case .refused = failure { return refuse(id, failure, since: now, pause: own) }
+        if !health.isDown, case .denied = failure { return refuse(id, failure, since: now, pause: own) }
         if health.isDown {
-            // All pause together. What failed comes behind what was not tried, so that one event cannot be every probe.
-            queue.failed(id, pausingUntil: now)
+            // All pause together. What a probe did not help comes last, so that one event cannot be every probe.
+            queue.failed(id, goesFirst: !wasProbe)
         } else {
             if !wasDown { doubtful[id] = Doubt(reason: "\(failure)", at: now) }
             queue.failed(id, pausingUntil: now + min(own, Self.longestDoubtfulPause))
         }
         return nil
+    }
+
+    /// The platform does not want the event, which counts whatever becomes of others.
+    private func refuse(_ id: EventID, _ failure: DeliveryFailure, since now: Duration, pause: Duration) -> Note? {
+        queue.failed(id, pausingUntil: now + pause)
+        return count("\(failure)", against: id, tries: min(maximumTries, Self.triesWhereRefused), since: now)
     }
 
     /// Counts a try against an event, and parks it where that was the last one.

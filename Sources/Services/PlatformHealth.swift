@@ -8,18 +8,11 @@ enum DeliveryFailure: Error, Sendable, CustomStringConvertible {
     case unavailable(status: Int, retryAfter: Duration?)
     /// Anything else that may pass: another 5xx, 408, a redirect, no answer in time, a broken connection.
     case failed(String)
-    /// A 4xx that speaks of access to the platform, as a wrong address or secret does: 401, 403, 404, 405, 407.
+    /// A 4xx that speaks of access to the platform, as a wrong address or secret does: 401, 403, 404, 405, 407. It counts against the
+    /// event as any other, unless every event meets it.
     case denied(status: Int)
     /// Any other 4xx: the platform does not want this event.
     case refused(status: Int)
-
-    /// Whether the platform itself has turned the event down, so that the try counts whatever becomes of others.
-    var isRefusal: Bool {
-        switch self {
-        case .denied, .refused: true
-        case .unreachable, .unavailable, .failed: false
-        }
-    }
 
     var description: String {
         switch self {
@@ -58,6 +51,8 @@ struct PlatformHealth {
     init(limit: Int) { self.limit = limit }
 
     var isDown: Bool { outage != nil }
+
+    func isProbe(_ event: EventID) -> Bool { outage?.probe == event }
 
     /// When the next probe may go; `nil` while the platform is up or a probe is under way.
     var nextProbe: Duration? { outage.flatMap { $0.probe == nil ? $0.resumes : nil } }

@@ -23,6 +23,8 @@ final class SalesRelay: Sendable {
     private struct Known {
         var applied: EventID?
         var timesForgotten: UInt64 = 0
+        /// Whether Redis was up to date before: one that then knows nothing has lost it.
+        var wasCurrent = false
     }
 
     /// Events read and sent at once.
@@ -76,6 +78,7 @@ final class SalesRelay: Sendable {
         }
         known.withLock { known in
             if known.timesForgotten == timesForgotten { known.applied = offset }
+            known.wasCurrent = true
         }
     }
 
@@ -87,7 +90,7 @@ final class SalesRelay: Sendable {
         if !state.isWhole { state = try await look() }
         // An offset below the base is of an earlier incarnation, and no event follows it.
         guard let offset = state.offset, offset >= store.identity.eventBase, state.isWhole else {
-            if state.isNew {
+            if state.isNew, !known.withLock({ $0.wasCurrent }) {
                 // Nothing to tell where the store has no sales either.
                 if try reader.lastEventID().rawValue > store.identity.eventBase {
                     logger.info("Redis has no ranking yet, making it from the store")

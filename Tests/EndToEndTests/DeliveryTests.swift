@@ -180,7 +180,7 @@ extension EndToEnd.DeliveryTests {
             .status(200)
         } _: { platform, folder in
             try await Self.withShop(platform, folder, ["--data-platform-tries", "3"]) { shop in
-                platform.react { $0.idempotencyKey == "1" ? .status(500) : .status(200) }
+                platform.react { $0.idempotencyKey == "1" ? .status(422) : .status(200) }
                 let (order, payment) = try await shop.sell()
                 _ = try await shop.admin.refund(payment, shop.product, 1).expect(201)
                 _ = try await shop.admin.refund(payment).expect(201)
@@ -188,7 +188,7 @@ extension EndToEnd.DeliveryTests {
                 try await eventually("the event is parked") { try await shop.events("parked").count == 1 }
                 let parked = try #require(try await shop.events("parked").first)
                 #expect(parked["eventId"]?.int == 1 && parked["orderId"]?.int == order && parked["attempts"]?.int == 3)
-                #expect(parked["lastError"]?.string?.contains("500") == true)
+                #expect(parked["lastError"]?.string?.contains("422") == true)
                 #expect(try await shop.events("waiting").compactMap { $0["eventId"]?.int }.sorted() == [2, 3])
                 #expect(try await shop.events("delivered").compactMap { $0["eventId"]?.int } == [4])
                 #expect(platform.posts.map(\.idempotencyKey).sorted() == ["1", "1", "1", "4"])
@@ -216,19 +216,55 @@ extension EndToEnd.DeliveryTests {
 
     @Test("a platform that takes an event too late sees it again, the same, and its state only moves forward")
     func late() async throws {
-        try await Self.withPlatform { _ in
-            .hang(.milliseconds(4_000))
+        try await Self.withPlatform { post in
+            post.idempotencyKey == "1" ? .hang(.milliseconds(4_000)) : .status(200)
         } _: { platform, folder in
             let flags = ["--data-platform-tries", "2", "--data-platform-timeout", "1s"]
             try await Self.withShop(platform, folder, flags) { shop in
-                _ = try await shop.sell()
-                try await eventually("the event is parked") { try await shop.events("parked").count == 1 }
-                try await eventually("the platform has taken both, and nobody listened") { platform.answered == 2 }
+                _ = try await shop.sell(1)
+                try await eventually("the event is parked, for others are taken meanwhile") {
+                    _ = try await shop.sell(1)
+                    try await Task.sleep(for: .milliseconds(50))
+                    return try await shop.events("parked").count == 1
+                }
+                try await eventually("the platform has taken both, and nobody listened") { platform.underWay == 0 }
                 #expect(try await shop.events("parked").count == 1)
                 platform.react { _ in .status(200) }
                 #expect(try await shop.retry(1).status == 200)
-                try await shop.allDelivered(1)
-                #expect(platform.posts.count == 3 && Set(platform.posts).count == 1)
+                try await eventually("it is delivered") {
+                    let (parked, waiting) = (try await shop.events("parked"), try await shop.events("waiting"))
+                    return parked.isEmpty && waiting.isEmpty
+                }
+                let posts = platform.posts.filter { $0.idempotencyKey == "1" }
+                #expect(posts.count == 3 && Set(posts).count == 1)
+            }
+        }
+    }
+
+    @Test("all that is parked is retried by one call, of an admin alone, and nothing else is")
+    func retryAll() async throws {
+        try await Self.withPlatform {
+            (Int($0.idempotencyKey) ?? 0) <= 3 ? .status(422) : .status(200)
+        } _: { platform, folder in
+            try await Self.withShop(platform, folder, ["--data-platform-tries", "1"]) { shop in
+                let (_, payment) = try await shop.sell()
+                for _ in 0..<4 { _ = try await shop.sell() }
+                _ = try await shop.admin.refund(payment).expect(201)
+                try await eventually("the events are parked") { try await shop.events("parked").count == 3 }
+                try await eventually("the others are delivered") { try await shop.events("delivered").count == 2 }
+                for stranger in [shop.user, Caller(pool: shop.user.pool)] {
+                    #expect(try await stranger.post("/admin/events/retry").status == (stranger.token == nil ? 401 : 403))
+                }
+                #expect(try await shop.events("waiting").compactMap { $0["eventId"]?.int } == [6])
+                platform.react { _ in .status(200) }
+                let answer = try await shop.admin.post("/admin/events/retry").expect(200)
+                #expect(try answer.json()["retried"]?.int == 3)
+                try await shop.allDelivered(6)
+                #expect(platform.posts.count == 9)
+                let keys = platform.posts.map(\.idempotencyKey)
+                #expect(try #require(keys.lastIndex(of: "1")) < #require(keys.firstIndex(of: "6")), "the refund comes behind its sale")
+                // Nothing is parked any more; a body changes nothing.
+                #expect(try await shop.admin.post("/admin/events/retry", #"{"all": true}"#).expect(200).json()["retried"]?.int == 0)
             }
         }
     }

@@ -128,6 +128,64 @@ struct SalesRelayTests {
         }
     }
 
+    @Test("an offset that is forgotten while a step runs stays forgotten: the next step looks at the scores again")
+    func forgottenMeanwhile() async throws {
+        try await withTemporaryRedis { server in
+            let proxy = try await CuttingProxy(to: server.socketPath, in: server.directory)
+            try await withShop(Shop.Setup(endpoint: .unix(path: proxy.socketPath)), on: server) { shop in
+                let user = try await shop.makeUsers(1, balance: 1_000_000)[0]
+                let product = try await shop.makeProduct(price: 1)
+                let relay = try shop.makeRelay()
+                try await relay.step()
+                _ = try await shop.sell([(product, 3)], to: user, on: shop.day(ago: 0))
+                proxy.hold()
+                let stepping = Task { try await relay.step() }
+                try await eventually("the step has asked Redis") { proxy.holdsRequests }
+                relay.forgetOffset()
+                proxy.release()
+                try await stepping.value
+                #expect(relay.lag == nil)
+                // What was the reason to forget: scores that are gone.
+                _ = try server.cli("DEL", RedisKeys.sales(on: shop.day(ago: 0)))
+                try await relay.step()
+                #expect(try await shop.scores(on: shop.day(ago: 0)) == [product: 3])
+                #expect(relay.lag == 0)
+            }
+            try await proxy.close()
+        }
+    }
+
+    @Test("a new Redis beside a store with sales is no loss, and one that has lost something is")
+    func firstStart() async throws {
+        try await withMarket { shop, user, products in
+            let lines = LogLines()
+            func relay() -> SalesRelay {
+                SalesRelay(
+                    store: shop.store, reader: shop.reader, redis: shop.redis, rebuild: shop.rebuild, calendar: shop.calendar,
+                    clock: shop.services.configuration.clock, logger: lines.logger)
+            }
+            try await relay().step()
+            #expect(lines.all == [], "neither has anything")
+            _ = try shop.server.cli("FLUSHALL")
+            _ = try await shop.sell([(products[0], 3)], to: user, on: shop.day(ago: 0))
+            try await relay().step()
+            #expect(lines.all == ["Redis has no ranking yet, making it from the store"])
+            #expect(try await shop.scores(on: shop.day(ago: 0)) == [products[0]: 3])
+            let loss = "the ranking has lost scores, rebuilding it"
+            for (count, key) in [RedisKeys.applied, RedisKeys.sales(on: shop.day(ago: 0)), RedisKeys.products].enumerated() {
+                _ = try shop.server.cli("DEL", key)
+                try await relay().step()
+                #expect(lines.all.count { $0 == loss } == count + 1, "without \(key)")
+            }
+            let running = relay()
+            try await running.step()
+            _ = try shop.server.cli("FLUSHALL")
+            running.forgetOffset()
+            try await running.step()
+            #expect(lines.all.count { $0 == loss } == 4, "it was there a moment ago")
+        }
+    }
+
     @Test("refunds leave the day of the sale, and a product that is wholly refunded leaves the ranking")
     func refunds() async throws {
         try await withMarket { shop, user, products in

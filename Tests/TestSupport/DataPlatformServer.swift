@@ -17,12 +17,14 @@ package final class DataPlatformServer: Sendable {
     }
 
     package enum Reaction: Sendable {
-        case status(Int)
+        case status(Int, retryAfter: String? = nil)
         case redirect(to: String)
         /// Answers after that long.
         case hang(Duration)
         /// Answers 500 once the condition holds.
         case fail(after: @Sendable () -> Bool)
+        /// Answers 200 once the condition holds.
+        case succeed(after: @Sendable () -> Bool)
     }
 
     private let holder: Holder
@@ -43,6 +45,13 @@ package final class DataPlatformServer: Sendable {
     /// Posts that were answered, also where nobody waited for the answer any more.
     package var answered: Int { holder.answered }
 
+    /// The events that were answered 200 or 204, in order.
+    package var taken: [String] { holder.taken }
+    /// Posts that wait for their answer now.
+    package var underWay: Int { holder.underWay.now }
+    /// The most posts that ever waited at once.
+    package var mostAtOnce: Int { holder.underWay.most }
+
     package func react(_ react: @escaping @Sendable (Post) -> Reaction) { holder.react(react) }
     package func close() async { await server.drain(deadline: .zero) }
 
@@ -52,6 +61,8 @@ package final class DataPlatformServer: Sendable {
         private struct State {
             var posts: [Post] = []
             var answered = 0
+            var taken: [String] = []
+            var underWay = (now: 0, most: 0)
             var react: @Sendable (Post) -> Reaction
         }
 
@@ -61,6 +72,8 @@ package final class DataPlatformServer: Sendable {
 
         var posts: [Post] { state.withLock { $0.posts } }
         var answered: Int { state.withLock { $0.answered } }
+        var taken: [String] { state.withLock { $0.taken } }
+        var underWay: (now: Int, most: Int) { state.withLock { $0.underWay } }
 
         func react(_ react: @escaping @Sendable (Post) -> Reaction) { state.withLock { $0.react = react } }
 
@@ -71,19 +84,38 @@ package final class DataPlatformServer: Sendable {
                 body: String(buffer: request.body))
             let reaction = state.withLock { state in
                 state.posts.append(post)
+                state.underWay.now += 1
+                state.underWay.most = max(state.underWay.most, state.underWay.now)
                 return state.react(post)
             }
-            defer { state.withLock { $0.answered += 1 } }
+            let response = await response(reaction)
+            state.withLock { state in
+                state.answered += 1
+                state.underWay.now -= 1
+                if [200, 204].contains(response.status) { state.taken.append(post.idempotencyKey) }
+            }
+            return response
+        }
+
+        private func response(_ reaction: Reaction) async -> HTTPResponse {
             switch reaction {
-            case .status(let status): return .text(status: status, "")
+            case .status(let status, let retryAfter):
+                return HTTPResponse(status: status, headers: retryAfter.map { [("Retry-After", $0)] } ?? [])
             case .redirect(let target): return HTTPResponse(status: 302, headers: [("Location", target)])
             case .hang(let duration):
                 try? await Task.sleep(for: duration)
                 return .text(status: 200, "late")
             case .fail(let condition):
-                while !Task.isCancelled, !condition() { try? await Task.sleep(for: .milliseconds(5)) }
+                await Self.wait(for: condition)
                 return .text(status: 500, "")
+            case .succeed(let condition):
+                await Self.wait(for: condition)
+                return .text(status: 200, "")
             }
+        }
+
+        private static func wait(for condition: @Sendable () -> Bool) async {
+            while !Task.isCancelled, !condition() { try? await Task.sleep(for: .milliseconds(5)) }
         }
     }
 }
