@@ -41,19 +41,21 @@ extension LoopState {
                 begin { result in done(.success(self.count(self.response(to: result, of: route), receivedAt, logged, place))) }
             }
         case .task(let work):
-            return .task { await self.counted(work, of: route, receivedAt, logged, place) }
+            return .task(counting(work, of: route, receivedAt, logged, place))
         case .cancellableTask(let work):
-            return .cancellableTask { await self.counted(work, of: route, receivedAt, logged, place) }
+            return .cancellableTask(counting(work, of: route, receivedAt, logged, place))
         }
     }
 
-    private func counted(
-        _ work: @Sendable () async throws -> HTTPResponse, of route: Route, _ receivedAt: NIODeadline, _ logged: LoggedRequest?,
-        _ place: Int
-    ) async -> HTTPResponse {
-        let result: Result<HTTPResponse, any Error>
-        do { result = .success(try await work()) } catch { result = .failure(error) }
-        return count(response(to: result, of: route), receivedAt, logged, place)
+    private func counting(
+        _ work: @escaping @Sendable () async throws -> HTTPResponse, of route: Route, _ receivedAt: NIODeadline,
+        _ logged: LoggedRequest?, _ place: Int
+    ) -> @Sendable () async throws -> HTTPResponse {
+        {
+            let result: Result<HTTPResponse, any Error>
+            do { result = .success(try await work()) } catch { result = .failure(error) }
+            return self.count(self.response(to: result, of: route), receivedAt, logged, place)
+        }
     }
 
     private func count(_ response: HTTPResponse, to request: HTTPRequest, _ place: Int) -> HTTPResponse {

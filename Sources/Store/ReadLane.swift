@@ -26,6 +26,12 @@ package struct ReadLaneOptions: Sendable, Equatable {
     package init(connections: Int, maximumReads: Int) {
         (self.connections, self.maximumReads) = (connections, maximumReads)
     }
+
+    /// A page of products costs 0.1 to 4 ms, so the last of so many reads waits for a tenth of a second, and for 1.5 s at the worst.
+    static func browse(cores: Int) -> ReadLaneOptions {
+        let connections = min(max(1, cores / 2), 4)
+        return ReadLaneOptions(connections: connections, maximumReads: 384 * connections)
+    }
 }
 
 /// How one lane stands, and what it did since the store was opened.

@@ -38,7 +38,7 @@ package final class Store: Sendable {
     package static func open(path: String, options: StoreOptions, logger: Logger) throws(StoreError) -> Store {
         _ = Self.settings
         do {
-            let connection = options.isReadOnly ? nil : try openForWriting(path, options)
+            let connection = options.isReadOnly ? nil : try openForWriting(path, options, logger)
             let (userCount, identity) = try DatabaseQueue(path: path, configuration: .reader()).read { db in
                 try refuseOtherVersion(db)
                 return (try db.integer("SELECT max(id) FROM users"), try db.identity())
@@ -58,7 +58,7 @@ package final class Store: Sendable {
     /// Made before the first connection of the process; where somebody else was faster, SQLite works as it does by itself.
     private static let settings = csqlite_leave_out_memory_statistics()
 
-    private static func openForWriting(_ path: String, _ options: StoreOptions) throws -> DatabaseQueue {
+    private static func openForWriting(_ path: String, _ options: StoreOptions, _ logger: Logger) throws -> DatabaseQueue {
         guard !BackupMark.isSet(path) else {
             throw StoreError(
                 .unavailable, "the store is a backup that was copied here by hand; put it in place with `firstcome restore` instead")
@@ -69,8 +69,13 @@ package final class Store: Sendable {
         // GRDB's WAL setup chose NORMAL, which may lose the last commits together with the power.
         try connection.writeWithoutTransaction { try $0.execute(sql: "PRAGMA synchronous = FULL") }
         try Schema.migrator(firstIncarnation: options.firstIncarnation).migrate(connection)
-        // What a crash has left in the log is in the file from now on, the identity too. Where a reader is in the way, the log stays.
-        try connection.writeWithoutTransaction { try $0.execute(sql: "PRAGMA wal_checkpoint(TRUNCATE)") }
+        do {
+            // What a crash has left in the log is in the file from now on, the identity too. Where a reader is in the way, the log stays.
+            try connection.writeWithoutTransaction { try $0.execute(sql: "PRAGMA wal_checkpoint(TRUNCATE)") }
+        } catch {
+            // The file may have to grow for it, and the disk be full: reads are served all the same.
+            logger.notice("the write-ahead log was not copied back", metadata: ["error": "\(StoreError(classifying: error))"])
+        }
         return connection
     }
 

@@ -1,4 +1,5 @@
 package import Commerce
+import Foundation
 
 /// How a store is opened.
 package struct StoreOptions: Sendable {
@@ -23,8 +24,8 @@ package struct StoreOptions: Sendable {
     package var groupDelayMicroseconds: UInt32 = 0
     package var serviceReads = ReadLaneOptions(connections: 2, maximumReads: 1_024)
     package var personalReads = ReadLaneOptions(connections: 2, maximumReads: 512)
-    /// A page of an open list costs at most 5 ms of a core: the last of so many waits for about a second.
-    package var browseReads = ReadLaneOptions(connections: 2, maximumReads: 512)
+    /// Open lists: on half of the cores, because their answers, too, cost the event loops time.
+    package var browseReads = ReadLaneOptions.browse(cores: ProcessInfo.processInfo.activeProcessorCount)
     /// What a page of products may cost, in units of ``SearchBudget/Step``: less than 5 ms of a core.
     package var searchBudget = usualSearchBudget
     /// How long the writer waits for a foreign process that holds the write lock.
@@ -39,7 +40,7 @@ package struct StoreOptions: Sendable {
     static let pageBytes: Int64 = 4_096
     var checkpointBytes: Int64 { Int64(checkpointPages) * Self.pageBytes }
 
-    static let usualSearchBudget = 20_000
+    static let usualSearchBudget = 16_000
 
     package init(
         policy: Policy = Policy(), calendar: BusinessCalendar, eventPayload: @escaping @Sendable (EventFacts) -> String

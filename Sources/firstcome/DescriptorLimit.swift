@@ -40,8 +40,8 @@ struct DescriptorLimit: Equatable {
     /// What must stay free of connections, beside what is open at the start.
     ///
     /// Each loop holds three descriptors of its selector, two files of its store reader and a connection to Redis, which is there twice
-    /// while it is renewed. The rest, some twenty at work and as many that the server leaves free: listening socket, signals, the store's
-    /// writer, readers and a backup, the pipes to a redis-server that is being started, connections to the data platform.
+    /// while it is renewed. The rest, some thirty at work and as many that the server leaves free: listening socket, signals, the store's
+    /// writer, the connections of its read lanes and a backup, the pipes to a redis-server that is being started, connections to the data platform.
     static func reserve(loops: Int) -> Int { 64 + 8 * loops }
 
     /// Connections that may be open under the limit, as many as wanted where they fit.
