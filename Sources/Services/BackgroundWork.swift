@@ -19,22 +19,25 @@ struct BackgroundWork: Sendable {
     /// - Parameter step: answers after which time something is due that nothing else will tell of, `nil` where nothing is.
     func run(logger: Logger, _ step: @escaping @Sendable () async throws -> Duration?) async {
         let backoff = Backoff(firstMilliseconds: 50, longestMilliseconds: 5_000)
-        var failures: Int64 = 0
+        var (failures, isTold): (Int64, Bool) = (0, false)
         while !Task.isCancelled {
             let seen = wakeup.count
             do {
                 let next = try await step()
                 steps?.add()
-                if failures > 0 { logger.debug("\(name) goes on") }
-                failures = 0
+                if isTold { logger.info("\(name) goes on") }
+                (failures, isTold) = (0, false)
                 let rest = min(next ?? interval, interval) - pause
                 try await Task.sleep(for: pause)
                 if rest > .zero { await wakeup.wait(past: seen, atMost: rest) }
             } catch {
                 if Task.isCancelled { return }
                 failures += 1
-                let level: Logger.Level = failures > 1 || error.isLossOfRedis ? .debug : .warning
-                logger.log(level: level, "\(name) failed, trying again", metadata: ["error": "\(error)"])
+                // That Redis is gone is said once, for all that need it.
+                if !isTold, !error.isLossOfRedis {
+                    logger.warning("\(name) failed, trying again", metadata: ["error": "\(error)"])
+                    isTold = true
+                }
                 try? await Task.sleep(for: .milliseconds(backoff.milliseconds(afterFailures: failures)))
             }
         }

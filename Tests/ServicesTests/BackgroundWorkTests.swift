@@ -133,7 +133,7 @@ struct BackgroundWorkTests {
         let work = BackgroundWork(name: "the test", pause: .milliseconds(1), interval: .milliseconds(1))
         let count = Mutex(0)
         let task = Task {
-            await work.run(logger: lines.logger) {
+            await work.run(logger: lines.logger(level: .info)) {
                 let number = count.withLock { count in
                     count += 1
                     return count
@@ -146,7 +146,7 @@ struct BackgroundWorkTests {
         task.cancel()
         await task.value
         let expected = ["the test failed, trying again", "the test goes on", "the test failed, trying again", "the test goes on"]
-        #expect(Array(lines.all.prefix(4)) == expected)
+        #expect(Array(lines.messages.prefix(4)) == expected)
     }
 
     @Test("expiry sleeps until the next order is over, and an order that is over earlier wakes it")
@@ -185,26 +185,5 @@ struct BackgroundWorkTests {
             #expect(try await expiry.step() == nil)
             #expect(try await shop.store.nextExpiry() == nil)
         }
-    }
-}
-
-/// A logger whose lines a test can read.
-final class LogLines: Sendable {
-    private let lines = Mutex<[String]>([])
-
-    var all: [String] { lines.withLock { $0 } }
-    var logger: Logger { Logger(label: "test") { _ in Handler(lines: self) } }
-
-    private struct Handler: LogHandler {
-        let lines: LogLines
-        var metadata: Logger.Metadata = [:]
-        var logLevel = Logger.Level.info
-
-        subscript(metadataKey key: String) -> Logger.Metadata.Value? {
-            get { metadata[key] }
-            set { metadata[key] = newValue }
-        }
-
-        func log(event: LogEvent) { lines.lines.withLock { $0.append(event.message.description) } }
     }
 }

@@ -1,4 +1,5 @@
 import Commerce
+import Logging
 import Redis
 import Store
 import TestSupport
@@ -162,27 +163,27 @@ struct SalesRelayTests {
             func relay() -> SalesRelay {
                 SalesRelay(
                     store: shop.store, reader: shop.reader, redis: shop.redis, rebuild: shop.rebuild, calendar: shop.calendar,
-                    clock: shop.services.configuration.clock, logger: lines.logger)
+                    clock: shop.services.configuration.clock, logger: lines.logger(level: .info))
             }
             try await relay().step()
-            #expect(lines.all == [], "neither has anything")
+            #expect(lines.messages == [], "neither has anything")
             _ = try shop.server.cli("FLUSHALL")
             _ = try await shop.sell([(products[0], 3)], to: user, on: shop.day(ago: 0))
             try await relay().step()
-            #expect(lines.all == ["Redis has no ranking yet, making it from the store"])
+            #expect(lines.messages == ["Redis has no ranking yet, making it from the store"])
             #expect(try await shop.scores(on: shop.day(ago: 0)) == [products[0]: 3])
             let loss = "the ranking has lost scores, rebuilding it"
             for (count, key) in [RedisKeys.applied, RedisKeys.sales(on: shop.day(ago: 0)), RedisKeys.products].enumerated() {
                 _ = try shop.server.cli("DEL", key)
                 try await relay().step()
-                #expect(lines.all.count { $0 == loss } == count + 1, "without \(key)")
+                #expect(lines.messages.count { $0 == loss } == count + 1, "without \(key)")
             }
             let running = relay()
             try await running.step()
             _ = try shop.server.cli("FLUSHALL")
             running.forgetOffset()
             try await running.step()
-            #expect(lines.all.count { $0 == loss } == 4, "it was there a moment ago")
+            #expect(lines.messages.count { $0 == loss } == 4, "it was there a moment ago")
         }
     }
 

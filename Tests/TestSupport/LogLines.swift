@@ -10,6 +10,8 @@ package final class LogLines: Sendable {
     /// Each line as a text: its level, its message and what belongs to it.
     package var all: [String] { lines.withLock { $0.map { "\($0.level) \($0.message) \($0.metadata)" } } }
 
+    package var messages: [String] { lines.withLock { $0.map(\.message) } }
+
     /// The messages of one level.
     package func at(_ level: Logger.Level) -> [String] {
         lines.withLock { $0.filter { $0.level == level }.map(\.message) }
