@@ -1,6 +1,7 @@
 import AsyncHTTPClient
 import Commerce
 import Crypto
+import Glibc
 import NIOCore
 import NIOHTTP1
 import NIOPosix
@@ -79,10 +80,14 @@ struct WebhookSink: Sendable {
             .unreachable("no connection in time")
         case let error as HTTPClientError where [.readTimeout, .writeTimeout, .deadlineExceeded].contains(error):
             .failed("no answer in time")
-        case is NIOConnectionError: .unreachable("no connection: \(error)")
+        case let error as NIOConnectionError: .unreachable("no connection to \(error.host):\(error.port)")
+        case let error as IOError where unreachable.contains(error.errnoCode):
+            .unreachable("no connection: \(String(cString: strerror(error.errnoCode)))")
         default: .failed("\(error)")
         }
     }
+
+    private static let unreachable = [ECONNREFUSED, EHOSTUNREACH, ENETUNREACH, ETIMEDOUT, ENOENT]
 
     /// The rest of an answer is of no interest, but reading it lets the connection be used again. A platform that dawdles over it
     /// loses the connection.

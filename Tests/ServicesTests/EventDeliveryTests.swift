@@ -114,6 +114,21 @@ struct EventDeliveryTests {
         }
     }
 
+    @Test("a platform where nobody listens is down after one post, in plain words, and says so once")
+    func gone() async throws {
+        try await withOutbox(orders: 1) { shop, _, _ in
+            let lines = LogLines()
+            let platform = DataPlatform(url: "http://127.0.0.1:\(try TemporaryRedis.freePort())/", secret: [1])
+            let client = WebhookSink.makeClient(for: platform, on: MultiThreadedEventLoopGroup.singleton)
+            let clock = shop.services.configuration.clock
+            let delivery = EventDelivery(
+                store: shop.store, sink: WebhookSink(platform: platform, client: client, clock: clock), clock: clock, logger: lines.logger)
+            for _ in 0..<3 { _ = try await delivery.step() }
+            #expect(lines.all == ["the data platform takes no events, they wait until it does: no connection: Connection refused"])
+            try await client.shutdown()
+        }
+    }
+
     @Test("a platform that hangs on one event holds up no other order")
     func hanging() async throws {
         let othersAreDone = Flag()
