@@ -23,9 +23,11 @@ let argumentParser = Target.Dependency.product(name: "ArgumentParser", package: 
 let subprocess = Target.Dependency.product(name: "Subprocess", package: "swift-subprocess")
 let histogram = Target.Dependency.product(name: "Histogram", package: "hdrhistogram-swift")
 let collections = Target.Dependency.product(name: "DequeModule", package: "swift-collections")
+let heap = Target.Dependency.product(name: "HeapModule", package: "swift-collections")
 
 let luaScripts = [
-    "adjust_coupon", "archive_coupon", "claim_coupon", "load_claims", "load_coupon", "open_coupon", "rank_products", "record_sales",
+    "adjust_coupon", "admit_store", "append_events", "archive_coupon", "claim_coupon", "load_claims", "load_coupon", "open_coupon",
+    "rank_products", "record_sales",
     "record_views", "swap_sales",
 ]
 
@@ -66,7 +68,7 @@ let package = Package(
             dependencies: [
                 "Commerce", "Store", "Redis", "LuaScripts", "JSON", "EventLoopTasks", "FaultPoints", nioCore, nioPosix, nioHTTP1, crypto,
                 httpClient,
-                subprocess, logging,
+                subprocess, logging, collections, heap,
             ],
             swiftSettings: strict
         ),

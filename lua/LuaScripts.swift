@@ -1,6 +1,8 @@
 /// The Lua scripts of this folder, embedded in the binary: there is no second copy of their text.
 package enum LuaScripts {
     package static let adjustCoupon = text(PackageResources.adjust_coupon_lua)
+    package static let admitStore = text(PackageResources.admit_store_lua)
+    package static let appendEvents = text(PackageResources.append_events_lua)
     package static let archiveCoupon = text(PackageResources.archive_coupon_lua)
     package static let claimCoupon = text(PackageResources.claim_coupon_lua)
     package static let loadClaims = text(PackageResources.load_claims_lua)

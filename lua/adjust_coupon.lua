@@ -5,12 +5,14 @@
 -- ARGV[1]  quantity
 -- ARGV[2]  opensAt (ms)
 -- ARGV[3]  closesAt (ms), 0 for a campaign without an end
+-- ARGV[4]  store, as id:incarnation
 --
 -- RETURNS  an array of integers, the code first:
 --   1 ADJUSTED         remaining
 --   2 BELOW_ISSUED     claims: more have been granted than the new quantity; nothing changed
 --   3 NOT_LOADED
 --   4 PAUSED
+--   5 OTHER_STORE      the gate is of another store or incarnation; nothing changed
 --
 -- COST     O(1)
 -- KEEPS    invariants 1 and 3: remaining = quantity - claims, decided where claims are decided
@@ -20,12 +22,16 @@ local function is_integer(text)
   return text and #text <= 15 and string.find(text, '^%-?%d+$')
 end
 
-local state = redis.call('HGET', KEYS[1], 'state')
+local coupon = redis.call('HMGET', KEYS[1], 'state', 'store')
 local claims = redis.call('ZCARD', KEYS[2])
-assert(is_integer(ARGV[1]) and is_integer(ARGV[2]) and is_integer(ARGV[3]), 'quantity, opensAt, closesAt')
+assert(is_integer(ARGV[1]) and is_integer(ARGV[2]) and is_integer(ARGV[3]) and ARGV[4], 'quantity, opensAt, closesAt, store')
+local state, store = coupon[1], coupon[2]
 local quantity = tonumber(ARGV[1])
 if not state then
   return { 3 }
+end
+if store and store ~= ARGV[4] then
+  return { 5 }
 end
 if state ~= 'open' then
   return { 4 }

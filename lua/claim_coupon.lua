@@ -2,8 +2,9 @@
 --
 -- KEYS[1]  coupon:{ID}         hash: the campaign's gate
 -- KEYS[2]  coupon:{ID}:claims  sorted set: user id -> sequence
--- ARGV[1]  user id of the first claim
--- ARGV[2..] user ids of the claims after it, in the order of arrival (at most 256 in all); an id that is given twice claims twice
+-- ARGV[1]  store, as id:incarnation
+-- ARGV[2]  user id of the first claim
+-- ARGV[3..] user ids of the claims after it, in the order of arrival (at most 256 in all); an id that is given twice claims twice
 --
 -- RETURNS  an array of four integers for each user id, in the order of the ids: code, number, now (ms), epoch. By code, the number is:
 --   1 CLAIMED          sequence
@@ -15,15 +16,16 @@
 --   7 NOT_LOADED       0
 --   8 DAMAGED          0: a field or the user's own sequence is missing or not a whole number, or the claims are gone. The epoch is 0
 --                      where it is damaged too
+--   9 OTHER_STORE      0: the gate is of another store or incarnation
 --
 -- COST     O(M log N) for M user ids and N claims; a call without a win writes nothing and keeps nothing
 -- KEEPS    invariants 1 and 3: sequence and remaining move with the members they stand for, in one HSET and one ZADD;
 --          a refusal names the epoch and the terms it rests on, so that a gate that went back in time is not believed
 
 local coupon = redis.call('HMGET', KEYS[1], 'state', 'remaining', 'sequence', 'opensAt', 'closesAt', 'epoch',
-  'quantity', 'builtAt')
-assert(#ARGV >= 1 and #ARGV <= 256, '1 to 256 user ids')
-local places = redis.call('ZMSCORE', KEYS[2], unpack(ARGV))
+  'quantity', 'builtAt', 'store')
+assert(#ARGV >= 2 and #ARGV <= 257, 'store, 1 to 256 user ids')
+local places = redis.call('ZMSCORE', KEYS[2], unpack(ARGV, 2))
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 
@@ -47,7 +49,7 @@ local function decide(index, code, number)
   verdicts[4 * index] = epoch or 0
 end
 local function decide_all(code, number)
-  for index = 1, #ARGV do
+  for index = 1, #ARGV - 1 do
     decide(index, code, number)
   end
   return verdicts
@@ -55,6 +57,10 @@ end
 
 if not state and not epoch then
   return decide_all(7, 0)
+end
+-- A gate of an earlier version names no store.
+if coupon[9] and coupon[9] ~= ARGV[1] then
+  return decide_all(9, 0)
 end
 if state == 'paused' then
   local built_at = tonumber(coupon[8])
@@ -76,7 +82,7 @@ if fractions ~= 0 or greatest > 2 ^ 53 or least < -2 ^ 53 or sequence >= 1e14 th
 end
 
 local anyone_holds = false
-for index = 1, #ARGV do
+for index = 1, #ARGV - 1 do
   anyone_holds = anyone_holds or places[index]
 end
 -- Places were given and nobody holds one: the claims are lost, and deciding without them would turn holders away.
@@ -85,7 +91,8 @@ if sequence > 0 and not anyone_holds and redis.call('EXISTS', KEYS[2]) == 0 then
 end
 
 local won, members = {}, {}
-for index, user in ipairs(ARGV) do
+for index = 1, #ARGV - 1 do
+  local user = ARGV[index + 1]
   local place = tonumber(places[index] or won[user])
   if place and (place % 1 ~= 0 or place > 2 ^ 53 or place < 1) then
     decide(index, 8, 0)

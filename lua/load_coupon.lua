@@ -6,13 +6,15 @@
 -- ARGV[2]  quantity
 -- ARGV[3]  opensAt (ms)
 -- ARGV[4]  closesAt (ms), 0 for a campaign without an end
+-- ARGV[5]  store, as id:incarnation
 --
 -- RETURNS  an array of integers, the code first:
 --   1 LOADING
 --   2 SUPERSEDED       epoch: a gate of the same or a later epoch exists; nothing changed
 --
 -- COST     O(1); the old claims are freed in the background
--- KEEPS    invariant 1: claims decided before this moment carry an older epoch, which the store refuses;
+-- KEEPS    a gate of another store or incarnation is replaced by a later one only: epochs begin at the incarnation;
+--          invariant 1: claims decided before this moment carry an older epoch, which the store refuses;
 --          builtAt (ms) says when a build last wrote, so that another service can tell a running build from an abandoned one
 
 -- tonumber() alone takes 'nan', 'inf' and '1.5', and a gate with such a field would be damaged.
@@ -20,7 +22,8 @@ local function is_integer(text)
   return text and #text <= 15 and string.find(text, '^%-?%d+$')
 end
 
-assert(is_integer(ARGV[1]) and is_integer(ARGV[2]) and is_integer(ARGV[3]) and is_integer(ARGV[4]), 'epoch, quantity, opensAt, closesAt')
+assert(is_integer(ARGV[1]) and is_integer(ARGV[2]) and is_integer(ARGV[3]) and is_integer(ARGV[4]) and ARGV[5],
+  'epoch, quantity, opensAt, closesAt, store')
 local epoch = tonumber(ARGV[1])
 -- A key that is not a hash, or whose epoch is not a whole number, was not written by these scripts and is replaced.
 if redis.call('TYPE', KEYS[1]).ok == 'hash' then
@@ -36,5 +39,5 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)
 redis.call('UNLINK', KEYS[1], KEYS[2])
 redis.call('HSET', KEYS[1], 'state', 'paused', 'epoch', ARGV[1],
   'quantity', ARGV[2], 'remaining', '0', 'sequence', '0', 'opensAt', ARGV[3], 'closesAt', ARGV[4],
-  'builtAt', string.format('%.0f', now))
+  'builtAt', string.format('%.0f', now), 'store', ARGV[5])
 return { 1 }

@@ -3,16 +3,19 @@
 -- KEYS[1]  ranking:{sales}:applied     string: the last event counted
 -- KEYS[2]  ranking:{sales}:YYYY-MM-DD  sorted set: product id -> units sold that business day
 -- KEYS[3]  ranking:{sales}:products    hash: name of a day's key -> products that were counted into it
+-- KEYS[4]  ranking:{sales}:store       string: the store that Redis serves, as id:incarnation
 -- ARGV[1]  id of the first event
 -- ARGV[2]  id of the last event
 -- ARGV[3]  when the day's key may go (seconds since the epoch)
--- ARGV[4..] product id, units, product id, units, ...: what all the events come to (units negative for refunds)
+-- ARGV[4]  store, as id:incarnation
+-- ARGV[5..] product id, units, product id, units, ...: what all the events come to (units negative for refunds)
 --
 -- RETURNS  an array of integers, the code first:
 --   1 APPLIED          id of the last event
 --   2 NOT_NEXT         the last event counted: the first one given is a repetition or skips one; nothing changed
 --   3 NO_OFFSET        nothing is known about what was counted: rebuild from the store
 --   4 DAY_CHANGED      the day holds another number of products than was counted: somebody deleted it; rebuild from the store
+--   5 OTHER_STORE      the scores are of another store or incarnation; nothing changed
 --
 -- COST     O(M log N) for M products
 -- KEEPS    invariant 7: the scores and the offset move together, and a day that lost its scores is not counted on
@@ -24,15 +27,19 @@ end
 
 local applied = redis.call('GET', KEYS[1])
 local products = redis.call('ZCARD', KEYS[2])
+local store = redis.call('GET', KEYS[4])
 local counted = tonumber(redis.call('HGET', KEYS[3], KEYS[2]) or '0')
-assert(is_integer(ARGV[1]) and is_integer(ARGV[2]) and is_integer(ARGV[3]), 'event ids, expiry')
-for index = 4, #ARGV, 2 do
+assert(is_integer(ARGV[1]) and is_integer(ARGV[2]) and is_integer(ARGV[3]) and ARGV[4], 'event ids, expiry, store')
+for index = 5, #ARGV, 2 do
   assert(is_integer(ARGV[index + 1]), 'units')
 end
 local first = tonumber(ARGV[1])
 local last = tonumber(ARGV[2])
 local expires_at = tonumber(ARGV[3])
 assert(first <= last, 'event ids')
+if store and store ~= ARGV[4] then
+  return { 5 }
+end
 if not is_integer(applied) then
   return { 3 }
 end
@@ -46,7 +53,7 @@ if is_kept and products ~= counted then
   return { 4 }
 end
 if is_kept then
-  for index = 4, #ARGV, 2 do
+  for index = 5, #ARGV, 2 do
     local units = redis.call('ZINCRBY', KEYS[2], ARGV[index + 1], ARGV[index])
     if tonumber(units) == 0 then
       redis.call('ZREM', KEYS[2], ARGV[index])

@@ -51,6 +51,19 @@ struct Call: Sendable {
         try JSONBody.decode(request, read)
     }
 
+    /// The typed body of a PATCH, which must change something.
+    ///
+    /// - Parameters:
+    ///   - none: the change that changes nothing.
+    ///   - members: the members that a change may have, for people.
+    func change<Change: Equatable>(
+        from none: Change, members: String, _ read: (inout FieldReader) -> Change?
+    ) throws(RequestFault) -> Change {
+        let change = try body(read)
+        guard change != none else { throw RequestFault(.invalid("The body must have at least one of \(members).")) }
+        return change
+    }
+
     /// Refuses a body that is no JSON object on a route that needs none.
     func ignoreBody() throws(RequestFault) {
         _ = try JSONBody.object(of: request)

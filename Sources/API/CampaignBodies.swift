@@ -20,11 +20,11 @@ extension CampaignTerms {
 }
 
 extension CampaignChange {
-    /// The body of PATCH `/coupons/{couponId}`.
+    /// The body of PATCH `/coupons/{couponId}`; a `closesAt` that is null takes the end away.
     init(_ fields: inout FieldReader) {
         self.init(
             quantity: fields.optionalInteger("quantity", in: Bounds.couponQuantity),
-            opensAt: fields.optionalInstant("opensAt"), closesAt: fields.optionalInstant("closesAt"))
+            opensAt: fields.optionalInstant("opensAt"), closesAt: fields.optionalInstant("closesAt"), removesEnd: fields.isNull("closesAt"))
         if let opensAt, let closesAt, closesAt <= opensAt { fields.refuse("closesAt", "must be after opensAt") }
     }
 }

@@ -1,5 +1,7 @@
 import Commerce
 import HTTPServer
+import JSON
+import NIOCore
 import Services
 import Store
 
@@ -17,9 +19,13 @@ enum Coupons {
     static let update: Route.Handler = { call in
         .task {
             let id = try call.id("couponId", of: Campaign.self)
-            let change = try call.body { CampaignChange(&$0) }
-            switch try await call.services.campaigns.change(id, change, at: call.now, on: call.loop.context) {
-            case .done(let campaign): return .object(.open) { $0.write(campaign, at: call.now) }
+            let change = try call.change(from: CampaignChange(), members: "quantity, opensAt or closesAt") { CampaignChange(&$0) }
+            let now = call.now
+            let condition = try call.ifMatch().map { tags in
+                { @Sendable (campaign: Campaign) in tags.matches(EntityTag(of: representation(campaign, at: now))) }
+            }
+            switch try await call.services.campaigns.change(id, change, onlyIf: condition, at: now, on: call.loop.context) {
+            case .done(let campaign): return HTTPResponse.Representation(representation(campaign, at: now)).response
             case .refused(let refusal): return call.refusal(refusal)
             }
         }
@@ -37,8 +43,12 @@ enum Coupons {
         try .atOnce {
             let id = try call.id("couponId", of: Campaign.self)
             guard let campaign = try call.reader.campaign(id) else { return call.refusal(.couponNotFound) }
-            return .object(.open) { $0.write(campaign, at: call.now) }
+            return call.conditional(HTTPResponse.Representation(representation(campaign, at: call.now)))
         }
+    }
+
+    private static func representation(_ campaign: Campaign, at now: Instant) -> ByteBuffer {
+        JSONWriter.document { $0.write(campaign, at: now) }
     }
 
     /// First come, first served. Most refusals are known at once; a claim that Redis has to decide is answered by callback.

@@ -1,5 +1,6 @@
 import Commerce
 import HTTPServer
+import JSON
 import Store
 
 /// The handlers through which operators see and retry what the data platform did not take.
@@ -20,6 +21,15 @@ enum Events {
             case .done(let record): return .object(.personal) { $0.write(record) }
             case .refused(let refusal): return call.refusal(refusal)
             }
+        }
+    }
+
+    /// Every parked event. They are set waiting in small steps, so that no request waits behind all of them.
+    static let retryAll: Route.Handler = { call in
+        .task {
+            try call.ignoreBody()
+            let retried = try await call.store.retryAllParked(at: call.now, context: call.loop.context)
+            return .object(.personal) { $0.member("retried", Int64(retried)) }
         }
     }
 }

@@ -30,6 +30,9 @@ struct FieldReader {
         return value
     }
 
+    /// Whether a member is there and is `null`, where that differs from an absent one.
+    func isNull(_ name: String) -> Bool { object[name] == .null }
+
     /// A member that must be there.
     private mutating func required(_ name: String) -> JSONValue? {
         if let value = value(name) { return value }

@@ -30,8 +30,8 @@ final class LoopState: @unchecked Sendable {
     private var tokens = TokenCache()
     private var renderedTop = TopProductsAnswer()
     private var alreadyClaimed = SlotCache<Int64, AlreadyClaimedResponse>(capacity: 4_096)
-    private var products = SlotCache<Int64, RowResponse>(capacity: 4_096)
-    private var balances = SlotCache<Int64, RowResponse>(capacity: 4_096)
+    private var products = SlotCache<Int64, RowAnswer<HTTPResponse.Representation>>(capacity: 4_096)
+    private var balances = SlotCache<Int64, RowAnswer<HTTPResponse>>(capacity: 4_096)
 
     init(eventLoop: any EventLoop, services: Services, verifier: TokenVerifier, inFlightKeys: InFlightKeys, logger: Logger) {
         self.eventLoop = eventLoop
@@ -88,34 +88,36 @@ final class LoopState: @unchecked Sendable {
         return current
     }
 
-    /// The answer that shows a product, rendered once for each change of its row; `render` reads it, nil where there is none.
-    func product(_ id: ProductID, render: () throws -> HTTPResponse?) rethrows -> HTTPResponse? {
-        try response(of: id.rawValue, in: .products, &products, render)
+    /// How a product is shown, rendered once for each change of its row; `render` reads it, nil where there is none.
+    func product(
+        _ id: ProductID, render: () throws -> HTTPResponse.Representation?
+    ) rethrows -> HTTPResponse.Representation? {
+        try answer(of: id.rawValue, in: .products, &products, render)
     }
 
     /// The answer that shows a balance, as for ``product(_:render:)``.
     func balance(of id: UserID, render: () throws -> HTTPResponse?) rethrows -> HTTPResponse? {
-        try response(of: id.rawValue, in: .users, &balances, render)
+        try answer(of: id.rawValue, in: .users, &balances, render)
     }
 
-    private func response(
-        of id: Int64, in table: RowVersions.Table, _ cache: inout SlotCache<Int64, RowResponse>, _ render: () throws -> HTTPResponse?
-    ) rethrows -> HTTPResponse? {
+    private func answer<Answer>(
+        of id: Int64, in table: RowVersions.Table, _ cache: inout SlotCache<Int64, RowAnswer<Answer>>, _ render: () throws -> Answer?
+    ) rethrows -> Answer? {
         eventLoop.assertInEventLoop()
         let now = NIODeadline.now()
-        if let known = cache[key: id, hash: id], context.holds(known.stamp, of: id, in: table, at: now) { return known.response }
+        if let known = cache[key: id, hash: id], context.holds(known.stamp, of: id, in: table, at: now) { return known.answer }
         // Before the row is read: a change in between makes the copy look older than it is.
         let stamp = context.stamp(of: id, in: table, at: now)
-        guard let response = try render() else { return nil }
-        cache[key: id, hash: id] = RowResponse(stamp: stamp, response: response)
-        return response
+        guard let answer = try render() else { return nil }
+        cache[key: id, hash: id] = RowAnswer(stamp: stamp, answer: answer)
+        return answer
     }
 }
 
 /// A rendered answer that shows one row of the store.
-private struct RowResponse {
+private struct RowAnswer<Answer> {
     let stamp: CacheLease.Stamp
-    let response: HTTPResponse
+    let answer: Answer
 }
 
 /// A rendered refusal that shows the coupon that its claimant has. A class, so that looking at one copies nothing.

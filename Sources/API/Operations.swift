@@ -31,7 +31,8 @@ enum Operations {
 }
 
 extension Problem {
-    /// The answer of a service that is not ready. `missing` names what is missing: `store`, `redis`, a campaign such as `coupon:7`,
+    /// The answer of a service that is not ready. `missing` names what is missing: `store`, `redis` (`redis:other-store` where it
+    /// serves another store or another incarnation of this one), a campaign such as `coupon:7`,
     /// `coupons` before the first look at them, or `claims` while gates are compared with the store, of which `comparing` says how many
     /// are left; `draining` where the service is about to stop.
     init(_ readiness: Readiness) {
@@ -39,7 +40,11 @@ extension Problem {
         json.beginArray()
         if readiness.isEnding { json.element("draining") }
         if !readiness.storeAnswers { json.element("store") }
-        if !readiness.redisAnswers { json.element("redis") }
+        if readiness.isRedisForeign {
+            json.element("redis:other-store")
+        } else if !readiness.redisAnswers {
+            json.element("redis")
+        }
         if let unloaded = readiness.unloadedCampaigns {
             for coupon in unloaded { json.element("coupon:\(coupon)") }
         } else {

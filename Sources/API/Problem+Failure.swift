@@ -27,13 +27,13 @@ enum Failure: Sendable {
         switch code {
         case .unavailable, .overloaded, .closed, .readOnly, .cancelled: self = .unavailable(retryAfterSeconds: 1)
         case .invalidCursor: self = .refused(.invalid([FieldFault(field: "cursor", reason: "must be the nextCursor of this list")]))
-        case .newerVersion, .corrupt, .internal: self = .broken
+        case .newerVersion, .corrupt, .malformedRow, .internal: self = .broken
         }
     }
 
     private init(_ code: RedisError.Code) {
         switch code {
-        case .overloaded, .timedOut, .unknownOutcome, .notConnected, .notPrimary, .closed, .cancelled:
+        case .overloaded, .timedOut, .unknownOutcome, .notConnected, .notPrimary, .notAdmitted, .closed, .cancelled:
             self = .unavailable(retryAfterSeconds: 1)
         case .server(let kind): self = Failure(kind)
         case .protocolViolation, .misconfigured: self = .broken
@@ -50,7 +50,7 @@ enum Failure: Sendable {
 
     private init(_ code: ServiceError.Code) {
         switch code {
-        case .paused, .archived, .unsuitableRedis, .privateRedis, .deliveryFailed: self = .unavailable(retryAfterSeconds: 1)
+        case .paused, .archived, .unsuitableRedis, .foreignRedis, .privateRedis, .deliveryFailed: self = .unavailable(retryAfterSeconds: 1)
         case .internal: self = .broken
         }
     }

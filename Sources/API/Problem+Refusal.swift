@@ -19,10 +19,6 @@ extension Problem {
             self.init(
                 code: .balanceLimitExceeded, detail: "The balance is \(balance) won, and charging may raise it to \(limit) won at most.",
                 members: [.integer("limit", limit.rawValue), .integer("balance", balance.rawValue)])
-        case .stockHeld(let held):
-            self.init(
-                code: .stockHeld, detail: "Pending orders hold \(held) units; the stock cannot be lower.", members: [.integer("held", held)]
-            )
         case .quantityIssued(let issued):
             self.init(
                 code: .quantityIssued, detail: "\(issued) coupons are issued already; the quantity cannot be lower.",
@@ -49,6 +45,9 @@ extension Problem {
         case .refundExceedsPayment:
             self.init(code: .refundExceedsPayment, detail: "The refund exceeds what is left of the payment.")
         case .eventNotParked: self.init(code: .eventNotParked, detail: "Only a parked event can be retried.")
+        case .preconditionFailed:
+            self.init(
+                code: .preconditionFailed, detail: "The resource has changed: no entity tag of If-Match is that of its present state.")
         case .idempotencyKeyReused:
             self.init(code: .idempotencyKeyReused, detail: "This Idempotency-Key was used for a request with another route or body.")
         case .idempotencyKeyInUse: self = .idempotencyKeyInUse

@@ -14,7 +14,6 @@ package enum ProblemCode: String, CaseIterable, Sendable {
     case eventNotFound = "EVENT_NOT_FOUND"
     case methodNotAllowed = "METHOD_NOT_ALLOWED"
     case requestTimeout = "REQUEST_TIMEOUT"
-    case stockHeld = "STOCK_HELD"
     case quantityIssued = "QUANTITY_ISSUED"
     case couponSoldOut = "COUPON_SOLD_OUT"
     case couponAlreadyClaimed = "COUPON_ALREADY_CLAIMED"
@@ -29,6 +28,7 @@ package enum ProblemCode: String, CaseIterable, Sendable {
     case eventNotParked = "EVENT_NOT_PARKED"
     case idempotencyKeyInUse = "IDEMPOTENCY_KEY_IN_USE"
     case idempotencyKeyReused = "IDEMPOTENCY_KEY_REUSED"
+    case preconditionFailed = "PRECONDITION_FAILED"
     case payloadTooLarge = "PAYLOAD_TOO_LARGE"
     case unsupportedMediaType = "UNSUPPORTED_MEDIA_TYPE"
     case expectationFailed = "EXPECTATION_FAILED"
@@ -47,10 +47,11 @@ package enum ProblemCode: String, CaseIterable, Sendable {
         case .notFound, .userNotFound, .productNotFound, .couponNotFound, .orderNotFound, .paymentNotFound, .eventNotFound: 404
         case .methodNotAllowed: 405
         case .requestTimeout: 408
-        case .stockHeld, .quantityIssued, .couponSoldOut, .couponAlreadyClaimed, .couponNotOpen, .couponClosed, .outOfStock,
+        case .quantityIssued, .couponSoldOut, .couponAlreadyClaimed, .couponNotOpen, .couponClosed, .outOfStock,
             .couponNotUsable, .orderNotCancellable, .orderNotPayable, .insufficientBalance, .refundExceedsPayment, .eventNotParked,
             .idempotencyKeyInUse:
             409
+        case .preconditionFailed: 412
         case .payloadTooLarge: 413
         case .unsupportedMediaType: 415
         case .expectationFailed: 417
@@ -80,7 +81,6 @@ package enum ProblemCode: String, CaseIterable, Sendable {
         case .eventNotFound: "There is no such event"
         case .methodNotAllowed: "The method is not allowed"
         case .requestTimeout: "The request timed out"
-        case .stockHeld: "Pending orders hold more than this stock"
         case .quantityIssued: "More coupons than this quantity are issued"
         case .couponSoldOut: "The coupon is sold out"
         case .couponAlreadyClaimed: "The coupon is already claimed"
@@ -95,6 +95,7 @@ package enum ProblemCode: String, CaseIterable, Sendable {
         case .eventNotParked: "The event is not parked"
         case .idempotencyKeyInUse: "The first request with this key is still running"
         case .idempotencyKeyReused: "The key was used for another request"
+        case .preconditionFailed: "The precondition failed"
         case .payloadTooLarge: "The body is too large"
         case .unsupportedMediaType: "The body must be JSON"
         case .expectationFailed: "The expectation cannot be met"

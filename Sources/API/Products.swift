@@ -1,5 +1,7 @@
 import Commerce
 import HTTPServer
+import JSON
+import NIOCore
 import Services
 import Store
 
@@ -19,9 +21,12 @@ enum Products {
     static let update: Route.Handler = { call in
         .task {
             let id = try call.id("productId", of: Product.self)
-            let change = try call.body { ProductChange(&$0) }
-            switch try await call.store.updateProduct(id, change, context: call.loop.context) {
-            case .done(let product): return .object(.open) { $0.write(product) }
+            let change = try call.change(from: ProductChange(), members: "name, price, stock or stockChange") { ProductChange(&$0) }
+            let condition = try call.ifMatch().map { tags in
+                { @Sendable (product: Product) in tags.matches(EntityTag(of: representation(product))) }
+            }
+            switch try await call.store.updateProduct(id, change, onlyIf: condition, context: call.loop.context) {
+            case .done(let product): return HTTPResponse.Representation(representation(product)).response
             case .refused(let refusal): return call.refusal(refusal)
             }
         }
@@ -40,12 +45,16 @@ enum Products {
         try .atOnce {
             let id = try call.id("productId", of: Product.self)
             let answer = try call.loop.product(id) {
-                try call.reader.product(id).map { product in .object(.open) { $0.write(product) } }
+                try call.reader.product(id).map { HTTPResponse.Representation(representation($0)) }
             }
             guard let answer else { return call.refusal(.productNotFound(id)) }
             if call.request.method == .get { call.services.views.count(id) }
-            return answer
+            return call.conditional(answer)
         }
+    }
+
+    private static func representation(_ product: Product) -> ByteBuffer {
+        JSONWriter.document { $0.write(product) }
     }
 
     static let top: Route.Handler = { call in
@@ -58,6 +67,8 @@ extension ProductChange {
     init(_ fields: inout FieldReader) {
         self.init(
             name: fields.optionalDisplayName("name"), price: fields.optionalWon("price", in: Bounds.price),
-            stock: fields.optionalInteger("stock", in: Bounds.stock))
+            available: fields.optionalInteger("stock", in: Bounds.stock),
+            stockChange: fields.optionalInteger("stockChange", in: -Bounds.stock.upperBound...Bounds.stock.upperBound))
+        if available != nil, stockChange != nil { fields.refuse("stockChange", "excludes stock") }
     }
 }

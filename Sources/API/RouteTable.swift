@@ -26,7 +26,8 @@ enum RouteTable {
             Route(.get, "/api/v1/products/top", "getTopProducts", .open(Products.top)),
             Route(.get, "/api/v1/products/{productId}", "getProduct", .open(Products.get), refusals: [.productNotFound]),
             Route(
-                .patch, "/api/v1/products/{productId}", "updateProduct", .admin(Products.update), refusals: [.productNotFound, .stockHeld]),
+                .patch, "/api/v1/products/{productId}", "updateProduct", .admin(Products.update),
+                refusals: [.productNotFound, .outOfStock, .preconditionFailed]),
         ]
     }
 
@@ -36,7 +37,8 @@ enum RouteTable {
             Route(.get, "/api/v1/coupons", "listCoupons", .open(Coupons.list)),
             Route(.get, "/api/v1/coupons/{couponId}", "getCoupon", .open(Coupons.get), refusals: [.couponNotFound]),
             Route(
-                .patch, "/api/v1/coupons/{couponId}", "updateCoupon", .admin(Coupons.update), refusals: [.couponNotFound, .quantityIssued]),
+                .patch, "/api/v1/coupons/{couponId}", "updateCoupon", .admin(Coupons.update),
+                refusals: [.couponNotFound, .quantityIssued, .preconditionFailed]),
             Route(
                 .post, "/api/v1/coupons/{couponId}/claims", "claimCoupon", .user(Coupons.claim), readsBody: false,
                 refusals: [.couponNotFound, .couponSoldOut, .couponAlreadyClaimed, .couponNotOpen, .couponClosed]),
@@ -77,6 +79,8 @@ enum RouteTable {
             Route(
                 .post, "/api/v1/admin/events/{eventId}/retry", "retryEvent", .admin(Events.retry), acceptsIdempotencyKey: false,
                 refusals: [.eventNotFound, .eventNotParked]),
+            // A second call finds nothing that is parked.
+            Route(.post, "/api/v1/admin/events/retry", "retryEvents", .admin(Events.retryAll), acceptsIdempotencyKey: false),
         ]
     }
 

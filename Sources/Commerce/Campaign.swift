@@ -67,8 +67,10 @@ package struct CampaignChange: Sendable, Equatable {
     package var quantity: Int64?
     package var opensAt: Instant?
     package var closesAt: Instant?
+    /// Takes the end away; `closesAt` is nil then.
+    package var removesEnd: Bool
 
-    package init(quantity: Int64? = nil, opensAt: Instant? = nil, closesAt: Instant? = nil) {
-        (self.quantity, self.opensAt, self.closesAt) = (quantity, opensAt, closesAt)
+    package init(quantity: Int64? = nil, opensAt: Instant? = nil, closesAt: Instant? = nil, removesEnd: Bool = false) {
+        (self.quantity, self.opensAt, self.closesAt, self.removesEnd) = (quantity, opensAt, closesAt, removesEnd)
     }
 }

@@ -12,8 +12,6 @@ package enum Refusal: Sendable, Equatable {
 
     case amountOutOfRange(ClosedRange<Won>)
     case balanceLimitExceeded(limit: Won, balance: Won)
-    /// A stock below the units that pending orders hold.
-    case stockHeld(held: Int64)
     /// A quantity below the coupons already issued.
     case quantityIssued(issued: Int64)
 
@@ -30,6 +28,8 @@ package enum Refusal: Sendable, Equatable {
     /// An event that is not parked cannot be retried.
     case eventNotParked
 
+    /// What the request's condition names is not the state of the thing any more.
+    case preconditionFailed
     case idempotencyKeyReused
     case idempotencyKeyInUse
 

@@ -36,6 +36,15 @@ package enum FaultPoint: String, CaseIterable, Sendable {
     case beforePersist
     /// A change of quantity or window is durable, and the gate has not heard of it, or the other way round.
     case betweenStoreAndGate
+    /// A restore has copied the backup under a temporary name.
+    case afterRestoreCopy
+    /// The restored file is ready, and the former store is in place.
+    case beforeRestoreRename
+    /// The restored file is in place.
+    case afterRestoreRename
+
+    /// The boundaries that a running service passes.
+    package static let ofService = allCases.filter { ![.afterRestoreCopy, .beforeRestoreRename, .afterRestoreRename].contains($0) }
 
     /// The environment variable that names the boundary.
     package static let variable = "FIRSTCOME_FAULT_POINT"

@@ -73,7 +73,7 @@ package struct HTTPRequest: Sendable {
 extension HTTPRequest {
     /// The fields whose places are known without a search.
     package enum Field: Sendable {
-        case authorization, contentType, idempotencyKey, ifMatch
+        case authorization, contentType, idempotencyKey, ifMatch, ifNoneMatch
 
         fileprivate var name: String {
             switch self {
@@ -81,6 +81,7 @@ extension HTTPRequest {
             case .contentType: "content-type"
             case .idempotencyKey: "idempotency-key"
             case .ifMatch: "if-match"
+            case .ifNoneMatch: "if-none-match"
             }
         }
     }
@@ -109,6 +110,7 @@ extension HTTPRequest {
             case .contentType: head.contentType
             case .idempotencyKey: head.idempotencyKey
             case .ifMatch: head.ifMatch
+            case .ifNoneMatch: head.ifNoneMatch
             }
         guard !range.isAbsent else { return nil }
         return head.hasRepeatedField ? values(of: field.name).joined(separator: ", ") : text(range)

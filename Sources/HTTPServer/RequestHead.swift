@@ -37,7 +37,7 @@ struct RequestHead: Equatable, Sendable {
     var staysOpen = true
     /// Whether the client waits for `100 Continue` before it sends the body.
     var expectsContinue = false
-    /// Set where one of the four fields below was sent twice.
+    /// Set where one of the five fields below was sent twice.
     var hasRepeatedField = false
     var methodName = ByteRange.absent
     /// The request target as sent.
@@ -52,6 +52,7 @@ struct RequestHead: Equatable, Sendable {
     var contentType = ByteRange.absent
     var idempotencyKey = ByteRange.absent
     var ifMatch = ByteRange.absent
+    var ifNoneMatch = ByteRange.absent
     /// Bytes from the first one read to the end of the empty line.
     var byteCount = 0
 }

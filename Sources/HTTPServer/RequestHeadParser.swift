@@ -237,6 +237,8 @@ extension RequestHeadParser {
             if Self.keep(&head.contentType, start, end) { head.hasRepeatedField = true }
         case 13 where name.equalsIgnoringCase("authorization"):
             if Self.keep(&head.authorization, start, end) { head.hasRepeatedField = true }
+        case 13 where name.equalsIgnoringCase("if-none-match"):
+            if Self.keep(&head.ifNoneMatch, start, end) { head.hasRepeatedField = true }
         case 14 where name.equalsIgnoringCase("content-length"):
             framing.contentLengthCount += 1
             framing.contentLength = try contentLength(start, end)

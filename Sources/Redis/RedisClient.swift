@@ -40,10 +40,13 @@ package final class RedisClient: Sendable {
         self.configuration = configuration
         self.eventLoopGroup = eventLoopGroup
         self.events = events
+        let outageLog = RedisOutageLog(endpoint: configuration.endpoint, logger: logger)
         connections = eventLoopGroup.makeIterator().map { loop in
-            RedisConnection(eventLoop: loop, configuration: configuration, connector: connector, logger: logger) { connection in
-                events.publish(ConnectEvent(eventLoop: connection.eventLoop, connectCount: connection.counters.connects.value))
-            }
+            RedisConnection(
+                eventLoop: loop, configuration: configuration, connector: connector, outageLog: outageLog,
+                onReady: { connection in
+                    events.publish(ConnectEvent(eventLoop: connection.eventLoop, connectCount: connection.counters.connects.value))
+                }, onLoss: { events.lost() })
         }
         connectionsByLoop = Dictionary(uniqueKeysWithValues: connections.map { (ObjectIdentifier($0.eventLoop), $0) })
     }
@@ -71,6 +74,9 @@ package final class RedisClient: Sendable {
 
     /// Every connect from now on. A consumer that is busy finds the latest event, not all of them.
     package func connectEvents() -> AsyncStream<ConnectEvent> { events.stream() }
+
+    /// Calls back, on the connection's loop, each time a ready connection is lost or an attempt at one fails; it must not block.
+    package func onDisconnect(_ callback: @escaping @Sendable () -> Void) { events.onLoss(callback) }
 
     /// Gives up every ready connection and makes others: for a server that turned out not to be the right one.
     package func reconnect(because error: RedisError) {

@@ -65,35 +65,36 @@ package struct RedisCommand: Sendable, Equatable {
             for argument in arguments { buffer.writeRedisArgument(argument) }
         case .prepared(let call, let arguments):
             guard !withSource else {
-                let command = RedisCommand(call.script, keys: call.keys, arguments: arguments.map { .integer($0) })
+                let command = RedisCommand(call.script, keys: call.keys, arguments: call.arguments + arguments.map { .integer($0) })
                 return command.encode(into: &buffer, withSource: true)
             }
-            buffer.writeRedisArrayHeader(3 + call.keys.count + arguments.count)
+            buffer.writeRedisArrayHeader(3 + call.keys.count + call.arguments.count + arguments.count)
             call.encoded.withUnsafeBytes { _ = buffer.writeBytes($0) }
             for argument in arguments { buffer.writeRedisArgument(.integer(argument)) }
         }
     }
 }
 
-/// A script's call with its keys rendered once, for calls that differ only in their arguments. Copying it copies one reference.
+/// A script's call with its keys and first arguments rendered once, for calls that differ only in those that follow. Copying it copies one reference.
 package final class RedisPreparedCall: Sendable, Equatable {
     let script: RedisScript
     let keys: [RedisArgument]
-    /// `EVALSHA digest keyCount key ...` as RESP, without the array header, whose count differs from call to call.
+    let arguments: [RedisArgument]
+    /// `EVALSHA digest keyCount key ... argument ...` as RESP, without the array header, whose count differs from call to call.
     let encoded: [UInt8]
 
-    /// Renders the call; any number of arguments may follow the keys.
-    package init(_ script: RedisScript, keys: [RedisArgument]) {
+    /// Renders the call; any number of arguments may follow.
+    package init(_ script: RedisScript, keys: [RedisArgument], arguments: [RedisArgument] = []) {
         precondition(keys.count == script.keyCount, "\(script.name) takes \(script.keyCount) keys, not \(keys.count)")
         var buffer = ByteBuffer()
         buffer.writeBytes(script.encodedByDigest)
-        for key in keys { buffer.writeRedisArgument(key) }
+        for word in keys + arguments { buffer.writeRedisArgument(word) }
         self.script = script
-        self.keys = keys
+        (self.keys, self.arguments) = (keys, arguments)
         encoded = Array(buffer.readableBytesView)
     }
 
     package static func == (left: RedisPreparedCall, right: RedisPreparedCall) -> Bool {
-        left === right || (left.script == right.script && left.keys == right.keys)
+        left === right || (left.script == right.script && left.keys == right.keys && left.arguments == right.arguments)
     }
 }

@@ -27,6 +27,8 @@ package struct RedisConfiguration: Sendable {
     package var requiresPrimary = true
     /// Loaded in every handshake, so that `EVALSHA` finds them.
     package var scripts: [RedisScript] = []
+    /// Decides in every handshake whether this client may use the server; nil uses every server.
+    package var admission: RedisAdmission?
     /// For `rediss://`.
     package var tls: TLSConfiguration = .makeClientConfiguration()
 

@@ -1,8 +1,9 @@
 import Synchronization
 
-/// Tells a callback and any number of streams about connects.
+/// Tells a callback and any number of streams about connects, and callbacks about connections that are lost.
 final class RedisConnectEvents: Sendable {
     private let callback: @Sendable (RedisClient.ConnectEvent) -> Void
+    private let lossCallbacks = Mutex<[@Sendable () -> Void]>([])
     private let continuations = Mutex<[AsyncStream<RedisClient.ConnectEvent>.Continuation]>([])
 
     init(_ callback: @escaping @Sendable (RedisClient.ConnectEvent) -> Void) {
@@ -13,6 +14,13 @@ final class RedisConnectEvents: Sendable {
         callback(event)
         for continuation in continuations.withLock({ $0 }) { continuation.yield(event) }
     }
+
+    /// Called on a connection's loop.
+    func lost() {
+        for callback in lossCallbacks.withLock({ $0 }) { callback() }
+    }
+
+    func onLoss(_ callback: @escaping @Sendable () -> Void) { lossCallbacks.withLock { $0.append(callback) } }
 
     func stream() -> AsyncStream<RedisClient.ConnectEvent> {
         let (stream, continuation) = AsyncStream.makeStream(of: RedisClient.ConnectEvent.self, bufferingPolicy: .bufferingNewest(1))

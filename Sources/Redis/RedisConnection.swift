@@ -1,4 +1,3 @@
-import Logging
 package import NIOCore
 import Synchronization
 
@@ -20,8 +19,9 @@ package final class RedisConnection: @unchecked Sendable {
     let counters = RedisCounters()
 
     private let connector: RedisConnector
-    private let logger: Logger
+    private let outageLog: RedisOutageLog
     private let onReady: @Sendable (RedisConnection) -> Void
+    private let onLoss: @Sendable () -> Void
 
     private var machine: RedisConnectionStateMachine<RedisWaiter>
     private var handler: RedisChannelHandler?
@@ -42,14 +42,16 @@ package final class RedisConnection: @unchecked Sendable {
         eventLoop: any EventLoop,
         configuration: RedisConfiguration,
         connector: RedisConnector,
-        logger: Logger,
-        onReady: @escaping @Sendable (RedisConnection) -> Void
+        outageLog: RedisOutageLog,
+        onReady: @escaping @Sendable (RedisConnection) -> Void,
+        onLoss: @escaping @Sendable () -> Void
     ) {
         self.eventLoop = eventLoop
         self.configuration = configuration
         self.connector = connector
-        self.logger = logger
+        self.outageLog = outageLog
         self.onReady = onReady
+        self.onLoss = onLoss
         machine = RedisConnectionStateMachine(configuration: configuration)
     }
 
@@ -193,7 +195,7 @@ extension RedisConnection {
     }
 
     private func becameReady(sending waiting: [RedisConnectionStateMachine<RedisWaiter>.Entry]) {
-        logger.info("connected to Redis", metadata: ["endpoint": "\(configuration.endpoint)"])
+        outageLog.ready(ObjectIdentifier(self))
         counters.connects.add()
         readiness.store(true, ordering: .relaxed)
         if !waiting.isEmpty {
@@ -209,7 +211,6 @@ extension RedisConnection {
     /// The connection, or the attempt at one, is over: lets go of the socket and tells everybody concerned.
     func disconnect(because error: RedisError) {
         eventLoop.assertInEventLoop()
-        let wasReady = machine.isReady
         readiness.store(false, ordering: .relaxed)
         handler?.detach()
         handler = nil
@@ -218,10 +219,9 @@ extension RedisConnection {
         counters.pending.set(machine.pending.count)
         armTimer()
         if let delay = outcome.reconnectAfter {
-            let level: Logger.Level = wasReady ? .warning : .info
-            logger.log(
-                level: level, "no connection to Redis", metadata: ["endpoint": "\(configuration.endpoint)", "reason": "\(error.reason)"])
+            outageLog.lost(ObjectIdentifier(self), because: error)
             eventLoop.assumeIsolated().scheduleTask(in: delay) { self.start() }
+            onLoss()
         } else {
             closePromise?.succeed()
         }

@@ -20,6 +20,8 @@ package struct RedisError: Error, Sendable {
         case protocolViolation
         /// The server is a replica, or does not say that it is none; nothing was sent.
         case notPrimary
+        /// The server is not for this client, see ``RedisAdmission``; nothing was sent.
+        case notAdmitted
         /// A URL, a TLS setting, a password or a script that cannot work as configured.
         case misconfigured
     }
@@ -44,7 +46,7 @@ package struct RedisError: Error, Sendable {
     package var isOutcomeUnknown: Bool {
         switch code {
         case .timedOut, .unknownOutcome, .cancelled: true
-        case .overloaded, .notConnected, .closed, .server, .protocolViolation, .notPrimary, .misconfigured: false
+        case .overloaded, .notConnected, .closed, .server, .protocolViolation, .notPrimary, .notAdmitted, .misconfigured: false
         }
     }
 }
@@ -121,12 +123,4 @@ package struct RedisServerError: Sendable, Hashable, CustomStringConvertible {
     var isFromReplica: Bool { kind == .readOnly }
 
     package var description: String { message }
-}
-
-extension RedisError {
-    /// The message with the messages of what caused it, for logs.
-    package var reason: String {
-        guard let cause else { return message }
-        return "\(message) (\((cause as? RedisError)?.reason ?? String(describing: cause)))"
-    }
 }

@@ -6,6 +6,7 @@ struct RedisHandshakeStep: Equatable {
         case nameClient
         case checkRole
         case load(RedisScript)
+        case admit(RedisAdmission)
         /// Shows that the server answers commands at all, where nothing else would.
         case ping
     }
@@ -30,6 +31,9 @@ struct RedisHandshakeStep: Equatable {
         for script in configuration.scripts {
             let command = RedisCommand("SCRIPT", "LOAD", .string(script.source))
             steps.append(RedisHandshakeStep(purpose: .load(script), command: command))
+        }
+        if let admission = configuration.admission {
+            steps.append(RedisHandshakeStep(purpose: .admit(admission), command: admission.command))
         }
         steps.append(RedisHandshakeStep(purpose: .ping, command: RedisCommand("PING")))
         return steps
@@ -59,6 +63,7 @@ struct RedisHandshakeStep: Equatable {
             return RedisError(.notPrimary, role == "slave" ? "it is a replica" : "it is no primary: its role is \(role ?? "unknown")")
         case .load(let script) where reply.string != script.sha1:
             return RedisError(.protocolViolation, "the server names the script \(script.name) differently")
+        case .admit(let admission): return admission.error(given: reply)
         case .authenticate, .selectDatabase, .nameClient, .checkRole, .load, .ping: return nil
         }
     }

@@ -26,9 +26,7 @@ package struct Audit: Sendable {
 
     /// Runs every check; `progress` is told what is being looked at.
     package func run(progress: @escaping @Sendable (String) -> Void = { _ in }) async throws -> AuditReport {
-        let results = try await store.snapshot { snapshot throws(StoreError) in
-            try snapshot.audit { done, all in progress("the store, rule \(done) of \(all)") }
-        }
+        let results = try await store.audit { done, all in progress("the store, rule \(done) of \(all)") }
         var checks = results.map { result in
             AuditReport.Check(
                 invariant: result.invariant, claim: result.claim, rowsChecked: result.rowsChecked, violationCount: result.violationCount,
@@ -38,14 +36,20 @@ package struct Audit: Sendable {
         checks += try await gateChecks()
         progress("sales in Redis")
         checks.append(try await salesCheck())
+        checks.append(try await ownerCheck(expectsRows: checks.contains { $0.isOfRedis && ($0.rowsChecked > 0 || $0.expectsRows) }))
         return AuditReport(checks: checks.sorted { $0.invariant < $1.invariant })
     }
 
-    private func check(_ invariant: Int, _ claim: String, rows: Int64, _ violations: [String]) -> AuditReport.Check {
-        AuditReport.Check(
-            invariant: invariant, claim: claim, rowsChecked: rows, violationCount: Int64(violations.count),
-            violations: Array(violations.prefix(Self.named)))
+    /// A check of what is in Redis. Where the only lasting fault is ``nothing``, there was nothing to look at although there should be.
+    private func check(_ invariant: Int, _ claim: String, rows: Int64, _ faults: [String]) -> AuditReport.Check {
+        let violations = faults.filter { $0 != Self.nothing }
+        return AuditReport.Check(
+            invariant: invariant, claim: claim, rowsChecked: rows, expectsRows: violations.count < faults.count,
+            violationCount: Int64(violations.count), violations: Array(violations.prefix(Self.named)))
     }
+
+    /// Stands among the faults of a look for: the store has rows, and Redis has none to hold against them.
+    private static let nothing = "nothing"
 }
 
 // MARK: - Invariant 3: gates against issued coupons
@@ -57,7 +61,8 @@ extension Audit {
         let archived = try await lastingFaults { try await archivalFaults() }
         var claims: (rows: Int64, faults: [String]) = (0, [])
         for campaign in campaigns {
-            let found = try await lastingFaults { try await claimFaults(of: campaign.id) }
+            // Where one campaign's gate is gone for good, the others' are not waited for.
+            let found = try await lastingFaults(known: claims.faults.contains(Self.nothing)) { try await claimFaults(of: campaign) }
             claims.rows += found.rows
             claims.faults += found.faults
         }
@@ -71,11 +76,13 @@ extension Audit {
     }
 
     /// Looks again and again while something is wrong; what was wrong in each look is a violation.
+    ///
+    /// - Parameter known: whether it is known to last that Redis holds nothing.
     private func lastingFaults(
-        _ look: () async throws -> (rows: Int64, faults: Set<String>)
+        known isNothingKnown: Bool = false, _ look: () async throws -> (rows: Int64, faults: Set<String>)
     ) async throws -> (rows: Int64, faults: [String]) {
         var (rows, suspects) = try await look()
-        for _ in 1..<Self.looks where !suspects.isEmpty {
+        for _ in 1..<Self.looks where !suspects.isEmpty && !(isNothingKnown && suspects == [Self.nothing]) {
             try await Task.sleep(for: pause)
             let again = try await look()
             suspects.formIntersection(again.faults)
@@ -94,6 +101,7 @@ extension Audit {
                 // A gate that is not loaded decides nothing: the next claim or recovery builds it from the store.
                 guard let gate else { continue }
                 rows += 1
+                if !gate.isOf(store.identity) { faults.insert("coupon \(campaign.id): the gate is of another store") }
                 if !gate.isOpen { faults.insert("coupon \(campaign.id): the gate is paused") }
                 if gate.isOpen, !gate.isConsistent {
                     faults.insert("coupon \(campaign.id): remaining, sequence and claims do not agree")
@@ -103,8 +111,11 @@ extension Audit {
                 }
             }
         }
+        if rows == 0, campaigns.contains(where: needsGate) { faults.insert(Self.nothing) }
         return (rows, faults)
     }
+
+    private func needsGate(_ campaign: Campaign) -> Bool { !campaign.isArchived && campaign.status(at: clock.now) != .closed }
 
     /// Keys of archived campaigns, of any Redis type.
     private func archivalFaults() async throws -> (rows: Int64, faults: Set<String>) {
@@ -121,7 +132,8 @@ extension Audit {
         return (Int64(campaigns.count), faults)
     }
 
-    private func claimFaults(of coupon: CouponID) async throws -> (rows: Int64, faults: Set<String>) {
+    private func claimFaults(of campaign: Campaign) async throws -> (rows: Int64, faults: Set<String>) {
+        let coupon = campaign.id
         // The store first: whatever it has, Redis must have.
         var stored: [Int64: UserID] = [:]
         var last: Int64 = 0
@@ -132,7 +144,9 @@ extension Audit {
             last = end.sequence
         }
         let rows = Int64(stored.count)
-        guard try await CouponGate.states(of: [coupon], through: redis)[0] != nil else { return (rows, []) }
+        guard try await CouponGate.states(of: [coupon], through: redis)[0] != nil else {
+            return (0, rows > 0 && needsGate(campaign) ? [Self.nothing] : [])
+        }
         var faults: Set<String> = []
         var next: Int64 = 0
         while true {
@@ -166,13 +180,14 @@ extension Audit {
         }
         let offset = RedisCommand("GET", .string(RedisKeys.applied), isRepeatable: true)
         let replies = try await redis.pipeline([offset] + days.map(read) + [offset])
-        let (totals, last) = try await store.snapshot { [offset = replies[0].integer ?? 0] snapshot throws(StoreError) in
+        // What Redis has counted; where it has counted nothing, all that it should have.
+        let (totals, last) = try await store.snapshot { [offset = replies[0].integer] snapshot throws(StoreError) in
             var totals: [[ProductUnits]] = []
-            for day in days { totals.append(try snapshot.salesTotals(on: day, through: EventID(offset))) }
-            return (totals, try snapshot.lastEventID() ?? EventID(0))
+            for day in days { totals.append(try snapshot.salesTotals(on: day, through: offset.map { EventID($0) })) }
+            return (totals, try snapshot.lastEventID())
         }
         // Without an offset nothing has been counted yet: the relay rebuilds the days before it counts on.
-        guard let applied = replies[0].integer else { return (0, []) }
+        guard let applied = replies[0].integer else { return (0, totals.allSatisfy(\.isEmpty) ? [] : [Self.nothing]) }
         guard replies[days.count + 1].integer == applied else { return (0, ["the ranking moved while it was read"]) }
         var faults: Set<String> = []
         if applied > last.rawValue { faults.insert("Redis has counted event \(applied), and the last one is \(last)") }
@@ -193,4 +208,23 @@ extension Audit {
         }
         return (rows, faults)
     }
+}
+
+// MARK: - Whose Redis this is
+
+extension Audit {
+    /// The name that Redis says it serves. A client that asks for admission is not even connected to the Redis of another store.
+    private func ownerCheck(expectsRows: Bool) async throws -> AuditReport.Check {
+        let name = try await redis.send(RedisCommand("GET", .string(RedisKeys.store), isRepeatable: true)).string
+        let faults = name.map {
+            $0 == store.identity.description ? [] : ["it serves \(StoreIdentity.words($0)), not \(store.identity.words)"]
+        }
+        return check(
+            3, "Redis serves this store, in its present incarnation", rows: name == nil ? 0 : 1,
+            faults ?? (expectsRows ? [Self.nothing] : []))
+    }
+}
+
+extension AuditReport.Check {
+    fileprivate var isOfRedis: Bool { invariant == 3 || invariant == 7 }
 }

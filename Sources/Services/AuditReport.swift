@@ -9,19 +9,42 @@ package struct AuditReport: Sendable {
         /// How many rows were looked at: a check that saw none proves nothing, and says so.
         package let rowsChecked: Int64
         package let violationCount: Int64
+        /// Whether the store has rows that the check should have seen in Redis.
+        package let expectsRows: Bool
         /// The first violations, each naming its row.
         package let violations: [String]
 
-        package init(invariant: Int, claim: String, rowsChecked: Int64, violationCount: Int64, violations: [String]) {
+        package init(
+            invariant: Int, claim: String, rowsChecked: Int64, expectsRows: Bool = false, violationCount: Int64, violations: [String]
+        ) {
             self.invariant = invariant
             self.claim = claim
             self.rowsChecked = rowsChecked
+            self.expectsRows = expectsRows
             self.violationCount = violationCount
             self.violations = violations
         }
+
+        package var verdict: Verdict {
+            if violationCount > 0 { return .broken }
+            if rowsChecked > 0 { return .holds }
+            return expectsRows ? .missing : .noRows
+        }
+    }
+
+    /// What a check comes to.
+    package enum Verdict: String, Sendable {
+        case holds = "ok"
+        /// There was nothing to look at.
+        case noRows = "no rows"
+        /// The store has rows, and Redis has none to hold against them.
+        case missing = "missing"
+        case broken = "BROKEN"
+
+        package var isClean: Bool { self == .holds || self == .noRows }
     }
 
     package let checks: [Check]
 
-    package var isClean: Bool { checks.allSatisfy { $0.violationCount == 0 } }
+    package var isClean: Bool { checks.allSatisfy(\.verdict.isClean) }
 }

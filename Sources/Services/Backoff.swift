@@ -9,9 +9,14 @@ package struct Backoff: Sendable {
 
     /// The pause before try number `attempt + 1`, after `attempt` failures: doubled each time, and half of it random.
     package func milliseconds(afterFailures attempt: Int64) -> Int64 {
+        let pause = longestMilliseconds(afterFailures: attempt)
+        return pause / 2 + Int64.random(in: 0...max(pause - pause / 2, 0))
+    }
+
+    /// The longest that this pause can be.
+    package func longestMilliseconds(afterFailures attempt: Int64) -> Int64 {
         let doublings = min(max(attempt - 1, 0), 30)
         let (grown, overflow) = firstMilliseconds.multipliedReportingOverflow(by: 1 << doublings)
-        let pause = overflow ? longestMilliseconds : min(grown, longestMilliseconds)
-        return pause / 2 + Int64.random(in: 0...max(pause - pause / 2, 0))
+        return overflow ? longestMilliseconds : min(grown, longestMilliseconds)
     }
 }

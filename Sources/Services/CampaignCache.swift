@@ -55,7 +55,7 @@ package final class CampaignCache: @unchecked Sendable {
             campaign = known
             campaign.update(row, stamp)
         } else {
-            campaign = CachedCampaign(row, stamp, lease: lease)
+            campaign = CachedCampaign(row, stamp, of: store.identity, lease: lease)
         }
         campaigns[key: coupon.rawValue, hash: coupon.rawValue] = campaign
         return campaign
@@ -120,9 +120,10 @@ final class CachedCampaign {
     /// Reading 50 holders costs Redis and this service about as much as one claim (measured when the holders were introduced).
     private static let holdersPerRefusal: Int64 = 50
 
-    fileprivate init(_ row: Campaign, _ stamp: CacheLease.Stamp, lease: CacheLease) {
+    fileprivate init(_ row: Campaign, _ stamp: CacheLease.Stamp, of identity: StoreIdentity, lease: CacheLease) {
         (coupon, self.lease) = (row.id, lease)
-        call = RedisPreparedCall(Scripts.claimCoupon, keys: CouponGate.keys(coupon))
+        call = RedisPreparedCall(
+            Scripts.claimCoupon, keys: CouponGate.keys(coupon), arguments: [.string(identity.description)])
         (terms, self.stamp, issued) = (GateTerms(row), stamp, row.issued)
     }
 

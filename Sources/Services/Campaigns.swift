@@ -33,47 +33,51 @@ package final class Campaigns: Sendable {
     }
 
     /// Changes quantity or window, one change at a time. Fewer coupons are agreed with the gate first, since it may have granted
-    /// more than the store knows yet; everything else is durable first and reaches the gate next.
+    /// more than the store knows yet; everything else is durable first and reaches the gate next. Nothing changes where `condition`
+    /// does not hold for the campaign as it is: `preconditionFailed`.
     ///
     /// Any change gives an archived campaign its gate back. No claim was granted while it had none, so the store has every coupon.
     package func change(
-        _ id: CouponID, _ change: CampaignChange, at now: Instant, on context: LoopContext? = nil
+        _ id: CouponID, _ change: CampaignChange, onlyIf condition: (@Sendable (Campaign) -> Bool)? = nil, at now: Instant,
+        on context: LoopContext? = nil
     ) async throws -> Outcome<Campaign> {
         try await changes.run { [self] in
             guard let campaign = try reader.campaign(id) else { return .refused(.couponNotFound) }
-            guard !campaign.isArchived else { return try await revive(id, change, context) }
-            guard let quantity = change.quantity, quantity < campaign.terms.quantity else {
-                return try await raise(id, change, context)
-            }
+            // Before a gate is told of fewer coupons; the write asks again.
+            if let condition, !condition(campaign) { return .refused(.preconditionFailed) }
+            let update: Update = { [store] in try await store.updateCampaign(id, change, onlyIf: condition, context: context) }
+            guard !campaign.isArchived else { return try await revive(id, update) }
+            guard let quantity = change.quantity, quantity < campaign.terms.quantity else { return try await raise(id, update) }
             var terms = campaign.terms
             terms.quantity = quantity
-            return try await lower(campaign, to: terms, change, context)
+            return try await lower(campaign, to: terms, update)
         }
     }
 
-    private func revive(_ id: CouponID, _ change: CampaignChange, _ context: LoopContext?) async throws -> Outcome<Campaign> {
-        let outcome = try await update(id, change, context)
+    /// Makes a change of a campaign durable.
+    private typealias Update = @Sendable () async throws -> Outcome<Campaign>
+
+    private func revive(_ id: CouponID, _ update: Update) async throws -> Outcome<Campaign> {
+        let outcome = try await update()
         FaultPoint.betweenStoreAndGate.reached()
         if case .done = outcome { await buildIfPossible(id) }
         return outcome
     }
 
-    private func raise(_ id: CouponID, _ change: CampaignChange, _ context: LoopContext?) async throws -> Outcome<Campaign> {
-        let outcome = try await update(id, change, context)
+    private func raise(_ id: CouponID, _ update: Update) async throws -> Outcome<Campaign> {
+        let outcome = try await update()
         FaultPoint.betweenStoreAndGate.reached()
         if case .done = outcome { await alignIfPossible(id) }
         return outcome
     }
 
-    private func lower(
-        _ campaign: Campaign, to terms: CampaignTerms, _ change: CampaignChange, _ context: LoopContext?
-    ) async throws -> Outcome<Campaign> {
+    private func lower(_ campaign: Campaign, to terms: CampaignTerms, _ update: Update) async throws -> Outcome<Campaign> {
         if terms.quantity < campaign.issued { return .refused(.quantityIssued(issued: campaign.issued)) }
-        var adjustment = try await CouponGate.adjust(campaign.id, to: terms, through: redis)
+        var adjustment = try await CouponGate.adjust(campaign.id, of: store.identity, to: terms, through: redis)
         if adjustment != .adjusted {
             // A gate of an older epoch may say that it has granted too many: only a gate of the store's epoch decides.
             try await build(campaign.id, beyond: nil, waits: true)
-            adjustment = try await CouponGate.adjust(campaign.id, to: terms, through: redis)
+            adjustment = try await CouponGate.adjust(campaign.id, of: store.identity, to: terms, through: redis)
         }
         switch adjustment {
         case .belowIssued(let claims): return .refused(.quantityIssued(issued: claims))
@@ -82,17 +86,13 @@ package final class Campaigns: Sendable {
         }
         FaultPoint.betweenStoreAndGate.reached()
         do {
-            let outcome = try await update(campaign.id, change, context)
+            let outcome = try await update()
             await alignIfPossible(campaign.id)
             return outcome
         } catch {
             await alignIfPossible(campaign.id)
             throw error
         }
-    }
-
-    private func update(_ id: CouponID, _ change: CampaignChange, _ context: LoopContext?) async throws -> Outcome<Campaign> {
-        try await store.updateCampaign(id, change, context: context)
     }
 
     /// Tells the gate what the store has decided; where that fails, the next refusal or recovery finds the difference.
@@ -141,15 +141,20 @@ extension Campaigns {
     private func buildAlone(_ id: CouponID, beyond epoch: Int64?) async throws -> Int64? {
         guard var campaign = try reader.campaign(id) else { return nil }
         let gate = try await CouponGate.settledState(of: id, through: redis)
-        if let gate, gate.loadedEpoch > campaign.epoch, let again = try reader.campaign(id) {
+        if let gate, gate.loadedEpoch(of: store.identity) > campaign.epoch, let again = try reader.campaign(id) {
             // Another service may have built the gate between the two reads: the store knows an epoch before a gate of it opens.
             campaign = again
         }
         guard !campaign.isArchived else { throw ServiceError(.archived, "the campaign is archived") }
-        if let gate, gate.isOpen, gate.isConsistent, gate.epoch == campaign.epoch, campaign.epoch > epoch ?? -1 {
+        // Either the whole Redis is of another store, or the gate is a leftover of an earlier one and is replaced. The gate of a later
+        // incarnation stays: `load_coupon` takes later epochs only.
+        if let gate, !gate.isOf(store.identity) { try await StoreAdmission.check(redis) }
+        if let gate, gate.isOf(store.identity), gate.isOpen, gate.isConsistent, gate.epoch == campaign.epoch, campaign.epoch > epoch ?? -1 {
             return campaign.epoch
         }
-        if let gate, isBeingBuilt(gate, of: id) { throw ServiceError(.paused, "another service is building the gate") }
+        if let gate, gate.isOf(store.identity), isBeingBuilt(gate, of: id) {
+            throw ServiceError(.paused, "another service is building the gate")
+        }
         guard recent.withLock({ $0.pause(before: id, at: .now) }) == nil else {
             throw ServiceError(.paused, "the gate was built a moment ago")
         }
@@ -171,11 +176,11 @@ extension Campaigns {
     /// is all there is. Where Redis has forgotten the first of two builds, the store accepts the epoch from one of them only.
     private func replace(_ gate: CouponGate.GateState?, of campaign: Campaign) async throws -> Int64? {
         let (id, terms) = (campaign.id, campaign.terms)
-        let epoch = max(campaign.epoch, gate?.loadedEpoch ?? 0) + 1
+        let epoch = max(campaign.epoch, gate?.loadedEpoch(of: store.identity) ?? 0) + 1
         recent.withLock { $0.begin(id, at: .now) }
         defer { recent.withLock { $0.end(id, at: .now) } }
         let next = Campaign(id: id, terms: terms, issued: campaign.issued, createdAt: campaign.createdAt, epoch: epoch)
-        guard try await CouponGate.load(next, through: redis) else {
+        guard try await CouponGate.load(next, of: store.identity, through: redis) else {
             throw ServiceError(.paused, "another service is building the gate")
         }
         recent.withLock { $0.hasPaused(id, epoch: epoch) }
@@ -216,7 +221,7 @@ extension Campaigns {
     private func align(_ id: CouponID, builtWith terms: CampaignTerms) async throws {
         var told = terms
         while let latest = try reader.campaign(id)?.terms, latest != told {
-            _ = try await CouponGate.adjust(id, to: latest, through: redis)
+            _ = try await CouponGate.adjust(id, of: store.identity, to: latest, through: redis)
             told = latest
         }
     }
@@ -261,7 +266,7 @@ extension Campaigns {
 
     private func align(_ id: CouponID) async throws -> Alignment {
         guard let campaign = try reader.campaign(id) else { return .campaignMissing }
-        return switch try await CouponGate.adjust(id, to: campaign.terms, through: redis) {
+        return switch try await CouponGate.adjust(id, of: store.identity, to: campaign.terms, through: redis) {
         case .adjusted: .aligned
         // More granted than there are: claims beyond the store's quantity are void.
         case .belowIssued: .impossible(beyond: campaign.epoch)

@@ -30,10 +30,12 @@ extension ClaimRecovery {
                 }
                 if !unwritten.isEmpty {
                     findings.unwritten.append((campaign, unwritten))
-                } else if campaign.isArchived, gate?.loadedEpoch ?? 0 <= campaign.epoch {
+                } else if campaign.isArchived, gate?.loadedEpoch(of: store.identity) ?? 0 <= campaign.epoch {
                     gates.append(ArchivedGate(id: campaign.id, epoch: campaign.epoch))
                 } else {
-                    candidates.append(ArchivalCandidate(id: campaign.id, epoch: campaign.epoch, gateEpoch: gate?.loadedEpoch ?? 0))
+                    candidates.append(
+                        ArchivalCandidate(
+                            id: campaign.id, epoch: campaign.epoch, gateEpoch: gate?.loadedEpoch(of: store.identity) ?? 0))
                 }
             }
             if !candidates.isEmpty { gates += try await self.store.beginArchiving(candidates, endedBefore: limit, at: now) }
@@ -52,7 +54,7 @@ extension ClaimRecovery {
     private func lastComparison(_ campaign: Campaign, _ gate: Gate?) async throws -> [GrantedClaim]? {
         guard let gate, !campaign.isArchived else { return [] }
         if !gate.isOpen, gate.silenceMilliseconds < CouponGate.takeoverMilliseconds { return nil }
-        guard gate.isOpen, gate.epoch == campaign.epoch else { return [] }
+        guard gate.isOf(store.identity), gate.isOpen, gate.epoch == campaign.epoch else { return [] }
         return try await comparison(of: campaign, from: Verified(epoch: campaign.epoch), through: gate.sequence ?? 0)?.unwritten ?? []
     }
 

@@ -200,7 +200,7 @@ extension ClaimRecovery {
         }
         // The two keys of a gate are read by two commands, and a claim may fall between these: look again before a rebuild.
         if gate.isOpen, !gate.isConsistent, let again = try await CouponGate.settledState(of: campaign.id, through: redis) { gate = again }
-        guard gate.isOpen, gate.epoch == campaign.epoch, gate.isConsistent else {
+        guard gate.isOf(store.identity), gate.isOpen, gate.epoch == campaign.epoch, gate.isConsistent else {
             try await build(campaign, beyond: nil, look)
             return nil
         }
@@ -366,7 +366,7 @@ extension ClaimRecovery {
                 "claim persisted", metadata: ["coupon": "\(campaign.id)", "user": "\(claim.user)", "sequence": "\(claim.sequence)"])
             return true
         case .done(.known): return true
-        case .done(.stale), .done(.campaignMissing), .done(.userMissing), .refused, .replayed: return false
+        case .done(.stale), .done(.campaignMissing), .done(.userMissing), .done(.malformed), .refused, .replayed: return false
         }
     }
 }

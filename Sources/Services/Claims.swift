@@ -185,6 +185,11 @@ extension Claims {
             return .repair(.build(beyond: nil))
         case .damaged(let epoch):
             return .repair(.build(beyond: epoch))
+        case .otherStore:
+            if let known = try context.issuedCoupons.read(of: coupon, for: user, at: batch.stamp.askedAt) {
+                return .outcome(.alreadyClaimed(known))
+            }
+            return .repair(.build(beyond: nil))
         }
     }
 
@@ -256,6 +261,8 @@ extension Claims {
         case .done(.stale): repair(request.coupon, .build(beyond: win.place.epoch), thenDecide: [request], context)
         case .done(.campaignMissing): request.completion(.couponNotFound)
         case .done(.userMissing): request.completion(.userNotFound)
+        case .done(.malformed):
+            request.completion(.failed(StoreError(.malformedRow, "the user's coupon cannot be read")))
         }
     }
 

@@ -40,9 +40,9 @@ extension CouponGate {
 }
 
 extension CouponGate.GateState {
-    /// The epoch of the gate, 0 where it has none that a script could have written.
-    var loadedEpoch: Int64 {
-        guard let epoch, CouponGate.epochs.contains(epoch) else { return 0 }
+    /// The epoch of the store's gate, 0 where it has none that a script could have written or is of another store.
+    func loadedEpoch(of store: StoreIdentity) -> Int64 {
+        guard isOf(store), let epoch, CouponGate.epochs.contains(epoch) else { return 0 }
         return epoch
     }
 }

@@ -1,5 +1,6 @@
 package import Commerce
 package import Redis
+package import Store
 
 /// The gates of coupon campaigns in Redis: one function for each script that touches them.
 package enum CouponGate {
@@ -34,6 +35,8 @@ package enum CouponGate {
         case paused(silenceMilliseconds: Int64)
         case notLoaded
         case damaged(epoch: Int64)
+        /// The gate is of another store, or of another incarnation of this one.
+        case otherStore
     }
 
     /// Most claims that one call of `claim_coupon` decides.
@@ -62,6 +65,7 @@ package enum CouponGate {
             case .paused: verdicts.append(.paused(silenceMilliseconds: number))
             case .notLoaded: verdicts.append(.notLoaded)
             case .damaged: verdicts.append(.damaged(epoch: epoch))
+            case .otherStore: verdicts.append(.otherStore)
             }
         }
         return verdicts
@@ -81,6 +85,11 @@ package enum CouponGate {
         package let claims: Int64
         /// How long ago a build last wrote to the gate, by Redis' clock; very long where no build has.
         package let silenceMilliseconds: Int64
+        /// The store that built the gate; nil for a gate of an earlier version.
+        package let store: String?
+
+        /// Whether the store built the gate, in its present incarnation.
+        package func isOf(_ identity: StoreIdentity) -> Bool { store == nil || store == identity.description }
 
         /// Sequences from here on were not given by `claim_coupon`: they leave no room in the 15 digits that `load_claims` takes.
         private static let greatestSequence: Int64 = 100_000_000_000_000
@@ -108,7 +117,7 @@ package enum CouponGate {
             commands.append(
                 RedisCommand(
                     "HMGET", .string(RedisKeys.coupon(coupon)), "state", "quantity", "remaining", "sequence", "opensAt", "closesAt",
-                    "epoch", "builtAt", isRepeatable: true))
+                    "epoch", "builtAt", "store", isRepeatable: true))
             commands.append(RedisCommand("ZCARD", .string(RedisKeys.claims(of: coupon)), isRepeatable: true))
         }
         commands.append(RedisCommand("TIME", isRepeatable: true))
@@ -118,12 +127,12 @@ package enum CouponGate {
         }
         let now = seconds * 1_000 + microseconds / 1_000
         return coupons.indices.map { index in
-            guard let fields = replies[2 * index].array, fields.count == 8, let state = fields[0].string else { return nil }
+            guard let fields = replies[2 * index].array, fields.count == 9, let state = fields[0].string else { return nil }
             guard case .integer(let claims) = replies[2 * index + 1] else { return nil }
             return GateState(
                 isOpen: state == "open", quantity: fields[1].integer, remaining: fields[2].integer, sequence: fields[3].integer,
                 opensAtMilliseconds: fields[4].integer, closesAtMilliseconds: fields[5].integer, epoch: fields[6].integer, claims: claims,
-                silenceMilliseconds: now - (fields[7].integer.flatMap { (0...now).contains($0) ? $0 : nil } ?? 0))
+                silenceMilliseconds: now - (fields[7].integer.flatMap { (0...now).contains($0) ? $0 : nil } ?? 0), store: fields[8].string)
         }
     }
 
@@ -162,13 +171,13 @@ package enum CouponGate {
     }
 
     /// Starts building the gate of a campaign; answers false where a gate of the same or a later epoch exists.
-    static func load(_ campaign: Campaign, through redis: RedisClient) async throws -> Bool {
+    static func load(_ campaign: Campaign, of store: StoreIdentity, through redis: RedisClient) async throws -> Bool {
         let terms = campaign.terms
         let reply = try await redis.evaluate(
             Scripts.loadCoupon, keys: keys(campaign.id),
             arguments: [
                 .integer(campaign.epoch), .integer(terms.quantity), .integer(terms.opensAt.milliseconds),
-                .integer(terms.closesAt?.milliseconds ?? 0),
+                .integer(terms.closesAt?.milliseconds ?? 0), .string(store.description),
             ])
         return try ScriptAnswer<LoadCode>(reply, of: Scripts.loadCoupon).code == .loading
     }
@@ -203,16 +212,22 @@ package enum CouponGate {
         case notLoaded
     }
 
-    /// Gives an open gate the quantity and window of the terms.
-    static func adjust(_ coupon: CouponID, to terms: CampaignTerms, through redis: RedisClient) async throws -> Adjustment {
+    /// Gives an open gate of the store the quantity and window of the terms.
+    static func adjust(_ coupon: CouponID, of store: StoreIdentity, to terms: CampaignTerms, through redis: RedisClient) async throws
+        -> Adjustment
+    {
         let reply = try await redis.evaluate(
             Scripts.adjustCoupon, keys: keys(coupon),
-            arguments: [.integer(terms.quantity), .integer(terms.opensAt.milliseconds), .integer(terms.closesAt?.milliseconds ?? 0)])
+            arguments: [
+                .integer(terms.quantity), .integer(terms.opensAt.milliseconds), .integer(terms.closesAt?.milliseconds ?? 0),
+                .string(store.description),
+            ])
         let answer = try ScriptAnswer<AdjustCode>(reply, of: Scripts.adjustCoupon)
         switch answer.code {
         case .adjusted: return .adjusted
         case .belowIssued: return .belowIssued(claims: answer.number(1))
-        case .notLoaded, .paused: return .notLoaded
+        // A build replaces the gate of another store where it may, and says so where it may not.
+        case .notLoaded, .paused, .otherStore: return .notLoaded
         }
     }
 

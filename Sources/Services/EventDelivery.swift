@@ -3,107 +3,320 @@ import FaultPoints
 import Logging
 import Store
 
-/// Delivers the events of the outbox: at least once, in order for each order, with growing pauses after failures. What keeps
-/// failing is parked for an operator and blocks only its own order.
-struct EventDelivery: Sendable {
-    let store: Store
-    let sink: any EventSink
-    let clock: WallClock
-    let logger: Logger
-    /// Tries before an event is parked.
-    var maximumTries: Int64 = 20
-    /// Half a second at first and ten minutes in the end: 20 tries take about an hour and a half.
-    var backoff = Backoff(firstMilliseconds: 500, longestMilliseconds: 600_000)
+/// Delivers the events of the outbox to the data platform: at least once, and in order for each order.
+///
+/// While the platform is down, all events wait, one probe goes out after each of growing pauses, and no try counts. A try counts
+/// against an event where the platform refuses it, or where it fails and others are taken after it. What has no tries left is parked
+/// for an operator, and blocks only the later events of its own order.
+///
+/// What is under way and what pauses lives in this actor, and is read again from the store after a restart.
+actor EventDelivery {
+    private let store: Store
+    private let sink: WebhookSink
+    private let maximumTries: Int64
+    private let clock: WallClock
+    private let steady: SteadyClock
+    private let logger: Logger
+    /// Raised by whatever makes an event due.
+    nonisolated let wakeup: Wakeup
 
-    /// Batches on their way at once.
-    private static let concurrency = 32
-    /// Events read at once.
-    private static let eventsPerStep = 256
+    private var queue = DeliveryQueue()
+    private var health = PlatformHealth(limit: WebhookSink.concurrency)
+    /// Failures that may be the platform's or the event's own: others that are taken later will tell.
+    private var doubtful: [EventID: Doubt] = [:]
+    /// Events that were taken, and the store could not note it.
+    private var unmarked: Set<EventID> = []
+    /// Everything up to this event was read from the store.
+    private var cursor = EventID(0)
+    private var retriesSeen: UInt64 = 0
+    private var look = Look()
+    private nonisolated let retries = Wakeup()
 
-    /// How often new events are looked for while others are on their way.
-    private static let pauseWhileDelivering: Duration = .milliseconds(50)
+    private struct Doubt {
+        let reason: String
+        let at: Duration
+    }
+
+    /// When the store was last asked for events, and whether it may have more.
+    private struct Look {
+        var seen: UInt64?
+        var at: Duration = .zero
+        var mayHaveMore = true
+    }
 
     private enum Progress: Sendable {
-        case done([EventID], isOutage: Bool)
+        case ended(EventID, sentAt: Duration, Result<Void, DeliveryFailure>)
+        case taken(EventID, notNoted: StoreError)
+        case stopped(EventID)
+        case noted(StoreError?)
         case lookAgain
     }
 
-    /// Delivers what is due; goes on until nothing is. An event that hangs holds up its own order only: the others go past it,
-    /// those that come up meanwhile too.
-    func step() async throws {
-        try await withThrowingTaskGroup(of: Progress.self) { group in
-            var waiting: ArraySlice<OutgoingEvent> = []
-            var underWay: Set<EventID> = []
-            // A look reads all that is due, what is on its way too: it is not worth it after each event that arrived.
-            var (isWorthALook, batches) = (true, 0)
-            var (isPausing, isOutage) = (false, false)
+    /// The pauses of an event whose tries count: half a second at first and ten minutes in the end.
+    private static let pauses = Backoff(firstMilliseconds: 500, longestMilliseconds: 600_000)
+    /// The longest pause of an event while nobody knows whether it or the platform is to blame.
+    private static let longestDoubtfulPause: Duration = .seconds(30)
+    /// Tries before an event that the platform refuses is parked. Not at once: a 4xx may come from a platform that is being deployed
+    /// or whose secret is being changed. But not often either: what was refused will be refused, and holds up its order.
+    static let triesWhereRefused: Int64 = 5
+    /// Events read from the store at once, and how many are left when it is asked for more.
+    private static let (pageSize, lowWater) = (256, 64)
+    /// How often the store is asked for new events while others are on their way.
+    private static let pauseBetweenLooks: Duration = .milliseconds(50)
+
+    init(
+        store: Store, sink: WebhookSink, clock: WallClock, steady: SteadyClock = .system, wakeup: Wakeup = Wakeup(), logger: Logger
+    ) {
+        (self.store, self.sink, self.clock, self.steady, self.wakeup, self.logger) = (store, sink, clock, steady, wakeup, logger)
+        maximumTries = sink.platform.maximumTries
+    }
+
+    /// Has events that were passed over, because they or earlier ones were parked, looked at again.
+    nonisolated func lookAgainAtAll() {
+        retries.raise()
+        wakeup.raise()
+    }
+
+    /// Delivers what is due; goes on until nothing is. An event that hangs holds up its own order only: the others go past it, those
+    /// that come up meanwhile too.
+    ///
+    /// - Returns: after which time something is due again; `nil` where nothing waits for a time.
+    func step() async throws -> Duration? {
+        try await noteTaken()
+        let failure = await withTaskGroup(of: Progress.self) { group -> StoreError? in
+            var (underWay, notes, isWaiting) = (0, 0, false)
+            var failure: StoreError?
             while true {
-                if waiting.isEmpty, isWorthALook, !isOutage {
-                    // Each order appears once among what is due, so orders overtake one another and events of one order do not.
-                    let due = try await store.dueEvents(at: clock.now, limit: Self.eventsPerStep)
-                    waiting = due.filter { !underWay.contains($0.id) }[...]
-                    isWorthALook = due.count == Self.eventsPerStep && !waiting.isEmpty
+                if failure == nil, !Task.isCancelled {
+                    do throws(StoreError) {
+                        try await refill(whileDelivering: underWay > 0)
+                        for event in try await take(underWay: underWay) {
+                            underWay += 1
+                            group.addTask { [self] in await send(event, at: steady.now) }
+                        }
+                    } catch {
+                        // What is under way is heard out first.
+                        failure = error
+                    }
                 }
-                while batches < Self.concurrency, !waiting.isEmpty {
-                    let batch = Array(waiting.prefix(sink.batchSize))
-                    waiting = waiting.dropFirst(batch.count)
-                    underWay.formUnion(batch.map(\.id))
-                    batches += 1
-                    group.addTask { .done(batch.map(\.id), isOutage: try await deliver(batch)) }
-                }
-                if batches == 0 { break }
-                if !isPausing {
-                    isPausing = true
-                    group.addTask {
-                        try? await Task.sleep(for: Self.pauseWhileDelivering)
+                guard underWay + notes > 0 else { break }
+                if !isWaiting {
+                    isWaiting = true
+                    let (seen, rest) = (look.seen ?? wakeup.count, timeUntilDue ?? .seconds(60))
+                    group.addTask { [wakeup] in
+                        try? await Task.sleep(for: Self.pauseBetweenLooks)
+                        await wakeup.wait(past: seen, atMost: rest)
                         return .lookAgain
                     }
                 }
-                switch try await group.next() {
-                case .done(let ids, let metOutage):
-                    underWay.subtract(ids)
-                    batches -= 1
-                    // The next events of those orders are due now.
-                    if batches == 0 { isWorthALook = true }
-                    // What is on its way may arrive; nothing new is sent after it.
-                    if metOutage { (isOutage, waiting) = (true, []) }
-                case .lookAgain, nil:
-                    (isPausing, isWorthALook) = (false, true)
+                switch await group.next() {
+                case .ended(let id, let sentAt, .success):
+                    underWay -= 1
+                    let counted = succeeded(id, sentAt: sentAt)
+                    notes += counted.count
+                    for note in counted { group.addTask { await note() } }
+                case .ended(let id, let sentAt, .failure(let reason)):
+                    underWay -= 1
+                    if let note = failed(id, reason, sentAt: sentAt) {
+                        notes += 1
+                        group.addTask { await note() }
+                    }
+                case .taken(let id, let error):
+                    underWay -= 1
+                    unmarked.insert(id)
+                    failure = error
+                case .stopped(let id):
+                    underWay -= 1
+                    health.ended(id)
+                    queue.putBack(id)
+                case .noted(let error):
+                    notes -= 1
+                    failure = failure ?? error
+                case .lookAgain, nil: isWaiting = false
                 }
             }
             group.cancelAll()
-            if isOutage { throw ServiceError(.deliveryFailed, "events wait until their sink can be reached") }
+            return failure
+        }
+        if let failure { throw failure }
+        try Task.checkCancellation()
+        return timeUntilDue
+    }
+
+    /// How long until a pause ends, of an event or of all.
+    private var timeUntilDue: Duration? {
+        let now = steady.now
+        guard !health.isDown else { return health.nextProbe.map { max(.zero, $0 - now) } }
+        return queue.nextPauseEnd.map { max(.zero, $0 - now) }
+    }
+}
+
+// MARK: - What is due
+
+extension EventDelivery {
+    /// Reads further events, where there may be some and few are left.
+    private func refill(whileDelivering: Bool) async throws(StoreError) {
+        let seen = wakeup.count
+        let retried = retries.count
+        if retried != retriesSeen {
+            (retriesSeen, cursor) = (retried, EventID(0))
+            look.mayHaveMore = true
+        }
+        if seen != look.seen, !whileDelivering || steady.now - look.at >= Self.pauseBetweenLooks { look.mayHaveMore = true }
+        while look.mayHaveMore, queue.readyCount < Self.lowWater, !queue.isFull {
+            let page = try await store.waitingEvents(after: cursor, limit: Self.pageSize)
+            look.at = steady.now
+            for event in page where !unmarked.contains(event.id) { queue.add(event, pausingUntil: restOfPause(of: event)) }
+            cursor = page.last?.id ?? cursor
+            look.mayHaveMore = page.count == Self.pageSize
+            look.seen = seen
         }
     }
 
-    /// Delivers a batch and notes how it went; true where the sink could not be reached at all.
-    private func deliver(_ batch: [OutgoingEvent]) async throws -> Bool {
-        do {
+    /// Until when an event that failed before a restart pauses. The clock may have been moved since: a pause is no longer than it ever was.
+    private func restOfPause(of event: OutgoingEvent) -> Duration? {
+        guard event.attempts > 0 else { return nil }
+        let rest = event.nextAttemptAt.milliseconds - clock.now.milliseconds
+        guard rest > 0, rest <= Self.pauses.longestMilliseconds(afterFailures: event.attempts) else { return nil }
+        return steady.now + .milliseconds(rest)
+    }
+
+    /// The events that may be sent now, with their payloads.
+    private func take(underWay: Int) async throws(StoreError) -> [(id: EventID, payload: String)] {
+        let room = health.room(underWay: underWay, at: steady.now)
+        guard room > 0 else { return [] }
+        let entries = queue.take(room, at: steady.now)
+        guard !entries.isEmpty else { return [] }
+        for entry in entries { health.sent(entry.id) }
+        let unread = entries.filter { $0.payload == nil }.map(\.id)
+        let payloads: [EventID: String]
+        do throws(StoreError) {
+            payloads =
+                unread.isEmpty
+                ? [:]
+                : Dictionary(uniqueKeysWithValues: try await store.waitingEvents(unread).map { ($0.id, $0.payload) })
+        } catch {
+            for entry in entries {
+                health.ended(entry.id)
+                queue.putBack(entry.id)
+            }
+            throw error
+        }
+        return entries.compactMap { entry in
+            guard let payload = entry.payload ?? payloads[entry.id] else {
+                // It waits no longer: somebody else has moved it on.
+                health.ended(entry.id)
+                queue.remove(entry.id)
+                return nil
+            }
+            return (entry.id, payload)
+        }
+    }
+}
+
+// MARK: - How it went
+
+extension EventDelivery {
+    private nonisolated func send(_ event: (id: EventID, payload: String), at sentAt: Duration) async -> Progress {
+        do throws(DeliveryFailure) {
             FaultPoint.beforeDelivery.reached()
-            try await sink.deliver(batch)
+            try await sink.post(event.payload, of: event.id)
             FaultPoint.afterDelivery.reached()
         } catch {
             // The service stops: the platform may have the event or not, and is not to blame.
-            try Task.checkCancellation()
-            if sink.isOutage(error) { return true }
-            for event in batch { try await note(error, of: event) }
-            return false
+            if Task.isCancelled { return .stopped(event.id) }
+            return .ended(event.id, sentAt: sentAt, .failure(error))
         }
-        try await store.markDelivered(batch.map(\.id))
-        return false
+        do throws(StoreError) {
+            try await store.markDelivered([event.id])
+        } catch {
+            return .taken(event.id, notNoted: error)
+        }
+        return .ended(event.id, sentAt: sentAt, .success(()))
     }
 
-    private func note(_ error: any Error, of event: OutgoingEvent) async throws {
-        let failures = event.attempts + 1
-        let text = String("\(error)".prefix(200))
-        guard failures < maximumTries else {
-            logger.error("event parked", metadata: ["event": "\(event.id)", "order": "\(event.orderID)", "error": "\(text)"])
-            _ = try await store.park(event.id, error: text)
-            return
+    /// Notes what was taken while the store could not write, so that it is not sent again.
+    private func noteTaken() async throws {
+        guard !unmarked.isEmpty else { return }
+        try await store.markDelivered(unmarked.sorted())
+        for id in unmarked { queue.remove(id) }
+        unmarked = []
+    }
+
+    private typealias Note = @Sendable () async -> Progress
+
+    /// Writes how a try went; where the store cannot, the event is looked at again as the store has it.
+    private nonisolated func note(_ write: @escaping @Sendable () async throws(StoreError) -> Void) -> Note {
+        { [self] in
+            do throws(StoreError) {
+                try await write()
+                return .noted(nil)
+            } catch {
+                lookAgainAtAll()
+                return .noted(error)
+            }
         }
-        let now = clock.now
-        let next = now.advanced(byMilliseconds: backoff.milliseconds(afterFailures: failures)) ?? now
-        logger.debug("event not delivered", metadata: ["event": "\(event.id)", "failures": "\(failures)", "error": "\(text)"])
-        _ = try await store.markFailed(event.id, nextAttemptAt: next, error: text)
+    }
+
+    /// The event is through. Failures of others, before it was sent, count against them: the platform is up.
+    private func succeeded(_ id: EventID, sentAt: Duration) -> [Note] {
+        queue.remove(id)
+        doubtful[id] = nil
+        if health.succeeded(id, sentAt: sentAt) {
+            logger.notice("the data platform takes events again")
+            queue.endPauses()
+            doubtful = [:]
+        }
+        guard !doubtful.isEmpty else { return [] }
+        var notes: [Note] = []
+        for (id, doubt) in doubtful where doubt.at <= sentAt {
+            doubtful[id] = nil
+            if let note = count(doubt.reason, against: id, tries: maximumTries, since: doubt.at) { notes.append(note) }
+        }
+        return notes
+    }
+
+    private func failed(_ id: EventID, _ failure: DeliveryFailure, sentAt: Duration) -> Note? {
+        let now = steady.now
+        logger.debug("event not delivered", metadata: ["event": "\(id)", "reason": "\(failure)"])
+        let wasDown = health.isDown
+        if health.failed(id, failure, at: now) {
+            logger.warning("the data platform takes no events, they wait until it does", metadata: ["reason": "\(failure)"])
+            doubtful = [:]
+        }
+        let failures = (queue.entry(id)?.failures ?? 0) + 1
+        let own = Duration.milliseconds(Self.pauses.milliseconds(afterFailures: failures))
+        if failure.isRefusal {
+            queue.failed(id, pausingUntil: now + own)
+            return count("\(failure)", against: id, tries: min(maximumTries, Self.triesWhereRefused), since: now)
+        }
+        if health.isDown {
+            // All pause together. What failed comes behind what was not tried, so that one event cannot be every probe.
+            queue.failed(id, pausingUntil: now)
+        } else {
+            if !wasDown { doubtful[id] = Doubt(reason: "\(failure)", at: now) }
+            queue.failed(id, pausingUntil: now + min(own, Self.longestDoubtfulPause))
+        }
+        return nil
+    }
+
+    /// Counts a try against an event, and parks it where that was the last one.
+    private func count(_ reason: String, against id: EventID, tries: Int64, since failedAt: Duration) -> Note? {
+        guard let attempts = queue.count(against: id), let entry = queue.entry(id) else { return nil }
+        let text = String(reason.prefix(200))
+        if attempts >= tries {
+            queue.park(id)
+            doubtful[id] = nil
+            logger.error(
+                "event parked; later events of its order wait until it is retried",
+                metadata: ["event": "\(id)", "order": "\(entry.orderID)", "error": "\(text)"])
+            return note { [store] () async throws(StoreError) in _ = try await store.park(id, error: text) }
+        }
+        let pause = Self.pauses.milliseconds(afterFailures: attempts)
+        queue.prolongPause(of: id, until: failedAt + .milliseconds(pause))
+        let next = clock.now.advanced(byMilliseconds: pause) ?? clock.now
+        return note { [store] () async throws(StoreError) in
+            _ = try await store.markFailed(id, nextAttemptAt: next, error: text)
+        }
     }
 }

@@ -7,6 +7,8 @@ package enum RedisKeys {
     /// Who has claimed, in order: a sorted set of user ids by sequence.
     package static func claims(of id: CouponID) -> String { "coupon:{\(id.rawValue)}:claims" }
 
+    /// The store that this Redis serves, see ``StoreAdmission``.
+    package static let store = "ranking:{sales}:store"
     /// The last outbox event counted.
     package static let applied = "ranking:{sales}:applied"
     /// How many products were counted into each day, by the name of the day's key. A day that holds another number was changed by
@@ -25,6 +27,17 @@ package enum RedisKeys {
     /// Scores of a day while they are rebuilt; `build` keeps two rebuilds apart.
     package static func stagedSales(on day: BusinessDay, build: String) -> String { "ranking:{sales}:staged:\(build):\(day)" }
 
+    /// Whether a key holds what a store knows better: a gate or a part of the ranking, but not the store's name.
+    package static func isOfAStore(_ key: String) -> Bool {
+        if key.hasPrefix("ranking:{sales}:") { return key != store }
+        guard key.hasPrefix("coupon:{") else { return false }
+        let rest = key.dropFirst("coupon:{".count)
+        let id = rest.prefix { $0.isASCII && $0.isNumber }
+        return !id.isEmpty && ["}", "}:claims"].contains(rest.dropFirst(id.count))
+    }
+
     /// Paid and refunded orders, where no data platform is configured: a stream.
     package static let events = "events:{orders}"
+    /// The id of the last event in that stream, by which a Redis that lost its latest entries is noticed.
+    package static let lastEvent = "events:{orders}:last"
 }

@@ -11,11 +11,13 @@ package enum RedisSuitability {
         do {
             info = RedisInfo(text: try await redis.send(RedisCommand("INFO", isRepeatable: true)).string ?? "")
         } catch {
-            // The handshake refuses replicas, so there is no connection to ask.
-            guard error.code == .notConnected, let cause = error.cause as? RedisError, cause.code == .notPrimary else { throw error }
+            // The handshake refuses replicas and the Redis of another store, so there is no connection to ask.
+            guard error.code == .notConnected, let cause = error.cause as? RedisError else { throw error }
+            if cause.code == .notAdmitted { throw StoreAdmission.foreign(redis, cause.message) }
+            guard cause.code == .notPrimary else { throw error }
             throw unsuitable(redis, cause.message)
         }
-        guard let fault = fault(in: info) else { return }
+        guard let fault = fault(in: info) else { return try await StoreAdmission.check(redis) }
         // Redis keeps its clients' connections when it becomes a replica. The next handshake refuses it.
         if isReplica(info) { redis.reconnect(because: RedisError(.notPrimary, fault)) }
         throw unsuitable(redis, fault)

@@ -31,7 +31,7 @@ package struct SalesRebuild: Sendable {
         // One moment of the store: the scores and the offset belong together. The clock is read after that moment, so that no event
         // up to the offset lies on a day that is not rebuilt because midnight passed in between.
         let (days, totals, last) = try await store.snapshot { [calendar, clock] snapshot throws(StoreError) in
-            let last = try snapshot.lastEventID() ?? EventID(0)
+            let last = try snapshot.lastEventID()
             let days = RankingDays.all(until: calendar.day(of: clock.now))
             var totals: [[ProductUnits]] = []
             for day in days { totals.append(try snapshot.salesTotals(on: day)) }
@@ -42,8 +42,10 @@ package struct SalesRebuild: Sendable {
             try await stage(totals[index], as: RedisKeys.stagedSales(on: day, build: build))
             progress?(index + 1, days.count)
         }
-        var keys: [RedisArgument] = [.string(RedisKeys.applied), .string(RedisKeys.products), .string(RedisKeys.rankingUnchanged)]
-        var arguments: [RedisArgument] = [.integer(last.rawValue)]
+        var keys: [RedisArgument] = [
+            .string(RedisKeys.applied), .string(RedisKeys.products), .string(RedisKeys.rankingUnchanged), .string(RedisKeys.store),
+        ]
+        var arguments: [RedisArgument] = [.integer(last.rawValue), .string(store.identity.description)]
         for (day, products) in zip(days, totals) {
             keys.append(.string(RedisKeys.sales(on: day)))
             keys.append(.string(RedisKeys.stagedSales(on: day, build: build)))
@@ -52,8 +54,10 @@ package struct SalesRebuild: Sendable {
         }
         FaultPoint.beforeSwapSales.reached()
         let reply = try await redis.evaluate(Scripts.swapSales, keys: keys, arguments: arguments)
-        guard try ScriptAnswer<SwapSalesCode>(reply, of: Scripts.swapSales).code == .swapped else {
-            throw ServiceError(.paused, "Redis has forgotten scores that were being rebuilt")
+        switch try ScriptAnswer<SwapSalesCode>(reply, of: Scripts.swapSales).code {
+        case .swapped: break
+        case .incomplete: throw ServiceError(.paused, "Redis has forgotten scores that were being rebuilt")
+        case .otherStore: throw StoreAdmission.giveUp(redis)
         }
         logger.info("ranking rebuilt from the store", metadata: ["applied": "\(last)"])
         return last

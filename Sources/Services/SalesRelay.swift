@@ -8,7 +8,7 @@ import Synchronization
 /// Carries the units of paid and refunded orders from the outbox to the day scores in Redis, each event exactly once.
 ///
 /// The offset, which is the id of the last event counted, lives in Redis and moves in the script that counts: a repetition is
-/// refused, and with a Redis that went back in time the relay continues from its older offset. `applied` is a copy that saves a read.
+/// refused, and with a Redis that went back in time the relay continues from its older offset. The copy here saves a read.
 final class SalesRelay: Sendable {
     private let store: Store
     private let reader: PointReader
@@ -17,7 +17,13 @@ final class SalesRelay: Sendable {
     private let calendar: BusinessCalendar
     private let clock: WallClock
     private let logger: Logger
-    private let applied = Mutex<EventID?>(nil)
+    private let known = Mutex(Known())
+
+    /// The offset as far as is known. A step that began before it was forgotten does not bring it back.
+    private struct Known {
+        var applied: EventID?
+        var timesForgotten: UInt64 = 0
+    }
 
     /// Events read and sent at once.
     private static let eventsPerStep = 512
@@ -37,42 +43,59 @@ final class SalesRelay: Sendable {
 
     /// Events in the store that Redis has not counted as far as is known; `nil` while Redis was not asked yet.
     var lag: Int64? {
-        guard let applied = applied.withLock({ $0 }), let last = try? reader.lastEventID()?.rawValue ?? 0 else { return nil }
+        guard let applied = known.withLock({ $0.applied }), let last = try? reader.lastEventID().rawValue else { return nil }
         return last - applied.rawValue
     }
 
+    /// How often the offset was forgotten.
+    var timesForgotten: UInt64 { known.withLock { $0.timesForgotten } }
+
     /// Makes the next step read the offset from Redis: after a reconnect it may be another server, or an older snapshot.
-    func forgetOffset() { applied.withLock { $0 = nil } }
+    func forgetOffset() {
+        known.withLock { known in
+            known.applied = nil
+            known.timesForgotten += 1
+        }
+    }
 
     /// Counts what is new, if anything is.
     func step() async throws {
+        let timesForgotten = timesForgotten
         var offset = try await currentOffset()
         // Read after the offset: a rebuild takes its offset from a later look at the store.
-        let last = try reader.lastEventID() ?? EventID(0)
+        let last = try reader.lastEventID()
         if offset > last {
             logger.warning("the ranking is ahead of the store, rebuilding it", metadata: ["applied": "\(offset)", "last": "\(last)"])
             offset = try await rebuild.run()
         }
         while offset < last {
             let movements = try await store.movements(after: offset, limit: Self.eventsPerStep)
-            guard !movements.isEmpty else { break }
-            offset = try await send(movements, after: offset)
+            // Old events were removed before this Redis, which was away for long, had counted them.
+            let isNext = movements.first?.eventID.rawValue == offset.rawValue + 1
+            offset = isNext ? try await send(movements, after: offset) : try await rebuild.run()
         }
-        applied.withLock { $0 = offset }
+        known.withLock { known in
+            if known.timesForgotten == timesForgotten { known.applied = offset }
+        }
     }
 
     /// The last event that Redis has counted; where it has lost that, or the scores of a whole day, they are rebuilt first.
     private func currentOffset() async throws -> EventID {
-        if let known = applied.withLock({ $0 }) { return known }
+        if let known = known.withLock({ $0.applied }) { return known }
         var state = try await look()
         // The commands of a look are not atomic: an event may be counted between them.
         if !state.isWhole { state = try await look() }
-        guard let offset = state.offset, state.isWhole else {
-            // A Redis that knows nothing of a store without sales is a new one.
-            let isNew = try state.offset == nil && reader.lastEventID() == nil
-            logger.log(
-                level: isNew ? .debug : .warning, "the ranking has lost scores, rebuilding it",
-                metadata: ["applied": "\(state.offset.map(String.init) ?? "none")"])
+        // An offset below the base is of an earlier incarnation, and no event follows it.
+        guard let offset = state.offset, offset >= store.identity.eventBase, state.isWhole else {
+            if state.isNew {
+                // Nothing to tell where the store has no sales either.
+                if try reader.lastEventID().rawValue > store.identity.eventBase {
+                    logger.info("Redis has no ranking yet, making it from the store")
+                }
+            } else {
+                logger.warning(
+                    "the ranking has lost scores, rebuilding it", metadata: ["applied": "\(state.offset.map(String.init) ?? "none")"])
+            }
             return try await rebuild.run()
         }
         if !state.gone.isEmpty {
@@ -89,6 +112,8 @@ final class SalesRelay: Sendable {
         let isWhole: Bool
         /// Days that were counted and are kept no longer.
         let gone: [String]
+        /// Whether it has counted nothing at all: no offset, no day.
+        let isNew: Bool
     }
 
     private func look() async throws -> State {
@@ -104,11 +129,12 @@ final class SalesRelay: Sendable {
         for index in stride(from: 0, to: fields.count - 1, by: 2) { counted[fields[index].string ?? ""] = fields[index + 1].integer ?? -1 }
         let now = replies[1].array?.first?.integer ?? 0
         var isWhole = true
+        let isNew = replies[0] == .null && fields.isEmpty && replies[3...].allSatisfy { $0.integer == 0 }
         for (day, reply) in zip(days, replies[3...]) {
             let expected = counted.removeValue(forKey: RedisKeys.sales(on: day)) ?? 0
             if RankingDays.expirySeconds(of: day, in: calendar) > now, reply.integer != expected { isWhole = false }
         }
-        return State(offset: replies[0].integer, isWhole: isWhole, gone: counted.keys.sorted())
+        return State(offset: replies[0].integer, isWhole: isWhole, gone: counted.keys.sorted(), isNew: isNew)
     }
 
     /// Sends events in order and answers the offset that Redis then has.
@@ -130,6 +156,9 @@ final class SalesRelay: Sendable {
             // Counted before, or Redis lost its latest events: continue from the offset that it answers.
             case .notNext: return EventID(answer.number(1))
             case .noOffset, .dayChanged: return try await rebuild.run()
+            case .otherStore:
+                forgetOffset()
+                throw StoreAdmission.giveUp(redis)
             }
         }
         return offset
@@ -138,6 +167,7 @@ final class SalesRelay: Sendable {
     private func command(for run: SalesRun) -> RedisCommand {
         var arguments: [RedisArgument] = [
             .integer(run.first.rawValue), .integer(run.last.rawValue), .integer(RankingDays.expirySeconds(of: run.saleDay, in: calendar)),
+            .string(store.identity.description),
         ]
         for (product, units) in run.units.sorted(by: { $0.key < $1.key }) {
             arguments.append(.integer(product.rawValue))
@@ -145,7 +175,10 @@ final class SalesRelay: Sendable {
         }
         return RedisCommand(
             Scripts.recordSales,
-            keys: [.string(RedisKeys.applied), .string(RedisKeys.sales(on: run.saleDay)), .string(RedisKeys.products)],
+            keys: [
+                .string(RedisKeys.applied), .string(RedisKeys.sales(on: run.saleDay)), .string(RedisKeys.products),
+                .string(RedisKeys.store),
+            ],
             arguments: arguments)
     }
 }

@@ -9,22 +9,26 @@ package enum Scripts {
     package static let loadClaims = RedisScript(name: "load_claims", source: LuaScripts.loadClaims, keyCount: 2, isRepeatable: true)
     package static let openCoupon = RedisScript(name: "open_coupon", source: LuaScripts.openCoupon, keyCount: 2, isRepeatable: true)
     package static let adjustCoupon = RedisScript(name: "adjust_coupon", source: LuaScripts.adjustCoupon, keyCount: 2, isRepeatable: true)
+    package static let admitStore = RedisScript(name: "admit_store", source: LuaScripts.admitStore, keyCount: 2, isRepeatable: true)
     package static let archiveCoupon = RedisScript(
         name: "archive_coupon", source: LuaScripts.archiveCoupon, keyCount: 2, isRepeatable: true)
-    package static let recordSales = RedisScript(name: "record_sales", source: LuaScripts.recordSales, keyCount: 3)
+    package static let recordSales = RedisScript(name: "record_sales", source: LuaScripts.recordSales, keyCount: 4)
     package static let recordViews = RedisScript(name: "record_views", source: LuaScripts.recordViews, keyCount: 2)
     package static let rankProducts = RedisScript(name: "rank_products", source: LuaScripts.rankProducts, keyCount: 10, isRepeatable: true)
-    package static let swapSales = RedisScript(name: "swap_sales", source: LuaScripts.swapSales, keyCount: 3 + 2 * RankingDays.kept)
+    package static let swapSales = RedisScript(name: "swap_sales", source: LuaScripts.swapSales, keyCount: 4 + 2 * RankingDays.kept)
+
+    package static let appendEvents = RedisScript(name: "append_events", source: LuaScripts.appendEvents, keyCount: 2)
 
     package static let all = [
         claimCoupon, loadCoupon, loadClaims, openCoupon, adjustCoupon, archiveCoupon, recordSales, recordViews, rankProducts, swapSales,
+        admitStore, appendEvents,
     ]
 }
 
 /// What `claim_coupon` answers for each claim; the names are those of the script's header.
 package enum ClaimCode: Int64, CaseIterable, Sendable {
     case claimed = 1
-    case alreadyClaimed, soldOut, notOpen, closed, paused, notLoaded, damaged
+    case alreadyClaimed, soldOut, notOpen, closed, paused, notLoaded, damaged, otherStore
 }
 
 /// What `load_coupon` answers first.
@@ -48,7 +52,13 @@ package enum OpenCode: Int64, CaseIterable, Sendable {
 /// What `adjust_coupon` answers first.
 package enum AdjustCode: Int64, CaseIterable, Sendable {
     case adjusted = 1
-    case belowIssued, notLoaded, paused
+    case belowIssued, notLoaded, paused, otherStore
+}
+
+/// What `admit_store` answers first.
+package enum AdmitStoreCode: Int64, CaseIterable, Sendable {
+    case admitted = 1
+    case otherStore, unknownStore
 }
 
 /// What `archive_coupon` answers first.
@@ -60,18 +70,24 @@ package enum ArchiveCode: Int64, CaseIterable, Sendable {
 /// What `record_sales` answers first.
 package enum RecordSalesCode: Int64, CaseIterable, Sendable {
     case applied = 1
-    case notNext, noOffset, dayChanged
+    case notNext, noOffset, dayChanged, otherStore
 }
 
 /// What `swap_sales` answers first.
 package enum SwapSalesCode: Int64, CaseIterable, Sendable {
     case swapped = 1
-    case incomplete
+    case incomplete, otherStore
 }
 
 /// What `record_views` answers first.
 package enum RecordViewsCode: Int64, CaseIterable, Sendable {
     case recorded = 1
+}
+
+/// What `append_events` answers first.
+package enum AppendEventsCode: Int64, CaseIterable, Sendable {
+    case appended = 1
+    case otherLast
 }
 
 /// A script's answer `{code, number, ...}`, read with the enum of its codes.

@@ -1,3 +1,5 @@
+import Redis
+
 /// What went wrong in a use case, as opposed to what the business rules refuse.
 package struct ServiceError: Error, Sendable, CustomStringConvertible {
     /// What a caller can do about it differs by code.
@@ -8,6 +10,8 @@ package struct ServiceError: Error, Sendable, CustomStringConvertible {
         case archived
         /// The Redis server must not be used: it may evict keys, or is too old.
         case unsuitableRedis
+        /// The Redis server serves another store, or another incarnation of this one.
+        case foreignRedis
         /// The private Redis cannot be started.
         case privateRedis
         /// The data platform did not take an event.
@@ -26,4 +30,14 @@ package struct ServiceError: Error, Sendable, CustomStringConvertible {
     }
 
     package var description: String { "\(code): \(message)" }
+}
+
+extension Error {
+    /// Whether something failed only because Redis is away: the Redis client says that once, for all that need it.
+    var isLossOfRedis: Bool {
+        switch (self as? RedisError)?.code {
+        case .notConnected, .unknownOutcome, .timedOut, .closed: true
+        case .overloaded, .cancelled, .server, .protocolViolation, .notPrimary, .notAdmitted, .misconfigured, nil: false
+        }
+    }
 }

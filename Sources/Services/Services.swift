@@ -17,6 +17,8 @@ package struct ServicesConfiguration: Sendable {
     package var recoveryInterval: Duration = .seconds(10)
     /// How long after its end a campaign keeps its gate in Redis.
     package var archiveAfter: Duration = .seconds(86_400)
+    /// How long a delivered event is kept in the store, see ``Retention``.
+    package var keepEvents: Duration = .seconds(90 * 86_400)
     /// How long a value that an event loop caches counts, see ``CacheLease``: as long as `Retry-After` has clients wait, and long
     /// beside the time between two claims, also where they spread over thousands of campaigns. Zero has each claim ask Redis.
     package var cacheLease: Duration = .seconds(1)
@@ -43,13 +45,20 @@ package final class Services: Sendable {
     private let contexts: [LoopContext]
     private let recovery: ClaimRecovery
     private let relay: SalesRelay
-    private let delivery: EventDelivery
+    private let delivery: Delivery
+    private let retention: Retention
+    private let expiry: OrderExpiry
+    private let relayWakeup = Wakeup()
+    private let privateRedisWakeup = Wakeup()
+    private let backgroundSteps = StepCounter()
     private let reader: PointReader
     private let httpClient: HTTPClient?
     private let logger: Logger
     private let background = Mutex<Task<Void, Never>?>(nil)
     /// Whether the Redis that is connected may be used; false until it was asked.
     private let isSuitable = Atomic<Bool>(false)
+    /// Why the Redis must not be used that serves another store; nil where it serves this one.
+    private let foreignRedis = Mutex<String?>(nil)
     /// Whether the ranking was computed since the relay has caught up for the first time.
     private let isRankingCurrent = Atomic<Bool>(false)
     /// Whether the service is about to stop, which it says by `/readyz`.
@@ -67,12 +76,12 @@ package final class Services: Sendable {
             contexts.append(try LoopContext(eventLoop: loop, redis: redis.connection(on: loop), store: store, lease: lease))
         }
         let campaigns = Campaigns(store: store, reader: reader, redis: redis, logger: logger)
-        let client = configuration.platform.map { _ in WebhookSink.makeClient(on: eventLoopGroup) }
-        let sink: any EventSink
+        let client = configuration.platform.map { WebhookSink.makeClient(for: $0, on: eventLoopGroup) }
         if let platform = configuration.platform, let client {
-            sink = WebhookSink(platform: platform, client: client)
+            let sink = WebhookSink(platform: platform, client: client, clock: clock)
+            delivery = .platform(EventDelivery(store: store, sink: sink, clock: clock, logger: logger))
         } else {
-            sink = StreamSink(redis: redis)
+            delivery = .stream(StreamDelivery(store: store, redis: redis, clock: clock, logger: logger))
         }
         self.configuration = configuration
         self.store = store
@@ -90,9 +99,40 @@ package final class Services: Sendable {
         let rebuild = SalesRebuild(store: store, redis: redis, calendar: calendar, clock: clock, logger: logger)
         relay = SalesRelay(
             store: store, reader: reader, redis: redis, rebuild: rebuild, calendar: calendar, clock: clock, logger: logger)
-        var delivery = EventDelivery(store: store, sink: sink, clock: clock, logger: logger)
-        if let platform = configuration.platform { delivery.maximumTries = platform.maximumTries }
-        self.delivery = delivery
+        retention = Retention(store: store, clock: clock, keepEvents: configuration.keepEvents)
+        expiry = OrderExpiry(store: store, clock: clock)
+        listen()
+    }
+
+    /// Where events go.
+    private enum Delivery {
+        case platform(EventDelivery)
+        case stream(StreamDelivery)
+
+        var wakeup: Wakeup {
+            switch self {
+            case .platform(let delivery): delivery.wakeup
+            case .stream(let delivery): delivery.wakeup
+            }
+        }
+    }
+
+    /// Has commits, and a Redis that is gone, wake the background work that they concern.
+    private func listen() {
+        store.onDueWork { [relayWakeup, delivery, expiry] work in
+            switch work {
+            case .newEvents:
+                relayWakeup.raise()
+                delivery.wakeup.raise()
+            case .retriedEvents:
+                switch delivery {
+                case .platform(let delivery): delivery.lookAgainAtAll()
+                case .stream(let delivery): delivery.wakeup.raise()
+                }
+            case .orderExpiry(let instant): expiry.orderPlaced(expiringAt: instant)
+            }
+        }
+        redis.onDisconnect { [privateRedisWakeup] in privateRedisWakeup.raise() }
     }
 
     /// What belongs to the loop, which has to be one of the group the services were made with.
@@ -115,8 +155,12 @@ package final class Services: Sendable {
             try await ranking.refresh()
         } catch let error as ServiceError where error.code == .unsuitableRedis {
             throw error
+        } catch let error as ServiceError where error.code == .foreignRedis {
+            // Said already. All that needs no Redis is served, until an operator decides.
         } catch {
-            logger.warning("Redis does not answer yet, recovery waits for it", metadata: ["error": "\(error)"])
+            logger.log(
+                level: error.isLossOfRedis ? .debug : .warning, "Redis does not answer yet, recovery waits for it",
+                metadata: ["error": "\(error)"])
         }
         // Before the first look at the gates: a connection that is made from here on is followed, whichever of the two comes first.
         let connects = redis.connectEvents()
@@ -143,49 +187,71 @@ extension Services {
             group.addTask { await self.recoverRegularly() }
             group.addTask { await self.refreshRanking() }
             group.addTask { await self.keepPrivateRedis() }
-            for task in regularWork {
-                group.addTask { [logger] in await periodically(task.name, every: task.interval, logger: logger, task.step) }
+            group.addTask { await self.relaySales() }
+            group.addTask { await self.deliverEvents() }
+            group.addTask { await self.flushViews() }
+            group.addTask { await self.expireOrders() }
+            group.addTask { await self.removeOldRows() }
+        }
+    }
+
+    /// How long work that commits wake may sleep where none does: for what another process wrote into the store.
+    private static let longestSleep: Duration = .seconds(5)
+
+    private func work(
+        _ name: String, wokenBy wakeup: Wakeup, pause: Duration, interval: Duration = longestSleep,
+        _ step: @escaping @Sendable () async throws -> Duration?
+    ) async {
+        let work = BackgroundWork(name: name, wakeup: wakeup, pause: pause, interval: interval, steps: backgroundSteps)
+        await work.run(logger: logger, step)
+    }
+
+    private func work(_ name: String, every interval: Duration, _ step: @escaping @Sendable () async throws -> Void) async {
+        await BackgroundWork.every(interval, name, logger: logger, steps: backgroundSteps, step)
+    }
+
+    private func relaySales() async {
+        await work("sales relay", wokenBy: relayWakeup, pause: .milliseconds(25)) { [self] in
+            let timesForgotten = relay.timesForgotten
+            try await relay.step()
+            // With a long --ranking-refresh the next union may be far: the first one after a start waits for the relay.
+            if !isRankingCurrent.load(ordering: .relaxed) { try await ranking.refresh() }
+            // Another Redis meanwhile: its scores were not looked at yet.
+            guard relay.timesForgotten == timesForgotten else { return .zero }
+            isRankingCurrent.store(true, ordering: .relaxed)
+            return nil
+        }
+    }
+
+    private func deliverEvents() async {
+        await work("event delivery", wokenBy: delivery.wakeup, pause: .milliseconds(50)) { [delivery] in
+            switch delivery {
+            case .platform(let delivery): return try await delivery.step()
+            case .stream(let delivery):
+                try await delivery.step()
+                return nil
             }
         }
     }
 
-    private typealias RegularWork = (name: String, interval: Duration, step: @Sendable () async throws -> Void)
-
-    private var regularWork: [RegularWork] {
-        let (store, clock) = (store, configuration.clock)
-        return [
-            (
-                "sales relay", .milliseconds(25),
-                { [self] in
-                    try await relay.step()
-                    // With a long --ranking-refresh the next union may be far: the first one after a start waits for the relay.
-                    if !isRankingCurrent.load(ordering: .relaxed) {
-                        try await ranking.refresh()
-                        isRankingCurrent.store(true, ordering: .relaxed)
-                    }
-                }
-            ),
-            ("event delivery", .milliseconds(50), { [delivery] in try await delivery.step() }),
-            ("view counts", .milliseconds(500), { [views] in try await views.flush() }),
-            (
-                "order expiry", .milliseconds(100),
-                {
-                    guard let next = try await store.nextExpiry(), next <= clock.now else { return }
-                    while try await store.expireOrders(at: clock.now) > 0 {}
-                }
-            ),
-            (
-                "forgetting old answers", .seconds(60),
-                {
-                    guard let limit = clock.now.advanced(byMilliseconds: -Self.answersKeptMilliseconds) else { return }
-                    while try await store.purgeStoredResponses(before: limit) > 0 {}
-                }
-            ),
-        ]
+    /// The first view after a flush is flushed at once; those that follow wait for a while, to go together.
+    private func flushViews() async {
+        await work("view counts", wokenBy: views.wakeup, pause: .milliseconds(500), interval: .seconds(60)) { [views] in
+            try await views.flush()
+            return nil
+        }
     }
 
-    /// How long answers are remembered under their idempotency keys: 24 hours, from the HTTP contract.
-    private static var answersKeptMilliseconds: Int64 { 86_400_000 }
+    /// The date may be set forward: so it is looked at each second, which costs no more than that.
+    private func expireOrders() async {
+        await work("order expiry", wokenBy: expiry.wakeup, pause: .milliseconds(100), interval: .seconds(1)) { [expiry] in
+            try await expiry.step()
+        }
+    }
+
+    private func removeOldRows() async {
+        await work("retention", every: .seconds(60)) { [retention] in try await retention.step() }
+    }
 
     /// A connection that comes back may lead to another Redis, or to one that has forgotten something.
     ///
@@ -194,7 +260,7 @@ extension Services {
         var latest: Task<Void, Never>?
         for await _ in connects {
             recovery.forgetStates()
-            relay.forgetOffset()
+            forgetRedis()
             let former = latest
             former?.cancel()
             latest = Task {
@@ -206,6 +272,13 @@ extension Services {
         await latest?.value
     }
 
+    /// Has relay and stream ask Redis how far it is.
+    private func forgetRedis() {
+        relay.forgetOffset()
+        relayWakeup.raise()
+        if case .stream(let delivery) = delivery { delivery.forgetLast() }
+    }
+
     private func recoverAfterReconnect() async {
         if Task.isCancelled { return }
         let backoff = Backoff(firstMilliseconds: 50, longestMilliseconds: 1_000)
@@ -215,7 +288,7 @@ extension Services {
             } catch {
                 if Task.isCancelled { return }
                 let isUnsuitable = (error as? ServiceError)?.code == .unsuitableRedis
-                if isUnsuitable || failures == 1 {
+                if isUnsuitable || failures == 1, !error.isLossOfRedis {
                     logger.log(
                         level: isUnsuitable ? .error : .warning, "recovery after a reconnect failed", metadata: ["error": "\(error)"])
                 }
@@ -233,10 +306,12 @@ extension Services {
             try? await Task.sleep(for: interval)
         } catch {
             // What the first look has left undone does not wait for the interval.
-            logger.warning("recovery at the start failed, trying again", metadata: ["error": "\(error)"])
+            logger.log(
+                level: error.isLossOfRedis ? .debug : .warning, "recovery at the start failed, trying again",
+                metadata: ["error": "\(error)"])
         }
-        await periodically("recovery", every: interval, logger: logger) { [self] in
-            relay.forgetOffset()
+        await work("recovery", every: interval) { [self] in
+            forgetRedis()
             try await recover()
         }
     }
@@ -255,8 +330,18 @@ extension Services {
         do {
             try await RedisSuitability.check(redis)
             isSuitable.store(true, ordering: .releasing)
+            if foreignRedis.withLock({ $0.take() }) != nil { logger.notice("Redis serves this store now") }
         } catch let error as ServiceError where error.code == .unsuitableRedis {
             isSuitable.store(false, ordering: .releasing)
+            throw error
+        } catch let error as ServiceError where error.code == .foreignRedis {
+            let before = foreignRedis.withLock { known in
+                defer { known = error.message }
+                return known
+            }
+            if before != error.message {
+                logger.error("\(error.message). Claims are refused; `firstcome redis take` has it serve this store")
+            }
             throw error
         }
     }
@@ -265,27 +350,27 @@ extension Services {
     private func refreshRanking() async {
         let (ranking, least) = (ranking, configuration.rankingRefresh)
         await withTaskGroup { group in
-            group.addTask { [logger] in
-                await periodically("ranking", every: least, logger: logger) {
+            group.addTask { [self] in
+                await work("ranking", every: least) {
                     let start = ContinuousClock.now
                     try await ranking.refresh(sharing: least)
                     try await Task.sleep(for: (ContinuousClock.now - start) * 19)
                 }
             }
             guard least > .seconds(1) else { return }
-            group.addTask { [logger] in
-                await periodically("ranked products", every: .seconds(1), logger: logger) { try ranking.refreshDetails() }
-            }
+            group.addTask { [self] in await work("ranked products", every: .seconds(1)) { try ranking.refreshDetails() } }
         }
     }
 
     private func keepPrivateRedis() async {
         guard let privateRedis = configuration.privateRedis else { return }
-        await periodically("private Redis", every: .milliseconds(200), logger: logger) { [redis, logger] in
-            guard !redis.isConnected else { return }
+        await work("private Redis", wokenBy: privateRedisWakeup, pause: .milliseconds(200)) { [redis, logger] in
+            guard !redis.isConnected else { return nil }
             if try await privateRedis.ensureRunning(logger: logger) {
                 logger.warning("the private redis-server had ended and was started again")
             }
+            // The connection is not there yet, or was not lost to the server's end.
+            return .zero
         }
     }
 }
@@ -296,6 +381,8 @@ extension Services {
 package struct Readiness: Sendable, Equatable {
     package let storeAnswers: Bool
     package let redisAnswers: Bool
+    /// Whether the Redis serves another store, or another incarnation of this one.
+    package let isRedisForeign: Bool
     /// Open campaigns without an open gate of the store's epoch; `nil` before the first look at them.
     package let unloadedCampaigns: [CouponID]?
     /// How many open campaigns have a gate that was not compared with the store yet; `nil` before the first look at them.
@@ -315,9 +402,15 @@ extension Services {
     package func readiness() async -> Readiness {
         // No event yet is an answer too, which `try?` on an optional would hide.
         let storeAnswers = (try? reader.campaign(CouponID(0)).map { _ in () } ?? ()) != nil
-        let answer = try? await redis.send(RedisCommand("PING", isRepeatable: true))
+        var (answers, isForeign) = (false, foreignRedis.withLock { $0 != nil })
+        do {
+            answers = try await redis.send(RedisCommand("PING", isRepeatable: true)).string == "PONG"
+        } catch {
+            // The last handshake knows before the next recovery looks.
+            isForeign = isForeign || (error.cause as? RedisError)?.code == .notAdmitted
+        }
         return Readiness(
-            storeAnswers: storeAnswers, redisAnswers: answer?.string == "PONG" && isSuitable.load(ordering: .acquiring),
+            storeAnswers: storeAnswers, redisAnswers: answers && isSuitable.load(ordering: .acquiring), isRedisForeign: isForeign,
             unloadedCampaigns: recovery.unloadedCampaigns, uncomparedCampaigns: recovery.uncomparedCampaigns,
             isEnding: isEnding.load(ordering: .acquiring))
     }
@@ -364,6 +457,9 @@ extension Services {
             Metric(
                 "firstcome_recovery_claims_compared_total", .counter, "Claims of gates and store read to compare them.",
                 recovery.comparedClaims),
+            Metric(
+                "firstcome_background_steps_total", .counter, "Steps of background work, which commits, losses of Redis and time wake.",
+                backgroundSteps.value),
         ]
     }
 }

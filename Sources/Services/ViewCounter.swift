@@ -10,6 +10,8 @@ package final class ViewCounter: Sendable {
     private let calendar: BusinessCalendar
     private let clock: WallClock
     private let counts: Mutex<Counts>
+    /// Raised by the first view that waits.
+    let wakeup = Wakeup()
 
     /// Products whose views may wait at once; with Redis away for long, further products are not counted.
     private static let maximumProducts = 100_000
@@ -40,15 +42,17 @@ package final class ViewCounter: Sendable {
     /// Counts one view on the business day of this moment.
     package func count(_ product: ProductID) {
         let now = clock.now
-        counts.withLock { counts in
+        let isFirst = counts.withLock { counts in
             if now >= counts.dayEnds {
                 counts.close()
                 counts.day = calendar.day(of: now)
                 counts.dayEnds = calendar.start(of: counts.day.advanced(byDays: 1))
             }
-            if counts.current[product] == nil, counts.products >= Self.maximumProducts { return }
+            if counts.current[product] == nil, counts.products >= Self.maximumProducts { return false }
             counts.current[product, default: 0] += 1
+            return counts.current.count == 1 && counts.current[product] == 1
         }
+        if isFirst { wakeup.raise() }
     }
 
     /// Adds what was counted to Redis; what Redis does not take waits for the next time.

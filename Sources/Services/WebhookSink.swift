@@ -3,16 +3,16 @@ import Commerce
 import Crypto
 import NIOCore
 import NIOHTTP1
-import Store
+import NIOPosix
 
 /// Where the data platform takes events, and how they are signed.
 package struct DataPlatform: Sendable {
     package let url: String
     /// The key of the HMAC-SHA256 signature, shared with the platform.
     package let secret: [UInt8]
-    /// How long one POST may take.
+    /// How long the answer to a POST may take from when it was sent, and a connection until it is made.
     package var timeoutMilliseconds: Int64 = 5_000
-    /// Tries before an event is parked; 20 take about an hour and a half.
+    /// Tries that count against an event before it is parked; 20 take about an hour and a half.
     package var maximumTries: Int64 = 20
 
     package init(url: String, secret: [UInt8]) {
@@ -30,33 +30,62 @@ package struct DataPlatform: Sendable {
 }
 
 /// Posts events to the data platform. Only a 2xx answer means that it has the event.
-struct WebhookSink: EventSink {
+struct WebhookSink: Sendable {
     let platform: DataPlatform
     let client: HTTPClient
+    let clock: WallClock
 
-    /// The platform judges each event for itself, and so does each try.
-    var batchSize: Int { 1 }
+    /// Posts at once, each on a connection of its own.
+    static let concurrency = 32
 
-    func deliver(_ events: [OutgoingEvent]) async throws {
-        for event in events { try await post(event) }
-    }
-
-    private func post(_ event: OutgoingEvent) async throws {
+    /// Returns once the platform has taken the event. The same event may come again after a failure.
+    func post(_ payload: String, of id: EventID) async throws(DeliveryFailure) {
         var request = HTTPClientRequest(url: platform.url)
         request.method = .POST
         request.headers.add(name: "Content-Type", value: "application/json")
-        request.headers.add(name: "Idempotency-Key", value: event.id.description)
-        request.headers.add(name: DataPlatform.signatureHeader, value: platform.signature(of: event.payload))
-        request.body = .bytes(ByteBuffer(string: event.payload))
-        let response = try await client.execute(request, timeout: .milliseconds(platform.timeoutMilliseconds))
-        guard (200..<300).contains(response.status.code) else {
-            throw ServiceError(.deliveryFailed, "the data platform answered \(response.status.code)")
+        request.headers.add(name: "Idempotency-Key", value: id.description)
+        request.headers.add(name: DataPlatform.signatureHeader, value: platform.signature(of: payload))
+        request.body = .bytes(ByteBuffer(string: payload))
+        let response: HTTPClientResponse
+        do {
+            // The client's own timeouts count, each from the beginning of its part. This one only ends what none of them does.
+            response = try await client.execute(request, timeout: .milliseconds(platform.timeoutMilliseconds * 4))
+        } catch {
+            throw Self.failure(error)
         }
+        let status = Int(response.status.code)
+        if (200..<300).contains(status) { return await drain(response.body) }
+        let failure = failure(status, response.headers)
         await drain(response.body)
+        throw failure
+    }
+
+    private func failure(_ status: Int, _ headers: HTTPHeaders) -> DeliveryFailure {
+        switch status {
+        case 429, 503:
+            // By the platform's own clock where it says it: ours may be another.
+            let now = headers.first(name: "Date").flatMap(RetryAfter.date) ?? clock.now
+            return .unavailable(status: status, retryAfter: headers.first(name: "Retry-After").flatMap { RetryAfter.pause($0, at: now) })
+        case 401, 403, 404, 405, 407: return .denied(status: status)
+        case 408: return .failed("the data platform answered 408")
+        case 400..<500: return .refused(status: status)
+        default: return .failed("the data platform answered \(status)")
+        }
+    }
+
+    private static func failure(_ error: any Error) -> DeliveryFailure {
+        switch error {
+        case let error as HTTPClientError where [.connectTimeout, .tlsHandshakeTimeout, .getConnectionFromPoolTimeout].contains(error):
+            .unreachable("no connection in time")
+        case let error as HTTPClientError where [.readTimeout, .writeTimeout, .deadlineExceeded].contains(error):
+            .failed("no answer in time")
+        case is NIOConnectionError: .unreachable("no connection: \(error)")
+        default: .failed("\(error)")
+        }
     }
 
     /// The rest of an answer is of no interest, but reading it lets the connection be used again. A platform that dawdles over it
-    /// loses the connection: the deadline of the request has ended with the head.
+    /// loses the connection.
     private func drain(_ body: HTTPClientResponse.Body) async {
         await withTaskGroup { group in
             group.addTask { _ = try? await body.collect(upTo: 64 * 1024) }
@@ -66,11 +95,15 @@ struct WebhookSink: EventSink {
         }
     }
 
-    /// A client for the platform. It follows no redirects: a POST that ends as a GET elsewhere would count as delivered.
-    static func makeClient(on group: any EventLoopGroup) -> HTTPClient {
-        HTTPClient(eventLoopGroupProvider: .shared(group), configuration: .init(redirectConfiguration: .disallow))
+    /// A client for the platform: as many connections as posts, so that none waits for another's. The time for an answer counts from when
+    /// the post was sent. It follows no redirects: a POST that ends as a GET elsewhere would count as delivered.
+    static func makeClient(for platform: DataPlatform, on group: any EventLoopGroup) -> HTTPClient {
+        let timeout = TimeAmount.milliseconds(platform.timeoutMilliseconds)
+        var configuration = HTTPClient.Configuration(
+            redirectConfiguration: .disallow, timeout: .init(connect: timeout, read: timeout, write: timeout))
+        configuration.connectionPool.concurrentHTTP1ConnectionsPerHostSoftLimit = concurrency
+        // Delivery itself decides when to try again.
+        configuration.connectionPool.retryConnectionEstablishment = false
+        return HTTPClient(eventLoopGroupProvider: .shared(group), configuration: configuration)
     }
-
-    /// A platform that cannot be reached counts: an event is parked rather than tried forever.
-    func isOutage(_ error: any Error) -> Bool { false }
 }

@@ -2,36 +2,40 @@ package import Commerce
 import GRDB
 
 extension Store {
-    /// Makes a campaign of which nothing is issued yet.
+    /// Makes a campaign of which nothing is issued yet. Its epochs begin at the store's incarnation, so that a gate which an earlier
+    /// incarnation left under the same id is of an earlier epoch.
     package func createCampaign(
         _ terms: CampaignTerms, at now: Instant, idempotency: IdempotentWrite<Campaign>? = nil, context: (any DeliveryContext)? = nil
     ) async throws(StoreError) -> WriteResult<Campaign> {
-        try await write(at: now, idempotency: idempotency, context: context) { db in
+        try await write(at: now, idempotency: idempotency, context: context) { [epoch = identity.incarnation] db in
             if let fault = terms.windowFault { return .refused(fault) }
             let discount = DiscountColumns(terms.discount)
             try db.run(
                 """
                 INSERT INTO campaigns (name, discount_type, discount_value, discount_max, quantity, opens_at, closes_at, valid_for_s,
-                    min_order, restore_on_refund, created_at)
-                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                    min_order, restore_on_refund, created_at, epoch)
+                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
                 """, terms.name, discount.type, discount.value, Nullable(discount.maximum), terms.quantity, terms.opensAt,
-                Nullable(terms.closesAt), terms.validForSeconds, terms.minOrderAmount, terms.restoreOnRefund, now)
-            return .done(Campaign(id: CouponID(db.lastInsertedRowID), terms: terms, issued: 0, createdAt: now, epoch: 0))
+                Nullable(terms.closesAt), terms.validForSeconds, terms.minOrderAmount, terms.restoreOnRefund, now, epoch)
+            return .done(Campaign(id: CouponID(db.lastInsertedRowID), terms: terms, issued: 0, createdAt: now, epoch: epoch))
         }
     }
 
     /// Changes quantity or window, and brings an archived campaign back to life: it has a gate again from here on.
     ///
-    /// Refused: `couponNotFound`, `quantityIssued`, `invalid` for a window that ends before it begins.
+    /// Refused: `couponNotFound`, `preconditionFailed` where `condition` does not hold for the campaign as it is, `quantityIssued`,
+    /// `invalid` for a window that ends before it begins.
     package func updateCampaign(
-        _ id: CouponID, _ change: CampaignChange, context: (any DeliveryContext)? = nil
+        _ id: CouponID, _ change: CampaignChange, onlyIf condition: (@Sendable (Campaign) -> Bool)? = nil,
+        context: (any DeliveryContext)? = nil
     ) async throws(StoreError) -> Outcome<Campaign> {
         try await decide(context: context) { [rowVersions] db in
             guard let old = try db.campaign(id) else { return .refused(.couponNotFound) }
+            if let condition, !condition(old) { return .refused(.preconditionFailed) }
             var terms = old.terms
             terms.quantity = change.quantity ?? terms.quantity
             terms.opensAt = change.opensAt ?? terms.opensAt
-            terms.closesAt = change.closesAt ?? terms.closesAt
+            terms.closesAt = change.removesEnd ? nil : change.closesAt ?? terms.closesAt
             guard terms.quantity >= old.issued else { return .refused(.quantityIssued(issued: old.issued)) }
             if let fault = terms.windowFault { return .refused(fault) }
             rowVersions.changing(id.rawValue, in: .campaigns)

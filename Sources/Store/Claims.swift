@@ -36,6 +36,8 @@ package enum ClaimRecord: Sendable, Equatable {
     case stale
     case campaignMissing
     case userMissing
+    /// The user's row cannot be read, see ``StoreError/Code/malformedRow``; the other claims of the call are written.
+    case malformed
 }
 
 /// One issued coupon as the gate in Redis needs it.
@@ -76,7 +78,7 @@ extension Store {
         results.reserveCapacity(writes.count)
         for write in writes {
             assert(write.claim.couponID == coupon, "a job writes claims of one campaign")
-            results.append(try record(write, with: &issuing, in: db))
+            results.append(try db.readable { try record(write, with: &issuing, in: db) } ?? .done(.malformed))
         }
         try issuing.end()
         return results

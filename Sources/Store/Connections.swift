@@ -12,7 +12,7 @@ extension Configuration {
         configuration.busyMode = .timeout(Double(options.busyTimeoutMilliseconds) / 1000)
         // The writer's thread stays inside the connection for its whole life and ends every transaction it begins.
         configuration.allowsUnsafeTransactions = true
-        let checkpointPages = options.checkpointPages
+        let (checkpointPages, keptLogBytes) = (options.checkpointPages, LogBound.keptCheckpoints * options.checkpointBytes)
         configuration.prepareDatabase { db in
             // No memory map: a page that is mapped is looked for in the write-ahead log each time it is read, and one in the cache,
             // which nobody but the writer can make stale, is not.
@@ -20,7 +20,7 @@ extension Configuration {
             try db.execute(sql: "PRAGMA mmap_size = 0")
             try db.execute(sql: "PRAGMA temp_store = MEMORY")
             try db.execute(sql: "PRAGMA wal_autocheckpoint = \(checkpointPages)")
-            try db.execute(sql: "PRAGMA journal_size_limit = 67108864")
+            try db.execute(sql: "PRAGMA journal_size_limit = \(keptLogBytes)")
         }
         return configuration
     }
@@ -36,11 +36,18 @@ extension Configuration {
         configuration.readonly = true
         configuration.busyMode = .timeout(2)
         configuration.prepareDatabase { db in
-            for function in [NameIndex.nameMark, NameIndex.rowMark] { db.add(function: function) }
+            db.addAuditFunctions()
             try db.execute(sql: "PRAGMA cache_size = -16384")
             try db.execute(sql: "PRAGMA mmap_size = 268435456")
             try db.execute(sql: "PRAGMA temp_store = MEMORY")
         }
         return configuration
+    }
+}
+
+extension Database {
+    /// What the rules of the audit call, on every connection that it may use.
+    func addAuditFunctions() {
+        for function in [NameIndex.nameMark, NameIndex.rowMark] { add(function: function) }
     }
 }

@@ -2,6 +2,7 @@ import Dispatch
 import FaultPoints
 import Foundation
 import GRDB
+import GRDBSQLite
 import Logging
 import Synchronization
 
@@ -17,7 +18,7 @@ final class GroupCommitWriter: Sendable {
     private let connection: DatabaseQueue
     private let options: StoreOptions
     private let log: WriteAheadLog
-    private let onLongLog: @Sendable () -> Void
+    private let endReads: @Sendable (ContinuousClock.Instant) -> Int
     private let logger: Logger
     let rowVersions = RowVersions()
     private let counters = Mutex(StoreStatistics())
@@ -30,11 +31,16 @@ final class GroupCommitWriter: Sendable {
         var groups = 1
     }
 
-    /// Starts the thread; `onLongLog` is called on it after each commit that leaves the write-ahead log too long.
-    init(connection: DatabaseQueue, options: StoreOptions, logger: Logger, onLongLog: @escaping @Sendable () -> Void) {
+    /// Starts the thread.
+    ///
+    /// - Parameter endReads: ends the reads of this process that began before an instant, and says how many; called on the writer's thread
+    ///   while the write-ahead log is too long.
+    init(
+        connection: DatabaseQueue, options: StoreOptions, logger: Logger, endReads: @escaping @Sendable (ContinuousClock.Instant) -> Int
+    ) {
         self.connection = connection
         self.options = options
-        self.onLongLog = onLongLog
+        self.endReads = endReads
         log = WriteAheadLog(ofStoreAt: connection.path)
         self.logger = logger
         queue = WriteQueue(limit: options.maximumQueued)
@@ -101,6 +107,7 @@ final class GroupCommitWriter: Sendable {
 extension GroupCommitWriter {
     private func work(on db: Database) {
         var jobs: [any WriteJob] = []
+        var logBound = LogBound(checkpointBytes: options.checkpointBytes, limit: options.maximumLogBytes)
         while queue.takeAll(into: &jobs) {
             if options.groupDelayMicroseconds > 0 { usleep(options.groupDelayMicroseconds) }
             var start = 0
@@ -110,7 +117,7 @@ extension GroupCommitWriter {
                 rowVersions.transactionEnded()
                 queue.answered(weight: Self.weight(of: group))
                 deliver(group)
-                boundLog()
+                keep(&logBound, on: db)
                 start = group.endIndex
             }
             jobs.removeAll(keepingCapacity: true)
@@ -219,16 +226,42 @@ extension GroupCommitWriter {
     private static func concernsAll(_ error: any Error) -> Bool {
         switch StoreError(classifying: error).code {
         case .unavailable, .corrupt: true
-        case .overloaded, .newerVersion, .closed, .readOnly, .invalidCursor, .cancelled, .internal: false
+        case .malformedRow, .overloaded, .newerVersion, .closed, .readOnly, .invalidCursor, .cancelled, .internal: false
         }
     }
 
-    /// A reader that keeps its snapshot keeps the log growing, and in the end the disk full.
-    private func boundLog() {
-        guard log.bytes > options.maximumLogBytes else { return }
-        counters.withLock { $0.readsEnded += 1 }
-        logger.warning("the write-ahead log is too long, reads are ended", metadata: ["limit": "\(options.maximumLogBytes)"])
-        onLongLog()
+    /// Keeps the write-ahead log short: without a bound it would fill the disk beside a reader that does not end.
+    private func keep(_ bound: inout LogBound, on db: Database) {
+        let bytes = log.bytes
+        switch bound.committed(bytes: bytes, at: .now) {
+        case .nothing: break
+        case .restart:
+            if !restartLog(on: db) { bound.restartFailed(at: .now) }
+        case .endReads(let instant, let isNews):
+            let count = endReads(instant)
+            counters.withLock { $0.readsEnded += count }
+            guard isNews else { return }
+            logger.warning(
+                "the write-ahead log is past its bound, because a reader in this process or another still needs it",
+                metadata: ["bytes": "\(bytes)", "bound": "\(options.maximumLogBytes)", "readsEnded": "\(count)"])
+        case .sayShort(let duration):
+            logger.notice("the write-ahead log is short again", metadata: ["after": "\(duration)"])
+        }
+    }
+
+    /// How long commits wait for the readers of a log that has to start over.
+    private static let restartWaitMilliseconds: CInt = 20
+
+    /// Copies the log back, and waits until the reads that need it have ended; false where one goes on. The next commit starts it over.
+    private func restartLog(on db: Database) -> Bool {
+        sqlite3_busy_timeout(db.sqliteConnection, Self.restartWaitMilliseconds)
+        defer { sqlite3_busy_timeout(db.sqliteConnection, CInt(options.busyTimeoutMilliseconds)) }
+        do {
+            return try db.integer("PRAGMA wal_checkpoint(RESTART)") == 0
+        } catch {
+            logger.debug("the write-ahead log was not copied back", metadata: ["error": "\(error)"])
+            return false
+        }
     }
 
     private static func weight(of group: ArraySlice<any WriteJob>) -> Int { group.reduce(0) { $0 + $1.weight } }

@@ -113,16 +113,3 @@ extension Database {
 struct RefusedAfterWriting: Error {
     let refusal: Refusal
 }
-
-extension Store {
-    /// Forgets answers remembered before an instant, at most `limit` of them, and says how many.
-    package func purgeStoredResponses(before: Instant, limit: Int = 1_000) async throws(StoreError) -> Int {
-        try await write(context: nil) { db in
-            try db.changes(
-                """
-                DELETE FROM idempotency WHERE (scope, key) IN
-                (SELECT scope, key FROM idempotency WHERE created_at < ? ORDER BY created_at LIMIT ?)
-                """, before, limit)
-        }
-    }
-}

@@ -20,7 +20,7 @@ extension Database {
 
     static func issuedCoupon(_ row: Columns) throws -> IssuedCoupon {
         guard let code = CouponCode(row.text(1)), let state = IssuedCoupon.State(rawValue: row.int(10)) else {
-            throw StoreError(.corrupt, "issued coupon \(row.int(0)) has no valid code or state")
+            throw StoreError(.malformedRow, "issued coupon \(row.int(0)) has no valid code or state")
         }
         return IssuedCoupon(
             id: row.id(0), code: code, couponID: row.id(2), userID: row.id(3), name: row.text(4),

@@ -82,7 +82,7 @@ extension Store {
 extension Database {
     fileprivate static func balanceEntry(_ row: Columns) throws -> BalanceEntry {
         guard let movement = Movement(rawValue: row.int(1)) else {
-            throw StoreError(.corrupt, "transfer \(row.int(0)) has no valid kind")
+            throw StoreError(.malformedRow, "transfer \(row.int(0)) has no valid kind")
         }
         let amount = movement == .payment ? Won(-row.int(2)) : row.won(2)
         return BalanceEntry(

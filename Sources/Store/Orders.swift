@@ -11,7 +11,7 @@ extension Store {
         context: (any DeliveryContext)? = nil
     ) async throws(StoreError) -> WriteResult<Order> {
         let options = options
-        return try await write(at: now, idempotency: idempotency, context: context) { db in
+        return try await write(at: now, idempotency: idempotency, context: context, onCommit: orderPlaced) { db in
             try db.refusable {
                 guard try db.balance(of: userID) != nil else { throw RefusedDecision(.userNotFound) }
                 let draft = try db.draftOrder(userID: userID, items: items, issuedCouponID: issuedCouponID, at: now)
@@ -21,6 +21,10 @@ extension Store {
                 return order
             }
         }
+    }
+
+    private func orderPlaced(_ result: WriteResult<Order>) {
+        if case .done(let order) = result { dueWork.tell(.orderExpiry(order.expiresAt)) }
     }
 
     /// Ends a pending order and frees what it held; `by` is `nil` for an admin.
@@ -45,11 +49,13 @@ extension Store {
             let due: [OrderID] = try db.all(
                 "SELECT id FROM orders WHERE status = 0 AND expires_at <= ? ORDER BY expires_at LIMIT ?", now, limit
             ) { $0.id(0) }
+            var count = 0
             for id in due {
-                guard let order = try db.order(id) else { throw StoreError(.internal, "an order vanished") }
+                guard let order = try db.readable({ try db.order(id) }) else { continue }
                 _ = try db.end(order, as: .expired)
+                count += 1
             }
-            return due.count
+            return count
         }
     }
 
@@ -124,16 +130,18 @@ extension Database {
 
     func lines(of id: OrderID) throws -> [OrderLine] {
         try all("SELECT product_id, name, unit_price, quantity FROM order_lines WHERE order_id = ? ORDER BY position", id) { row in
-            OrderLine(
-                productID: row.id(0), name: row.text(1), unitPrice: row.won(2), quantity: row.int(3),
-                amount: Won(row.int(2) * row.int(3)))
+            let (price, quantity) = (row.won(2), row.int(3))
+            guard let amount = price.multiplied(by: quantity) else {
+                throw StoreError(.malformedRow, "a line of order \(id) costs more than any amount")
+            }
+            return OrderLine(productID: row.id(0), name: row.text(1), unitPrice: price, quantity: quantity, amount: amount)
         }
     }
 
     /// An order without its lines.
     static func orderHead(_ row: Columns) throws -> Order {
         guard let status = Order.Status(stored: row.int(4)) else {
-            throw StoreError(.corrupt, "order \(row.int(0)) has no valid status")
+            throw StoreError(.malformedRow, "order \(row.int(0)) has no valid status")
         }
         return Order(
             id: row.id(0), number: OrderNumber(day: row.day(1), counter: row.int(2)), userID: row.id(3), storedStatus: status, lines: [],

@@ -9,10 +9,8 @@ package struct OutgoingEvent: Sendable, Equatable {
     package let payload: String
     /// Attempts that failed.
     package let attempts: Int64
-
-    package init(id: EventID, kind: OrderEvent.Kind, orderID: OrderID, payload: String, attempts: Int64) {
-        (self.id, self.kind, self.orderID, self.payload, self.attempts) = (id, kind, orderID, payload, attempts)
-    }
+    /// When the next attempt was planned, by the clock of then.
+    package let nextAttemptAt: Instant
 }
 
 /// What one event does to the scores of a day.
@@ -39,28 +37,22 @@ extension Store {
         try await read(.service) { db in try db.movements(after: id, through: EventID(id.rawValue + Int64(limit))) }
     }
 
-    /// The newest event, `nil` before the first.
-    package func lastEventID() async throws(StoreError) -> EventID? {
-        try await read(.service) { try $0.lastEventID() }
+    /// The newest event; before the first of this incarnation, the base that its ids follow.
+    package func lastEventID() async throws(StoreError) -> EventID {
+        try await read(.service) { [options] in try $0.lastEventID(base: options.eventBase) }
     }
 
-    /// Events whose message should go out now, the longest due first.
+    /// Waiting events after one, in the order of their ids.
     ///
-    /// An event is due only when all earlier events of its order are delivered; a parked one so blocks its own order and no other.
-    package func dueEvents(at now: Instant, limit: Int) async throws(StoreError) -> [OutgoingEvent] {
-        try await read(.service) { db in
-            try db.all(Outbox.due, now, limit) { row in
-                OutgoingEvent(
-                    id: row.id(0), kind: row.int(1) == 0 ? .paid : .refunded, orderID: row.id(2), payload: row.text(3), attempts: row.int(4)
-                )
-            }
-        }
+    /// A parked event holds back the later ones of its order: these are left out until it is retried.
+    package func waitingEvents(after id: EventID, limit: Int) async throws(StoreError) -> [OutgoingEvent] {
+        try await read(.service) { db in try db.all(Outbox.waiting, id, limit, read: Outbox.outgoing) }
     }
 
-    /// When the next message should go out; `nil` while none waits that could.
-    package func nextDueAt() async throws(StoreError) -> Instant? {
+    /// Those of some events that wait, in any order.
+    package func waitingEvents(_ ids: [EventID]) async throws(StoreError) -> [OutgoingEvent] {
         try await read(.service) { db in
-            try db.first("SELECT next_attempt_at FROM events WHERE \(Outbox.isNext) ORDER BY next_attempt_at LIMIT 1") { $0.instant(0) }
+            try ids.compactMap { id in try db.first(Outbox.waitingByID, id, read: Outbox.outgoing) }
         }
     }
 
@@ -105,7 +97,7 @@ extension Store {
     package func retryParked(
         _ id: EventID, at now: Instant, context: (any DeliveryContext)? = nil
     ) async throws(StoreError) -> Outcome<EventRecord> {
-        try await decide(context: context) { db in
+        let outcome = try await decide(context: context) { db throws -> Outcome<EventRecord> in
             guard let record = try db.event(id) else { return .refused(.eventNotFound) }
             guard record.delivery == .parked else { return .refused(.eventNotParked) }
             try db.run("UPDATE events SET delivery = 0, attempts = 0, next_attempt_at = ? WHERE id = ?", now, id)
@@ -113,20 +105,76 @@ extension Store {
                 EventRecord(
                     event: record.event, delivery: .waiting, attempts: 0, nextAttemptAt: now, lastError: record.lastError))
         }
+        if case .done = outcome { dueWork.tell(.retriedEvents) }
+        return outcome
+    }
+
+    /// Sends every parked message on its way again, and says how many there were. Other writes get their turn in between: each takes
+    /// at most `step` messages.
+    package func retryAllParked(
+        at now: Instant, step: Int = 500, context: (any DeliveryContext)? = nil
+    ) async throws(StoreError) -> Int {
+        // An event that is parked again meanwhile is not sent forever: what was parked at first lies below this.
+        let last = try await lastEventID()
+        var (retried, after) = (0, EventID(0))
+        defer { if retried > 0 { dueWork.tell(.retriedEvents) } }
+        while true {
+            let start = after
+            let ids: [EventID] = try await write(context: context) { db in
+                let ids: [EventID] = try db.all(Outbox.parked, start, last, step) { $0.id(0) }
+                for id in ids { try db.run(Outbox.retried, now, id) }
+                return ids
+            }
+            retried += ids.count
+            guard ids.count == step, let newest = ids.last else { return retried }
+            after = newest
+        }
+    }
+
+    /// Has delivered events after one wait again, for their sink has lost them; at most so many, the newest. Says how many.
+    package func redeliver(after id: EventID, atMost limit: Int, at now: Instant, step: Int = 500) async throws(StoreError) -> Int {
+        let last = try await lastEventID()
+        let first = max(id.rawValue, last.rawValue - Int64(limit))
+        var count = 0
+        // From the newest down: where this ends early, what is left is still after `id`.
+        var before = last.rawValue + 1
+        while before > first + 1 {
+            let range = max(first, before - 1 - Int64(step))..<before
+            count += try await write(context: nil) { db in
+                try db.changes(
+                    """
+                    UPDATE events SET delivery = 0, attempts = 0, next_attempt_at = ? WHERE id > ? AND id < ? AND delivery = 1
+                    """, now, range.lowerBound, range.upperBound)
+            }
+            before = range.lowerBound + 1
+        }
+        if count > 0 { dueWork.tell(.retriedEvents) }
+        return count
     }
 }
 
 enum Outbox {
-    /// A waiting event none of whose order's earlier events is still on its way.
-    static let isNext = """
-        delivery = 0 AND NOT EXISTS (
-            SELECT 1 FROM events earlier WHERE earlier.order_id = events.order_id AND earlier.id < events.id AND earlier.delivery <> 1)
+    private static let columns = "id, kind, order_id, payload, attempts, next_attempt_at"
+
+    static let waiting = """
+        SELECT \(columns) FROM events INDEXED BY events_waiting
+        WHERE delivery = 0 AND id > ? AND NOT EXISTS (
+            SELECT 1 FROM events earlier INDEXED BY events_undelivered_by_order
+            WHERE earlier.order_id = events.order_id AND earlier.id < events.id AND earlier.delivery <> 1 AND earlier.delivery = 2)
+        ORDER BY id LIMIT ?
         """
 
-    static let due = """
-        SELECT id, kind, order_id, payload, attempts FROM events
-        WHERE \(isNext) AND next_attempt_at <= ? ORDER BY next_attempt_at, id LIMIT ?
-        """
+    static let waitingByID = "SELECT \(columns) FROM events WHERE id = ? AND delivery = 0"
+
+    static func outgoing(_ row: Columns) -> OutgoingEvent {
+        OutgoingEvent(
+            id: row.id(0), kind: row.int(1) == 0 ? .paid : .refunded, orderID: row.id(2), payload: row.text(3), attempts: row.int(4),
+            nextAttemptAt: row.instant(5))
+    }
+
+    static let parked = "SELECT id FROM events INDEXED BY events_parked WHERE delivery = 2 AND id > ? AND id <= ? ORDER BY id LIMIT ?"
+
+    static let retried = "UPDATE events SET delivery = 0, attempts = 0, next_attempt_at = ? WHERE id = ? AND delivery = 2"
 
     static let delivered = "UPDATE events SET delivery = 1, last_error = NULL WHERE id = ? AND delivery <> 1"
 }
@@ -150,12 +198,12 @@ extension Database {
         return movements
     }
 
-    /// Writes an event with the next id; the single writer leaves no gap between ids.
+    /// Writes an event with the next id; the single writer leaves no gap between the ids of an incarnation.
     func appendEvent(
-        _ kind: OrderEvent.Kind, order: Order, saleDay: BusinessDay, units: [ProductUnits], at now: Instant,
+        _ kind: OrderEvent.Kind, order: Order, saleDay: BusinessDay, units: [ProductUnits], options: StoreOptions, at now: Instant,
         payload: (EventID) -> String
     ) throws {
-        let id = EventID(try (lastEventID()?.rawValue ?? 0) + 1)
+        let id = EventID(try lastEventID(base: options.eventBase).rawValue + 1)
         try run(
             """
             INSERT INTO events (id, kind, order_id, occurred_at, sale_day, payload, next_attempt_at) VALUES (?, ?, ?, ?, ?, ?, ?)
@@ -165,8 +213,9 @@ extension Database {
         }
     }
 
-    func lastEventID() throws -> EventID? {
-        try first("SELECT max(id) FROM events") { $0.optionalID(0) } ?? nil
+    /// The newest event, or the incarnation's base where it has none yet.
+    func lastEventID(base: Int64) throws -> EventID {
+        EventID(max(try integer("SELECT max(id) FROM events"), base))
     }
 
     func event(_ id: EventID) throws -> EventRecord? {
@@ -191,7 +240,7 @@ extension Database {
 
     private static func eventRow(_ row: Columns) throws -> EventRecord {
         guard let delivery = OrderEvent.Delivery(rawValue: row.int(6)) else {
-            throw StoreError(.corrupt, "event \(row.int(0)) has no valid delivery state")
+            throw StoreError(.malformedRow, "event \(row.int(0)) has no valid delivery state")
         }
         let event = OrderEvent(
             id: row.id(0), kind: row.int(1) == 0 ? .paid : .refunded, orderID: row.id(2), occurredAt: row.instant(3), saleDay: row.day(4),

@@ -10,7 +10,7 @@ extension Store {
         context: (any DeliveryContext)? = nil
     ) async throws(StoreError) -> WriteResult<Payment> {
         let options = options
-        return try await write(at: now, idempotency: idempotency, context: context) { db in
+        return try await write(at: now, idempotency: idempotency, context: context, onCommit: eventAppended) { db in
             try db.refusable {
                 let order = try db.order(orderID, for: user)
                 let status = order.status(at: now)
@@ -36,7 +36,7 @@ extension Store {
         context: (any DeliveryContext)? = nil
     ) async throws(StoreError) -> WriteResult<Checkout> {
         let options = options
-        return try await write(at: now, idempotency: idempotency, context: context) { db in
+        return try await write(at: now, idempotency: idempotency, context: context, onCommit: eventAppended) { db in
             try db.refusable {
                 guard try db.balance(of: userID) != nil else { throw RefusedDecision(.userNotFound) }
                 let draft = try db.draftOrder(userID: userID, items: items, issuedCouponID: issuedCouponID, at: now)
@@ -77,7 +77,7 @@ extension Database {
             id: PaymentID(lastInsertedRowID), orderID: order.id, orderNumber: order.number, userID: order.userID,
             amount: order.finalAmount, balance: balanceAfter, paidAt: now, refundedAmount: .zero)
         let units = order.lines.map { ProductUnits(productID: $0.productID, units: $0.quantity) }
-        try appendEvent(.paid, order: order, saleDay: saleDay, units: units, at: now) { id in
+        try appendEvent(.paid, order: order, saleDay: saleDay, units: units, options: options, at: now) { id in
             options.eventPayload(
                 EventFacts(
                     id: id, kind: .paid, occurredAt: now, order: order, payment: payment, refund: nil, refundedItems: []))

@@ -7,8 +7,10 @@ import GRDB
 /// it is safe too, only serial. It sees every commit that was answered before the read began.
 package final class PointReader: Sendable {
     private let connection: DatabaseQueue
+    private let eventBase: Int64
 
     init(path: String, options: StoreOptions) throws(StoreError) {
+        eventBase = options.eventBase
         do {
             connection = try DatabaseQueue(path: path, configuration: .reader())
         } catch {
@@ -59,9 +61,9 @@ package final class PointReader: Sendable {
         try read { try $0.answer(for: key, at: now) }
     }
 
-    /// The newest event, `nil` before the first.
-    package func lastEventID() throws(StoreError) -> EventID? {
-        try read { try $0.lastEventID() }
+    /// The newest event; before the first of this incarnation, the base that its ids follow.
+    package func lastEventID() throws(StoreError) -> EventID {
+        try read { try $0.lastEventID(base: eventBase) }
     }
 
     /// Without BEGIN and COMMIT: a single statement is its own snapshot, and what several statements read here never changes.

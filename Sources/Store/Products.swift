@@ -6,11 +6,13 @@ import GRDB
 package struct ProductChange: Sendable, Equatable {
     package var name: String?
     package var price: Won?
-    /// Units on hand, including those that pending orders hold.
-    package var stock: Int64?
+    /// Units that can be ordered from now on, beside those that pending orders hold.
+    package var available: Int64?
+    /// Units that come in (positive) or are taken away (negative). Not together with `available`.
+    package var stockChange: Int64?
 
-    package init(name: String? = nil, price: Won? = nil, stock: Int64? = nil) {
-        (self.name, self.price, self.stock) = (name, price, stock)
+    package init(name: String? = nil, price: Won? = nil, available: Int64? = nil, stockChange: Int64? = nil) {
+        (self.name, self.price, self.available, self.stockChange) = (name, price, available, stockChange)
     }
 }
 
@@ -33,16 +35,24 @@ extension Store {
 
     /// Changes name, price or stock; placed orders keep the name and price they were placed with.
     ///
-    /// Refused: `productNotFound`, `stockHeld` for a stock below what pending orders hold.
+    /// Refused: `productNotFound`, `preconditionFailed` where `condition` does not hold for the product as it is, `outOfStock` where
+    /// `stockChange` takes more than can be ordered, `invalid` where it brings more than a product may have.
     package func updateProduct(
-        _ id: ProductID, _ change: ProductChange, context: (any DeliveryContext)? = nil
+        _ id: ProductID, _ change: ProductChange, onlyIf condition: (@Sendable (Product) -> Bool)? = nil,
+        context: (any DeliveryContext)? = nil
     ) async throws(StoreError) -> Outcome<Product> {
         try await decide(context: context) { db in
             guard let old = try db.product(id) else { return .refused(.productNotFound(id)) }
+            if let condition, !condition(old) { return .refused(.preconditionFailed) }
+            let available = change.available ?? old.available + (change.stockChange ?? 0)
+            guard available >= 0 else { return .refused(.outOfStock(id, available: old.available)) }
+            // Refunds may have brought more units back than a product may be given.
+            guard available <= Bounds.stock.upperBound || available <= old.available else {
+                return .refused(.invalid(field: "stockChange", reason: "must leave at most \(Bounds.stock.upperBound) units to be ordered"))
+            }
             let new = Product(
-                id: id, name: change.name ?? old.name, price: change.price ?? old.price, stock: change.stock ?? old.stock,
+                id: id, name: change.name ?? old.name, price: change.price ?? old.price, stock: available + old.held,
                 held: old.held, createdAt: old.createdAt)
-            guard new.stock >= new.held else { return .refused(.stockHeld(held: old.held)) }
             if new.name != old.name {
                 let indexed = try db.first("SELECT name_folded FROM products WHERE id = ?", id) { $0.text(0) } ?? ""
                 try db.renameInNameIndex(id, from: indexed, to: ProductName.folded(new.name))

@@ -46,8 +46,9 @@ final class ReadLanes: Sendable {
         Dictionary(uniqueKeysWithValues: ReadLane.allCases.map { ($0, self[$0].statistics) })
     }
 
-    func endRunningReads() {
-        for lane in ReadLane.allCases { self[lane].endRunningReads() }
+    /// Ends the reads that began before an instant, in every lane, and says how many.
+    func endReads(begunBefore instant: ContinuousClock.Instant) -> Int {
+        ReadLane.allCases.reduce(0) { $0 + self[$1].endReads(begunBefore: instant) }
     }
 
     func close() {

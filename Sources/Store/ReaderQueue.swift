@@ -17,7 +17,7 @@ final class ReaderQueue: Sendable {
 
     private struct State {
         var waiting: [Job] = []
-        var running: [RunningRead] = []
+        var running: [(read: RunningRead, began: ContinuousClock.Instant)] = []
         var refused = 0
         var cancelled = 0
         var isClosed = false
@@ -76,21 +76,6 @@ final class ReaderQueue: Sendable {
         enqueue(read, completion) { connection in try connection.read(read, body) }
     }
 
-    /// Copies the whole store to a file in one snapshot.
-    func backup(to destination: String, completion: @escaping @Sendable (Result<Void, StoreError>) -> Void) {
-        enqueue(RunningRead(), completion) { connection in
-            do {
-                let copy = try DatabaseQueue(path: destination)
-                try connection.queue.backup(to: copy)
-                try copy.close()
-            } catch {
-                // Half a copy would look like a whole one, and stand in the way of the next.
-                for file in [destination, destination + "-journal"] { unlink(file) }
-                throw error
-            }
-        }
-    }
-
     /// Drops a read that waits, and ends one that runs or is yet to come: nobody waits for it any more.
     func cancel(_ read: RunningRead) {
         read.end(.cancelled)
@@ -102,9 +87,12 @@ final class ReaderQueue: Sendable {
         dropped?.abandon(RunningRead.cancelled)
     }
 
-    /// Ends the reads that run now; each fails as unavailable, in the middle of its statement or before its next one.
-    func endRunningReads() {
-        for read in state.withLock({ $0.running }) { read.end(.logTooLong) }
+    /// Ends the reads that began before an instant and still run; each fails as unavailable, in the middle of its statement or before its
+    /// next one. Says how many.
+    func endReads(begunBefore instant: ContinuousClock.Instant) -> Int {
+        let reads = state.withLock { $0.running.filter { $0.began < instant } }
+        for (read, _) in reads { read.end(.logTooLong) }
+        return reads.count
     }
 
     /// Waits for the reads that were admitted, ends the threads and closes the connections.
@@ -160,7 +148,7 @@ final class ReaderQueue: Sendable {
 
     private func ended(_ read: RunningRead) {
         state.withLock { state in
-            state.running.removeAll { $0 === read }
+            state.running.removeAll { $0.read === read }
             if read.ending == .cancelled { state.cancelled += 1 }
         }
     }
@@ -177,7 +165,7 @@ extension ReaderQueue {
                 // Nothing waits where the read that this wakeup counts was dropped.
                 guard !state.waiting.isEmpty else { return (nil, state.isClosed) }
                 let job = state.waiting.removeFirst()
-                state.running.append(job.read)
+                state.running.append((job.read, .now))
                 return (job, false)
             }
             if let job { return job }

@@ -11,7 +11,7 @@ extension Store {
         context: (any DeliveryContext)? = nil
     ) async throws(StoreError) -> WriteResult<Refund> {
         let options = options
-        return try await write(at: now, idempotency: idempotency, context: context) { db in
+        return try await write(at: now, idempotency: idempotency, context: context, onCommit: eventAppended) { db in
             try db.refusable {
                 let draft = try db.draftRefund(of: paymentID, items: items)
                 return try db.write(draft, options: options, at: now)
@@ -38,7 +38,7 @@ extension Database {
     fileprivate func draftRefund(of id: PaymentID, items wanted: [RequestedItem]?) throws -> RefundDraft {
         guard let payment = try payment(id) else { throw RefusedDecision(.paymentNotFound) }
         guard let order = try order(payment.orderID), let balance = try balance(of: payment.userID)?.amount else {
-            throw StoreError(.corrupt, "a payment has no order or no user")
+            throw StoreError(.malformedRow, "a payment has no order or no user")
         }
         let left = try unitsLeft(of: order.id)
         let items = try refundable(wanted, outOf: left)
@@ -112,7 +112,7 @@ extension Database {
             id: draft.payment.id, orderID: order.id, orderNumber: order.number, userID: order.userID, amount: draft.payment.amount,
             balance: draft.payment.balance, paidAt: draft.payment.paidAt, refundedAmount: refund.refundedAmount)
         let units = draft.items.map { ProductUnits(productID: $0.productID, units: -$0.quantity) }
-        try appendEvent(.refunded, order: order, saleDay: draft.saleDay, units: units, at: now) { id in
+        try appendEvent(.refunded, order: order, saleDay: draft.saleDay, units: units, options: options, at: now) { id in
             options.eventPayload(
                 EventFacts(
                     id: id, kind: .refunded, occurredAt: now, order: order, payment: payment, refund: refund,

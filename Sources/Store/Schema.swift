@@ -2,19 +2,54 @@ import GRDB
 
 /// The shape of the store. A migration that was ever released is never edited; a change is a new one.
 enum Schema {
-    static var migrator: DatabaseMigrator {
+    static var migrator: DatabaseMigrator { migrator(firstIncarnation: nil) }
+
+    /// - Parameter firstIncarnation: the number of a new store's incarnation; nil for the present time.
+    static func migrator(firstIncarnation: Int64?) -> DatabaseMigrator {
         var migrator = DatabaseMigrator()
         migrator.registerMigration("v1") { db in
             try db.execute(sql: people + goods + coupons + orders + outbox)
         }
         migrator.registerMigration("checks without a list") { db in try writeChecksWithoutList(db) }
         migrator.registerMigration("campaigns end") { db in try db.execute(sql: campaignArchival) }
+        migrator.registerMigration("identity") { db in
+            try db.execute(sql: identity)
+            try db.makeIdentity(firstIncarnation: firstIncarnation)
+        }
+        migrator.registerMigration("old events go") { db in try db.execute(sql: prunedEvents) }
         migrator.registerMigration("products are found by parts of their names") { db in
             try db.execute(sql: NameIndex.schema)
             try db.buildNameIndex()
         }
+        migrator.registerMigration("waiting events by id") { db in try db.execute(sql: waitingEventsByID) }
         return migrator
     }
+
+    /// How far old events were removed, in one row: see ``PrunedEvents``.
+    private static let prunedEvents = """
+        CREATE TABLE pruned_events (
+            id INTEGER PRIMARY KEY CHECK (id = 1),
+            through INTEGER NOT NULL CHECK (through >= 0),
+            payments INTEGER NOT NULL CHECK (payments >= 0),
+            refunds INTEGER NOT NULL CHECK (refunds >= 0)
+        ) STRICT;
+        INSERT INTO pruned_events VALUES (1, 0, 0, 0);
+        """
+
+    /// Which store this is, and since when: see ``StoreIdentity``.
+    private static let identity = """
+        CREATE TABLE identity (
+            id INTEGER PRIMARY KEY CHECK (id = 1),
+            store TEXT NOT NULL,
+            is_backup INTEGER NOT NULL DEFAULT 0 CHECK (is_backup BETWEEN 0 AND 1)
+        ) STRICT;
+
+        -- The ids of an incarnation's events are greater than its base, and no greater than the next incarnation's.
+        CREATE TABLE incarnations (
+            number INTEGER PRIMARY KEY CHECK (number >= 0),
+            event_base INTEGER NOT NULL UNIQUE CHECK (event_base >= 0)
+        ) STRICT;
+        """
 
     /// `x IN (0, 1, 2)` has SQLite open, fill and close a table in memory for each row that is written; a range costs nothing.
     ///
@@ -41,6 +76,12 @@ enum Schema {
         ALTER TABLE campaigns ADD COLUMN archived_at INTEGER CHECK ((archived_at IS NULL) = (archival = 0));
         CREATE INDEX campaigns_live ON campaigns (id) WHERE archival < 2;
         CREATE INDEX campaigns_archived ON campaigns (archived_at) WHERE archival = 2;
+        """
+
+    /// Waiting events are read in the order of their ids: delivery times its tries by itself, and lists show the newest first.
+    private static let waitingEventsByID = """
+        DROP INDEX events_waiting;
+        CREATE INDEX events_waiting ON events (id) WHERE delivery = 0;
         """
 
     /// Account numbers of `transfers`: a user's is the user's id, these two are the house's.

@@ -94,20 +94,24 @@ extension Snapshot {
         }
     }
 
-    /// The newest event, `nil` before the first.
-    package func lastEventID() throws(StoreError) -> EventID? {
-        try reading { try $0.lastEventID() }
+    /// The newest event; before the first of this incarnation, the base that its ids follow.
+    package func lastEventID() throws(StoreError) -> EventID {
+        try reading { db in try db.lastEventID(base: try db.identity().eventBase) }
     }
 
     /// How much there is of everything.
     package func counts() throws(StoreError) -> StoreCounts {
-        try reading { db in
-            func rows(_ table: String) throws -> Int64 { try db.integer("SELECT count(*) FROM \(table)") }
-            return StoreCounts(
-                users: try rows("users"), products: try rows("products"), campaigns: try rows("campaigns"),
-                issuedCoupons: try rows("issued_coupons"), orders: try rows("orders"), payments: try rows("payments"),
-                refunds: try rows("refunds"), events: try rows("events"))
-        }
+        try reading { try $0.storeCounts() }
+    }
+}
+
+extension Database {
+    func storeCounts() throws -> StoreCounts {
+        func rows(_ table: String) throws -> Int64 { try integer("SELECT count(*) FROM \(table)") }
+        return StoreCounts(
+            users: try rows("users"), products: try rows("products"), campaigns: try rows("campaigns"),
+            issuedCoupons: try rows("issued_coupons"), orders: try rows("orders"), payments: try rows("payments"),
+            refunds: try rows("refunds"), events: try rows("events"))
     }
 }
 

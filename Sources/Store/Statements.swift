@@ -166,8 +166,16 @@ struct Columns {
 
     func bool(_ index: CInt) -> Bool { int(index) != 0 }
     func won(_ index: CInt) -> Won { Won(int(index)) }
-    func instant(_ index: CInt) -> Instant { Instant(milliseconds: int(index)) }
-    func day(_ index: CInt) -> BusinessDay { BusinessDay(number: int(index)) }
+    /// A value that no version writes is read as the nearest one that can be written out: it must not end the process.
+    func instant(_ index: CInt) -> Instant {
+        let range = Instant.representable
+        return Instant(milliseconds: min(max(int(index), range.lowerBound), range.upperBound))
+    }
+
+    /// See ``instant(_:)``.
+    func day(_ index: CInt) -> BusinessDay { BusinessDay(number: min(max(int(index), 0), Self.lastDay)) }
+
+    private static let lastDay = Instant.representable.upperBound / 86_400_000
     func id<Entity>(_ index: CInt) -> Identifier<Entity> { Identifier(int(index)) }
 
     func optionalText(_ index: CInt) -> String? { isNull(index) ? nil : text(index) }

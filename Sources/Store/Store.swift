@@ -10,16 +10,22 @@ import Synchronization
 /// connections of their own and never wait for a write.
 package final class Store: Sendable {
     let options: StoreOptions
-    private let path: String
+    /// Which store this is, as it was when it was opened.
+    package let identity: StoreIdentity
+    let path: String
     private let writer: GroupCommitWriter?
     private let lanes: ReadLanes
     private let newestUser: Atomic<Int64>
     /// Which rows changed since they were read; a store that is only read sees no change.
     package let rowVersions: RowVersions
+    let dueWork = DueWorkListeners()
 
-    private init(path: String, options: StoreOptions, writer: GroupCommitWriter?, lanes: ReadLanes, userCount: Int64) {
+    private init(
+        path: String, options: StoreOptions, identity: StoreIdentity, writer: GroupCommitWriter?, lanes: ReadLanes, userCount: Int64
+    ) {
         self.path = path
         self.options = options
+        self.identity = identity
         self.writer = writer
         self.lanes = lanes
         newestUser = Atomic(userCount)
@@ -33,15 +39,17 @@ package final class Store: Sendable {
         _ = Self.settings
         do {
             let connection = options.isReadOnly ? nil : try openForWriting(path, options)
-            let userCount = try DatabaseQueue(path: path, configuration: .reader()).read { db in
+            let (userCount, identity) = try DatabaseQueue(path: path, configuration: .reader()).read { db in
                 try refuseOtherVersion(db)
-                return try db.integer("SELECT max(id) FROM users")
+                return (try db.integer("SELECT max(id) FROM users"), try db.identity())
             }
+            var options = options
+            options.eventBase = identity.eventBase
             let lanes = try ReadLanes(path: path, options: options, logger: logger)
             let writer = connection.map { connection in
-                GroupCommitWriter(connection: connection, options: options, logger: logger) { lanes.endRunningReads() }
+                GroupCommitWriter(connection: connection, options: options, logger: logger) { lanes.endReads(begunBefore: $0) }
             }
-            return Store(path: path, options: options, writer: writer, lanes: lanes, userCount: userCount)
+            return Store(path: path, options: options, identity: identity, writer: writer, lanes: lanes, userCount: userCount)
         } catch {
             throw StoreError(classifying: error)
         }
@@ -51,12 +59,18 @@ package final class Store: Sendable {
     private static let settings = csqlite_leave_out_memory_statistics()
 
     private static func openForWriting(_ path: String, _ options: StoreOptions) throws -> DatabaseQueue {
+        guard !BackupMark.isSet(path) else {
+            throw StoreError(
+                .unavailable, "the store is a backup that was copied here by hand; put it in place with `firstcome restore` instead")
+        }
         let connection = try DatabaseQueue(path: path, configuration: .writer(options))
         // Before anything is written: a newer store stays as it is.
         try connection.read { try refuseNewerVersion($0) }
         // GRDB's WAL setup chose NORMAL, which may lose the last commits together with the power.
         try connection.writeWithoutTransaction { try $0.execute(sql: "PRAGMA synchronous = FULL") }
-        try Schema.migrator.migrate(connection)
+        try Schema.migrator(firstIncarnation: options.firstIncarnation).migrate(connection)
+        // What a crash has left in the log is in the file from now on, the identity too. Where a reader is in the way, the log stays.
+        try connection.writeWithoutTransaction { try $0.execute(sql: "PRAGMA wal_checkpoint(TRUNCATE)") }
         return connection
     }
 
@@ -68,7 +82,7 @@ package final class Store: Sendable {
         }
     }
 
-    private static func refuseNewerVersion(_ db: Database) throws {
+    static func refuseNewerVersion(_ db: Database) throws {
         if try Schema.migrator.hasBeenSuperseded(db) {
             throw StoreError(.newerVersion, "the store was written by a newer version of this program; use that version or a backup")
         }
@@ -168,13 +182,5 @@ extension Store {
         _ body: @escaping @Sendable (Snapshot) throws(StoreError) -> Value
     ) async throws(StoreError) -> Value {
         try await lanes.read(.service) { db, read in try body(Snapshot(db: db, read: read)) }
-    }
-
-    /// Copies the store as it is now to a new file, while it serves.
-    package func backup(to destination: String) async throws(StoreError) {
-        let result: Result<Void, StoreError> = await withUnsafeContinuation { continuation in
-            lanes[.service].backup(to: destination) { continuation.resume(returning: $0) }
-        }
-        try result.get()
     }
 }

@@ -12,6 +12,8 @@ package struct StoreError: Error, CustomStringConvertible {
         case newerVersion
         /// The file is damaged or is no database.
         case corrupt
+        /// A row holds what no version of this program writes. The file is sound, and so are the other rows: only what needs this row fails.
+        case malformedRow
         /// The store was closed before the work was taken.
         case closed
         /// A write on a store that was opened for reading.
@@ -39,6 +41,17 @@ package struct StoreError: Error, CustomStringConvertible {
 extension StoreError: CustomDebugStringConvertible {
     package var debugDescription: String {
         cause.map { "\(message) [\(code)]: \($0)" } ?? "\(message) [\(code)]"
+    }
+}
+
+extension Database {
+    /// Reads a row that one of many needs; nil where it is malformed, so that the others go on.
+    func readable<Value>(_ read: () throws -> Value?) throws -> Value? {
+        do {
+            return try read()
+        } catch let error as StoreError where error.code == .malformedRow {
+            return nil
+        }
     }
 }
 

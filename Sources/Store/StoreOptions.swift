@@ -9,6 +9,11 @@ package struct StoreOptions: Sendable {
     /// Renders the document for the data platform; called inside the transaction, so it must be quick and must not fail.
     package var eventPayload: @Sendable (EventFacts) -> String
 
+    /// The number of a new store's first incarnation, see ``StoreIdentity``; nil for the present time. With 0 event ids count from 1.
+    package var firstIncarnation: Int64?
+    /// Below the ids of this incarnation's events. Set when the store is opened.
+    var eventBase: Int64 = 0
+
     /// Opens for snapshots and lists alone, also beside a running service; writes are refused.
     package var isReadOnly = false
     /// The most writes in one transaction, unless a single job makes more: bounds how long the first of a group waits for the last.
@@ -27,8 +32,13 @@ package struct StoreOptions: Sendable {
     package var busyTimeoutMilliseconds = 2_000
     /// Pages (4 KiB each) in the write-ahead log at which a commit copies it back to the database file: 16 MiB.
     package var checkpointPages = 4_096
-    /// Bytes of the write-ahead log at which lists and snapshots are ended, because one of them keeps it from starting over.
+    /// Bytes of the write-ahead log past which the oldest reads are ended, because one of them keeps it from starting over; see
+    /// ``LogBound``.
     package var maximumLogBytes: Int64 = 512 << 20
+
+    /// SQLite's page size, which no store changes.
+    static let pageBytes: Int64 = 4_096
+    var checkpointBytes: Int64 { Int64(checkpointPages) * Self.pageBytes }
 
     static let usualSearchBudget = 16_000
 

@@ -13,7 +13,7 @@ package struct StoreStatistics: Sendable, Equatable {
     package var commitFailures = 0
     /// Groups that ran again one by one because a job failed.
     package var regroups = 0
-    /// Times that reads were ended to let the write-ahead log start over.
+    /// Reads that were ended to let the write-ahead log start over.
     package var readsEnded = 0
     /// Seconds from BEGIN to COMMIT.
     package var workSeconds = 0.0

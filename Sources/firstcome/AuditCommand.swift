@@ -11,7 +11,13 @@ struct AuditCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "audit",
         abstract: "Checks every invariant over store and Redis, beside a running service or without one.",
-        discussion: "Prints each check with the number of rows it looked at. Exits with 1 when one is broken.")
+        discussion: """
+            Prints each check with the number of rows it looked at: ok, BROKEN, missing where Redis holds nothing of what the store has, or \
+            no rows where the store has none either. Exits with 1 when a check is broken or missing.
+
+            The Redis has to be the one that serves the store: without --redis, the private one of the folder, and a folder whose service \
+            used another one is refused. A Redis that serves another store, or the store as it was before a restore, is refused too.
+            """)
 
     @OptionGroup var data: DataOption
     @OptionGroup var redis: RedisOption
@@ -34,15 +40,26 @@ struct AuditCommand: AsyncParsableCommand {
     static func table(_ report: AuditReport) -> String {
         var lines: [String] = []
         for check in report.checks {
-            let verdict = check.violationCount > 0 ? "BROKEN" : check.rowsChecked == 0 ? "no rows" : "ok"
-            lines.append("\(check.invariant)  \(pad(verdict, 8))\(pad(String(check.rowsChecked), 10, toRight: true)) rows  \(check.claim)")
+            lines.append(
+                "\(check.invariant)  \(pad(check.verdict.rawValue, 8))\(pad(String(check.rowsChecked), 10, toRight: true)) rows  \(check.claim)"
+            )
             lines += check.violations.map { "       - \($0)" }
             let unnamed = check.violationCount - Int64(check.violations.count)
             if unnamed > 0 { lines.append("       - and \(unnamed) more") }
         }
-        let broken = report.checks.count { $0.violationCount > 0 }
-        lines.append(broken == 0 ? "every invariant holds" : "\(broken) of \(report.checks.count) checks are broken")
+        let (broken, missing) = (count(of: .broken, in: report), count(of: .missing, in: report))
+        if broken > 0 { lines.append("\(broken) of \(report.checks.count) checks are broken") }
+        if missing > 0 {
+            lines.append(
+                "\(missing) of \(report.checks.count) checks found nothing in Redis: it is not the one that serves the store, or has lost it"
+            )
+        }
+        if report.isClean { lines.append("every invariant holds") }
         return lines.joined(separator: "\n")
+    }
+
+    private static func count(of verdict: AuditReport.Verdict, in report: AuditReport) -> Int {
+        report.checks.count { $0.verdict == verdict }
     }
 
     static func json(_ report: AuditReport) -> String {
@@ -54,6 +71,7 @@ struct AuditCommand: AsyncParsableCommand {
             json.beginObject()
             json.member("invariant", Int64(check.invariant))
             json.member("claim", check.claim)
+            json.member("verdict", check.verdict.rawValue)
             json.member("rowsChecked", check.rowsChecked)
             json.member("violationCount", check.violationCount)
             json.beginArray("violations")

@@ -1,6 +1,7 @@
 import Foundation
 import Glibc
 import Logging
+import Redis
 import Services
 
 /// The folder that holds everything one service keeps: the store, the token key and the private Redis.
@@ -49,6 +50,33 @@ struct DataFolder: Sendable {
                 throw CommandError("\(path) can be used by other accounts, and its mode cannot be set: \(String(cString: strerror(errno)))")
             }
             logger.warning("other accounts could use a file of the store, and no longer can", metadata: ["path": "\(path)"])
+        }
+    }
+
+    /// Which Redis the folder's service used last.
+    enum LastRedis: Equatable {
+        case own
+        /// A given one: its URL without the password.
+        case given(String)
+    }
+
+    private var lastRedisPath: String { path + "/last-redis" }
+
+    /// Nil where no service of this version has run on the folder.
+    var lastRedis: LastRedis? {
+        guard let text = try? String(contentsOfFile: lastRedisPath, encoding: .utf8) else { return nil }
+        let line = text.trimmingCharacters(in: .whitespacesAndNewlines)
+        return line.isEmpty ? nil : line == "private" ? .own : .given(line)
+    }
+
+    /// Notes which Redis the folder's service uses from now on, for the commands that look at the folder without being told.
+    func note(lastRedis endpoint: RedisEndpoint?) throws {
+        let line = endpoint?.description ?? "private"
+        guard lastRedis != (endpoint == nil ? .own : .given(line)) else { return }
+        do {
+            try Data((line + "\n").utf8).write(to: URL(fileURLWithPath: lastRedisPath), options: .atomic)
+        } catch {
+            throw CommandError("\(lastRedisPath) cannot be written: \(error.localizedDescription)")
         }
     }
 

@@ -15,6 +15,10 @@ enum EnvironmentFlags {
         "ranking show": ["data", "redis", "time-zone"],
         "ranking rebuild": ["data", "redis", "time-zone"],
         "backup": ["data"],
+        "restore": ["data"],
+        "compact": ["data"],
+        "redis show": ["data", "redis"],
+        "redis take": ["data", "redis", "from"],
     ]
     static let switches: [String: [String]] = ["token": ["admin"], "audit": ["json"]]
 

@@ -8,7 +8,10 @@ struct Firstcome: AsyncParsableCommand {
         commandName: "firstcome",
         abstract: "First come, first served: coupons, balance, orders and the best sellers of three days.",
         discussion: "Every flag can also be set by an environment variable: --time-zone by FIRSTCOME_TIME_ZONE, and so on.",
-        subcommands: [Serve.self, Token.self, Demo.self, AuditCommand.self, RankingCommand.self, Backup.self]
+        subcommands: [
+            Serve.self, Token.self, Demo.self, AuditCommand.self, RankingCommand.self, Backup.self, Restore.self, Compact.self,
+            RedisStoreCommand.self,
+        ]
     )
 
     static func main() async {

@@ -18,10 +18,13 @@ package struct RunConfiguration: Sendable {
     package var policy = Policy()
     package var calendar: BusinessCalendar
     package var clock = WallClock.system
+    /// The number of a new store's first incarnation; nil for the present time.
+    package var firstIncarnation: Int64?
     package var platform: DataPlatform?
     package var rankingRefresh: Duration = .seconds(1)
     package var recoveryInterval: Duration = .seconds(10)
     package var archiveAfter: Duration = .seconds(86_400)
+    package var keepEvents: Duration = .seconds(90 * 86_400)
     /// How many event loops serve.
     package var loops = 1
     /// How long requests may take to finish when the service stops.
@@ -86,6 +89,7 @@ package final class RunningService: Sendable {
             options.rankingRefresh = configuration.rankingRefresh
             options.recoveryInterval = configuration.recoveryInterval
             options.archiveAfter = configuration.archiveAfter
+            options.keepEvents = configuration.keepEvents
             options.platform = configuration.platform
             options.privateRedis = parts.privateRedis
             let services = try Services(
@@ -112,25 +116,31 @@ package final class RunningService: Sendable {
     }
 
     private static func open(_ configuration: RunConfiguration, logger: Logger) async throws -> Parts {
-        let store = try Store.open(
-            path: DataFolder(path: configuration.dataFolder).storePath,
-            options: .standard(policy: configuration.policy, calendar: configuration.calendar), logger: logger)
+        let folder = DataFolder(path: configuration.dataFolder)
+        var options = StoreOptions.standard(policy: configuration.policy, calendar: configuration.calendar)
+        options.firstIncarnation = configuration.firstIncarnation
+        let store = try Store.open(path: folder.storePath, options: options, logger: logger)
+        let group = MultiThreadedEventLoopGroup(numberOfThreads: configuration.loops)
         var privateRedis: PrivateRedis?
         var endpoint = configuration.redis
-        if endpoint == nil {
-            do {
+        do {
+            if endpoint == nil {
                 let redis = try PrivateRedis(dataFolder: configuration.dataFolder)
                 try await redis.ensureRunning(logger: logger)
+                try await RedisTakeover(by: store.identity, of: redis.endpoint, on: group, logger: logger).takePrivate()
                 (privateRedis, endpoint) = (redis, redis.endpoint)
-            } catch {
-                store.close()
-                throw error
             }
+            try folder.note(lastRedis: configuration.redis)
+        } catch {
+            store.close()
+            // Nothing is left on the loops whose end could fail.
+            try? await group.shutdownGracefully()
+            throw error
         }
         guard let endpoint else { preconditionFailure("either a given Redis or the private one") }
-        let group = MultiThreadedEventLoopGroup(numberOfThreads: configuration.loops)
-        let redis = RedisClient(
-            configuration: RedisConfiguration(endpoint: endpoint, scripts: Scripts.all), eventLoopGroup: group, logger: logger)
+        var client = RedisConfiguration(endpoint: endpoint, scripts: Scripts.all)
+        client.admission = StoreAdmission.admission(of: store.identity, as: .service)
+        let redis = RedisClient(configuration: client, eventLoopGroup: group, logger: logger)
         redis.start()
         return Parts(store: store, redis: redis, privateRedis: privateRedis, group: group)
     }

@@ -22,7 +22,8 @@ struct Serve: AsyncParsableCommand {
     /// The flags that the environment may set.
     static let valueFlags = [
         "host", "port", "data", "redis", "time-zone", "data-platform", "data-platform-secret", "data-platform-timeout",
-        "data-platform-tries", "ranking-refresh", "recovery-interval", "archive-after", "loops", "max-connections", "max-requests",
+        "data-platform-tries", "ranking-refresh", "recovery-interval", "archive-after", "keep-events", "loops", "max-connections",
+        "max-requests",
         "charge-min", "charge-max", "balance-limit", "order-hold", "drain-delay", "drain-timeout", "log-level",
     ]
 
@@ -64,6 +65,13 @@ struct Serve: AsyncParsableCommand {
             """))
     var archiveAfter = DurationArgument(milliseconds: 86_400_000)
 
+    @Option(
+        help: ArgumentHelp(
+            """
+            How long an event that was delivered stays in the store, at least 7d. Older ones are removed in small steps; payments, orders and             balances stay.
+            """))
+    var keepEvents = DurationArgument(milliseconds: 90 * 86_400_000)
+
     @Option(help: "Threads that serve connections; one leaves the other core of a small machine to Redis and to the store's writer.")
     var loops = max(1, ProcessInfo.processInfo.activeProcessorCount - 1)
 
@@ -98,6 +106,7 @@ struct Serve: AsyncParsableCommand {
     func validate() throws {
         guard (0...65_535).contains(port ?? 0) else { throw ValidationError("--port takes 0 to 65535") }
         do { _ = try ListenAddress(host: host, port: port) } catch { throw ValidationError(error.description) }
+        guard keepEvents.duration >= Retention.leastKeepEvents else { throw ValidationError("--keep-events takes 7d or more") }
         guard (1...64).contains(loops) else { throw ValidationError("--loops takes 1 to 64") }
         guard (1...1_000).contains(dataPlatformTries) else { throw ValidationError("--data-platform-tries takes 1 to 1000") }
         guard maxConnections >= 1, maxRequests >= 1 else { throw ValidationError("--max-connections and --max-requests take 1 or more") }
@@ -176,6 +185,7 @@ struct Serve: AsyncParsableCommand {
         configuration.rankingRefresh = rankingRefresh.duration
         configuration.recoveryInterval = recoveryInterval.duration
         configuration.archiveAfter = archiveAfter.duration
+        configuration.keepEvents = keepEvents.duration
         configuration.loops = loops
         configuration.drainDeadline = drainTimeout.duration
         return configuration

@@ -29,6 +29,9 @@ struct Workbench {
         defer { store.close() }
         var started: PrivateRedis?
         if endpoint == nil {
+            if case .given(let url) = folder.lastRedis {
+                throw CommandError("the service of \(folder.path) used the Redis at \(url); name it with --redis")
+            }
             let privateRedis = try folder.privateRedis()
             if try await privateRedis.ensureRunning(logger: logger) { started = privateRedis }
             endpoint = privateRedis.endpoint
@@ -37,6 +40,7 @@ struct Workbench {
         let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
         var configuration = RedisConfiguration(endpoint: endpoint, scripts: Scripts.all)
         configuration.clientName = "firstcome-tool"
+        configuration.admission = StoreAdmission.admission(of: store.identity, as: .tool)
         // A rebuild or a look at a large sorted set takes Redis longer than any request may.
         configuration.commandDeadline = .seconds(30)
         let client = RedisClient(configuration: configuration, eventLoopGroup: group, logger: logger)

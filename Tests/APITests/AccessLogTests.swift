@@ -1,45 +1,20 @@
 import Commerce
 import HTTPServer
 import Logging
-import Synchronization
+import TestSupport
 import Testing
 
 @testable import API
-
-/// Keeps every line as text, in a mutex.
-final class LogLines: Sendable {
-    private let lines = Mutex<[String]>([])
-
-    func append(_ line: String) { lines.withLock { $0.append(line) } }
-
-    var all: [String] { lines.withLock { $0 } }
-}
-
-struct KeepingLogHandler: LogHandler {
-    let lines: LogLines
-    var metadata: Logger.Metadata = [:]
-    var logLevel: Logger.Level
-
-    subscript(metadataKey key: String) -> Logger.Metadata.Value? {
-        get { metadata[key] }
-        set { metadata[key] = newValue }
-    }
-
-    func log(event: LogEvent) {
-        lines.append("\(event.message) \(event.metadata ?? [:])")
-    }
-}
 
 @Suite("The log")
 struct AccessLogTests {
     private func lines(at level: Logger.Level) async throws -> [String] {
         let lines = LogLines()
-        let logger = Logger(label: "test") { _ in KeepingLogHandler(lines: lines, logLevel: level) }
-        try await ApplicationFixture.run(logger: logger) { app in
+        try await ApplicationFixture.run(logger: lines.logger(level: level)) { app in
             _ = try await app.send(.post, "/api/v1/users", as: .anyAdmin, key: "secret-key", #"{"name":"비밀이름"}"#)
             _ = try await app.send(.get, "/api/v1/users/1/balance?cursor=secret-query", as: .user(UserID(1)))
         }
-        return lines.all.filter { $0.hasPrefix("request") }
+        return lines.all.filter { $0.hasPrefix("debug request ") }
     }
 
     @Test("at debug level each request is one line, without token, key, query or body")

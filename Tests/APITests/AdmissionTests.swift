@@ -49,6 +49,7 @@ struct AdmissionTests {
         ]
         let admin = [
             "createUser", "createProduct", "updateProduct", "createCoupon", "updateCoupon", "refundPayment", "listEvents", "retryEvent",
+            "retryEvents",
         ]
         let user = ["claimCoupon", "placeOrder", "checkout", "payOrder"]
         let selfOrAdmin = ["getUser", "getBalance", "chargeBalance", "listBalanceHistory", "listIssuedCoupons", "listOrders"]

@@ -54,6 +54,8 @@ struct ApplicationFixture: Sendable {
     ) async throws {
         let calendar = try #require(BusinessCalendar(timeZoneIdentifier: "Asia/Seoul"))
         var options = StoreOptions(calendar: calendar, eventPayload: EventPayload.render)
+        // Event ids that a test can name.
+        options.firstIncarnation = 0
         configure(&options)
         let store = try Store.open(path: folder + "/store.sqlite", options: options, logger: logger)
         defer { store.close() }

@@ -108,7 +108,7 @@ struct BodyTests {
     @Test("a product change may leave anything out, and refuses what a new product refuses")
     func productChange() {
         let good = [("name", #""제주 감귤""#), ("price", "14500"), ("stock", "5")]
-        #expect(Reading("{}") { ProductChange(&$0).stock.map { _ in true } ?? false } == .value(false))
+        #expect(Reading("{}") { ProductChange(&$0) == ProductChange() } == .value(true))
         #expect(Reading(#"{"name":null,"price":null}"#) { ProductChange(&$0).name == nil } == .value(true))
         check(good, "name", badNames.filter { $0 != "null" }, required: false) { ProductChange(&$0).price }
         check(good, "price", badIntegers(above: Bounds.price.upperBound, below: 1, required: false), required: false) {
@@ -117,6 +117,12 @@ struct BodyTests {
         check(good, "stock", badIntegers(above: Bounds.stock.upperBound, below: 0, required: false), required: false) {
             ProductChange(&$0).name
         }
+        let limit = Bounds.stock.upperBound
+        check([("stockChange", "-5")], "stockChange", badIntegers(above: limit, below: -limit, required: false), required: false) {
+            ProductChange(&$0)
+        }
+        #expect(Reading(#"{"stockChange":-5}"#) { ProductChange(&$0).stockChange } == .value(-5))
+        #expect(Reading(#"{"stock":1,"stockChange":1}"#) { ProductChange(&$0) } == .faults(["INVALID_REQUEST", "stockChange"]))
     }
 
     private let campaign = [
@@ -183,6 +189,8 @@ struct BodyTests {
     func campaignChange() {
         let good = [("quantity", "5"), ("opensAt", #""2026-11-20T00:00:00Z""#), ("closesAt", #""2026-11-21T00:00:00Z""#)]
         #expect(Reading("{}") { CampaignChange(&$0) } == .value(CampaignChange()))
+        #expect(Reading(#"{"quantity":null,"opensAt":null}"#) { CampaignChange(&$0) } == .value(CampaignChange()))
+        #expect(Reading(#"{"closesAt":null}"#) { CampaignChange(&$0) } == .value(CampaignChange(removesEnd: true)))
         let quantities = badIntegers(above: Bounds.couponQuantity.upperBound, below: 1, required: false)
         check(good, "quantity", quantities, required: false) { CampaignChange(&$0) }
         check(good, "opensAt", badInstants, required: false) { CampaignChange(&$0) }

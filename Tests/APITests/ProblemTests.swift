@@ -62,7 +62,8 @@ struct ProblemTests {
             RedisError(.server(.cannotPersist), "secret"), ServiceError(.paused, "secret"), CancellationError(),
         ]
         let broken: [any Error] = [
-            StoreError(.corrupt, "secret"), StoreError(.internal, "secret"), RedisError(.protocolViolation, "secret"),
+            StoreError(.corrupt, "secret"), StoreError(.malformedRow, "secret"), StoreError(.internal, "secret"),
+            RedisError(.protocolViolation, "secret"),
             RedisError(.server(.wrongType), "secret"), RedisError(.server(.wrongPassword), "secret"), ServiceError(.internal, "secret"),
             UnknownError(),
         ]

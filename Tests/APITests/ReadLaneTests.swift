@@ -46,7 +46,7 @@ import Testing
         "the list of a client that has hung up is dropped, makes room for others and is no failure in the log", arguments: Ending.allCases)
     func hungUp(ending: Ending) async throws {
         let lines = LogLines()
-        let logger = Logger(label: "test") { _ in KeepingLogHandler(lines: lines, logLevel: .info) }
+        let logger = lines.logger(level: .info)
         try await ApplicationFixture.run(logger: logger, configure: { $0.browseReads = ReadLaneOptions(connections: 1, maximumReads: 2) }) {
             app in
             let store = app.store

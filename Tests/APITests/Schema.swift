@@ -26,6 +26,9 @@ struct Schema {
         case "const": return value == rule ? [] : ["\(place): must be \(rule)"]
         case "enum": return rule.elements?.contains(value) == true ? [] : ["\(place): \(value) is not in the enum"]
         case "allOf": return (rule.elements ?? []).flatMap { faults(value, $0, at: place) }
+        case "anyOf":
+            return (rule.elements ?? []).contains { faults(value, $0, at: place).isEmpty } ? [] : ["\(place): fits none of anyOf"]
+        case "not": return faults(value, rule, at: place).isEmpty ? ["\(place): fits what it must not"] : []
         case "oneOf":
             let fitting = (rule.elements ?? []).count { faults(value, $0, at: place).isEmpty }
             return fitting == 1 ? [] : ["\(place): fits \(fitting) of oneOf"]

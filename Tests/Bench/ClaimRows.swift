@@ -47,10 +47,13 @@ struct ClaimStage: Sendable {
     private let winsBefore: Wins?
     private let soldOut: Int64
     private let script: String
+    /// The store of the service, as its gates name it.
+    private let store: String
 
     init(_ shop: Shop, _ tokens: Tokens, _ belongings: Belongings, _ settings: BenchSettings) async throws {
         (self.shop, self.tokens) = (shop, tokens)
         script = try shop.redis.loadClaimScript()
+        store = try shop.redis.cli("GET", "ranking:{sales}:store")
         webdis = Webdis(shop: shop)
         nginx = try await PeerServer.nginx(belongings)
         bareChannel = try await PeerServer.bareChannel(belongings, executable: settings.executable)
@@ -189,16 +192,17 @@ extension ClaimStage {
 
     private func evaluations(_ users: ClosedRange<Int>, keys: (String, String)? = nil) throws -> RequestFile {
         try RequestFile(
-            users.lazy.map { Webdis.evaluation(script, keys ?? soldOutKeys, String($0)) }, in: shop.folder.path)
+            users.lazy.map { Webdis.evaluation(script, keys ?? soldOutKeys, keys == nil ? store : PeerGate.store, String($0)) },
+            in: shop.folder.path)
     }
 
     /// - Parameter code: what the script answers first for that user.
     private func evaluate(_ file: RequestFile, _ amount: Wrk.Amount, user: Int, code: Int64) async throws -> Sample {
-        try await webdis.run(file, amount, probe: Webdis.evaluation(script, soldOutKeys, String(user)), code: code)
+        try await webdis.run(file, amount, probe: Webdis.evaluation(script, soldOutKeys, store, String(user)), code: code)
     }
 
     private func redis(_ row: Row, _ user: String, _ settings: BenchSettings, pipeline: Int) -> Contender {
-        let words = ["EVALSHA", script, "2", soldOutKeys.0, soldOutKeys.1, user]
+        let words = ["EVALSHA", script, "2", soldOutKeys.0, soldOutKeys.1, store, user]
         let benchmark = RedisBenchmark(redis: shop.redis, folder: shop.folder)
         return Contender(row: row) { _ in
             try await benchmark.run(words, requests: settings.redisRequests(pipeline: pipeline), pipeline: pipeline)
@@ -243,7 +247,7 @@ extension ClaimStage {
         let file = try evaluations(1...count, keys: gate.keys)
         defer { file.remove() }
         // The first user asks again at the end, and has won already.
-        var sample = try await webdis.run(file, .requests(count), probe: Webdis.evaluation(script, gate.keys, "1"), code: 2)
+        var sample = try await webdis.run(file, .requests(count), probe: Webdis.evaluation(script, gate.keys, PeerGate.store, "1"), code: 2)
         let lost = sample.requests - (try gate.claimed())
         if lost != 0 { sample.problems.append("\(lost) of \(sample.requests) claims did not win") }
         sample.unexpected += abs(lost)
@@ -257,7 +261,7 @@ extension ClaimStage {
         return Contender(row: row) { [script] _ in
             let gate = PeerGate(redis: benchmark.redis)
             try gate.open()
-            let words = ["EVALSHA", script, "2", gate.keys.0, gate.keys.1, "__rand_int__"]
+            let words = ["EVALSHA", script, "2", gate.keys.0, gate.keys.1, PeerGate.store, "__rand_int__"]
             var sample = try await benchmark.run(words, requests: count, pipeline: pipeline)
             // A random user comes twice now and then, and wins once.
             sample.unexpected = count - (try gate.claimed())

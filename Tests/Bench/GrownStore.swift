@@ -23,7 +23,10 @@ struct GrownStore {
         guard let calendar = BusinessCalendar(timeZoneIdentifier: zone) else { throw BenchFailure("there is no time zone \(zone)") }
         let path = dataFolder + "/store.sqlite"
         let logger = Logger(label: "grown store", factory: { _ in SwiftLogNoOpLogHandler() })
-        try Store.open(path: path, options: StoreOptions(calendar: calendar, eventPayload: EventPayload.render), logger: logger).close()
+        var options = StoreOptions(calendar: calendar, eventPayload: EventPayload.render)
+        // The events that are written below are numbered from 1.
+        options.firstIncarnation = 0
+        try Store.open(path: path, options: options, logger: logger).close()
         var configuration = Configuration()
         // The audit checks every reference afterwards.
         configuration.foreignKeysEnabled = false

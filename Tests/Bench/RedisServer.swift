@@ -23,13 +23,15 @@ extension TemporaryRedis {
 struct PeerGate {
     let redis: TemporaryRedis
     let keys = ("peer:{1}", "peer:{1}:claims")
+    /// As long as the name of the service's store.
+    static let store = "peerpeerpeerpeer:1795300182372"
 
     /// Opens the gate anew, with nobody in it.
     func open() throws {
         try redis.cli("UNLINK", keys.0, keys.1)
         try redis.cli(
             "HSET", keys.0, "state", "open", "remaining", "1000000000", "sequence", "0", "opensAt", "1", "closesAt", "0", "epoch", "1",
-            "quantity", "1000000000")
+            "quantity", "1000000000", "store", Self.store)
     }
 
     /// How many claims it has let through since it was opened.

@@ -40,9 +40,9 @@ struct Webdis: Sendable {
         """
     }
 
-    /// The request that runs a script with two keys and one argument.
-    static func evaluation(_ script: String, _ keys: (String, String), _ argument: String) -> RequestText {
-        let words = [script, "2", keys.0, keys.1, argument].map { $0.replacing("{", with: "%7B").replacing("}", with: "%7D") }
+    /// The request that runs a script with two keys, for a store and one user.
+    static func evaluation(_ script: String, _ keys: (String, String), _ store: String, _ user: String) -> RequestText {
+        let words = [script, "2", keys.0, keys.1, store, user].map { $0.replacing("{", with: "%7B").replacing("}", with: "%7D") }
         return RequestText(method: "GET", path: "/EVALSHA/\(words.joined(separator: "/"))")
     }
 }

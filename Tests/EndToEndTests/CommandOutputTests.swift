@@ -20,6 +20,7 @@ extension EndToEnd.CommandOutputTests {
     func progress() async throws {
         try await withDataFolder { folder in
             #expect(try await Tool.run("demo", "--data", folder).status == 0)
+            try await serveOnce(folder)
             for (command, progress) in [
                 (["audit"], ["checking the store, rule 0 of", "checking gates in Redis", "checking sales in Redis"]),
                 (["ranking", "rebuild"], ["day 1 of "]),

@@ -58,6 +58,7 @@ extension EndToEnd.DeliveryTests {
         _ platform: DataPlatformServer, _ folder: String, _ arguments: [String] = [], environment: [String: String] = [:],
         _ body: (Shop) async throws -> Void
     ) async throws {
+        try makeStoreCountingFrom1(folder)
         let flags = ["--port", "0", "--data-platform", platform.url, "--order-hold", "10m"] + arguments
         let environment = environment.merging(["FIRSTCOME_DATA_PLATFORM_SECRET": secret]) { $1 }
         try await withServe(folder, flags, environment: environment) { serve in

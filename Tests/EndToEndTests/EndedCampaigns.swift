@@ -19,7 +19,10 @@ struct EndedCampaigns {
         guard let calendar = BusinessCalendar(timeZoneIdentifier: zone) else { throw LiveService.UnknownTimeZone(identifier: zone) }
         let path = folder + "/store.sqlite"
         let logger = Logger(label: "ended campaigns", factory: { _ in SwiftLogNoOpLogHandler() })
-        try Store.open(path: path, options: StoreOptions(calendar: calendar, eventPayload: EventPayload.render), logger: logger).close()
+        var options = StoreOptions(calendar: calendar, eventPayload: EventPayload.render)
+        // The events that are written below are numbered from 1.
+        options.firstIncarnation = 0
+        try Store.open(path: path, options: options, logger: logger).close()
         let database = try DatabaseQueue(path: path)
         try database.writeWithoutTransaction { db in
             try db.execute(sql: "PRAGMA synchronous = OFF")

@@ -44,7 +44,8 @@ extension EndToEnd.FileModeTests {
             defer { outside.remove() }
             for command in [["demo"], ["token", "--admin"], ["audit"]] {
                 let output = try await Tool.run(command + ["--data", folder], wrapping: Self.withUsualMask)
-                #expect(output.status == 0, "\(output)")
+                // No service has opened a gate yet, and the audit says so.
+                #expect(output.status == (command == ["audit"] ? 1 : 0), "\(output)")
             }
             try Self.expectClosed(folder, ["store.sqlite", "token.key", "lock"], after: "demo")
 

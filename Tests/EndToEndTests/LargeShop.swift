@@ -18,7 +18,10 @@ struct LargeShop {
         guard let calendar = BusinessCalendar(timeZoneIdentifier: zone) else { throw LiveService.UnknownTimeZone(identifier: zone) }
         let path = folder + "/store.sqlite"
         let logger = Logger(label: "large shop", factory: { _ in SwiftLogNoOpLogHandler() })
-        try Store.open(path: path, options: StoreOptions(calendar: calendar, eventPayload: EventPayload.render), logger: logger).close()
+        var options = StoreOptions(calendar: calendar, eventPayload: EventPayload.render)
+        // The events that are written below are numbered from 1.
+        options.firstIncarnation = 0
+        try Store.open(path: path, options: options, logger: logger).close()
         var configuration = Configuration()
         // Orders and coupons name each other; the audit checks every reference anyway.
         configuration.foreignKeysEnabled = false

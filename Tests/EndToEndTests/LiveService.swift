@@ -79,6 +79,8 @@ final class LiveService: Sendable {
         configuration.http.maximumRequestsInFlight = setup.maximumRequestsInFlight
         configuration.http.configureChannel = setup.configureChannel
         configuration.loops = setup.loops
+        // Event ids that a test can name.
+        configuration.firstIncarnation = 0
         configuration.redis = setup.redis
         configuration.policy = setup.policy
         configuration.clock = clock.wallClock

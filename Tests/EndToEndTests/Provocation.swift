@@ -22,9 +22,9 @@ enum ContractRefusals {
         "GET /users/{userId}/balance": ["USER_NOT_FOUND"],
         "POST /users/{userId}/balance/charges": ["AMOUNT_OUT_OF_RANGE", "BALANCE_LIMIT_EXCEEDED", "USER_NOT_FOUND"],
         "GET /users/{userId}/balance/history": ["USER_NOT_FOUND"],
-        "PATCH /products/{productId}": ["STOCK_HELD", "PRODUCT_NOT_FOUND"],
+        "PATCH /products/{productId}": ["OUT_OF_STOCK", "PRECONDITION_FAILED", "PRODUCT_NOT_FOUND"],
         "GET /products/{productId}": ["PRODUCT_NOT_FOUND"],
-        "PATCH /coupons/{couponId}": ["QUANTITY_ISSUED", "COUPON_NOT_FOUND"],
+        "PATCH /coupons/{couponId}": ["QUANTITY_ISSUED", "PRECONDITION_FAILED", "COUPON_NOT_FOUND"],
         "GET /coupons/{couponId}": ["COUPON_NOT_FOUND"],
         "POST /coupons/{couponId}/claims": [
             "COUPON_NOT_FOUND", "USER_NOT_FOUND", "COUPON_SOLD_OUT", "COUPON_ALREADY_CLAIMED", "COUPON_NOT_OPEN", "COUPON_CLOSED",
@@ -111,10 +111,20 @@ extension Provocation {
                 let user = try await live.newUser(balance: 10_000_000)
                 return try await user.post("/users/\(user.id)/balance/charges", #"{"amount": 1000}"#)
             },
-            Provocation(route: "PATCH /products/{productId}", status: 409, code: "STOCK_HELD", members: ["held": "int"]) { live in
+            Provocation(
+                route: "PATCH /products/{productId}", status: 409, code: "OUT_OF_STOCK", members: ["productId": "int", "available": "int"]
+            ) { live in
                 let product = try await live.admin.makeProduct(stock: 5)
                 _ = try await live.newUser().order(product, 3).expect(201)
-                return try await live.admin.patch("/products/\(product)", #"{"stock": 2}"#)
+                return try await live.admin.patch("/products/\(product)", #"{"stockChange": -3}"#)
+            },
+            Provocation(route: "PATCH /products/{productId}", status: 412, code: "PRECONDITION_FAILED") { live in
+                let path = "/products/\(try await live.admin.makeProduct())"
+                return try await live.admin.call("PATCH", path, body: #"{"price": 1}"#, headers: ["If-Match": #""another""#])
+            },
+            Provocation(route: "PATCH /coupons/{couponId}", status: 412, code: "PRECONDITION_FAILED") { live in
+                let path = "/coupons/\(try await live.admin.makeCoupon())"
+                return try await live.admin.call("PATCH", path, body: #"{"quantity": 1}"#, headers: ["If-Match": #""another""#])
             },
             Provocation(route: "PATCH /coupons/{couponId}", status: 409, code: "QUANTITY_ISSUED", members: ["issued": "int"]) { live in
                 let coupon = try await live.admin.makeCoupon(quantity: 5)

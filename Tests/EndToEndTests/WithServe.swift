@@ -1,6 +1,10 @@
+import Commerce
 import Foundation
+import Logging
 import Services
+import Store
 import TestSupport
+import Testing
 
 /// Runs `body` with a folder whose service, redis-server and files are gone afterwards, however `body` ends.
 func withDataFolder(_ body: (String) async throws -> Void) async throws {
@@ -28,5 +32,29 @@ func withServe(
     } catch {
         _ = try? await serve.end(SIGKILL)
         throw error
+    }
+}
+
+/// Makes the store of a folder that has none, with event ids that a test can name.
+func makeStoreCountingFrom1(_ folder: String) throws {
+    let path = folder + "/store.sqlite"
+    guard !FileManager.default.fileExists(atPath: path) else { return }
+    guard let calendar = BusinessCalendar(timeZoneIdentifier: "Asia/Seoul") else {
+        throw LiveService.UnknownTimeZone(identifier: "Asia/Seoul")
+    }
+    var options = StoreOptions(calendar: calendar, eventPayload: EventPayload.render)
+    options.firstIncarnation = 0
+    try Store.open(path: path, options: options, logger: Logger(label: "tests")).close()
+    // As a service has it, whose umask keeps others out.
+    try FileManager.default.setAttributes([.posixPermissions: 0o600], ofItemAtPath: path)
+}
+
+/// Starts a service on a folder and ends it once it is ready, so that gates and scores are in its Redis.
+func serveOnce(_ folder: String, _ arguments: [String] = []) async throws {
+    try await withServe(folder, ["--port", "0"] + arguments) { serve in
+        let pool = HTTPPool(port: serve.port, maximumConnections: 1)
+        try await eventually("the service is ready") { try await Caller(pool: pool).get("/readyz").status == 200 }
+        await pool.close()
+        #expect(try await serve.end() == 0)
     }
 }

@@ -13,12 +13,12 @@ struct RequestTests {
                 method: "GET", target: "/",
                 fields: [
                     ("AUTHORIZATION", "Bearer x"), ("content-type", "application/json"), ("Idempotency-Key", "a"),
-                    ("IDEMPOTENCY-KEY", "b"), ("Content-Typo", "z"), ("If-Match", " \"1\"\t"),
+                    ("IDEMPOTENCY-KEY", "b"), ("Content-Typo", "z"), ("If-Match", " \"1\"\t"), ("if-none-match", "*"),
                 ], eventLoop: EmbeddedEventLoop()))
         #expect(request.value(of: .authorization) == "Bearer x")
         #expect(request.value(of: .contentType) == "application/json")
         #expect(request.value(of: .idempotencyKey) == "a, b")
-        #expect(request.value(of: .ifMatch) == "\"1\"")
+        #expect(request.value(of: .ifMatch) == "\"1\"" && request.value(of: .ifNoneMatch) == "*")
         #expect(request.allFields.map(\.name).contains("Content-Typo"))
         #expect(request.values(of: "content-typo") == ["z"])
         var isOne = false

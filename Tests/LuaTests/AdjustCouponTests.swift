@@ -10,7 +10,8 @@ struct AdjustCouponTests {
     func adjusted(_ quantity: Int64, _ remaining: Int64) async throws {
         let redis = try await LuaServer.emptied()
         try await redis.put(Gate.soldOut)
-        let answer = try await redis.numbers(Scripts.adjustCoupon, Gate.keys, [.integer(quantity), 1_000, 9_000_000_000_000])
+        let answer = try await redis.numbers(
+            Scripts.adjustCoupon, Gate.keys, [.integer(quantity), 1_000, 9_000_000_000_000, .string(Gate.store)])
         #expect(answer == [AdjustCode.adjusted.rawValue, remaining])
         let after = Gate.soldOut.setting([
             "quantity": "\(quantity)", "remaining": "\(remaining)", "opensAt": "1000", "closesAt": "9000000000000",
@@ -22,7 +23,8 @@ struct AdjustCouponTests {
     func drifted() async throws {
         let redis = try await LuaServer.emptied()
         try await redis.put(Gate.soldOut.setting(["remaining": "2"]))
-        #expect(try await redis.numbers(Scripts.adjustCoupon, Gate.keys, [3, 0, 0]) == [AdjustCode.adjusted.rawValue, 0])
+        #expect(
+            try await redis.numbers(Scripts.adjustCoupon, Gate.keys, [3, 0, 0, .string(Gate.store)]) == [AdjustCode.adjusted.rawValue, 0])
         #expect(try await redis.snapshot() == Gate.soldOut.snapshot)
     }
 
@@ -31,7 +33,8 @@ struct AdjustCouponTests {
         let redis = try await LuaServer.emptied()
         try await redis.put(Gate.soldOut)
         #expect(try await redis.claim("42") == Verdict(.soldOut, 3))
-        #expect(try await redis.numbers(Scripts.adjustCoupon, Gate.keys, [4, 0, 0]) == [AdjustCode.adjusted.rawValue, 1])
+        #expect(
+            try await redis.numbers(Scripts.adjustCoupon, Gate.keys, [4, 0, 0, .string(Gate.store)]) == [AdjustCode.adjusted.rawValue, 1])
         #expect(try await redis.claim("42") == Verdict(.claimed, 4))
         #expect(try await redis.claim("43") == Verdict(.soldOut, 4))
     }
@@ -40,9 +43,13 @@ struct AdjustCouponTests {
     func window() async throws {
         let redis = try await LuaServer.emptied()
         try await redis.put(Gate.open)
-        #expect(try await redis.numbers(Scripts.adjustCoupon, Gate.keys, [3, 0, 1]) == [AdjustCode.adjusted.rawValue, 3])
+        #expect(
+            try await redis.numbers(Scripts.adjustCoupon, Gate.keys, [3, 0, 1, .string(Gate.store)]) == [AdjustCode.adjusted.rawValue, 3])
         #expect(try await redis.claim("42") == Verdict(.closed, 1))
-        #expect(try await redis.numbers(Scripts.adjustCoupon, Gate.keys, [3, 9_000_000_000_000, 0]) == [AdjustCode.adjusted.rawValue, 3])
+        #expect(
+            try await redis.numbers(Scripts.adjustCoupon, Gate.keys, [3, 9_000_000_000_000, 0, .string(Gate.store)]) == [
+                AdjustCode.adjusted.rawValue, 3,
+            ])
         #expect(try await redis.claim("42") == Verdict(.notOpen, 9_000_000_000_000))
     }
 
@@ -50,9 +57,9 @@ struct AdjustCouponTests {
     func repeated() async throws {
         let redis = try await LuaServer.emptied()
         try await redis.put(Gate.soldOut)
-        let first = try await redis.numbers(Scripts.adjustCoupon, Gate.keys, [9, 1, 2])
+        let first = try await redis.numbers(Scripts.adjustCoupon, Gate.keys, [9, 1, 2, .string(Gate.store)])
         let after = try await redis.snapshot()
-        #expect(try await redis.numbers(Scripts.adjustCoupon, Gate.keys, [9, 1, 2]) == first)
+        #expect(try await redis.numbers(Scripts.adjustCoupon, Gate.keys, [9, 1, 2, .string(Gate.store)]) == first)
         #expect(try await redis.snapshot() == after)
     }
 
@@ -65,13 +72,15 @@ struct AdjustCouponTests {
         ("paused", .paused, 5, [4]),
         ("paused, and below what is issued", .paused.claimed(["1": "1"]), 0, [4]),
         ("an unknown state", Gate.open.setting(["state": "ajar"]), 5, [4]),
+        ("of a store that was restored since", Gate.open.setting(["store": Gate.otherStore]), 5, [5]),
+        ("paused by another store", Gate.paused.setting(["store": Gate.otherStore]), 5, [5]),
     ]
 
     @Test("every refusal has its code and writes nothing", arguments: refusals)
     func refused(_ name: String, _ gate: Gate, _ quantity: Int64, _ answer: [Int64]) async throws {
         let redis = try await LuaServer.emptied()
         try await redis.put(gate)
-        try await redis.expectRefusal(answer, from: Scripts.adjustCoupon, Gate.keys, [.integer(quantity), 0, 0])
+        try await redis.expectRefusal(answer, from: Scripts.adjustCoupon, Gate.keys, [.integer(quantity), 0, 0, .string(Gate.store)])
     }
 
     @Test("the refusals reach every code but ADJUSTED")
@@ -85,7 +94,7 @@ struct AdjustCouponTests {
     func badArguments(_ place: Int, _ value: String) async throws {
         let redis = try await LuaServer.emptied()
         try await redis.put(Gate.open)
-        var arguments: [RedisArgument] = [5, 0, 0]
+        var arguments: [RedisArgument] = [5, 0, 0, .string(Gate.store)]
         arguments[place] = .string(value)
         try await redis.expectError("quantity", from: Scripts.adjustCoupon, Gate.keys, arguments)
         try await redis.expectError("quantity", from: Scripts.adjustCoupon, Gate.keys, Array(arguments[..<place]))
@@ -96,6 +105,6 @@ struct AdjustCouponTests {
         let redis = try await LuaServer.emptied()
         try await redis.put(Gate.soldOut)
         try await redis.put(type, at: key)
-        try await redis.expectError("WRONGTYPE", from: Scripts.adjustCoupon, Gate.keys, [5, 0, 0])
+        try await redis.expectError("WRONGTYPE", from: Scripts.adjustCoupon, Gate.keys, [5, 0, 0, .string(Gate.store)])
     }
 }

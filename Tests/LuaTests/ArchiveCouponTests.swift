@@ -65,7 +65,7 @@ struct ArchiveCouponTests {
         // A build that was under way when the gate went ends without a gate.
         #expect(try await redis.numbers(Scripts.loadClaims, Gate.keys, [5, 1, 11]) == [LoadClaimsCode.notLoaded.rawValue])
         #expect(try await redis.numbers(Scripts.openCoupon, Gate.keys, [5, 0]) == [OpenCode.notLoaded.rawValue])
-        #expect(try await redis.numbers(Scripts.loadCoupon, Gate.keys, [6, 10, 0, 0]) == [LoadCode.loading.rawValue])
+        #expect(try await redis.numbers(Scripts.loadCoupon, Gate.keys, [6, 10, 0, 0, .string(Gate.store)]) == [LoadCode.loading.rawValue])
         #expect(try await redis.numbers(Scripts.openCoupon, Gate.keys, [6, 0]) == [OpenCode.opened.rawValue, 10])
         #expect(try await redis.numbers(Scripts.archiveCoupon, Gate.keys, [5]) == [ArchiveCode.superseded.rawValue, 6])
         #expect(try await redis.claim("1") == Verdict(.claimed, 1, epoch: 6))

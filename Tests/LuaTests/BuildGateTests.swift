@@ -5,8 +5,8 @@ import Testing
 /// `load_coupon`, `load_claims` and `open_coupon`: how a gate is built from the store.
 @Suite("building a gate: load_coupon, load_claims, open_coupon", .redisServer, .serialized)
 struct BuildGateTests {
-    /// epoch, quantity, opensAt, closesAt
-    static let terms: [RedisArgument] = [6, 10, 1_000, 9_000_000_000_000]
+    /// epoch, quantity, opensAt, closesAt, store
+    static let terms: [RedisArgument] = [6, 10, 1_000, 9_000_000_000_000, .string(Gate.store)]
 
     /// Both scripts note their instant in `builtAt`.
     static let loadCoupon = Scripts.loadCoupon.frozen(atMilliseconds: 1_700_000_000_123)
@@ -32,7 +32,7 @@ struct BuildGateTests {
 
     static let loaded = Gate(fields: [
         "state": "paused", "epoch": "6", "quantity": "10", "remaining": "0", "sequence": "0", "opensAt": "1000",
-        "closesAt": "9000000000000", "builtAt": "1700000000123",
+        "closesAt": "9000000000000", "builtAt": "1700000000123", "store": Gate.store,
     ])
 
     // MARK: load_coupon
@@ -46,6 +46,8 @@ struct BuildGateTests {
         ("an epoch after which there is no room for another", Gate.open.setting(["epoch": "999999999999999"])),
         ("an epoch beyond all numbers", Gate.open.setting(["epoch": "inf"])),
         ("a field of somebody else", Gate.open.setting(["colour": "red"])),
+        ("a store before it was restored", Gate.open.setting(["store": Gate.otherStore])),
+        ("a gate that names no store", Gate.open.setting(["store": nil])),
         ("claims alone", Gate(fields: [:], claims: ["42": "1"])),
     ]
 
@@ -78,7 +80,7 @@ struct BuildGateTests {
     func numericEpochs() async throws {
         let redis = try await LuaServer.emptied()
         try await redis.put(Gate.open.setting(["epoch": "9"]))
-        #expect(try await redis.numbers(Scripts.loadCoupon, Gate.keys, [10, 10, 0, 0]) == [LoadCode.loading.rawValue])
+        #expect(try await redis.numbers(Scripts.loadCoupon, Gate.keys, [10, 10, 0, 0, .string(Gate.store)]) == [LoadCode.loading.rawValue])
     }
 
     @Test(

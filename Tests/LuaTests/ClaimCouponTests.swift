@@ -26,6 +26,7 @@ struct ClaimCouponTests {
     static let past: Int64 = 1_000
     static let now: Int64 = 1_800_000_000_000
     static let future: Int64 = 9_000_000_000_000
+    private static func other(_ gate: Gate) -> Gate { gate.setting(["store": Gate.otherStore]) }
     static let holder = Verdict(.alreadyClaimed, 2)
     static let refusals: [Refusal] =
         [
@@ -65,6 +66,13 @@ struct ClaimCouponTests {
                 answer: Verdict(.notLoaded, 0, epoch: 0)),
             Refusal(
                 testDescription: "a hash of somebody else", gate: Gate(fields: ["colour": "red"]), answer: Verdict(.notLoaded, 0, epoch: 0)),
+            Refusal(
+                testDescription: "sold out, of a gate that names no store", gate: .soldOut.setting(["store": nil]),
+                answer: Verdict(.soldOut, 3)),
+            Refusal(testDescription: "open, of another store", gate: other(.open), answer: Verdict(.otherStore, 0)),
+            Refusal(testDescription: "sold out, of another store", gate: other(.soldOut), answer: Verdict(.otherStore, 0)),
+            Refusal(testDescription: "claimed, of another store", gate: other(.soldOut), user: "2", answer: Verdict(.otherStore, 0)),
+            Refusal(testDescription: "paused, of another store", gate: other(.paused), answer: Verdict(.otherStore, 0)),
             Refusal(testDescription: "sold out, and the claims are gone", gate: .soldOut.claimed([:]), answer: Verdict(.damaged, 0)),
             Refusal(
                 testDescription: "some left, claims gone", gate: .open.setting(["remaining": "2", "sequence": "1"]),
@@ -173,7 +181,7 @@ struct ClaimCouponTests {
         let redis = try await LuaServer.emptied()
         let opensAt = try await redis.now + 1_000
         try await redis.put(Gate.open.setting(["opensAt": "\(opensAt)"]))
-        let answer = try await redis.numbers(Scripts.claimCoupon, Gate.keys, ["42"])
+        let answer = try await redis.numbers(Scripts.claimCoupon, Gate.keys, [.string(Gate.store), "42"])
         // A machine that stalled for a second may find it open; the answer's own time tells.
         if answer[0] == ClaimCode.claimed.rawValue {
             #expect(answer[2] >= opensAt)
@@ -186,14 +194,14 @@ struct ClaimCouponTests {
     func silence() async throws {
         let redis = try await LuaServer.emptied()
         var last: Int64 = 0
-        for (script, arguments) in [(Scripts.loadCoupon, ["6", "10", "0", "0"]), (Scripts.loadClaims, ["6", "1", "11"])] {
+        for (script, arguments) in [(Scripts.loadCoupon, ["6", "10", "0", "0", Gate.store]), (Scripts.loadClaims, ["6", "1", "11"])] {
             let before = try await redis.now
             _ = try await redis.numbers(script, Gate.keys, arguments.map { .string($0) })
             let after = try await redis.now
             let builtAt = try #require(try await redis.send("HGET", .string(Gate.key), "builtAt").integer)
             #expect((before...after).contains(builtAt) && builtAt >= last)
             try await eventually("time passes") { try await redis.now > builtAt + 3 }
-            let answer = try await redis.numbers(Scripts.claimCoupon, Gate.keys, ["42"])
+            let answer = try await redis.numbers(Scripts.claimCoupon, Gate.keys, [.string(Gate.store), "42"])
             #expect(answer[0] == ClaimCode.paused.rawValue && answer[1] == answer[2] - builtAt && answer[1] > 3)
             last = builtAt
         }
@@ -289,7 +297,7 @@ struct ClaimCouponTests {
         let redis = try await LuaServer.emptied()
         try await redis.put(Gate.open.setting(["quantity": "2000", "remaining": "2000"]))
         let users = (0..<count).map { RedisArgument($0 + 1) }
-        try await redis.expectError("1 to 256 user ids", from: Scripts.claimCoupon, Gate.keys, users)
+        try await redis.expectError("1 to 256 user ids", from: Scripts.claimCoupon, Gate.keys, [.string(Gate.store)] + users)
     }
 
     @Test("a user who asks again gets the same sequence and no second unit, also when others came in between")
@@ -319,7 +327,7 @@ struct ClaimCouponTests {
         let redis = try await LuaServer.emptied()
         let gate = Gate.open.setting(["quantity": "1000", "remaining": "1000"])
         try await redis.put(gate)
-        let command = Scripts.claimCoupon.command(Gate.keys, Array(repeating: "42", count: usersPerCall))
+        let command = Scripts.claimCoupon.command(Gate.keys, [.string(Gate.store)] + Array(repeating: "42", count: usersPerCall))
         let verdicts = try await redis.pipeline(Array(repeating: command, count: 1_000 / usersPerCall)).flatMap(Verdict.verdicts)
         #expect(verdicts == [Verdict(.claimed, 1)] + Array(repeating: Verdict(.alreadyClaimed, 1), count: 999))
         #expect(try await redis.snapshot() == gate.setting(["remaining": "999", "sequence": "1"]).claimed(["42": "1"]).snapshot)
@@ -332,7 +340,8 @@ struct ClaimCouponTests {
         try await redis.put(gate)
         let users = (1...500).shuffled()
         let calls = stride(from: 0, to: users.count, by: usersPerCall).map { start in
-            Scripts.claimCoupon.command(Gate.keys, users[start..<min(start + usersPerCall, users.count)].map { RedisArgument($0) })
+            Scripts.claimCoupon.command(
+                Gate.keys, [.string(Gate.store)] + users[start..<min(start + usersPerCall, users.count)].map { RedisArgument($0) })
         }
         let verdicts = try await redis.pipeline(calls).flatMap(Verdict.verdicts)
         #expect(verdicts == (1...100).map { Verdict(.claimed, $0) } + Array(repeating: Verdict(.soldOut, 100), count: 400))
@@ -346,7 +355,7 @@ struct ClaimCouponTests {
         try await redis.put(Gate.open)
         try await redis.put(type, at: key)
         for users in [["42"], ["42", "43", "44"]] as [[RedisArgument]] {
-            try await redis.expectError("WRONGTYPE", from: Scripts.claimCoupon, Gate.keys, users)
+            try await redis.expectError("WRONGTYPE", from: Scripts.claimCoupon, Gate.keys, [.string(Gate.store)] + users)
         }
     }
 
@@ -358,7 +367,7 @@ struct ClaimCouponTests {
         let soldOut = Verdict(.soldOut, 3)
         func lose(_ users: Range<Int64>) async throws {
             let commands = stride(from: users.lowerBound, to: users.upperBound, by: Int64.Stride(usersPerCall)).map { first in
-                Scripts.claimCoupon.command(Gate.keys, (first..<first + usersPerCall).map { .integer($0) })
+                Scripts.claimCoupon.command(Gate.keys, [.string(Gate.store)] + (first..<first + usersPerCall).map { .integer($0) })
             }
             for reply in try await redis.pipeline(commands) {
                 guard try Verdict.verdicts(reply).allSatisfy({ $0 == soldOut }) else { throw UnexpectedAnswer(value: reply) }
@@ -392,7 +401,7 @@ struct ClaimCouponTests {
             let terms: [RedisArgument] = [.integer(.random(in: 0...400, using: &random)), .integer(opensAt), .integer(closesAt)]
             let population = Int64.random(in: 1...600, using: &random)
             for keys in [Gate.keys, Self.secondKeys] {
-                _ = try await redis.numbers(Scripts.loadCoupon, keys, [5] + terms)
+                _ = try await redis.numbers(Scripts.loadCoupon, keys, [5] + terms + [.string(Gate.store)])
                 // Some have a place already, with gaps between the sequences.
                 _ = try await redis.numbers(Scripts.loadClaims, keys, [5, 3, 2, 9, 5])
                 _ = try await redis.numbers(Scripts.openCoupon, keys, [5, 2])
@@ -405,11 +414,13 @@ struct ClaimCouponTests {
                 if Int.random(in: 0..<5, using: &random) == 0 {
                     let quantity = RedisArgument(Int64.random(in: 0...600, using: &random))
                     for keys in [Gate.keys, Self.secondKeys] {
-                        _ = try await redis.numbers(Scripts.adjustCoupon, keys, [quantity, .integer(opensAt), .integer(closesAt)])
+                        _ = try await redis.numbers(
+                            Scripts.adjustCoupon, keys, [quantity, .integer(opensAt), .integer(closesAt), .string(Gate.store)])
                     }
                 }
-                let together = try await redis.numbers(script, Gate.keys, users)
-                let singles = try await redis.pipeline(users.map { script.command(Self.secondKeys, [$0]) }).flatMap(LuaServer.numbers)
+                let together = try await redis.numbers(script, Gate.keys, [.string(Gate.store)] + users)
+                let singles = try await redis.pipeline(users.map { script.command(Self.secondKeys, [.string(Gate.store), $0]) }).flatMap(
+                    LuaServer.numbers)
                 let (first, second) = try await redis.gates()
                 guard together == singles, first == second else {
                     Issue.record("\(random), round \(round), call \(call) of \(users) at \(now): \(together) and \(singles)")

@@ -9,8 +9,14 @@ struct Gate: Sendable {
     static let claimsKey = RedisKeys.claims(of: CouponID(7))
     static let keys = [key, claimsKey]
 
+    /// The store of every gate of the tests.
+    static let store = "0123456789abcdef:1795300182372"
+    /// The same store before it was restored.
+    static let otherStore = "0123456789abcdef:1795300182371"
+
     var fields = [
-        "state": "open", "quantity": "3", "remaining": "3", "sequence": "0", "opensAt": "0", "closesAt": "0", "epoch": "5",
+        "state": "open", "store": Gate.store, "quantity": "3", "remaining": "3", "sequence": "0", "opensAt": "0", "closesAt": "0",
+        "epoch": "5",
     ]
     /// Sequences by user id.
     var claims: [String: String] = [:]
@@ -63,7 +69,7 @@ extension LuaServer {
     func claim(_ users: [RedisArgument], atMilliseconds instant: Int64? = nil) async throws -> [Verdict] {
         let before = try await now
         let script = instant.map { Scripts.claimCoupon.frozen(atMilliseconds: $0) } ?? Scripts.claimCoupon
-        let numbers = try await numbers(script, Gate.keys, users)
+        let numbers = try await numbers(script, Gate.keys, [.string(Gate.store)] + users)
         let after = try await now
         #expect(numbers.count == 4 * users.count)
         let times = Set(stride(from: 2, to: numbers.count, by: 4).map { numbers[$0] })

@@ -29,12 +29,12 @@ struct OutOfMemoryTests {
         try outcome.get()
     }
 
-    static let sales: [RedisArgument] = [9, 9, .integer(SalesKeys.expiry), "1", 2]
+    static let sales: [RedisArgument] = [9, 9, .integer(SalesKeys.expiry), .string(Gate.store), "1", 2]
     static let writers: [(RedisScript, [String], [RedisArgument])] = [
-        (Scripts.claimCoupon, Gate.keys, ["42"]),
-        (Scripts.claimCoupon, Gate.keys, ["9", "42", "43", "42"]),
-        (Scripts.adjustCoupon, Gate.keys, [5, 0, 0]),
-        (Scripts.recordSales, [RedisKeys.applied, SalesKeys.days[0], RedisKeys.products], sales),
+        (Scripts.claimCoupon, Gate.keys, [.string(Gate.store), "42"]),
+        (Scripts.claimCoupon, Gate.keys, [.string(Gate.store), "9", "42", "43", "42"]),
+        (Scripts.adjustCoupon, Gate.keys, [5, 0, 0, .string(Gate.store)]),
+        (Scripts.recordSales, RecordSalesTests.keys, sales),
         (Scripts.recordViews, [SalesKeys.views[0], RedisKeys.rankingUnchanged], [.integer(SalesKeys.expiry), "1", 2]),
         (Scripts.rankProducts, RankProductsTests.keys, RankProductsTests.arguments),
     ]
@@ -49,7 +49,8 @@ struct OutOfMemoryTests {
     func build() async throws {
         try await withFullServer { redis in
             // Deleting is allowed, and so is what a script writes after it: the build itself begins.
-            #expect(try await redis.numbers(Scripts.loadCoupon, Gate.keys, [6, 10, 0, 0]) == [LoadCode.loading.rawValue])
+            #expect(
+                try await redis.numbers(Scripts.loadCoupon, Gate.keys, [6, 10, 0, 0, .string(Gate.store)]) == [LoadCode.loading.rawValue])
             try await redis.expectError("OOM", from: Scripts.loadClaims, Gate.keys, [6, 1, 11])
             try await redis.expectError("OOM", from: Scripts.openCoupon, Gate.keys, [6, 0])
         }
@@ -67,7 +68,7 @@ struct OutOfMemoryTests {
     func afterwards() async throws {
         try await withFullServer { redis in
             #expect(try await redis.claim(["9", "9"]) == [Verdict(.alreadyClaimed, 1), Verdict(.alreadyClaimed, 1)])
-            try await redis.expectError("OOM", from: Scripts.claimCoupon, Gate.keys, ["42"])
+            try await redis.expectError("OOM", from: Scripts.claimCoupon, Gate.keys, [.string(Gate.store), "42"])
             _ = try await redis.send("CONFIG", "SET", "maxmemory", 0)
             #expect(try await redis.claim("42") == Verdict(.claimed, 1))
         }

@@ -375,21 +375,22 @@ extension LuaServer {
     }
 
     fileprivate func sell(_ event: Int64, _ units: [String: Int64], day: Int = 0) async throws {
-        var arguments: [RedisArgument] = [.integer(event), .integer(event), .integer(SalesKeys.expiry)]
+        var arguments: [RedisArgument] = [.integer(event), .integer(event), .integer(SalesKeys.expiry), .string(Gate.store)]
         for (product, count) in units { arguments += [.string(product), .integer(count)] }
-        let answer = try await numbers(Scripts.recordSales, [RedisKeys.applied, SalesKeys.days[day], RedisKeys.products], arguments)
+        let answer = try await numbers(
+            Scripts.recordSales, [RedisKeys.applied, SalesKeys.days[day], RedisKeys.products, RedisKeys.store], arguments)
         #expect(answer == [RecordSalesCode.applied.rawValue, event])
     }
 
     /// Puts other scores in place of today's and removes the days before.
     fileprivate func swapToday(_ scores: [String: Int64], through event: Int64) async throws {
-        var arguments: [RedisArgument] = [.integer(event)]
-        var keys = [RedisKeys.applied, RedisKeys.products, RedisKeys.rankingUnchanged]
+        var arguments: [RedisArgument] = [.integer(event), .string(Gate.store)]
+        var keys = [RedisKeys.applied, RedisKeys.products, RedisKeys.rankingUnchanged, RedisKeys.store]
         for place in 0..<RankingDays.kept {
             keys += [place < 3 ? SalesKeys.days[place] : "ranking:{sales}:older\(place)", "ranking:{sales}:staged\(place)"]
             arguments += [.integer(SalesKeys.expiry), .integer(place == 0 ? Int64(scores.count) : 0)]
         }
-        for (product, units) in scores { _ = try await send("ZADD", .string(keys[4]), .integer(units), .string(product)) }
+        for (product, units) in scores { _ = try await send("ZADD", .string(keys[5]), .integer(units), .string(product)) }
         #expect(try await numbers(Scripts.swapSales, keys, arguments) == [SwapSalesCode.swapped.rawValue, 1])
     }
 

@@ -15,7 +15,8 @@ enum SalesKeys {
 @Suite("record_sales", .redisServer, .serialized)
 struct RecordSalesTests {
     static let day = SalesKeys.days[0]
-    static let keys = [SalesKeys.applied, day, RedisKeys.products]
+    static let keys = [SalesKeys.applied, day, RedisKeys.products, RedisKeys.store]
+    static let store = RedisArgument.string(Gate.store)
 
     /// Event 8 was counted last; product 1 has sold three, product 2 one.
     private func counted() async throws -> LuaServer {
@@ -55,7 +56,7 @@ struct RecordSalesTests {
     @Test("the next event moves scores and offset together and sets when the day may go", arguments: applied)
     func counts(_ name: String, _ pairs: [RedisArgument], _ scores: [String: String]) async throws {
         let redis = try await counted()
-        let answer = try await redis.numbers(Scripts.recordSales, Self.keys, [9, 9, .integer(SalesKeys.expiry)] + pairs)
+        let answer = try await redis.numbers(Scripts.recordSales, Self.keys, [9, 9, .integer(SalesKeys.expiry), Self.store] + pairs)
         #expect(answer == [RecordSalesCode.applied.rawValue, 9])
         #expect(try await redis.snapshot() == Self.snapshot(offset: "9", scores))
     }
@@ -63,13 +64,14 @@ struct RecordSalesTests {
     @Test("many events count as one, from the offset to the last of them, and again not at all")
     func run() async throws {
         let redis = try await counted()
-        let run: [RedisArgument] = [9, 12, .integer(SalesKeys.expiry), "1", 4, "2", -1]
+        let run: [RedisArgument] = [9, 12, .integer(SalesKeys.expiry), Self.store, "1", 4, "2", -1]
         #expect(try await redis.numbers(Scripts.recordSales, Self.keys, run) == [RecordSalesCode.applied.rawValue, 12])
         #expect(try await redis.snapshot() == Self.snapshot(offset: "12", ["1": "7"]))
         let notNext = [RecordSalesCode.notNext.rawValue, 12]
         try await redis.expectRefusal(notNext, from: Scripts.recordSales, Self.keys, run)
         // Some of these are counted already, so none of them is now: the relay goes on from the offset.
-        try await redis.expectRefusal(notNext, from: Scripts.recordSales, Self.keys, [11, 14, .integer(SalesKeys.expiry), "1", 4])
+        try await redis.expectRefusal(
+            notNext, from: Scripts.recordSales, Self.keys, [11, 14, .integer(SalesKeys.expiry), Self.store, "1", 4])
     }
 
     @Test("the first sale of a day makes its key, with the expiry that is given")
@@ -78,7 +80,7 @@ struct RecordSalesTests {
         _ = try await redis.send("SET", .string(SalesKeys.applied), 0)
         let expiry = try await redis.now / 1000 + 3_600
         #expect(
-            try await redis.numbers(Scripts.recordSales, Self.keys, [1, 1, .integer(expiry), "7", 2]) == [
+            try await redis.numbers(Scripts.recordSales, Self.keys, [1, 1, .integer(expiry), Self.store, "7", 2]) == [
                 RecordSalesCode.applied.rawValue, 1,
             ])
         #expect(try await redis.snapshot() == Self.snapshot(offset: "1", ["7": "2"], expiry: expiry))
@@ -97,7 +99,7 @@ struct RecordSalesTests {
         let redis = try await counted()
         _ = try await redis.pipeline([RedisCommand(words: command)])
         let answer = [RecordSalesCode.dayChanged.rawValue]
-        try await redis.expectRefusal(answer, from: Scripts.recordSales, Self.keys, [9, 9, .integer(SalesKeys.expiry), "1", 2])
+        try await redis.expectRefusal(answer, from: Scripts.recordSales, Self.keys, [9, 9, .integer(SalesKeys.expiry), Self.store, "1", 2])
     }
 
     static let refusals: [(String, String?, Int64, [Int64])] = [
@@ -118,18 +120,29 @@ struct RecordSalesTests {
         _ = try await redis.send("DEL", .string(SalesKeys.applied))
         if let offset { _ = try await redis.send("SET", .string(SalesKeys.applied), .string(offset)) }
         try await redis.expectRefusal(
-            answer, from: Scripts.recordSales, Self.keys, [.integer(event), .integer(event), .integer(SalesKeys.expiry), "1", 2])
+            answer, from: Scripts.recordSales, Self.keys,
+            [.integer(event), .integer(event), .integer(SalesKeys.expiry), Self.store, "1", 2])
+    }
+
+    @Test("scores of another store, or of another incarnation, are not counted on; scores that name no store are")
+    func otherStore() async throws {
+        let redis = try await counted()
+        let arguments: [RedisArgument] = [9, 9, .integer(SalesKeys.expiry), Self.store, "1", 2]
+        _ = try await redis.send("SET", .string(RedisKeys.store), .string(Gate.otherStore))
+        try await redis.expectRefusal([RecordSalesCode.otherStore.rawValue], from: Scripts.recordSales, Self.keys, arguments)
+        _ = try await redis.send("DEL", .string(RedisKeys.store))
+        #expect(try await redis.numbers(Scripts.recordSales, Self.keys, arguments) == [RecordSalesCode.applied.rawValue, 9])
     }
 
     @Test("the refusals reach every code but APPLIED")
     func everyCode() {
-        #expect(Set(Self.refusals.map { $0.3[0] }).union([4]) == Set(RecordSalesCode.allCases.map(\.rawValue)).subtracting([1]))
+        #expect(Set(Self.refusals.map { $0.3[0] }).union([4, 5]) == Set(RecordSalesCode.allCases.map(\.rawValue)).subtracting([1]))
     }
 
     @Test("of an event sent twice at once, one counts")
     func twice() async throws {
         let redis = try await counted()
-        let command = Scripts.recordSales.command(Self.keys, [9, 9, .integer(SalesKeys.expiry), "1", 2])
+        let command = Scripts.recordSales.command(Self.keys, [9, 9, .integer(SalesKeys.expiry), Self.store, "1", 2])
         let answers = try await redis.pipeline([command, command]).map(LuaServer.numbers)
         #expect(answers == [[RecordSalesCode.applied.rawValue, 9], [RecordSalesCode.notNext.rawValue, 9]])
         #expect(try await redis.snapshot() == Self.snapshot(offset: "9", ["1": "5", "2": "1"]))
@@ -143,7 +156,10 @@ struct RecordSalesTests {
         // the command that would have made it.
         let script = Scripts.recordSales.frozen(atMilliseconds: 1_000_999)
         _ = try await redis.send("CONFIG", "RESETSTAT")
-        #expect(try await redis.numbers(script, Self.keys, [9, 9, .integer(expiry), "1", -2]) == [RecordSalesCode.applied.rawValue, 9])
+        #expect(
+            try await redis.numbers(script, Self.keys, [9, 9, .integer(expiry), Self.store, "1", -2]) == [
+                RecordSalesCode.applied.rawValue, 9,
+            ])
         #expect(try await redis.snapshot() == Self.snapshot(offset: "9", [:]))
         #expect((try await redis.info("cmdstat_zincrby") != nil) == counts)
     }
@@ -154,7 +170,7 @@ struct RecordSalesTests {
         _ = try await redis.send("DEL", .string(Self.day), .string(RedisKeys.products))
         let yesterday = try await redis.now / 1000 - 86_400
         #expect(
-            try await redis.numbers(Scripts.recordSales, Self.keys, [9, 9, .integer(yesterday), "1", -2]) == [
+            try await redis.numbers(Scripts.recordSales, Self.keys, [9, 9, .integer(yesterday), Self.store, "1", -2]) == [
                 RecordSalesCode.applied.rawValue, 9,
             ])
         #expect(try await redis.snapshot() == Self.snapshot(offset: "9", [:]))
@@ -164,21 +180,22 @@ struct RecordSalesTests {
         ("no arguments", []),
         ("one event id", [9]),
         ("no expiry", [9, 9]),
-        ("a last event that is no number", [9, "x", 9_000_000_000, "1", 2]),
-        ("a last event before the first", [9, 8, 9_000_000_000, "1", 2]),
-        ("an event that is no number", ["x", 9, 9_000_000_000, "1", 2]),
-        ("an event that only Lua takes", ["9.0", 9, 9_000_000_000, "1", 2]),
-        ("an expiry that is no number", [9, 9, "soon", "1", 2]),
-        ("an expiry that Redis does not take", [9, 9, "9000000000.5", "1", 2]),
-        ("an expiry beyond Redis' clock", [9, 9, "9000000000000000", "1", 2]),
-        ("a product without units", [9, 9, 9_000_000_000, "1"]),
-        ("a bad pair in the middle", [9, 9, 9_000_000_000, "1", 2, "2", "x", "3", 1]),
-        ("a bad pair at the end", [9, 9, 9_000_000_000, "1", 2, "2", 1, "3", ""]),
-        ("units nan in the middle", [9, 9, 9_000_000_000, "1", 2, "2", "nan", "3", 1]),
-        ("units inf in the middle", [9, 9, 9_000_000_000, "1", 2, "2", "inf", "3", 1]),
-        ("units with a space in the middle", [9, 9, 9_000_000_000, "1", 2, "2", " 5", "3", 1]),
-        ("half a unit", [9, 9, 9_000_000_000, "1", 2, "2", "0.5"]),
-        ("more units than a score holds exactly", [9, 9, 9_000_000_000, "1", 2, "2", "9007199254740993"]),
+        ("no store", [9, 9, 9_000_000_000]),
+        ("a last event that is no number", [9, "x", 9_000_000_000, store, "1", 2]),
+        ("a last event before the first", [9, 8, 9_000_000_000, store, "1", 2]),
+        ("an event that is no number", ["x", 9, 9_000_000_000, store, "1", 2]),
+        ("an event that only Lua takes", ["9.0", 9, 9_000_000_000, store, "1", 2]),
+        ("an expiry that is no number", [9, 9, "soon", store, "1", 2]),
+        ("an expiry that Redis does not take", [9, 9, "9000000000.5", store, "1", 2]),
+        ("an expiry beyond Redis' clock", [9, 9, "9000000000000000", store, "1", 2]),
+        ("a product without units", [9, 9, 9_000_000_000, store, "1"]),
+        ("a bad pair in the middle", [9, 9, 9_000_000_000, store, "1", 2, "2", "x", "3", 1]),
+        ("a bad pair at the end", [9, 9, 9_000_000_000, store, "1", 2, "2", 1, "3", ""]),
+        ("units nan in the middle", [9, 9, 9_000_000_000, store, "1", 2, "2", "nan", "3", 1]),
+        ("units inf in the middle", [9, 9, 9_000_000_000, store, "1", 2, "2", "inf", "3", 1]),
+        ("units with a space in the middle", [9, 9, 9_000_000_000, store, "1", 2, "2", " 5", "3", 1]),
+        ("half a unit", [9, 9, 9_000_000_000, store, "1", 2, "2", "0.5"]),
+        ("more units than a score holds exactly", [9, 9, 9_000_000_000, store, "1", 2, "2", "9007199254740993"]),
     ]
 
     @Test("garbage arguments are an error and change nothing, not even by the pairs before", arguments: garbage)
@@ -191,13 +208,15 @@ struct RecordSalesTests {
     func wrongType(_ key: String, _ type: ForeignType) async throws {
         let redis = try await counted()
         try await redis.put(type, at: key)
-        try await redis.expectError("WRONGTYPE", from: Scripts.recordSales, Self.keys, [9, 9, .integer(SalesKeys.expiry), "1", 2])
+        try await redis.expectError(
+            "WRONGTYPE", from: Scripts.recordSales, Self.keys, [9, 9, .integer(SalesKeys.expiry), Self.store, "1", 2])
     }
 
     @Test("a string at the day's key is an error and nothing changes")
     func stringDay() async throws {
         let redis = try await counted()
         try await redis.put(.string, at: Self.day)
-        try await redis.expectError("WRONGTYPE", from: Scripts.recordSales, Self.keys, [9, 9, .integer(SalesKeys.expiry), "1", 2])
+        try await redis.expectError(
+            "WRONGTYPE", from: Scripts.recordSales, Self.keys, [9, 9, .integer(SalesKeys.expiry), Self.store, "1", 2])
     }
 }

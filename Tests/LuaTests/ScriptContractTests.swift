@@ -12,7 +12,8 @@ struct ScriptContractTests {
     static let codes: [String: [Int64: String]] = [
         "claim_coupon": names(of: ClaimCode.self), "load_coupon": names(of: LoadCode.self), "load_claims": names(of: LoadClaimsCode.self),
         "open_coupon": names(of: OpenCode.self), "adjust_coupon": names(of: AdjustCode.self),
-        "archive_coupon": names(of: ArchiveCode.self),
+        "admit_store": names(of: AdmitStoreCode.self), "archive_coupon": names(of: ArchiveCode.self),
+        "append_events": names(of: AppendEventsCode.self),
         "record_sales": names(of: RecordSalesCode.self), "record_views": names(of: RecordViewsCode.self),
         "swap_sales": names(of: SwapSalesCode.self), "rank_products": [:],
     ]

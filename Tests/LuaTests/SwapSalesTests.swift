@@ -8,11 +8,13 @@ struct SwapSalesTests {
     static let days = (0..<Int64(RankingDays.kept)).map { BusinessDay(number: 20_777 - $0) }
     static let dayKeys = days.map(RedisKeys.sales)
     static let stagedKeys = days.map { RedisKeys.stagedSales(on: $0, build: "b") }
-    static let keys = [RedisKeys.applied, RedisKeys.products, RedisKeys.rankingUnchanged] + zip(dayKeys, stagedKeys).flatMap { [$0, $1] }
+    static let keys =
+        [RedisKeys.applied, RedisKeys.products, RedisKeys.rankingUnchanged, RedisKeys.store]
+        + zip(dayKeys, stagedKeys).flatMap { [$0, $1] }
     static let expiries = (0..<Int64(RankingDays.kept)).map { SalesKeys.expiry - $0 * 86_400 }
     /// Products that ``counted()`` stages for each day.
     static let staged: [Int64] = [1, 0, 1, 1, 0]
-    static let arguments: [RedisArgument] = [40] + zip(expiries, staged).flatMap { [.integer($0), .integer($1)] }
+    static let arguments: [RedisArgument] = [40, .string(Gate.store)] + zip(expiries, staged).flatMap { [.integer($0), .integer($1)] }
 
     /// Old scores on the first three days, new ones staged for the first, third and fourth.
     private func counted() async throws -> LuaServer {
@@ -30,7 +32,8 @@ struct SwapSalesTests {
 
     static let swapped = Snapshot(
         keys: [
-            RedisKeys.applied: .string("40"), dayKeys[0]: .sortedSet(["1": "5"]), dayKeys[2]: .sortedSet(["1": "6"]),
+            RedisKeys.applied: .string("40"), RedisKeys.store: .string(Gate.store), dayKeys[0]: .sortedSet(["1": "5"]),
+            dayKeys[2]: .sortedSet(["1": "6"]),
             dayKeys[3]: .sortedSet(["1": "7"]), RedisKeys.products: .hash([dayKeys[0]: "1", dayKeys[2]: "1", dayKeys[3]: "1"]),
         ],
         expiries: [dayKeys[0]: expiries[0], dayKeys[2]: expiries[2], dayKeys[3]: expiries[3]])
@@ -47,8 +50,9 @@ struct SwapSalesTests {
         let redis = try await counted()
         _ = try await redis.numbers(Scripts.swapSales, Self.keys, Self.arguments)
         func record(_ event: Int64) async throws -> [Int64] {
-            let arguments: [RedisArgument] = [.integer(event), .integer(event), .integer(Self.expiries[0]), "1", 2]
-            return try await redis.numbers(Scripts.recordSales, [RedisKeys.applied, Self.dayKeys[0], RedisKeys.products], arguments)
+            let arguments: [RedisArgument] = [.integer(event), .integer(event), .integer(Self.expiries[0]), .string(Gate.store), "1", 2]
+            return try await redis.numbers(
+                Scripts.recordSales, [RedisKeys.applied, Self.dayKeys[0], RedisKeys.products, RedisKeys.store], arguments)
         }
         #expect(try await record(9) == [RecordSalesCode.notNext.rawValue, 40])
         #expect(try await record(41) == [RecordSalesCode.applied.rawValue, 41])
@@ -69,15 +73,22 @@ struct SwapSalesTests {
         try await redis.expectRefusal([SwapSalesCode.incomplete.rawValue], from: Scripts.swapSales, Self.keys, Self.arguments)
     }
 
+    @Test("scores of another store stay, and so do those of another incarnation")
+    func otherStore() async throws {
+        let redis = try await counted()
+        _ = try await redis.send("SET", .string(RedisKeys.store), .string(Gate.otherStore))
+        try await redis.expectRefusal([SwapSalesCode.otherStore.rawValue], from: Scripts.swapSales, Self.keys, Self.arguments)
+    }
+
     @Test("nothing sold at all leaves the offset alone")
     func empty() async throws {
         let redis = try await LuaServer.emptied()
-        let arguments: [RedisArgument] = [40] + Self.expiries.flatMap { [.integer($0), 0] }
+        let arguments: [RedisArgument] = [40, .string(Gate.store)] + Self.expiries.flatMap { [.integer($0), 0] }
         #expect(try await redis.numbers(Scripts.swapSales, Self.keys, arguments) == [SwapSalesCode.swapped.rawValue, 0])
-        #expect(try await redis.snapshot() == Snapshot(keys: [RedisKeys.applied: .string("40")]))
+        #expect(try await redis.snapshot() == Snapshot(keys: [RedisKeys.applied: .string("40"), RedisKeys.store: .string(Gate.store)]))
     }
 
-    @Test("an offset or a day of another type is replaced", arguments: [keys[0], keys[1], keys[2], keys[3], keys[5]], ForeignType.allCases)
+    @Test("an offset or a day of another type is replaced", arguments: [keys[0], keys[1], keys[2], keys[4], keys[6]], ForeignType.allCases)
     func replaces(_ key: String, _ type: ForeignType) async throws {
         let redis = try await counted()
         try await redis.put(type, at: key)
@@ -94,7 +105,7 @@ struct SwapSalesTests {
 
     static let wrongCounts: [(String, [String], [RedisArgument])] = [
         ("no keys", [], [40]),
-        ("a day without its staged key", Array(keys[..<4]), [40, 9_000_000_000]),
+        ("a day without its staged key", Array(keys[..<5]), [40, .string(Gate.store), 9_000_000_000]),
         ("one number too few", keys, Array(arguments.dropLast())),
         ("one number too many", keys, arguments + [9_000_000_000]),
         ("one day too many", keys + ["a{sales}", "b{sales}"], arguments),
@@ -109,12 +120,12 @@ struct SwapSalesTests {
 
     @Test(
         "an offset or an expiry that is no integer is an error and nothing changes",
-        arguments: arguments.indices, ["", "x", "nan", "inf", " 1", "1.5", "9000000000000000"])
+        arguments: arguments.indices.filter { $0 != 1 }, ["", "x", "nan", "inf", " 1", "1.5", "9000000000000000"])
     func garbage(_ place: Int, _ value: String) async throws {
         let redis = try await counted()
         var arguments = Self.arguments
         arguments[place] = .string(value)
-        let complaint = place == 0 ? "event id" : place.isMultiple(of: 2) ? "products" : "expiry"
+        let complaint = place == 0 ? "event id" : place.isMultiple(of: 2) ? "expiry" : "products"
         try await redis.expectError(complaint, from: Scripts.swapSales, Self.keys, arguments)
     }
 }

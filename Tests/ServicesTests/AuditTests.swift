@@ -101,6 +101,71 @@ struct AuditTests {
         }
     }
 
+    /// A way to lose what Redis should hold, and the verdicts of the checks that must notice it.
+    struct Loss: Sendable, CustomTestStringConvertible {
+        let testDescription: String
+        let verdicts: [String: AuditReport.Verdict]
+        let happen: @Sendable (Shop, CouponID) throws -> Void
+    }
+
+    private static let owner = "Redis serves this store"
+
+    private static let losses: [Loss] = [
+        Loss(testDescription: "an empty Redis", verdicts: [gates: .missing, claims: .missing, scores: .missing, owner: .missing]) {
+            shop, _ in
+            _ = try shop.server.cli("FLUSHALL")
+        },
+        Loss(testDescription: "no gate", verdicts: [gates: .missing, claims: .missing]) { shop, coupon in
+            _ = try shop.server.cli("DEL", RedisKeys.coupon(coupon), RedisKeys.claims(of: coupon))
+        },
+        Loss(testDescription: "no offset", verdicts: [scores: .missing]) { shop, _ in _ = try shop.server.cli("DEL", RedisKeys.applied) },
+        Loss(testDescription: "no name", verdicts: [owner: .missing]) { shop, _ in _ = try shop.server.cli("DEL", RedisKeys.store) },
+        Loss(testDescription: "the name of another store", verdicts: [owner: .broken]) { shop, _ in
+            _ = try shop.server.cli("SET", RedisKeys.store, "0123456789abcdef:1795300182372")
+        },
+        Loss(testDescription: "a gate of another store", verdicts: [gates: .broken]) { shop, coupon in
+            _ = try shop.server.cli("HSET", RedisKeys.coupon(coupon), "store", "0123456789abcdef:1795300182372")
+        },
+        Loss(testDescription: "a gate of an earlier version", verdicts: [:]) { shop, coupon in
+            _ = try shop.server.cli("HDEL", RedisKeys.coupon(coupon), "store")
+        },
+    ]
+
+    @Test("a check that finds nothing where the store has rows is missing, and the audit is not clean", arguments: losses)
+    func loss(loss: Loss) async throws {
+        try await withShop { shop in
+            let users = try await shop.makeUsers(3, balance: 100_000)
+            let coupon = try await shop.makeCampaign(quantity: 20)
+            let ended = try await shop.makeCampaign(quantity: 20, closesIn: -1)
+            _ = try shop.server.cli("DEL", RedisKeys.coupon(ended), RedisKeys.claims(of: ended))
+            for user in users { _ = try await shop.claim(coupon, by: user) }
+            let product = try await shop.makeProduct(price: 1)
+            _ = try await shop.sell([(product, 2)], to: users[0], on: shop.day(ago: 0))
+            try await shop.makeRelay().step()
+            try loss.happen(shop, coupon)
+            var audit = shop.audit
+            audit.pause = .milliseconds(5)
+            let report = try await audit.run()
+            #expect(report.isClean == loss.verdicts.isEmpty)
+            for claim in [Self.gates, Self.claims, Self.scores, Self.owner] {
+                let check = try #require(report.checks.first { $0.claim.hasPrefix(claim) })
+                #expect(check.verdict == loss.verdicts[claim] ?? .holds, "\(check)")
+            }
+        }
+    }
+
+    @Test("a store that has nothing to count and no campaign needs nothing in Redis")
+    func emptyStore() async throws {
+        try await withShop { shop in
+            _ = try await shop.makeUsers(3)
+            _ = try shop.server.cli("FLUSHALL")
+            var audit = shop.audit
+            audit.pause = .milliseconds(5)
+            let report = try await audit.run()
+            #expect(report.isClean && report.checks.filter { [3, 7].contains($0.invariant) }.allSatisfy { $0.verdict == .noRows })
+        }
+    }
+
     @Test("a service at work is no violation: an audit beside claims and payments is clean")
     func besideWork() async throws {
         try await withShop(Shop.Setup(configure: { $0.recoveryInterval = .milliseconds(500) })) { shop in

@@ -218,7 +218,8 @@ struct CampaignCacheTests {
             let foreign = try shop.foreignConnection()
             try await foreign.write { try $0.execute(sql: "UPDATE campaigns SET quantity = 2") }
             try foreign.close()
-            _ = try await CouponGate.adjust(coupon, to: try #require(try shop.reader.campaign(coupon)).terms, through: shop.redis)
+            let terms = try #require(try shop.reader.campaign(coupon)).terms
+            _ = try await CouponGate.adjust(coupon, of: shop.store.identity, to: terms, through: shop.redis)
             try await eventually("somebody wins") { try await shop.claim(coupon, by: users[1], on: loop) == .won(2) }
             try await untilCached(shop, coupon, users[2], .couponSoldOut)
             shop.server.kill()

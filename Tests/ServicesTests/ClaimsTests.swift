@@ -205,7 +205,7 @@ extension Shop {
     func grantOnly(_ coupon: CouponID, to user: UserID) async throws {
         let reply = try await redis.evaluate(
             Scripts.claimCoupon, keys: [.string(RedisKeys.coupon(coupon)), .string(RedisKeys.claims(of: coupon))],
-            arguments: [.integer(user.rawValue)])
+            arguments: [.string(store.identity.description), .integer(user.rawValue)])
         #expect(reply.array?.first?.integer == ClaimCode.claimed.rawValue)
     }
 }

@@ -85,7 +85,7 @@ struct FailoverTests {
                 try await shop.recovery.run(deep: true)
                 try await shop.expectAgreement(on: coupon)
 
-                try await eventually("every sale is counted") { try await shop.offset() == shop.store.lastEventID()?.rawValue }
+                try await eventually("every sale is counted") { try await shop.offset() == shop.store.lastEventID().rawValue }
                 let scores = try await shop.scores(on: shop.day(ago: 0))
                 #expect(scores == [product: 400, foreign: 1])
             }

@@ -68,6 +68,6 @@ extension Shop {
         for day in RankingDays.all(until: calendar.day(of: clock.now)) {
             #expect(try await scores(on: day) == ledger.scores(on: day), comment, sourceLocation: sourceLocation)
         }
-        #expect(try await offset() == store.lastEventID()?.rawValue ?? 0, comment, sourceLocation: sourceLocation)
+        #expect(try await offset() == store.lastEventID().rawValue, comment, sourceLocation: sourceLocation)
     }
 }

@@ -44,6 +44,27 @@ struct SalesRelayTests {
         }
     }
 
+    @Test("a Redis that was away until uncounted events were removed has its days rebuilt, and goes on counting")
+    func removedEvents() async throws {
+        try await withMarket { shop, user, products in
+            let relay = try shop.makeRelay()
+            try await relay.step()
+            for _ in 0..<3 { _ = try await shop.sell([(products[0], 1)], to: user, on: shop.day(ago: 9)) }
+            var ledger = SalesLedger()
+            _ = try await shop.sell([(products[1], 2)], to: user, on: shop.day(ago: 0))
+            ledger.add(products[1], 2, on: shop.day(ago: 0))
+            let last = try #require(try await shop.store.events(state: nil, page: PageRequest()).items.first).event.id
+            for id in (last.rawValue - 3)...last.rawValue { _ = try await shop.store.markDelivered(EventID(id)) }
+            #expect(try await shop.store.pruneEvents(before: shop.clock.now) == 3)
+            try await relay.step()
+            try await shop.expectScores(ledger)
+            _ = try await shop.sell([(products[2], 5)], to: user, on: shop.day(ago: 0))
+            ledger.add(products[2], 5, on: shop.day(ago: 0))
+            try await relay.step()
+            try await shop.expectScores(ledger)
+        }
+    }
+
     @Test("a reply lost behind the script does not count the sale twice")
     func lostReply() async throws {
         try await withTemporaryRedis { server in

@@ -88,7 +88,7 @@ struct SeveralServicesTests {
                 // A builder of which these services know nothing: it has paused the gate and raised the epoch.
                 let epoch = before.epoch + 1
                 let built = Campaign(id: coupon, terms: before.terms, issued: before.issued, createdAt: before.createdAt, epoch: epoch)
-                #expect(try await CouponGate.load(built, through: shop.redis))
+                #expect(try await CouponGate.load(built, of: shop.store.identity, through: shop.redis))
                 _ = try await shop.store.bumpEpoch(of: coupon, to: epoch).value
                 let isOver = Flag()
                 let building = Task {

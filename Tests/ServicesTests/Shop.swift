@@ -45,6 +45,8 @@ final class Shop: Sendable {
         let clock = MovableClock()
         self.clock = clock
         var options = StoreOptions(calendar: calendar, eventPayload: EventPayload.render)
+        // Event ids and epochs that a test can name.
+        options.firstIncarnation = 0
         setup.configureStore(&options)
         let path = folder.appending(path: "store.sqlite").path
         try Store.open(path: path, options: options, logger: Self.logger).close()
@@ -56,6 +58,7 @@ final class Shop: Sendable {
         redisConfiguration.minimumBackoff = setup.minimumBackoff
         redisConfiguration.maximumBackoff = max(setup.minimumBackoff, .milliseconds(100))
         redisConfiguration.drainTimeout = .milliseconds(500)
+        redisConfiguration.admission = StoreAdmission.admission(of: store.identity, as: .service)
         redis = RedisClient(configuration: redisConfiguration, eventLoopGroup: MultiThreadedEventLoopGroup.singleton, logger: Self.logger)
         var configuration = ServicesConfiguration(calendar: calendar, clock: WallClock { clock.now })
         configuration.rankingRefresh = .milliseconds(50)
@@ -287,7 +290,7 @@ enum ClaimAnswer: Equatable, Sendable {
         case .userNotFound: self = .refused(.userNotFound)
         case .idempotencyKeyReused: self = .refused(.idempotencyKeyReused)
         case .replayed(let stored): self = .replayed(stored)
-        case .failed(let error as ServiceError) where error.code == .paused: self = .later(error.message)
+        case .failed(let error as ServiceError) where [.paused, .foreignRedis].contains(error.code): self = .later(error.message)
         case .failed(let error as RedisError): self = .later(error.description)
         case .failed(let error as StoreError) where error.code == .unavailable: self = .later(error.message)
         case .failed(let error): throw error

@@ -131,7 +131,7 @@ struct BackgroundToolsTests {
         struct Failed: Error {}
         let log = Log()
         let task = Task {
-            await periodically("test", every: .milliseconds(1), logger: Shop.logger) {
+            await BackgroundWork.every(.milliseconds(1), "test", logger: Shop.logger) {
                 log.note("step")
                 if log.lines.count < 3 { throw Failed() }
             }

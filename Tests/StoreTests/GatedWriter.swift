@@ -30,7 +30,7 @@ final class GatedWriter: Sendable {
         }
         var logger = Logger(label: "store-tests")
         logger.logLevel = .critical
-        writer = GroupCommitWriter(connection: connection, options: options, logger: logger) {}
+        writer = GroupCommitWriter(connection: connection, options: options, logger: logger) { _ in 0 }
     }
 
     deinit {

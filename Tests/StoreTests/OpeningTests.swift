@@ -229,7 +229,9 @@ import Testing
         try await store.backup(to: copyFolder.appending(path: "store.sqlite").path)
         writing.cancel()
         try await writing.value
-        let copy = try TemporaryStore.open(copyFolder)
+        let refusal = #expect(throws: StoreError.self) { try TemporaryStore.open(copyFolder) }
+        #expect(refusal?.message.contains("firstcome restore") == true)
+        let copy = try TemporaryStore.open(copyFolder) { $0.isReadOnly = true }
         defer { copy.close() }
         #expect(copy.userCount == 20)
         let results = try await copy.snapshot { snapshot throws(StoreError) in try snapshot.audit() }

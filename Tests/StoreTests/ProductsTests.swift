@@ -18,22 +18,45 @@ import Testing
         #expect(product == Product(id: ProductID(1), name: "Green tea", price: Won(4_000), stock: 7, held: 0, createdAt: noon))
         #expect(try reader.product(product.id) == product)
         #expect(try await store.updateProduct(product.id, ProductChange()).value == product)
-        let renamed = try await store.updateProduct(product.id, ProductChange(name: "Black tea", price: Won(5_000), stock: 9)).value
+        let renamed = try await store.updateProduct(product.id, ProductChange(name: "Black tea", price: Won(5_000), available: 9)).value
         #expect(renamed == Product(id: product.id, name: "Black tea", price: Won(5_000), stock: 9, held: 0, createdAt: noon))
         #expect(try reader.product(product.id) == renamed)
         let found = try await store.products(ProductFilter(nameContains: "BLACK"), page: PageRequest())
         #expect(found.items == [renamed])
-        try await home.expectRefused(.productNotFound(ProductID(2))) { try await $0.updateProduct(ProductID(2), ProductChange(stock: 1)) }
+        try await home.expectRefused(.productNotFound(ProductID(2))) {
+            try await $0.updateProduct(ProductID(2), ProductChange(available: 1))
+        }
     }
 
-    @Test("a stock below what pending orders hold is refused, down to it is not")
-    func heldStock() async throws {
+    @Test("a stock is what can be ordered: what is held comes on top, and only what is not held can be taken away")
+    func stockBesideHeld() async throws {
         let user = try await store.makeUsers(1)[0]
         let tea = try await store.makeProduct(stock: 10)
         _ = try await store.order(user, [(tea, 4)])
-        try await home.expectRefused(.stockHeld(held: 4)) { try await $0.updateProduct(tea, ProductChange(stock: 3)) }
-        let product = try await store.updateProduct(tea, ProductChange(stock: 4)).value
-        #expect(product.available == 0)
+        func change(_ change: ProductChange) async throws -> [Int64] {
+            let product = try await store.updateProduct(tea, change).value
+            return [product.available, product.held, product.stock]
+        }
+        #expect(try await change(ProductChange(available: 6)) == [6, 4, 10])
+        #expect(try await change(ProductChange(available: 0)) == [0, 4, 4])
+        #expect(try await change(ProductChange(stockChange: 7)) == [7, 4, 11])
+        #expect(try await change(ProductChange(stockChange: -7)) == [0, 4, 4])
+        try await home.expectRefused(.outOfStock(tea, available: 0)) { try await $0.updateProduct(tea, ProductChange(stockChange: -1)) }
+        _ = try await store.updateProduct(tea, ProductChange(available: Bounds.stock.upperBound)).value
+        guard case .refused(.invalid("stockChange", _)) = try await store.updateProduct(tea, ProductChange(stockChange: 1)) else {
+            Issue.record("more units than a product may have")
+            return
+        }
+    }
+
+    @Test("a change whose condition does not hold for the product as it is changes nothing")
+    func condition() async throws {
+        let tea = try await store.makeProduct(price: 4_000)
+        let isNew: @Sendable (Product) -> Bool = { $0.price == Won(4_000) }
+        #expect(try await store.updateProduct(tea, ProductChange(price: Won(5_000)), onlyIf: isNew).value.price == Won(5_000))
+        try await home.expectRefused(.preconditionFailed) {
+            try await $0.updateProduct(tea, ProductChange(price: Won(6_000)), onlyIf: isNew)
+        }
     }
 
     @Test(

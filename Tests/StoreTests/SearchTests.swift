@@ -54,7 +54,7 @@ import Testing
             var change = ProductChange()
             if Bool.random(using: &random) { change.name = SearchTests.text(1...7, &random) }
             if Bool.random(using: &random) { change.price = price() }
-            if Bool.random(using: &random) { change.stock = Int64.random(in: 0...2, using: &random) }
+            if Bool.random(using: &random) { change.available = Int64.random(in: 0...2, using: &random) }
             products[id] = try await home.store.updateProduct(ProductID(id), change).value
             touched.insert(id)
         }
@@ -180,8 +180,8 @@ import Testing
         }
         try home.tamper("UPDATE product_name_index SET products = x'FFFF'")
         let before = try index()
-        _ = try await home.store.updateProduct(tea, ProductChange(price: Won(5), stock: 3)).value
-        _ = try await home.store.updateProduct(tea, ProductChange(name: "Green tea", stock: 4)).value
+        _ = try await home.store.updateProduct(tea, ProductChange(price: Won(5), available: 3)).value
+        _ = try await home.store.updateProduct(tea, ProductChange(name: "Green tea", available: 4)).value
         #expect(try index() == before)
     }
 

@@ -11,10 +11,10 @@ final class TemporaryStore: Sendable {
     let folder: URL
     let store: Store
 
-    init(_ configure: (inout StoreOptions) -> Void = { _ in }) throws {
+    init(logger: Logger? = nil, _ configure: (inout StoreOptions) -> Void = { _ in }) throws {
         folder = try makeTemporaryFolder()
         do {
-            store = try Self.open(folder, configure)
+            store = try Self.open(folder, logger: logger, configure)
         } catch {
             try FileManager.default.removeItem(at: folder)
             throw error
@@ -28,20 +28,23 @@ final class TemporaryStore: Sendable {
 
     var path: String { folder.appending(path: "store.sqlite").path }
 
-    static func open(_ folder: URL, _ configure: (inout StoreOptions) -> Void = { _ in }) throws -> Store {
+    static func open(_ folder: URL, logger: Logger? = nil, _ configure: (inout StoreOptions) -> Void = { _ in }) throws -> Store {
         var options = try defaultOptions()
         configure(&options)
-        var logger = Logger(label: "store-tests")
-        logger.logLevel = .critical
-        return try Store.open(path: folder.appending(path: "store.sqlite").path, options: options, logger: logger)
+        var silent = Logger(label: "store-tests")
+        silent.logLevel = .critical
+        return try Store.open(path: folder.appending(path: "store.sqlite").path, options: options, logger: logger ?? silent)
     }
 
     static func defaultOptions() throws -> StoreOptions {
         let calendar = try #require(BusinessCalendar(timeZoneIdentifier: "Asia/Seoul"))
-        return StoreOptions(calendar: calendar) { facts in
+        var options = StoreOptions(calendar: calendar) { facts in
             "\(facts.id) \(facts.kind.rawValue) order \(facts.order.number) \(facts.order.storedStatus.rawValue) "
                 + "paid \(facts.payment.amount) back \(facts.refund?.amount ?? .zero) items \(facts.refundedItems.count)"
         }
+        // Event ids and epochs that a test can name.
+        options.firstIncarnation = 0
+        return options
     }
 
     /// A second connection of the test's own, such as another process would have.

@@ -13,6 +13,8 @@ final class DataPlatform: Sendable {
         case failing
         /// Takes the event and answers late.
         case slow
+        /// Takes the event and answers after two seconds, each time.
+        case steady
         /// Takes the event and answers 500 all the same, or nothing.
         case forgetful
     }
@@ -40,12 +42,22 @@ final class DataPlatform: Sendable {
     /// By event id.
     var received: [Int64: Received] { state.inner.withLock { $0.events } }
 
-    func set(_ mood: Mood) { state.inner.withLock { $0.mood = mood } }
+    /// How often each event came while answers took two seconds, the last time that they did.
+    var steadyPosts: [Int64: Int] { state.inner.withLock { $0.steadyPosts } }
+
+    func set(_ mood: Mood) {
+        state.inner.withLock { inner in
+            if case .steady = mood { inner.steadyPosts = [:] }
+            inner.mood = mood
+        }
+    }
+
     func close() async { await server.close() }
 
     private final class State: Sendable {
         struct Inner: Sendable {
             var mood = Mood.usual
+            var steadyPosts: [Int64: Int] = [:]
             var events: [Int64: Received] = [:]
             /// Events by order, in the order of their first arrival.
             var orders: [Int64: [Int64]] = [:]
@@ -72,11 +84,15 @@ final class DataPlatform: Sendable {
                 switch mood {
                 case .usual: Int.random(in: 0..<100) < 97
                 case .failing: false
-                case .slow: true
+                case .slow, .steady: true
                 // It has the event, and says that it has not.
                 case .forgetful: Bool.random()
                 }
             note(id, order, type, post.body, accepted: isTaken)
+            if case .steady = mood {
+                inner.withLock { $0.steadyPosts[id, default: 0] += 1 }
+                return .hang(.seconds(2))
+            }
             if case .slow = mood { return .hang(.milliseconds(.random(in: 200...1_500))) }
             return .status(isTaken ? 200 : 500)
         }

@@ -30,7 +30,7 @@ package struct Fault: Sendable, CustomStringConvertible {
     package var description: String { name }
 
     /// Everything that this torture can do.
-    package static let all = service + fullSteps + redis + disk + platform
+    package static let all = service + fullSteps + redis + disk + platform + browsing
 
     /// The fault could not be brought about.
     struct NotReached: Error, CustomStringConvertible {
@@ -97,7 +97,7 @@ extension Fault {
     ]
 
     /// A SIGKILL at every boundary between two steps.
-    static let fullSteps = FaultPoint.allCases.map { point in
+    static let fullSteps = FaultPoint.ofService.map { point in
         Fault(
             "SIGKILL \(point.rawValue)",
             prepare: { world in
@@ -131,7 +131,9 @@ extension FaultPoint {
         case .beforeAnswer: 1...400
         case .beforeRecordSales, .afterRecordSales: 1...12
         case .beforeDelivery, .afterDelivery: 1...60
-        case .afterLoadClaims, .beforeSwapSales, .afterEpoch, .afterLoadCoupon, .beforePersist, .betweenStoreAndGate: 1...1
+        case .afterLoadClaims, .beforeSwapSales, .afterEpoch, .afterLoadCoupon, .beforePersist, .betweenStoreAndGate,
+            .afterRestoreCopy, .beforeRestoreRename, .afterRestoreRename:
+            1...1
         }
     }
 
@@ -146,7 +148,7 @@ extension FaultPoint {
         case .betweenStoreAndGate:
             world.raiseQuantity()
         case .afterScript, .beforeCommit, .afterCommit, .beforeAnswer, .beforeRecordSales, .afterRecordSales, .beforeDelivery,
-            .afterDelivery:
+            .afterDelivery, .afterRestoreCopy, .beforeRestoreRename, .afterRestoreRename:
             break
         }
     }

@@ -33,7 +33,7 @@ final class World {
 
     private var errands: [Task<Void, Never>] = []
     private let folder: TemporaryFolder
-    private let port: Int
+    let port: Int
 
     static let redisArguments = ["--appendonly", "yes", "--appendfsync", "everysec"]
 
@@ -124,6 +124,8 @@ extension World {
         var arguments = [
             "--port", "\(port)", "--order-hold", "2s", "--ranking-refresh", "200ms", "--recovery-interval", "1s", "--data-platform",
             platform.url,
+            // What a busy machine delays is no failure of the platform.
+            "--data-platform-timeout", "60s",
         ]
         if let redisURL { arguments += ["--redis", redisURL] }
         var environment = ["FIRSTCOME_DATA_PLATFORM_SECRET": DataPlatform.secret]

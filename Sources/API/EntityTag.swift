@@ -1,0 +1,107 @@
+import Crypto
+import HTTPServer
+import NIOCore
+
+/// A strong entity tag (RFC 9110 section 8.8.3), made from the bytes that show a resource: it changes whenever one of them does.
+///
+/// Every service makes the same tag of the same state, also after a restart.
+struct EntityTag: Sendable, Equatable {
+    /// As the field `ETag` has it, with its quotation marks.
+    let text: String
+
+    /// Bytes of the digest that a tag shows: 96 bits, so that no two states of a resource share one by accident.
+    private static let byteCount = 12
+
+    init(of body: ByteBuffer) {
+        var hash = SHA256()
+        body.withUnsafeReadableBytes { hash.update(bufferPointer: $0) }
+        let digits = hash.finalize().prefix(Self.byteCount).map { byte in (byte < 16 ? "0" : "") + String(byte, radix: 16) }
+        text = "\"" + digits.joined() + "\""
+    }
+}
+
+/// The condition of an `If-Match` or `If-None-Match` field (RFC 9110 sections 13.1.1 and 13.1.2).
+enum EntityTagCondition: Sendable, Equatable {
+    /// `*`: the resource exists.
+    case exists
+    /// Any of these tags, each with whether it is weak.
+    case anyOf([Tag])
+
+    struct Tag: Sendable, Equatable {
+        let text: String
+        let isWeak: Bool
+    }
+
+    /// Reads the value of a field; nil where it is neither `*` nor a list of entity tags.
+    init?(_ field: String) {
+        if field == "*" {
+            self = .exists
+            return
+        }
+        var tags: [Tag] = []
+        var rest = Substring(field)
+        while true {
+            // A list may have empty elements (RFC 9110 section 5.6.1).
+            rest = rest.drop { $0 == " " || $0 == "\t" || $0 == "," }
+            if rest.isEmpty { break }
+            let isWeak = rest.hasPrefix("W/")
+            if isWeak { rest = rest.dropFirst(2) }
+            guard rest.first == "\"", let end = rest.dropFirst().firstIndex(of: "\"") else { return nil }
+            let text = rest[...end]
+            guard text.utf8.allSatisfy({ $0 >= 0x21 && $0 != 0x7F }) else { return nil }
+            tags.append(Tag(text: String(text), isWeak: isWeak))
+            rest = rest[rest.index(after: end)...].drop { $0 == " " || $0 == "\t" }
+            guard rest.isEmpty || rest.first == "," else { return nil }
+        }
+        if tags.isEmpty { return nil }
+        self = .anyOf(tags)
+    }
+
+    /// For `If-Match`: a weak tag fits nothing.
+    func matches(_ tag: EntityTag) -> Bool {
+        switch self {
+        case .exists: true
+        case .anyOf(let tags): tags.contains { !$0.isWeak && $0.text == tag.text }
+        }
+    }
+
+    /// For `If-None-Match`: whether a tag is weak makes no difference.
+    func matchesWeakly(_ tag: EntityTag) -> Bool {
+        switch self {
+        case .exists: true
+        case .anyOf(let tags): tags.contains { $0.text == tag.text }
+        }
+    }
+}
+
+extension Call {
+    /// What `If-Match` asks of the resource that the request changes; nil without the field.
+    func ifMatch() throws(RequestFault) -> EntityTagCondition? {
+        guard let field = request.value(of: .ifMatch) else { return nil }
+        guard let condition = EntityTagCondition(field) else {
+            throw RequestFault(field: "If-Match", "must be * or a list of entity tags")
+        }
+        return condition
+    }
+
+    /// The representation of a resource, or 304 to a client that says by `If-None-Match` that it has this one.
+    func conditional(_ representation: HTTPResponse.Representation) -> HTTPResponse {
+        guard let field = request.value(of: .ifNoneMatch), let condition = EntityTagCondition(field),
+            condition.matchesWeakly(representation.tag)
+        else { return representation.response }
+        return HTTPResponse(status: 304, headers: [("etag", representation.tag.text)])
+    }
+}
+
+extension HTTPResponse {
+    /// A 200 that shows one resource, with its entity tag.
+    struct Representation: Sendable {
+        let tag: EntityTag
+        let response: HTTPResponse
+
+        init(_ body: ByteBuffer) {
+            tag = EntityTag(of: body)
+            response = .json(body, headers: [("etag", tag.text)])
+        }
+    }
+}

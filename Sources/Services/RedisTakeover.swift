@@ -1,0 +1,156 @@
+package import Logging
+package import NIOCore
+package import Redis
+package import Store
+
+/// Has a Redis that served another store, or another incarnation of one, serve this store from now on.
+///
+/// What the other store kept there is removed: its gates and its ranking. The stream `events:{orders}` stays, for what it says was said,
+/// and so does every key of other programs. Recovery and relay build everything anew from the store.
+package struct RedisTakeover: Sendable {
+    private let store: StoreIdentity
+    private let endpoint: RedisEndpoint
+    private let group: any EventLoopGroup
+    private let logger: Logger
+
+    private static let keysPerScan: Int64 = 1_000
+    /// How often it is looked who else is connected, and the pause between: a service that is refused connects for a moment only.
+    private static let looks = 4
+    private static let pause: Duration = .milliseconds(500)
+
+    package init(by store: StoreIdentity, of endpoint: RedisEndpoint, on group: any EventLoopGroup, logger: Logger) {
+        (self.store, self.endpoint, self.group, self.logger) = (store, endpoint, group, logger)
+    }
+
+    /// What a Redis says about the store it serves.
+    package enum Owner: Sendable, Equatable {
+        /// It serves no store, and holds nothing of one.
+        case none
+        /// It holds the sales of a store of an earlier version, which left no name.
+        case unnamed
+        /// The name, as `StoreIdentity` writes it.
+        case named(String)
+
+        /// What an operator has to repeat who wants the Redis to serve another store.
+        package var name: String? {
+            switch self {
+            case .none: nil
+            case .unnamed: "unnamed"
+            case .named(let text): text
+            }
+        }
+
+        package var words: String {
+            switch self {
+            case .none: "no store"
+            case .unnamed: "a store of an earlier version, which left no name"
+            case .named(let text): StoreIdentity.words(text)
+            }
+        }
+    }
+
+    package func owner() async throws -> Owner { try await connected { try await owner($0) } }
+
+    /// Takes a private Redis over where it served another store or another incarnation: nobody else uses it.
+    package func takePrivate() async throws {
+        try await connected { redis in
+            let owner = try await owner(redis)
+            switch owner {
+            case .none: return
+            case .unnamed where store.incarnation == 0: return
+            case .named(let name) where name == store.description: return
+            case .unnamed, .named: break
+            }
+            let removed = try await take(redis)
+            logger.notice(
+                "the private Redis served \(owner.words); it is rebuilt from \(store.words)", metadata: ["keysRemoved": "\(removed)"])
+        }
+    }
+
+    /// Takes a given Redis over.
+    ///
+    /// - Parameter owner: what the operator believes that it serves. The takeover is refused where it serves something else, and where
+    ///   another service is connected to it.
+    /// - Returns: how many keys were removed.
+    package func take(from expected: String?) async throws -> Int {
+        try await connected { redis in
+            try await RedisSuitability.check(redis)
+            let owner = try await owner(redis)
+            if case .named(store.description) = owner { return 0 }
+            guard owner.name == expected else {
+                let argument = owner.name.map { "say --from \($0)" } ?? "leave --from out"
+                throw ServiceError(
+                    .foreignRedis, "the Redis at \(endpoint) serves \(owner.words); to have it serve \(store.words), \(argument)")
+            }
+            guard try await services(redis).isEmpty else {
+                throw ServiceError(.foreignRedis, "a service is connected to the Redis at \(endpoint): stop it first")
+            }
+            return try await take(redis)
+        }
+    }
+}
+
+// MARK: - Steps
+
+extension RedisTakeover {
+    /// Runs `body` with a client of its own that every Redis admits.
+    private func connected<Value: Sendable>(_ body: (RedisClient) async throws -> Value) async throws -> Value {
+        var configuration = RedisConfiguration(endpoint: endpoint, scripts: Scripts.all)
+        configuration.clientName = "firstcome-tool"
+        configuration.commandDeadline = .seconds(30)
+        let redis = RedisClient(configuration: configuration, eventLoopGroup: group, logger: logger)
+        redis.start()
+        let result: Result<Value, any Error>
+        do { result = .success(try await body(redis)) } catch { result = .failure(error) }
+        await redis.close()
+        return try result.get()
+    }
+
+    private func owner(_ redis: RedisClient) async throws -> Owner {
+        let replies = try await redis.pipeline(
+            [RedisKeys.store, RedisKeys.applied].map { RedisCommand("GET", .string($0), isRepeatable: true) })
+        if let name = replies[0].string { return .named(name) }
+        if case .error(let error) = replies[0] {
+            guard error.kind == .wrongType else { throw RedisError(error) }
+            return .unnamed
+        }
+        // The offset of a store without sales says nothing.
+        return replies[1].string.map { $0 == "0" ? .none : .unnamed } ?? .none
+    }
+
+    /// Connections of services that last. One that the Redis does not admit is there for a moment, again and again.
+    private func services(_ redis: RedisClient) async throws -> Set<String> {
+        var lasting: Set<String>?
+        for look in 0..<Self.looks {
+            if look > 0 { try await Task.sleep(for: Self.pause) }
+            let list = try await redis.send(RedisCommand("CLIENT", "LIST", isRepeatable: true)).string ?? ""
+            let found = list.split(separator: "\n").filter { $0.contains(" name=firstcome ") }.compactMap { $0.split(separator: " ").first }
+            lasting = Set(found.map(String.init)).intersection(lasting ?? Set(found.map(String.init)))
+            if lasting?.isEmpty == true { break }
+        }
+        return lasting ?? []
+    }
+
+    /// Nobody is admitted while keys are removed: the name is that of no store until the last step. A crash in between leaves it so, and the
+    /// takeover is done again.
+    private func take(_ redis: RedisClient) async throws -> Int {
+        let name = RedisArgument.string(RedisKeys.store)
+        _ = try await redis.send(RedisCommand("SET", name, .string("being taken over by \(store)"), isRepeatable: true))
+        var (cursor, removed) = ("0", 0)
+        repeat {
+            let reply = try await redis.send(RedisCommand("SCAN", .string(cursor), "COUNT", .integer(Self.keysPerScan), isRepeatable: true))
+            guard let page = reply.array, page.count == 2, let next = page[0].string else {
+                throw ServiceError(.internal, "SCAN gave an answer that is none")
+            }
+            let keys = (page[1].array ?? []).compactMap(\.string).filter(RedisKeys.isOfAStore)
+            if !keys.isEmpty {
+                let replies = try await redis.pipeline(keys.map { RedisCommand("UNLINK", .string($0), isRepeatable: true) })
+                for case .error(let error) in replies { throw RedisError(error) }
+                removed += keys.count
+            }
+            cursor = next
+        } while cursor != "0"
+        _ = try await redis.send(RedisCommand("SET", name, .string(store.description), isRepeatable: true))
+        return removed
+    }
+}

@@ -1,0 +1,60 @@
+import Synchronization
+
+/// Wakes background work when something has made it due.
+///
+/// It counts how often it was raised. Work reads the count, looks at what is to be done, and waits for another count: whatever
+/// happens between the look and the wait ends the wait at once. Many raises wake once.
+final class Wakeup: Sendable {
+    private struct State {
+        var count: UInt64 = 0
+        var lastWaiter: UInt64 = 0
+        var waiters: [UInt64: UnsafeContinuation<Void, Never>] = [:]
+    }
+
+    private let state = Mutex(State())
+
+    /// How often it was raised.
+    var count: UInt64 { state.withLock { $0.count } }
+
+    /// Where nobody waits this costs the lock alone.
+    func raise() {
+        let waiters = state.withLock { state -> [UInt64: UnsafeContinuation<Void, Never>] in
+            state.count &+= 1
+            guard !state.waiters.isEmpty else { return [:] }
+            defer { state.waiters = [:] }
+            return state.waiters
+        }
+        for waiter in waiters.values { waiter.resume() }
+    }
+
+    /// Returns once the count differs from `seen`, or the task is cancelled.
+    func wait(past seen: UInt64) async {
+        let id = state.withLock { state in
+            state.lastWaiter &+= 1
+            return state.lastWaiter
+        }
+        await withTaskCancellationHandler {
+            await withUnsafeContinuation { continuation in
+                let isOver = state.withLock { state in
+                    // Asked under the lock: a cancellation that comes later finds the waiter.
+                    if state.count != seen || Task.isCancelled { return true }
+                    state.waiters[id] = continuation
+                    return false
+                }
+                if isOver { continuation.resume() }
+            }
+        } onCancel: {
+            state.withLock { $0.waiters.removeValue(forKey: id) }?.resume()
+        }
+    }
+
+    /// The same, for at most that long.
+    func wait(past seen: UInt64, atMost limit: Duration) async {
+        await withTaskGroup { group in
+            group.addTask { await self.wait(past: seen) }
+            group.addTask { try? await Task.sleep(for: limit) }
+            await group.next()
+            group.cancelAll()
+        }
+    }
+}

@@ -1,0 +1,75 @@
+import Commerce
+import Foundation
+import GRDB
+
+/// Which store this is: a random id that was made with it, and its incarnation, which rises with every restore.
+///
+/// A backup that is restored goes on from an older state than Redis and the data platform know. So whatever they keep carries this pair,
+/// or an event id, which no two incarnations share.
+package struct StoreIdentity: Sendable, Hashable, CustomStringConvertible {
+    package let store: String
+    /// The Unix time in milliseconds at which the incarnation began; 0 for a store that was made before there were incarnations.
+    package let incarnation: Int64
+    /// The ids of the incarnation's events are greater.
+    package let eventBase: Int64
+
+    /// Event ids that each millisecond has room for: 100,000 events a second on average never reach the base of a later incarnation. Ids
+    /// stay within 15 digits until the year 2286: whole numbers of that size are exact in Lua and in JSON.
+    static let eventsPerMillisecond: Int64 = 100
+    /// The greatest incarnation whose events have ids of 15 digits.
+    static let greatestIncarnation: Int64 = 9_999_999_999_999
+
+    /// An incarnation that begins now, after all that are known, and whose events have greater ids than any known one.
+    static func nextIncarnation(after known: Int64, lastEvent: Int64) throws(StoreError) -> Int64 {
+        let next = max(now, known + 1, lastEvent / eventsPerMillisecond + 1)
+        guard next <= greatestIncarnation else { throw StoreError(.internal, "there is no room for another incarnation of the store") }
+        return next
+    }
+
+    static var now: Int64 { Int64(Date().timeIntervalSince1970 * 1_000) }
+
+    /// As Redis keeps it: the store's id, a colon and the incarnation.
+    package var description: String { "\(store):\(incarnation)" }
+
+    package init(store: String, incarnation: Int64, eventBase: Int64) {
+        (self.store, self.incarnation, self.eventBase) = (store, incarnation, eventBase)
+    }
+
+    /// In words, for people.
+    package var words: String { Self.words(description) }
+
+    /// What the text of an identity says, in words; the text itself where it is none.
+    package static func words(_ text: String) -> String {
+        let parts = text.split(separator: ":")
+        guard parts.count == 2, let incarnation = Int64(parts[1]) else { return "\"\(text.prefix(80))\"" }
+        guard incarnation > 0 else { return "store \(parts[0])" }
+        return "store \(parts[0]), incarnation \(incarnation) (\(Instant(milliseconds: incarnation)))"
+    }
+}
+
+extension Database {
+    /// The identity, which a store that was set up has.
+    func identity() throws -> StoreIdentity {
+        let found = try first(
+            """
+            SELECT i.store, n.number, n.event_base FROM identity i, incarnations n ORDER BY n.number DESC LIMIT 1
+            """
+        ) { StoreIdentity(store: $0.text(0), incarnation: $0.int(1), eventBase: $0.int(2)) }
+        guard let found else { throw StoreError(.corrupt, "the store does not say which store it is") }
+        return found
+    }
+
+    /// Gives a store that has none its id and first incarnation. One that was used before keeps its event ids, which count from 1.
+    func makeIdentity(firstIncarnation: Int64?) throws {
+        let isUsed =
+            try integer(
+                "SELECT EXISTS (SELECT 1 FROM users) OR EXISTS (SELECT 1 FROM products) OR EXISTS (SELECT 1 FROM campaigns)") != 0
+        try run("INSERT INTO identity (id, store) VALUES (1, lower(hex(randomblob(8))))")
+        try beginIncarnation(isUsed ? 0 : firstIncarnation ?? StoreIdentity.now)
+    }
+
+    func beginIncarnation(_ number: Int64) throws {
+        try run(
+            "INSERT INTO incarnations (number, event_base) VALUES (?, ?)", number, number * StoreIdentity.eventsPerMillisecond)
+    }
+}

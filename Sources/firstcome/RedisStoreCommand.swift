@@ -1,0 +1,76 @@
+import ArgumentParser
+import Logging
+import NIOCore
+import NIOPosix
+import Redis
+import Services
+import Store
+
+/// `firstcome redis`: shows which store a given Redis serves, or has it serve the store of a folder.
+struct RedisStoreCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "redis", abstract: "Shows which store a Redis serves, or has it serve this one.",
+        subcommands: [Show.self, Take.self])
+
+    struct Show: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Prints which store a given Redis serves, and which one the folder holds.")
+
+        @OptionGroup var data: DataOption
+        @OptionGroup var redis: RedisOption
+
+        func run() async throws {
+            let (owner, store, url) = try await use(data, redis) { takeover, store, endpoint in
+                (try await takeover.owner(), store, endpoint.description)
+            }
+            print("the Redis at \(url) serves \(owner.words)")
+            print("the folder \(data.path) holds \(store.words)")
+            switch owner {
+            case .named(store.description): print("they belong together")
+            case .none: print("the next start of the service takes this Redis")
+            case .unnamed where store.incarnation == 0: print("the next start of the service takes this Redis")
+            case .named, .unnamed:
+                print("to have it serve this store: firstcome redis take --data \(data.path) --redis URL --from \(owner.name ?? "")")
+            }
+        }
+    }
+
+    struct Take: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Has a given Redis serve the store of the folder.",
+            discussion: """
+                For a Redis that served the store before it was restored, or another store. Removes the coupons' gates and the ranking from it, \
+                and nothing else; the service builds them anew from its store. Refused while a service is connected to the Redis.
+                """)
+
+        @OptionGroup var data: DataOption
+        @OptionGroup var redis: RedisOption
+
+        @Option(help: ArgumentHelp("The store that the Redis serves now, as `firstcome redis show` prints it.", valueName: "store"))
+        var from: String?
+
+        func run() async throws {
+            let (removed, store) = try await use(data, redis) { takeover, store, _ in (try await takeover.take(from: from), store) }
+            print("the Redis serves \(store.words); \(removed) keys were removed")
+        }
+    }
+
+    private static func use<Value: Sendable>(
+        _ data: DataOption, _ redis: RedisOption, _ body: (RedisTakeover, StoreIdentity, RedisEndpoint) async throws -> Value
+    ) async throws -> Value {
+        guard let endpoint = try redis.endpoint() else { throw ValidationError("--redis is missing: a private Redis needs no telling") }
+        let folder = try DataFolder.existing(data.path)
+        var logger = Logger(label: "firstcome", factory: StreamLogHandler.standardError(label:))
+        logger.logLevel = .warning
+        var options = StoreOptions.standard(calendar: try TimeZoneOption.parse([]).calendar())
+        options.isReadOnly = true
+        let store = try Store.open(path: folder.storePath, options: options, logger: logger)
+        defer { store.close() }
+        let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
+        let takeover = RedisTakeover(by: store.identity, of: endpoint, on: group, logger: logger)
+        let result: Result<Value, any Error>
+        do { result = .success(try await body(takeover, store.identity, endpoint)) } catch { result = .failure(error) }
+        try await group.shutdownGracefully()
+        return try result.get()
+    }
+}
