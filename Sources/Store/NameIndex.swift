@@ -1,5 +1,5 @@
 import Commerce
-import GRDB
+package import GRDB
 
 /// The search index of product names: which products have a part in their name.
 ///
@@ -133,8 +133,8 @@ extension Database {
         }
     }
 
-    /// Indexes the products of a store that had no index. Takes memory for one chunk.
-    func buildNameIndex() throws {
+    /// Indexes the products of a store whose index is empty: an old one's, or one that was filled by SQL. Takes memory for one chunk.
+    package func buildNameIndex() throws {
         let last = try integer("SELECT max(id) FROM products")
         for chunk in 0...NameIndex.chunk(of: last) {
             var rows: [NamePart: [UInt16]] = [:]

@@ -36,6 +36,7 @@ struct GrownStore {
             try db.execute(sql: "PRAGMA cache_size = -262144")
         }
         try fill(store)
+        try store.connection.write { try $0.buildNameIndex() }
         try store.connection.writeWithoutTransaction { try $0.execute(sql: "PRAGMA wal_checkpoint(TRUNCATE)") }
         try store.connection.close()
     }

@@ -70,8 +70,18 @@ extension EndToEnd.BesideLoadTests {
                 }
                 try queue.close()
             }
-            let audit = try await Tool.run("audit", "--data", copy)
-            #expect(audit.status == 0, "\(audit)")
+            try await withDataFolder { restored in
+                #expect(try await Tool.run("restore", copy + "/store.sqlite", "--data", restored).status == 0)
+                try await withServe(restored) { serve in
+                    let guest = Caller(pool: HTTPPool(port: serve.port, maximumConnections: 1))
+                    try await eventually("the gates are there") { try await guest.get("/readyz").status == 200 }
+                    try await eventually("the sales are counted") {
+                        try await guest.get("/metrics").text.contains("\nfirstcome_ranking_lag_events 0\n")
+                    }
+                    let audit = try await Tool.run("audit", "--data", restored)
+                    #expect(audit.status == 0, "\(audit)")
+                }
+            }
         }
     }
 

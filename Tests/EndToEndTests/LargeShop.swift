@@ -31,6 +31,7 @@ struct LargeShop {
             try db.execute(sql: "PRAGMA synchronous = OFF")
             try db.inTransaction {
                 for statement in statements(now: now.milliseconds, day: calendar.day(of: now).number) { try db.execute(sql: statement) }
+                try db.buildNameIndex()
                 return .commit
             }
             try db.execute(sql: "PRAGMA wal_checkpoint(TRUNCATE)")
