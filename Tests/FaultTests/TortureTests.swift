@@ -68,7 +68,11 @@ struct TortureTests {
                     """,
                 expected: [(.doubled, "has score"), (.wrong, "audit, invariant 7")]),
             Harm(
-                testDescription: "an event is gone", sql: "DELETE FROM event_units WHERE event_id = 3; DELETE FROM events WHERE id = 3",
+                testDescription: "an event is gone",
+                sql: """
+                    DELETE FROM event_units WHERE event_id = (SELECT min(id) + 2 FROM events);
+                    DELETE FROM events WHERE id = (SELECT min(id) + 2 FROM events);
+                    """,
                 expected: [(.wrong, "audit, invariant 8"), (.wrong, "audit, invariant 5")]),
             Harm(
                 testDescription: "stock is off by one", sql: "UPDATE products SET stock = stock + 1 WHERE id = 7",
