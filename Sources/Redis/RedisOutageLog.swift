@@ -37,7 +37,7 @@ final class RedisOutageLog: Sendable {
         switch line {
         case .gone: logger.warning("Redis at \(endpoint) is gone, trying again until it is back", metadata: ["reason": "\(error.reason)"])
         case .stillGone(let duration):
-            logger.warning("Redis at \(endpoint) is still gone", metadata: ["for": "\(duration)", "reason": "\(error.reason)"])
+            logger.warning("Redis at \(endpoint) is still gone", metadata: ["seconds": "\(duration.components.seconds)", "reason": "\(error.reason)"])
         case .back, nil: logger.debug("no connection to Redis", metadata: ["endpoint": "\(endpoint)", "reason": "\(error.reason)"])
         }
     }
@@ -47,7 +47,7 @@ final class RedisOutageLog: Sendable {
         guard case .back(let duration)? = note(ready: connection, now: now) else {
             return logger.debug("connected to Redis", metadata: ["endpoint": "\(endpoint)"])
         }
-        logger.notice("Redis at \(endpoint) is back", metadata: ["after": "\(duration)"])
+        logger.notice("Redis at \(endpoint) is back", metadata: ["seconds": "\(duration.components.seconds)"])
     }
 
     func note(loss connection: ObjectIdentifier, now: NIODeadline) -> Line? {

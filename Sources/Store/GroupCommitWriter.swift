@@ -245,7 +245,7 @@ extension GroupCommitWriter {
                 "the write-ahead log is past its bound, because a reader in this process or another still needs it",
                 metadata: ["bytes": "\(bytes)", "bound": "\(options.maximumLogBytes)", "readsEnded": "\(count)"])
         case .sayShort(let duration):
-            logger.notice("the write-ahead log is short again", metadata: ["after": "\(duration)"])
+            logger.notice("the write-ahead log is short again", metadata: ["seconds": "\(duration.components.seconds)"])
         }
     }
 
