@@ -94,8 +94,8 @@ extension Call {
 }
 
 extension HTTPResponse {
-    /// A 200 that shows one resource, with its entity tag.
-    struct Representation: Sendable {
+    /// A 200 that shows one resource, with its entity tag. A class, so that handing it on takes one reference.
+    final class Representation: Sendable {
         let tag: EntityTag
         let response: HTTPResponse
 

@@ -37,7 +37,8 @@ final class RedisOutageLog: Sendable {
         switch line {
         case .gone: logger.warning("Redis at \(endpoint) is gone, trying again until it is back", metadata: ["reason": "\(error.reason)"])
         case .stillGone(let duration):
-            logger.warning("Redis at \(endpoint) is still gone", metadata: ["seconds": "\(duration.components.seconds)", "reason": "\(error.reason)"])
+            logger.warning(
+                "Redis at \(endpoint) is still gone", metadata: ["seconds": "\(duration.components.seconds)", "reason": "\(error.reason)"])
         case .back, nil: logger.debug("no connection to Redis", metadata: ["endpoint": "\(endpoint)", "reason": "\(error.reason)"])
         }
     }

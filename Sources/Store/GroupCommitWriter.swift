@@ -115,6 +115,7 @@ extension GroupCommitWriter {
                 let group = nextGroup(of: jobs[start...])
                 commit(group, on: db)
                 rowVersions.transactionEnded()
+                options.dueWork.transactionEnded()
                 queue.answered(weight: Self.weight(of: group))
                 deliver(group)
                 keep(&logBound, on: db)

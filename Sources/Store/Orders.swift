@@ -11,7 +11,7 @@ extension Store {
         context: (any DeliveryContext)? = nil
     ) async throws(StoreError) -> WriteResult<Order> {
         let options = options
-        return try await write(at: now, idempotency: idempotency, context: context, onCommit: orderPlaced) { db in
+        return try await write(at: now, idempotency: idempotency, context: context) { db in
             try db.refusable {
                 guard try db.balance(of: userID) != nil else { throw RefusedDecision(.userNotFound) }
                 let draft = try db.draftOrder(userID: userID, items: items, issuedCouponID: issuedCouponID, at: now)
@@ -21,10 +21,6 @@ extension Store {
                 return order
             }
         }
-    }
-
-    private func orderPlaced(_ result: WriteResult<Order>) {
-        if case .done(let order) = result { dueWork.tell(.orderExpiry(order.expiresAt)) }
     }
 
     /// Ends a pending order and frees what it held; `by` is `nil` for an admin.
@@ -82,6 +78,7 @@ extension Database {
             """, day, counter, draft.userID, status.stored, draft.total, draft.discount, Nullable(draft.issuedCouponID), now, expiresAt,
             Nullable(paidAt))
         let id = OrderID(lastInsertedRowID)
+        if status == .pending { options.dueWork.noteOrder(expiringAt: expiresAt) }
         for (position, line) in draft.lines.enumerated() {
             try run(
                 "INSERT INTO order_lines (order_id, product_id, position, name, unit_price, quantity) VALUES (?, ?, ?, ?, ?, ?)",

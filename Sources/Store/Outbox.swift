@@ -204,6 +204,7 @@ extension Database {
         payload: (EventID) -> String
     ) throws {
         let id = EventID(try lastEventID(base: options.eventBase).rawValue + 1)
+        options.dueWork.noteEvent()
         try run(
             """
             INSERT INTO events (id, kind, order_id, occurred_at, sale_day, payload, next_attempt_at) VALUES (?, ?, ?, ?, ?, ?, ?)

@@ -10,7 +10,7 @@ extension Store {
         context: (any DeliveryContext)? = nil
     ) async throws(StoreError) -> WriteResult<Payment> {
         let options = options
-        return try await write(at: now, idempotency: idempotency, context: context, onCommit: eventAppended) { db in
+        return try await write(at: now, idempotency: idempotency, context: context) { db in
             try db.refusable {
                 let order = try db.order(orderID, for: user)
                 let status = order.status(at: now)
@@ -36,7 +36,7 @@ extension Store {
         context: (any DeliveryContext)? = nil
     ) async throws(StoreError) -> WriteResult<Checkout> {
         let options = options
-        return try await write(at: now, idempotency: idempotency, context: context, onCommit: eventAppended) { db in
+        return try await write(at: now, idempotency: idempotency, context: context) { db in
             try db.refusable {
                 guard try db.balance(of: userID) != nil else { throw RefusedDecision(.userNotFound) }
                 let draft = try db.draftOrder(userID: userID, items: items, issuedCouponID: issuedCouponID, at: now)

@@ -11,7 +11,7 @@ extension Store {
         context: (any DeliveryContext)? = nil
     ) async throws(StoreError) -> WriteResult<Refund> {
         let options = options
-        return try await write(at: now, idempotency: idempotency, context: context, onCommit: eventAppended) { db in
+        return try await write(at: now, idempotency: idempotency, context: context) { db in
             try db.refusable {
                 let draft = try db.draftRefund(of: paymentID, items: items)
                 return try db.write(draft, options: options, at: now)

@@ -18,7 +18,7 @@ package final class Store: Sendable {
     private let newestUser: Atomic<Int64>
     /// Which rows changed since they were read; a store that is only read sees no change.
     package let rowVersions: RowVersions
-    let dueWork = DueWorkListeners()
+    var dueWork: DueWorkListeners { options.dueWork }
 
     private init(
         path: String, options: StoreOptions, identity: StoreIdentity, writer: GroupCommitWriter?, lanes: ReadLanes, userCount: Int64
@@ -45,6 +45,7 @@ package final class Store: Sendable {
             }
             var options = options
             options.eventBase = identity.eventBase
+            options.dueWork = DueWorkListeners()
             let lanes = try ReadLanes(path: path, options: options, logger: logger)
             let writer = connection.map { connection in
                 GroupCommitWriter(connection: connection, options: options, logger: logger) { lanes.endReads(begunBefore: $0) }

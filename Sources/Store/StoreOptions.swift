@@ -36,6 +36,9 @@ package struct StoreOptions: Sendable {
     /// ``LogBound``.
     package var maximumLogBytes: Int64 = 512 << 20
 
+    /// Told of what writes make due; each store has its own.
+    var dueWork = DueWorkListeners()
+
     /// SQLite's page size, which no store changes.
     static let pageBytes: Int64 = 4_096
     var checkpointBytes: Int64 { Int64(checkpointPages) * Self.pageBytes }
