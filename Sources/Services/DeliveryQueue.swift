@@ -14,7 +14,7 @@ struct DeliveryQueue {
         let orderID: OrderID
         /// Tries that count against the event.
         var attempts: Int64
-        /// Failures in a row, those included that count against nobody.
+        /// Failures in a row, also those of an outage, which do not count as tries of the event.
         var failures: Int64
         /// `nil` after a failure: few events fail, but they may wait for long.
         var payload: String?

@@ -17,7 +17,7 @@ actor EventDelivery {
     private let clock: WallClock
     private let steady: SteadyClock
     private let logger: Logger
-    /// Raised by whatever makes an event due.
+    /// Raised when events may be due: after a commit that appended or retried some, and after a reconnect.
     nonisolated let wakeup: Wakeup
 
     private var queue = DeliveryQueue()
@@ -55,7 +55,7 @@ actor EventDelivery {
 
     /// The pauses of an event whose tries count: half a second at first and ten minutes in the end.
     private static let pauses = Backoff(firstMilliseconds: 500, longestMilliseconds: 600_000)
-    /// The longest pause of an event while nobody knows whether it or the platform is to blame.
+    /// The longest pause of an event while it is unknown whether the event or the platform causes the failures.
     private static let longestDoubtfulPause: Duration = .seconds(30)
     /// Tries before an event that the platform refuses is parked. Not at once: a 4xx may come from a platform that is being deployed
     /// or whose secret is being changed. But not often either: what was refused will be refused, and holds up its order.
@@ -207,7 +207,7 @@ extension EventDelivery {
         }
         return entries.compactMap { entry in
             guard let payload = entry.payload ?? payloads[entry.id] else {
-                // It waits no longer: somebody else has moved it on.
+                // The event is not waiting any more: another service or an operator has changed its state.
                 health.ended(entry.id)
                 queue.remove(entry.id)
                 return nil
@@ -301,7 +301,7 @@ extension EventDelivery {
         return nil
     }
 
-    /// The platform does not want the event, which counts whatever becomes of others.
+    /// The platform refuses this event: the try counts, also while other events fail.
     private func refuse(_ id: EventID, _ failure: DeliveryFailure, since now: Duration, pause: Duration) -> Note? {
         queue.failed(id, pausingUntil: now + pause)
         return count("\(failure)", against: id, tries: min(maximumTries, Self.triesWhereRefused), since: now)

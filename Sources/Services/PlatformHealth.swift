@@ -2,7 +2,7 @@ import Commerce
 
 /// Why the data platform did not take an event.
 enum DeliveryFailure: Error, Sendable, CustomStringConvertible {
-    /// No connection could be made: nobody has seen the event.
+    /// No connection could be made, so the platform has not seen the event.
     case unreachable(String)
     /// An answer that speaks of the whole platform: 429 or 503, with the pause that it asks for.
     case unavailable(status: Int, retryAfter: Duration?)

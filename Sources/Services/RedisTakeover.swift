@@ -51,7 +51,7 @@ package struct RedisTakeover: Sendable {
 
     package func owner() async throws -> Owner { try await connected { try await owner($0) } }
 
-    /// Takes a private Redis over where it served another store or another incarnation: nobody else uses it.
+    /// Takes a private Redis over where it served another store or another incarnation: it belongs to this data folder alone.
     package func takePrivate() async throws {
         try await connected { redis in
             let owner = try await owner(redis)

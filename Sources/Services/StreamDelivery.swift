@@ -16,7 +16,7 @@ final class StreamDelivery: Sendable {
     private let redis: RedisClient
     private let clock: WallClock
     private let logger: Logger
-    /// Raised by whatever makes an event due.
+    /// Raised when events may be due: after a commit that appended or retried some, and after a reconnect.
     let wakeup: Wakeup
     /// What the key of the last event holds; `nil` where that is not known.
     private let last = Mutex<(value: String?, generation: UInt64)>((nil, 0))

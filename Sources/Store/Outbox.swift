@@ -1,7 +1,7 @@
 package import Commerce
 import GRDB
 
-/// A message on its way to whoever takes the events, no more than that needs.
+/// An event with what its delivery needs: the platform or the stream gets the payload.
 package struct OutgoingEvent: Sendable, Equatable {
     package let id: EventID
     package let kind: OrderEvent.Kind
@@ -65,7 +65,7 @@ extension Store {
         }
     }
 
-    /// The same for many events in one write; states move once whoever says so how often.
+    /// The same for many events in one write; an event that is delivered already stays so.
     package func markDelivered(_ ids: [EventID]) async throws(StoreError) {
         try await write(context: nil) { db in
             for id in ids { try db.run(Outbox.delivered, id) }

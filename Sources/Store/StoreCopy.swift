@@ -4,7 +4,7 @@ import GRDB
 /// Copies of the whole store at one moment, made beside a running service.
 ///
 /// A snapshot keeps the write-ahead log from starting over, so it lasts only as long as the copying, about a second for a gigabyte:
-/// nothing is flushed to the disk meanwhile, and whoever needs longer looks at the copy.
+/// nothing is flushed to the disk meanwhile, and work that takes longer reads the copy.
 enum StoreCopy {
     /// Copies the store at `path` to a new file, which is marked as a backup and durable on return. A failure leaves no file.
     static func make(of path: String, at destination: String) throws {
