@@ -18,7 +18,7 @@ BINARY = $$(swift build $(RELEASE) --show-bin-path)/firstcome
 COSTS = $(BINARY)-costs --thresholds Tests/Costs/thresholds.json
 
 # One process after the other: suites that start servers, fill disks and stop clocks share two cores badly.
-SUITES := $(notdir $(wildcard Tests/*Tests))
+SUITES := $(shell grep -o '"[A-Za-z]*Tests"' Package.swift | tr -d '"')
 
 # Where `make run` keeps its data and listens.
 DATA ?= data
@@ -88,26 +88,8 @@ format: ## Format every Swift file in place
 clean: ## Remove what was built; data stays
 	rm -rf .build .build-*
 
-packages: ; @$(call install,$(PACKAGES))
-test-packages: ; @$(call install,$(TEST_PACKAGES))
-costs-packages: ; @$(call install,$(COSTS_PACKAGES))
-bench-packages: ; @$(call install,$(BENCH_PACKAGES))
-lint-packages: ; @$(call install,$(LINT_PACKAGES))
-
-# Installs those of the named Debian packages that are missing, as root or through sudo. Debian starts a server when it installs one,
-# unless policy-rc.d forbids it; here each is started by who needs it.
-define install
-missing=(); \
-for package in $(1); do \
-  [[ "$$(dpkg-query -W -f '$${db:Status-Status}' "$$package" 2>/dev/null)" == installed ]] || missing+=("$$package"); \
-done; \
-if (( $${#missing[@]} )); then \
-  command -v apt-get >/dev/null || { echo "please install: $${missing[*]}" >&2; exit 1; }; \
-  echo "installing $${missing[*]}"; \
-  run() { if (( EUID )); then sudo "$$@"; else "$$@"; fi; }; \
-  run apt-get update -qq; \
-  run sh -c 'policy=/usr/sbin/policy-rc.d; if [ ! -e $$policy ]; then trap "rm -f $$policy" EXIT; trap "exit 1" HUP INT TERM; \
-    printf "#!/bin/sh\nexit 101\n" > $$policy; chmod 755 $$policy; fi; \
-    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$$@"' install "$${missing[@]}"; \
-fi
-endef
+packages: ; @.ci/install $(PACKAGES)
+test-packages: ; @.ci/install $(TEST_PACKAGES)
+costs-packages: ; @.ci/install $(COSTS_PACKAGES)
+bench-packages: ; @.ci/install $(BENCH_PACKAGES)
+lint-packages: ; @.ci/install $(LINT_PACKAGES)

@@ -86,21 +86,21 @@ let package = Package(
             swiftSettings: strict
         ),
         .target(
-            name: "TestSupport", dependencies: ["JSON", "HTTPServer", nioCore, nioPosix, logging], path: "Tests/TestSupport",
+            name: "TestSupport", dependencies: ["JSON", "HTTPServer", nioCore, nioPosix, logging], path: "Tests/Support/Core",
             swiftSettings: strict),
         .target(
             name: "Torture",
             dependencies: ["FaultPoints", "JSON", "Services", "TestSupport", nioCore, crypto],
-            path: "Tests/Torture", swiftSettings: strict
+            path: "Tests/Torture/Core", swiftSettings: strict
         ),
         .executableTarget(
-            name: "firstcome-torture", dependencies: ["TestSupport", "Torture", "firstcome", argumentParser], path: "Tests/TortureTool",
+            name: "firstcome-torture", dependencies: ["TestSupport", "Torture", "firstcome", argumentParser], path: "Tests/Torture/Tool",
             swiftSettings: strict
         ),
         .target(
-            name: "LoadGenerator", dependencies: [nioCore, nioPosix, histogram], path: "Tests/LoadGenerator",
+            name: "LoadGenerator", dependencies: [nioCore, nioPosix, histogram], path: "Tests/Bench/LoadGenerator",
             swiftSettings: strict),
-        .target(name: "BenchPlots", dependencies: ["TestSupport"], path: "Tests/BenchPlots", swiftSettings: strict),
+        .target(name: "BenchPlots", dependencies: ["TestSupport"], path: "Tests/Bench/Plots", swiftSettings: strict),
         .target(name: "CountingAllocator", path: "Tests/Costs/CountingAllocator"),
         .target(
             name: "Bench",
@@ -108,17 +108,19 @@ let package = Package(
                 "BenchPlots", "Commerce", "JSON", "LoadGenerator", "LuaScripts", "Services", "Store", "TestSupport", grdb, nioCore,
                 nioPosix,
                 nioHTTP1, logging,
-            ], path: "Tests/Bench",
+            ], path: "Tests/Bench/Core",
             swiftSettings: strict),
         .executableTarget(
-            name: "firstcome-bench", dependencies: ["Bench", "TestSupport", "firstcome", argumentParser], path: "Tests/BenchTool",
+            name: "firstcome-bench", dependencies: ["Bench", "TestSupport", "firstcome", argumentParser], path: "Tests/Bench/Tool",
             swiftSettings: strict
         ),
         .executableTarget(
             name: "firstcome-costs", dependencies: ["Bench", "JSON", "TestSupport", "firstcome", argumentParser, nioCore],
-            path: "Tests/Costs", exclude: ["CountingAllocator", "thresholds.json"], swiftSettings: strict
+            path: "Tests/Costs/Tool", swiftSettings: strict
         ),
-        .testTarget(name: "BenchTests", dependencies: ["Bench"], swiftSettings: strict),
+        .testTarget(
+            name: "BenchTests", dependencies: ["Bench", "BenchPlots", "LoadGenerator", "TestSupport", nioCore, nioPosix],
+            path: "Tests/Bench/Tests", swiftSettings: strict),
         .testTarget(name: "JSONTests", dependencies: ["JSON", nioCore], swiftSettings: strict),
         .testTarget(name: "CommerceTests", dependencies: ["Commerce", "TestSupport"], swiftSettings: strict),
         .testTarget(
@@ -134,9 +136,10 @@ let package = Package(
         .testTarget(name: "StoreTests", dependencies: ["Store", "Commerce", "TestSupport", grdb, logging], swiftSettings: strict),
         .target(
             name: "RequestFuzzing", dependencies: ["HTTPServer", "TestSupport", nioCore, nioEmbedded, nioHTTP1],
-            path: "Tests/RequestFuzzing",
+            path: "Tests/Fuzz/Core",
             swiftSettings: strict),
-        .testTarget(name: "RequestFuzzingTests", dependencies: ["RequestFuzzing", "TestSupport"], swiftSettings: strict),
+        .testTarget(
+            name: "RequestFuzzingTests", dependencies: ["RequestFuzzing", "TestSupport"], path: "Tests/Fuzz/Tests", swiftSettings: strict),
         .testTarget(
             name: "HTTPServerTests",
             dependencies: ["HTTPServer", "TestSupport", nioCore, nioPosix, nioEmbedded, nioSSL, logging],
@@ -169,15 +172,11 @@ let package = Package(
             swiftSettings: strict
         ),
         .testTarget(
-            name: "FaultTests",
-            dependencies: ["Torture", "firstcome-torture", "firstcome", "TestSupport", grdb],
-            swiftSettings: strict
+            name: "TortureTests", dependencies: ["Torture", "firstcome-torture", "firstcome", "TestSupport", grdb],
+            path: "Tests/Torture/Tests", swiftSettings: strict
         ),
-        .testTarget(name: "CostsTests", dependencies: ["Bench", "firstcome-costs"], swiftSettings: strict),
-        .testTarget(name: "SuiteRunnerTests", dependencies: ["TestSupport"], swiftSettings: strict),
-        .testTarget(name: "BenchPlotsTests", dependencies: ["BenchPlots", "TestSupport"], swiftSettings: strict),
-        .testTarget(
-            name: "LoadGeneratorTests", dependencies: ["LoadGenerator", "TestSupport", nioCore, nioPosix], swiftSettings: strict),
+        .testTarget(name: "CostsTests", dependencies: ["Bench", "firstcome-costs"], path: "Tests/Costs/Tests", swiftSettings: strict),
+        .testTarget(name: "SuiteRunnerTests", dependencies: ["TestSupport"], path: "Tests/Support/Tests", swiftSettings: strict),
     ]
 )
 
@@ -185,6 +184,6 @@ let package = Package(
 if Context.environment["FIRSTCOME_FUZZER"] != nil {
     package.targets.append(
         .executableTarget(
-            name: "firstcome-fuzzer", dependencies: ["RequestFuzzing"], path: "Tests/RequestFuzzer",
+            name: "firstcome-fuzzer", dependencies: ["RequestFuzzing"], path: "Tests/Fuzz/Tool",
             swiftSettings: strict + [.unsafeFlags(["-parse-as-library"])]))
 }

@@ -8,7 +8,7 @@ import Synchronization
 
 /// The whole application between an HTTP server and the services, built by one function for the executable and for tests.
 package final class FirstcomeAPI: Sendable {
-    let services: Services
+    let services: CommerceServices
     let loops: [LoopState]
     private let server = Mutex(WeakServer())
     private let prepared = PreparedAnswers()
@@ -18,7 +18,7 @@ package final class FirstcomeAPI: Sendable {
     ///   - tokenKey: verifies the tokens of requests.
     ///   - eventLoopGroup: the loops of the server whose requests come here.
     ///   - logger: at debug level one line for each request; at any level what went wrong here. Never a token or a body.
-    package init(services: Services, tokenKey: TokenKey, eventLoopGroup: any EventLoopGroup, logger: Logger) {
+    package init(services: CommerceServices, tokenKey: TokenKey, eventLoopGroup: any EventLoopGroup, logger: Logger) {
         self.services = services
         let inFlightKeys = InFlightKeys()
         var loops: [LoopState] = []
@@ -61,7 +61,7 @@ package final class FirstcomeAPI: Sendable {
     }
 
     /// Adds the server's own numbers to `/metrics`; the server is made after this application, so it is told later.
-    package func reportStatistics(of server: HTTPServer) {
+    package func reportStatistics(of server: HTTPListener) {
         self.server.withLock { $0.value = server }
     }
 
@@ -70,6 +70,6 @@ package final class FirstcomeAPI: Sendable {
 
     /// The server keeps the application, not the other way round.
     private struct WeakServer {
-        weak var value: HTTPServer?
+        weak var value: HTTPListener?
     }
 }

@@ -18,7 +18,7 @@ struct Backup: AsyncParsableCommand {
         guard !FileManager.default.fileExists(atPath: file) else { throw CommandError("\(file) exists already") }
         var options = StoreOptions.standard(calendar: try TimeZoneOption.parse([]).calendar())
         options.isReadOnly = true
-        let store = try Store.open(path: folder.storePath, options: options, logger: Logger(label: "firstcome"))
+        let store = try TransactionalStore.open(path: folder.storePath, options: options, logger: Logger(label: "firstcome"))
         defer { store.close() }
         try await store.backup(to: file)
         print("copied the store to \(file)")

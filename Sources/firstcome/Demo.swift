@@ -24,7 +24,8 @@ struct Demo: AsyncParsableCommand {
         defer { withExtendedLifetime(lock) {} }
         let logger = Logger(label: "firstcome")
         try folder.closeStoreToOthers(logger: logger)
-        let store = try Store.open(path: folder.storePath, options: .standard(calendar: try timeZone.calendar()), logger: logger)
+        let store = try TransactionalStore.open(
+            path: folder.storePath, options: .standard(calendar: try timeZone.calendar()), logger: logger)
         defer { store.close() }
         if try await store.counts().isEmpty {
             try await SampleData(store: store, now: WallClock.system.now).fill()

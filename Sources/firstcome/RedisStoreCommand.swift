@@ -64,7 +64,7 @@ struct RedisStoreCommand: AsyncParsableCommand {
         logger.logLevel = .warning
         var options = StoreOptions.standard(calendar: try TimeZoneOption.parse([]).calendar())
         options.isReadOnly = true
-        let store = try Store.open(path: folder.storePath, options: options, logger: logger)
+        let store = try TransactionalStore.open(path: folder.storePath, options: options, logger: logger)
         defer { store.close() }
         let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
         let takeover = RedisTakeover(by: store.identity, of: endpoint, on: group, logger: logger)

@@ -37,10 +37,10 @@ package struct RunConfiguration: Sendable {
 
 /// A whole service, from its sockets to its files: built by one function, for the executable and for tests.
 package final class RunningService: Sendable {
-    package let services: Services
-    package let server: HTTPServer
+    package let services: CommerceServices
+    package let server: HTTPListener
     package let tokenKey: TokenKey
-    private let store: Store
+    private let store: TransactionalStore
     private let redis: RedisClient
     private let privateRedis: PrivateRedis?
     private let group: MultiThreadedEventLoopGroup
@@ -50,7 +50,7 @@ package final class RunningService: Sendable {
     package var redisDescription: String { redis.configuration.endpoint.description }
 
     private init(
-        services: Services, server: HTTPServer, tokenKey: TokenKey, parts: Parts, drainDeadline: Duration
+        services: CommerceServices, server: HTTPListener, tokenKey: TokenKey, parts: Parts, drainDeadline: Duration
     ) {
         self.services = services
         self.server = server
@@ -61,7 +61,7 @@ package final class RunningService: Sendable {
 
     /// The parts that have to be given back, also where a later step of the start fails.
     private struct Parts {
-        let store: Store
+        let store: TransactionalStore
         let redis: RedisClient
         let privateRedis: PrivateRedis?
         let group: MultiThreadedEventLoopGroup
@@ -92,12 +92,12 @@ package final class RunningService: Sendable {
             options.keepEvents = configuration.keepEvents
             options.platform = configuration.platform
             options.privateRedis = parts.privateRedis
-            let services = try Services(
+            let services = try CommerceServices(
                 configuration: options, store: parts.store, redis: parts.redis, eventLoopGroup: parts.group, logger: logger)
             do {
                 try await services.start()
                 let api = FirstcomeAPI(services: services, tokenKey: tokenKey, eventLoopGroup: parts.group, logger: logger)
-                let server = HTTPServer(
+                let server = HTTPListener(
                     configuration: configuration.http, eventLoopGroup: parts.group, responder: api.responder(on:),
                     refusalResponse: api.refusalResponse, logger: logger)
                 api.reportStatistics(of: server)
@@ -119,7 +119,7 @@ package final class RunningService: Sendable {
         let folder = DataFolder(path: configuration.dataFolder)
         var options = StoreOptions.standard(policy: configuration.policy, calendar: configuration.calendar)
         options.firstIncarnation = configuration.firstIncarnation
-        let store = try Store.open(path: folder.storePath, options: options, logger: logger)
+        let store = try TransactionalStore.open(path: folder.storePath, options: options, logger: logger)
         let group = MultiThreadedEventLoopGroup(numberOfThreads: configuration.loops)
         var privateRedis: PrivateRedis?
         var endpoint = configuration.redis

@@ -3,7 +3,7 @@ import Store
 
 /// A small shop: enough to see every part of the service at work.
 struct SampleData {
-    let store: Store
+    let store: TransactionalStore
     let now: Instant
 
     static let users = 1_000

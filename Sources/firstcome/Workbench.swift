@@ -8,7 +8,7 @@ import Store
 
 /// Store and Redis of a data folder, opened beside a service that may be running, for the commands that look and mend.
 struct Workbench {
-    let store: Store
+    let store: TransactionalStore
     let redis: RedisClient
     let calendar: BusinessCalendar
     let logger: Logger
@@ -25,7 +25,7 @@ struct Workbench {
         var options = StoreOptions.standard(calendar: calendar)
         options.isReadOnly = true
         // Before a Redis is started for this call: a store that cannot be opened must not leave one behind.
-        let store = try Store.open(path: folder.storePath, options: options, logger: logger)
+        let store = try TransactionalStore.open(path: folder.storePath, options: options, logger: logger)
         defer { store.close() }
         var started: PrivateRedis?
         if endpoint == nil {

@@ -17,8 +17,8 @@ import Testing
 /// nobody listens: what needs no Redis has to work anyway.
 struct ApplicationFixture: Sendable {
     let api: FirstcomeAPI
-    let services: Services
-    let store: Store
+    let services: CommerceServices
+    let store: TransactionalStore
     let key: TokenKey
     let group: MultiThreadedEventLoopGroup
     let loop: any EventLoop
@@ -57,12 +57,12 @@ struct ApplicationFixture: Sendable {
         // Event ids that a test can name.
         options.firstIncarnation = 0
         configure(&options)
-        let store = try Store.open(path: folder + "/store.sqlite", options: options, logger: logger)
+        let store = try TransactionalStore.open(path: folder + "/store.sqlite", options: options, logger: logger)
         defer { store.close() }
         let redis = RedisClient(
             configuration: RedisConfiguration(endpoint: endpoint, scripts: Scripts.all), eventLoopGroup: group, logger: logger)
         let configuration = ServicesConfiguration(calendar: calendar, clock: WallClock { now })
-        let services = try Services(configuration: configuration, store: store, redis: redis, eventLoopGroup: group, logger: logger)
+        let services = try CommerceServices(configuration: configuration, store: store, redis: redis, eventLoopGroup: group, logger: logger)
         let key = await TokenKey(bytes: Array(repeating: 7, count: TokenKey.length))
         let api = FirstcomeAPI(services: services, tokenKey: key, eventLoopGroup: group, logger: logger)
         let loop = group.next()

@@ -242,7 +242,7 @@ struct ApplicationTests {
         try await ApplicationFixture.run { app in
             #expect(app.api.serverStatistics == nil)
             try withExtendedLifetime(
-                HTTPServer(
+                HTTPListener(
                     configuration: HTTPServerConfiguration(host: "127.0.0.1", port: 0),
                     eventLoopGroup: MultiThreadedEventLoopGroup.singleton, handler: { _ in HTTPResponse(status: 200) },
                     refusalResponse: { HTTPResponse(status: $0.status) }, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })

@@ -56,7 +56,7 @@ import Testing
             defer { mayEnd.signal() }
             @Sendable func depth() -> Int { store.statistics.reads[.browse]?.depth ?? -1 }
             try await eventually("the lane's connection is occupied") { depth() == 1 }
-            let server = HTTPServer(
+            let server = HTTPListener(
                 configuration: HTTPServerConfiguration(host: "127.0.0.1", port: 0), eventLoopGroup: app.group,
                 responder: app.api.responder(on:), refusalResponse: app.api.refusalResponse, logger: logger)
             try await server.start()

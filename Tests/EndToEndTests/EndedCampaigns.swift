@@ -22,7 +22,7 @@ struct EndedCampaigns {
         var options = StoreOptions(calendar: calendar, eventPayload: EventPayload.render)
         // The events that are written below are numbered from 1.
         options.firstIncarnation = 0
-        try Store.open(path: path, options: options, logger: logger).close()
+        try TransactionalStore.open(path: path, options: options, logger: logger).close()
         let database = try DatabaseQueue(path: path)
         try database.writeWithoutTransaction { db in
             try db.execute(sql: "PRAGMA synchronous = OFF")

@@ -21,7 +21,7 @@ struct LargeShop {
         var options = StoreOptions(calendar: calendar, eventPayload: EventPayload.render)
         // The events that are written below are numbered from 1.
         options.firstIncarnation = 0
-        try Store.open(path: path, options: options, logger: logger).close()
+        try TransactionalStore.open(path: path, options: options, logger: logger).close()
         var configuration = Configuration()
         // Orders and coupons name each other; the audit checks every reference anyway.
         configuration.foreignKeysEnabled = false

@@ -41,7 +41,7 @@ final class LiveService: Sendable {
     /// Long enough for a test that moves the clock by years.
     private static let tokensEnd = Instant(milliseconds: 4_102_444_800_000)
 
-    var store: Store { running.services.store }
+    var store: TransactionalStore { running.services.store }
 
     private init(folder: String, clock: TestClock, running: RunningService, connections: Int) async throws {
         pool = HTTPPool(port: running.server.port ?? 0, maximumConnections: connections)

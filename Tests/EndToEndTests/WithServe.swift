@@ -44,7 +44,7 @@ func makeStoreCountingFrom1(_ folder: String) throws {
     }
     var options = StoreOptions(calendar: calendar, eventPayload: EventPayload.render)
     options.firstIncarnation = 0
-    try Store.open(path: path, options: options, logger: Logger(label: "tests")).close()
+    try TransactionalStore.open(path: path, options: options, logger: Logger(label: "tests")).close()
     // As a service has it, whose umask keeps others out.
     try FileManager.default.setAttributes([.posixPermissions: 0o600], ofItemAtPath: path)
 }

@@ -123,7 +123,7 @@ struct DrainTests {
     @Test("every loop of the group serves, each with an executor of its own")
     func severalLoops() async throws {
         let group = MultiThreadedEventLoopGroup(numberOfThreads: 3)
-        let server = HTTPServer(
+        let server = HTTPListener(
             configuration: HTTPServerConfiguration(), eventLoopGroup: group,
             handler: { .text("\(ObjectIdentifier($0.eventLoop))") }, refusalResponse: { .text(status: $0.status, "") },
             logger: Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() })
@@ -141,8 +141,8 @@ struct DrainTests {
         try await group.shutdownGracefully()
     }
 
-    private func makeServer(_ configuration: HTTPServerConfiguration) -> HTTPServer {
-        HTTPServer(
+    private func makeServer(_ configuration: HTTPServerConfiguration) -> HTTPListener {
+        HTTPListener(
             configuration: configuration, eventLoopGroup: MultiThreadedEventLoopGroup.singleton, handler: echo,
             refusalResponse: { .text(status: $0.status, "") },
             logger: Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() })

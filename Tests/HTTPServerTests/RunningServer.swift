@@ -15,7 +15,7 @@ import Musl
 func withServer<Result: Sendable>(
     configure: (inout HTTPServerConfiguration) -> Void = { _ in },
     handler: @escaping HTTPHandler = echo,
-    _ body: (HTTPServer, Int) async throws -> Result
+    _ body: (HTTPListener, Int) async throws -> Result
 ) async throws -> Result {
     try await withServer(
         configure: configure, responder: { (request: consuming HTTPRequest) in .task { [request] in await handler(request) } }, body)
@@ -25,11 +25,11 @@ func withServer<Result: Sendable>(
 func withServer<Result: Sendable>(
     configure: (inout HTTPServerConfiguration) -> Void = { _ in },
     responder: @escaping HTTPResponder,
-    _ body: (HTTPServer, Int) async throws -> Result
+    _ body: (HTTPListener, Int) async throws -> Result
 ) async throws -> Result {
     var configuration = HTTPServerConfiguration(host: "127.0.0.1", port: 0)
     configure(&configuration)
-    let server = HTTPServer(
+    let server = HTTPListener(
         configuration: configuration, eventLoopGroup: MultiThreadedEventLoopGroup.singleton, responder: { _ in responder },
         refusalResponse: refusal, logger: Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() })
     )

@@ -71,7 +71,7 @@ struct TLSTests {
         }
     }
 
-    private func withTLSServer(_ body: (HTTPServer, Int, String) async throws -> Void) async throws {
+    private func withTLSServer(_ body: (HTTPListener, Int, String) async throws -> Void) async throws {
         let folder = TemporaryFolder()
         defer { folder.remove() }
         let (key, certificate) = (folder.path + "/key.pem", folder.path + "/cert.pem")

@@ -8,7 +8,7 @@ import TestSupport
 
 /// One of several services that share a Redis and a store, as processes on several machines would.
 struct Peer: Sendable {
-    let services: Services
+    let services: CommerceServices
     let redis: RedisClient
 
     var campaigns: Campaigns { services.campaigns }
@@ -38,7 +38,7 @@ extension Shop {
         for _ in 1..<count {
             let client = RedisClient(
                 configuration: redis.configuration, eventLoopGroup: MultiThreadedEventLoopGroup.singleton, logger: Self.logger)
-            let services = try Services(
+            let services = try CommerceServices(
                 configuration: services.configuration, store: store, redis: client, eventLoopGroup: MultiThreadedEventLoopGroup.singleton,
                 logger: Self.logger)
             client.start()

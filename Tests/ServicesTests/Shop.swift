@@ -18,9 +18,9 @@ import Testing
 final class Shop: Sendable {
     let server: TemporaryRedis
     let folder: URL
-    let store: Store
+    let store: TransactionalStore
     let redis: RedisClient
-    let services: Services
+    let services: CommerceServices
     let clock: MovableClock
 
     static let logger = Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() })
@@ -49,9 +49,9 @@ final class Shop: Sendable {
         options.firstIncarnation = 0
         setup.configureStore(&options)
         let path = folder.appending(path: "store.sqlite").path
-        try Store.open(path: path, options: options, logger: Self.logger).close()
+        try TransactionalStore.open(path: path, options: options, logger: Self.logger).close()
         try DatabaseQueue(path: path).write(setup.fill)
-        store = try Store.open(path: path, options: options, logger: Self.logger)
+        store = try TransactionalStore.open(path: path, options: options, logger: Self.logger)
         var redisConfiguration = RedisConfiguration(
             endpoint: setup.endpoint ?? .unix(path: server.socketPath), scripts: Scripts.all)
         redisConfiguration.commandDeadline = setup.commandDeadline
@@ -65,7 +65,7 @@ final class Shop: Sendable {
         // Tests change gates behind the service's back, and want to see it at once.
         configuration.cacheLease = .zero
         setup.configure(&configuration)
-        services = try Services(
+        services = try CommerceServices(
             configuration: configuration, store: store, redis: redis, eventLoopGroup: MultiThreadedEventLoopGroup.singleton,
             logger: Self.logger)
         redis.start()
@@ -252,7 +252,7 @@ extension Shop {
 
 // MARK: - Claims
 
-extension Services {
+extension CommerceServices {
     /// One claim by the service's own door, on a loop or on any.
     func outcome(
         of coupon: CouponID, by user: UserID, on loop: (any EventLoop)? = nil, idempotency: IdempotentWrite<IssuedCoupon>? = nil

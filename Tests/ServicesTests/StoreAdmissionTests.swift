@@ -11,9 +11,9 @@ import Testing
 
 /// Another service with a store of its own, on the Redis of the shop.
 private struct Stranger: Sendable {
-    let store: Store
+    let store: TransactionalStore
     let redis: RedisClient
-    let services: Services
+    let services: CommerceServices
     let lines: LogLines
 
     var isForeign: Bool { get async { await services.readiness().isRedisForeign } }
@@ -30,7 +30,7 @@ extension Shop {
         try FileManager.default.createDirectory(at: other, withIntermediateDirectories: true)
         var options = StoreOptions(calendar: calendar, eventPayload: EventPayload.render)
         options.firstIncarnation = firstIncarnation
-        let store = try Store.open(path: other.appending(path: "store.sqlite").path, options: options, logger: Self.logger)
+        let store = try TransactionalStore.open(path: other.appending(path: "store.sqlite").path, options: options, logger: Self.logger)
         let lines = LogLines()
         let logger = lines.logger(level: .info)
         var configuration = redis.configuration
@@ -38,7 +38,7 @@ extension Shop {
         let client = RedisClient(configuration: configuration, eventLoopGroup: MultiThreadedEventLoopGroup.singleton, logger: logger)
         var settings = services.configuration
         settings.recoveryInterval = .milliseconds(20)
-        let services = try Services(
+        let services = try CommerceServices(
             configuration: settings, store: store, redis: client, eventLoopGroup: MultiThreadedEventLoopGroup.singleton, logger: logger)
         client.start()
         var failure: (any Error)?

@@ -4,7 +4,7 @@ import Testing
 
 @Suite struct CampaignsTests {
     let home: TemporaryStore
-    let store: Store
+    let store: TransactionalStore
 
     init() throws {
         home = try TemporaryStore()

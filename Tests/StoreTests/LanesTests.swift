@@ -17,7 +17,7 @@ import Testing
         private let mayEnd = DispatchSemaphore(value: 0)
         private let task: Task<Void, any Error>
 
-        init(_ store: Store, _ lane: ReadLane) {
+        init(_ store: TransactionalStore, _ lane: ReadLane) {
             task = Task { [entered, mayEnd] in
                 try await store.read(lane) { _ in
                     entered.raise()
@@ -34,7 +34,7 @@ import Testing
         }
     }
 
-    private static func depth(_ store: Store, _ lane: ReadLane) -> Int { store.statistics.reads[lane]?.depth ?? -1 }
+    private static func depth(_ store: TransactionalStore, _ lane: ReadLane) -> Int { store.statistics.reads[lane]?.depth ?? -1 }
 
     @Test("a full lane of open lists refuses at once, and the other lanes go on")
     func fullLane() async throws {

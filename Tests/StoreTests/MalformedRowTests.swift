@@ -7,7 +7,7 @@ import Testing
 @Suite("Rows that no version of this program writes")
 struct MalformedRowTests {
     let home: TemporaryStore
-    let store: Store
+    let store: TransactionalStore
 
     init() throws {
         home = try TemporaryStore()

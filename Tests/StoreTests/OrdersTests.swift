@@ -4,7 +4,7 @@ import Testing
 
 @Suite struct OrdersTests {
     let home: TemporaryStore
-    let store: Store
+    let store: TransactionalStore
     let reader: PointReader
 
     init() throws {
@@ -48,7 +48,7 @@ import Testing
         let users = try await store.makeUsers(2)
         let tea = try await store.makeProduct(price: 10_000, stock: 3)
         let dear = try await store.makeProduct(price: 1_000_000_000_000, stock: 1_000_000_000)
-        func place(_ items: [(ProductID, Int64)], by user: UserID? = nil) -> (Store) async throws -> WriteResult<Order> {
+        func place(_ items: [(ProductID, Int64)], by user: UserID? = nil) -> (TransactionalStore) async throws -> WriteResult<Order> {
             { try await $0.placeOrder(userID: user ?? users[0], items: wishes(items), issuedCouponID: nil, at: noon) }
         }
         try await home.expectRefused(.userNotFound, place([(tea, 1)], by: UserID(9)))
@@ -70,7 +70,7 @@ import Testing
         let campaign = try await store.makeCampaign(minOrder: 20_000)
         let coupon = try await store.issue(campaign, to: users[0])
         func place(_ user: UserID, _ quantity: Int64, _ coupon: IssuedCouponID, at now: Instant = noon)
-            -> (Store) async throws -> WriteResult<Order>
+            -> (TransactionalStore) async throws -> WriteResult<Order>
         {
             { try await $0.placeOrder(userID: user, items: wishes([(tea, quantity)]), issuedCouponID: coupon, at: now) }
         }

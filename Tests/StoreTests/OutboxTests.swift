@@ -5,7 +5,7 @@ import Testing
 
 @Suite struct OutboxTests {
     let home: TemporaryStore
-    let store: Store
+    let store: TransactionalStore
 
     init() throws {
         home = try TemporaryStore()

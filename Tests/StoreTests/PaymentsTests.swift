@@ -4,7 +4,7 @@ import Testing
 
 @Suite struct PaymentsTests {
     let home: TemporaryStore
-    let store: Store
+    let store: TransactionalStore
     let reader: PointReader
 
     init() throws {
@@ -102,7 +102,7 @@ import Testing
         let tea = try await store.makeProduct(price: 10_000, stock: 2)
         let coupon = try await store.issue(store.makeCampaign(), to: users[0])
         func check(_ user: UserID, _ items: [(ProductID, Int64)], _ coupon: IssuedCouponID? = nil)
-            -> (Store) async throws -> WriteResult<Checkout>
+            -> (TransactionalStore) async throws -> WriteResult<Checkout>
         {
             { try await $0.checkout(userID: user, items: wishes(items), issuedCouponID: coupon, at: noon) }
         }

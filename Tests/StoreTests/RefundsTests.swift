@@ -4,7 +4,7 @@ import Testing
 
 @Suite struct RefundsTests {
     let home: TemporaryStore
-    let store: Store
+    let store: TransactionalStore
     let reader: PointReader
 
     init() throws {
@@ -75,7 +75,7 @@ import Testing
         let tea = try await store.makeProduct(stock: 5)
         let other = try await store.makeProduct("Cup")
         let payment = try await paid([(tea, 2)], by: user).payment.id
-        func refund(_ items: [(ProductID, Int64)]) -> (Store) async throws -> WriteResult<Refund> {
+        func refund(_ items: [(ProductID, Int64)]) -> (TransactionalStore) async throws -> WriteResult<Refund> {
             { try await $0.refund(paymentID: payment, items: wishes(items), at: noon) }
         }
         try await home.expectRefused(.paymentNotFound) { try await $0.refund(paymentID: PaymentID(9), items: nil, at: noon) }

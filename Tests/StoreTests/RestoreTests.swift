@@ -46,7 +46,9 @@ struct RestoreTests {
         try FileManager.default.contentsOfDirectory(atPath: folder.path).sorted()
     }
 
-    private static func issued(_ store: Store, _ campaign: Campaign) async throws -> Int64 { try await store.claimCount(of: campaign.id) }
+    private static func issued(_ store: TransactionalStore, _ campaign: Campaign) async throws -> Int64 {
+        try await store.claimCount(of: campaign.id)
+    }
 
     @Test("a backup goes into an empty folder as a later incarnation: what it held is there, and further events get new ids")
     func emptyFolder() async throws {

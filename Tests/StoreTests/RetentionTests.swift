@@ -7,7 +7,7 @@ import Testing
 @Suite("What may be forgotten")
 struct RetentionTests {
     let home: TemporaryStore
-    let store: Store
+    let store: TransactionalStore
 
     init() throws {
         home = try TemporaryStore()

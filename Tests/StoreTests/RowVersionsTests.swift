@@ -8,7 +8,7 @@ import Testing
 @Suite("Versions of rows that are cached in memory")
 struct RowVersionsTests {
     /// Which of user 1, product 1 and coupon 1 changed, and that they did by the time the change was answered.
-    private func changed(_ home: TemporaryStore, _ change: (Store) async throws -> Void) async throws -> [Bool] {
+    private func changed(_ home: TemporaryStore, _ change: (TransactionalStore) async throws -> Void) async throws -> [Bool] {
         let changes = home.store.rowVersions
         let before = [RowVersions.Table.users, .products, .issuedCoupons].map { ($0, changes.version(of: 1, in: $0)) }
         try await change(home.store)

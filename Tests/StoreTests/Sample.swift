@@ -4,7 +4,7 @@ import Testing
 
 @testable import Store
 
-extension Store {
+extension TransactionalStore {
     /// Users 1 to `count`, each with the balance.
     func makeUsers(_ count: Int, balance: Int64 = 0) async throws -> [UserID] {
         var users: [UserID] = []
@@ -47,7 +47,7 @@ func wishes(_ items: [(ProductID, Int64)]) -> [RequestedItem] {
     items.map { RequestedItem(productID: $0.0, quantity: $0.1) }
 }
 
-extension Store {
+extension TransactionalStore {
     /// The events after one, in order, at most `limit`.
     func events(after id: EventID?, limit: Int) async throws(StoreError) -> [OrderEvent] {
         try await read(.service) { db in

@@ -8,7 +8,7 @@ import Testing
 
 @Suite("Copies of the store")
 struct StoreCopyTests {
-    private func products(_ count: Int, in store: Store) async throws {
+    private func products(_ count: Int, in store: TransactionalStore) async throws {
         let name = String(repeating: "x", count: 200)
         for _ in 0..<count { _ = try await store.createProduct(name: name, price: Won(1), stock: 1, at: noon) }
     }

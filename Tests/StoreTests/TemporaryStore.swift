@@ -9,7 +9,7 @@ import Testing
 /// A store on a real file in a folder of its own, gone with this object.
 final class TemporaryStore: Sendable {
     let folder: URL
-    let store: Store
+    let store: TransactionalStore
 
     init(logger: Logger? = nil, _ configure: (inout StoreOptions) -> Void = { _ in }) throws {
         folder = try makeTemporaryFolder()
@@ -28,12 +28,14 @@ final class TemporaryStore: Sendable {
 
     var path: String { folder.appending(path: "store.sqlite").path }
 
-    static func open(_ folder: URL, logger: Logger? = nil, _ configure: (inout StoreOptions) -> Void = { _ in }) throws -> Store {
+    static func open(_ folder: URL, logger: Logger? = nil, _ configure: (inout StoreOptions) -> Void = { _ in }) throws
+        -> TransactionalStore
+    {
         var options = try defaultOptions()
         configure(&options)
         var silent = Logger(label: "store-tests")
         silent.logLevel = .critical
-        return try Store.open(path: folder.appending(path: "store.sqlite").path, options: options, logger: logger ?? silent)
+        return try TransactionalStore.open(path: folder.appending(path: "store.sqlite").path, options: options, logger: logger ?? silent)
     }
 
     static func defaultOptions() throws -> StoreOptions {
@@ -79,7 +81,8 @@ final class TemporaryStore: Sendable {
 
     /// Expects the write to be refused so, and no row of any table to differ afterwards.
     func expectRefused<Value: Equatable>(
-        _ refusal: Refusal, sourceLocation: SourceLocation = #_sourceLocation, _ write: (Store) async throws -> WriteResult<Value>
+        _ refusal: Refusal, sourceLocation: SourceLocation = #_sourceLocation,
+        _ write: (TransactionalStore) async throws -> WriteResult<Value>
     ) async throws {
         let before = try dump()
         #expect(try await write(store) == .refused(refusal), sourceLocation: sourceLocation)
@@ -87,7 +90,7 @@ final class TemporaryStore: Sendable {
     }
 
     func expectRefused<Value: Equatable>(
-        _ refusal: Refusal, sourceLocation: SourceLocation = #_sourceLocation, _ write: (Store) async throws -> Outcome<Value>
+        _ refusal: Refusal, sourceLocation: SourceLocation = #_sourceLocation, _ write: (TransactionalStore) async throws -> Outcome<Value>
     ) async throws {
         let before = try dump()
         #expect(try await write(store) == .refused(refusal), sourceLocation: sourceLocation)

@@ -4,7 +4,7 @@ import Testing
 
 @Suite struct UsersTests {
     let home: TemporaryStore
-    let store: Store
+    let store: TransactionalStore
     let reader: PointReader
 
     init() throws {

@@ -1,0 +1,106 @@
+import Commerce
+import HTTPServer
+import JSON
+import NIOCore
+import Services
+import Store
+
+/// One request on its way through its handler, with everything the handler may need.
+///
+/// Handed on without a copy; a handler that goes on in a closure or a task takes one copy along.
+struct Call: Sendable {
+    let route: Route
+    let request: HTTPRequest
+    let parameters: PathParameters
+    let loop: LoopState
+    /// The service's time when the handler began; one request has one time.
+    let now: Instant
+    /// Set where this request's answer is to be stored.
+    var idempotencyKey: IdempotencyKey?
+
+    /// The same call, its answer to be stored under a key.
+    func idempotent(under key: IdempotencyKey) -> Call {
+        var call = self
+        call.idempotencyKey = key
+        return call
+    }
+
+    var services: CommerceServices { loop.services }
+    var store: TransactionalStore { loop.services.store }
+    /// Point reads on this loop, which take microseconds and do not suspend.
+    var reader: PointReader { loop.context.reader }
+
+    /// An id of the path.
+    func id<Entity>(_ name: String, of: Entity.Type) throws(RequestFault) -> Identifier<Entity> {
+        // Most paths have one parameter, whose name a handler need not look for.
+        assert(route.parameterNames.contains(name), "\(route.template) has no \(name)")
+        for index in 0..<parameters.count where parameters.count == 1 || route.parameterNames[index] == name {
+            if let value = parameters.int64(index, of: request), value > 0 { return Identifier(value) }
+        }
+        throw RequestFault(field: name, "must be a positive integer")
+    }
+
+    /// The user whom the path names, where the route lets only them and admins through; else `nil`.
+    func pathUser() throws(RequestFault) -> UserID? {
+        guard case .selfOrAdmin = route.access else { return nil }
+        return try id("userId", of: User.self)
+    }
+
+    /// The typed body, or a problem naming all that is wrong with it.
+    func body<Value>(_ read: (inout FieldReader) -> Value?) throws(RequestFault) -> Value {
+        try JSONBody.decode(request, read)
+    }
+
+    /// The typed body of a PATCH, which must change something.
+    ///
+    /// - Parameters:
+    ///   - none: the change that changes nothing.
+    ///   - members: the members that a change may have, for people.
+    func change<Change: Equatable>(
+        from none: Change, members: String, _ read: (inout FieldReader) -> Change?
+    ) throws(RequestFault) -> Change {
+        let change = try body(read)
+        guard change != none else { throw RequestFault(.invalid("The body must have at least one of \(members).")) }
+        return change
+    }
+
+    /// Refuses a body that is no JSON object on a route that needs none.
+    func ignoreBody() throws(RequestFault) {
+        _ = try JSONBody.object(of: request)
+    }
+
+    func query<Value>(_ read: (inout QueryReader) -> Value) throws(RequestFault) -> Value {
+        try QueryReader.decode(request, read)
+    }
+
+    func refusal(_ refusal: Refusal) -> HTTPResponse {
+        loop.prepared.response(to: refusal, at: now)
+    }
+}
+
+/// Who must not see what in a cache.
+enum Privacy: Sendable {
+    /// What everybody may read anyway.
+    case open
+    /// What belongs to somebody: never stored by a cache.
+    case personal
+}
+
+extension HTTPResponse {
+    /// A 200 with one JSON object.
+    static func object(_ privacy: Privacy, _ write: (inout JSONWriter) -> Void) -> HTTPResponse {
+        success(JSONWriter.document(write), privacy)
+    }
+
+    /// A 200 with one page of a list.
+    static func page<Item>(_ page: Page<Item>, _ privacy: Privacy, _ write: (inout JSONWriter, Item) -> Void) -> HTTPResponse {
+        success(JSONWriter.page(page, write), privacy)
+    }
+
+    private static func success(_ body: ByteBuffer, _ privacy: Privacy) -> HTTPResponse {
+        switch privacy {
+        case .open: .json(body)
+        case .personal: .json(body, headers: [("cache-control", "no-store")])
+        }
+    }
+}

@@ -1,0 +1,133 @@
+import Commerce
+import HTTPServer
+import Logging
+import NIOCore
+import Services
+import Store
+
+/// One event loop's share of the application: routes, prepared answers and caches that no other loop touches.
+///
+/// Safety of `@unchecked Sendable`: every `private var` is touched on the event loop alone, by the part of a request that
+/// runs before its handler or by handlers, which all run there; every access checks. `application` is set once, before the first
+/// request. Everything else is itself `Sendable`.
+final class LoopState: @unchecked Sendable {
+    let eventLoop: any EventLoop
+    let services: CommerceServices
+    let store: TransactionalStore
+    let context: LoopContext
+    let routes: [Route]
+    let prepared = PreparedAnswers()
+    let verifier: TokenVerifier
+    let inFlightKeys: InFlightKeys
+    let clock: WallClock
+    let logger: Logger
+    /// Looked up once: it decides whether a request is described at all.
+    let logsRequests: Bool
+    /// One for each route of the table, in its order, and a last one for requests that no route answers.
+    let counters: [RouteCounters]
+    weak var application: FirstcomeAPI?
+    private var matches: RecentMatches
+    private var tokens = TokenCache()
+    private var renderedTop = TopProductsAnswer()
+    private var alreadyClaimed = SlotCache<Int64, AlreadyClaimedResponse>(capacity: 4_096)
+    private var products = SlotCache<Int64, RowAnswer<HTTPResponse.Representation>>(capacity: 4_096)
+    private var balances = SlotCache<Int64, RowAnswer<HTTPResponse>>(capacity: 4_096)
+
+    init(eventLoop: any EventLoop, services: CommerceServices, verifier: TokenVerifier, inFlightKeys: InFlightKeys, logger: Logger) {
+        self.eventLoop = eventLoop
+        self.services = services
+        store = services.store
+        self.verifier = verifier
+        self.inFlightKeys = inFlightKeys
+        self.logger = logger
+        logsRequests = logger.logLevel <= .debug
+        clock = services.configuration.clock
+        context = services.context(for: eventLoop)
+        routes = RouteTable.routes
+        matches = RecentMatches(Router(routes: routes.map { ($0.method, $0.template) }))
+        counters = (0...routes.count).map { _ in RouteCounters() }
+    }
+
+    /// The route of a request.
+    func match(_ request: HTTPRequest) -> Router.Match {
+        eventLoop.assertInEventLoop()
+        return matches.match(request)
+    }
+
+    /// Who a request comes from, by its `Authorization`.
+    func authenticate(_ request: HTTPRequest, at now: Instant) -> Authentication {
+        eventLoop.assertInEventLoop()
+        var outcome = Authentication.refused(.missing)
+        request.withCredentials { credentials in
+            outcome =
+                switch credentials {
+                case .missing: .refused(.missing)
+                case .several: .refused(.invalid)
+                case .one(let field): verifier.authenticate(field, at: now, cache: &tokens)
+                }
+        }
+        return outcome
+    }
+
+    func topProducts(_ top: TopProducts) -> HTTPResponse {
+        eventLoop.assertInEventLoop()
+        return renderedTop.response(for: top)
+    }
+
+    /// The answer to a user who claims again, rendered once for each coupon and status.
+    func alreadyClaimed(_ known: IssuedCouponCache.Entry, at now: Instant) -> HTTPResponse {
+        eventLoop.assertInEventLoop()
+        let (issued, status) = (known.issued, known.issued.status(at: now))
+        let rendered = alreadyClaimed[key: issued.id.rawValue, hash: issued.id.rawValue]
+        if let rendered, rendered.known === known, rendered.status == status { return rendered.response }
+        var response: HTTPResponse?
+        // The same coupon read again: comparing its members costs less than rendering them.
+        if let rendered, rendered.status == status, rendered.known.issued == issued { response = rendered.response }
+        let current = response ?? Problem.couponAlreadyClaimed(issued, at: now).response
+        alreadyClaimed[key: issued.id.rawValue, hash: issued.id.rawValue] = AlreadyClaimedResponse(known, status, current)
+        return current
+    }
+
+    /// How a product is shown, rendered once for each change of its row; `render` reads it, nil where there is none.
+    func product(
+        _ id: ProductID, render: () throws -> HTTPResponse.Representation?
+    ) rethrows -> HTTPResponse.Representation? {
+        try answer(of: id.rawValue, in: .products, &products, render)
+    }
+
+    /// The answer that shows a balance, as for ``product(_:render:)``.
+    func balance(of id: UserID, render: () throws -> HTTPResponse?) rethrows -> HTTPResponse? {
+        try answer(of: id.rawValue, in: .users, &balances, render)
+    }
+
+    private func answer<Answer>(
+        of id: Int64, in table: RowVersions.Table, _ cache: inout SlotCache<Int64, RowAnswer<Answer>>, _ render: () throws -> Answer?
+    ) rethrows -> Answer? {
+        eventLoop.assertInEventLoop()
+        let now = NIODeadline.now()
+        if let known = cache[key: id, hash: id], context.holds(known.stamp, of: id, in: table, at: now) { return known.answer }
+        // Before the row is read: a change in between makes the copy look older than it is.
+        let stamp = context.stamp(of: id, in: table, at: now)
+        guard let answer = try render() else { return nil }
+        cache[key: id, hash: id] = RowAnswer(stamp: stamp, answer: answer)
+        return answer
+    }
+}
+
+/// A rendered answer that shows one row of the store.
+private struct RowAnswer<Answer> {
+    let stamp: CacheLease.Stamp
+    let answer: Answer
+}
+
+/// A rendered refusal that shows the coupon that its claimant has. A class, so that looking at one copies nothing.
+private final class AlreadyClaimedResponse: Sendable {
+    /// The coupon as the claims know it: the same object is the same coupon, without comparing its members.
+    let known: IssuedCouponCache.Entry
+    let status: IssuedCoupon.Status
+    let response: HTTPResponse
+
+    init(_ known: IssuedCouponCache.Entry, _ status: IssuedCoupon.Status, _ response: HTTPResponse) {
+        (self.known, self.status, self.response) = (known, status, response)
+    }
+}

@@ -1,0 +1,203 @@
+import Commerce
+import NIOCore
+import Redis
+import Store
+
+/// What one event loop knows of the campaigns that people claim: the store's terms, what the gate answered lately and until when that
+/// counts, and who holds a place. Most of those who lose are answered from here.
+///
+/// A campaign that the store does not know is never kept. ``CacheLease`` says how long a value counts.
+///
+/// Safety of `@unchecked Sendable`: touched on the loop alone, which every entry asserts.
+package final class CampaignCache: @unchecked Sendable {
+    private let eventLoop: any EventLoop
+    private let store: TransactionalStore
+    private let reader: PointReader
+    private let redis: RedisConnection
+    private let lease: CacheLease
+    private var campaigns = SlotCache<Int64, CachedCampaign>(capacity: 4_096)
+
+    /// The holders of all campaigns together; past it the campaign whose gate was asked longest ago loses its own.
+    private let maximumHolderBytes: Int
+
+    init(
+        eventLoop: any EventLoop, store: TransactionalStore, reader: PointReader, redis: RedisConnection, lease: CacheLease,
+        maximumHolderBytes: Int = 16 << 20
+    ) {
+        self.eventLoop = eventLoop
+        (self.store, self.reader, self.redis, self.lease) = (store, reader, redis, lease)
+        self.maximumHolderBytes = maximumHolderBytes
+    }
+
+    /// The campaign with terms that count now, read from the store where none are kept; nil where the store has no such campaign.
+    func campaign(_ coupon: CouponID, at now: NIODeadline) throws(StoreError) -> CachedCampaign? {
+        eventLoop.assertInEventLoop()
+        let origin = origin(of: coupon)
+        let known = campaigns[key: coupon.rawValue, hash: coupon.rawValue]
+        if let known, lease.holds(known.stamp, at: now, for: origin) { return known }
+        return try read(coupon, known, CacheLease.Stamp(askedAt: now, origin: origin))
+    }
+
+    /// Reads the terms anew: for those who found that the gate and the kept terms disagree.
+    func reread(_ campaign: CachedCampaign, at now: NIODeadline) throws(StoreError) -> CachedCampaign? {
+        try read(campaign.coupon, campaign, CacheLease.Stamp(askedAt: now, origin: origin(of: campaign.coupon)))
+    }
+
+    private func read(
+        _ coupon: CouponID, _ known: CachedCampaign?, _ stamp: CacheLease.Stamp
+    ) throws(StoreError) -> CachedCampaign? {
+        guard let row = try reader.campaign(coupon) else {
+            campaigns[key: coupon.rawValue, hash: coupon.rawValue] = nil
+            return nil
+        }
+        let campaign: CachedCampaign
+        if let known {
+            campaign = known
+            campaign.update(row, stamp)
+        } else {
+            campaign = CachedCampaign(row, stamp, of: store.identity, lease: lease)
+        }
+        campaigns[key: coupon.rawValue, hash: coupon.rawValue] = campaign
+        return campaign
+    }
+
+    /// What a value of the campaign that is asked for now has to be held against.
+    func stamp(of coupon: CouponID, at now: NIODeadline) -> CacheLease.Stamp {
+        CacheLease.Stamp(askedAt: now, origin: origin(of: coupon))
+    }
+
+    private func origin(of coupon: CouponID) -> CacheLease.Origin {
+        CacheLease.Origin(
+            rowVersion: store.rowVersions.version(of: coupon.rawValue, in: .campaigns), connectCount: redis.connectCount)
+    }
+
+    /// Keeps the holders that were read for a campaign, and drops others' where all together take too much memory.
+    func keep(_ holders: HolderSet?, of campaign: CachedCampaign, for reading: CachedCampaign.HolderReading) {
+        eventLoop.assertInEventLoop()
+        campaign.keep(holders, for: reading, origin: origin(of: campaign.coupon))
+        let others = campaigns.all.filter { $0 !== campaign && $0.holderBytes > 0 }
+        var bytes = others.reduce(campaign.holderBytes) { $0 + $1.holderBytes }
+        guard bytes > maximumHolderBytes else { return }
+        for other in others.sorted(by: { $0.refusedAt < $1.refusedAt }) where bytes > maximumHolderBytes {
+            bytes -= other.holderBytes
+            other.dropHolders()
+        }
+    }
+}
+
+/// One campaign as an event loop knows it. Belongs to the loop's ``CampaignCache``.
+final class CachedCampaign {
+    let coupon: CouponID
+    /// The call of `claim_coupon`, to which a batch adds the user ids.
+    let call: RedisPreparedCall
+    private(set) var terms: GateTerms
+    private(set) var stamp: CacheLease.Stamp
+    /// The claims of this tick, which leave in one call.
+    var openBatch: ClaimBatch?
+
+    private let lease: CacheLease
+    /// Coupons with a row in the store when the terms were read.
+    private var issued: Int64
+    private var refusal: GateRefusal?
+    private var holders: HolderSet?
+    /// Refusals since the holders were last asked for.
+    private var refusals: Int64 = 0
+    private var isReadingHolders = false
+    /// Rises when the gate's answers are dropped, so that holders which were asked for before are not kept.
+    private var generation: UInt64 = 0
+
+    /// A refusal that the gate gave on the store's own terms.
+    private struct GateRefusal {
+        let reason: CouponGate.RefusalTerms.Reason
+        let stamp: CacheLease.Stamp
+        /// When the refusal ends by itself.
+        let until: NIODeadline
+        var isBeingRenewed = false
+    }
+
+    /// A campaign with more coupons than this asks the gate for each claim.
+    static let maximumHolders: Int64 = 2_000_000
+    /// Reading 50 holders costs Redis and this service about as much as one claim (measured when the holders were introduced).
+    private static let holdersPerRefusal: Int64 = 50
+
+    fileprivate init(_ row: Campaign, _ stamp: CacheLease.Stamp, of identity: StoreIdentity, lease: CacheLease) {
+        (coupon, self.lease) = (row.id, lease)
+        call = RedisPreparedCall(
+            Scripts.claimCoupon, keys: CouponGate.keys(coupon), arguments: [.string(identity.description)])
+        (terms, self.stamp, issued) = (GateTerms(row), stamp, row.issued)
+    }
+
+    fileprivate func update(_ row: Campaign, _ stamp: CacheLease.Stamp) {
+        let terms = GateTerms(row)
+        if terms != self.terms || stamp.origin != self.stamp.origin { forgetGate() }
+        (self.terms, self.stamp, issued) = (terms, stamp, row.issued)
+    }
+
+    private func forgetGate() {
+        (refusal, holders, refusals, isReadingHolders) = (nil, nil, 0, false)
+        generation += 1
+    }
+
+    /// The refusal that the gate would give to a user who holds no coupon, where that is certain.
+    ///
+    /// In the second half of the lease one caller gets nil, and renews it by asking the gate.
+    func refusal(of user: UserID, at now: NIODeadline) -> CouponGate.RefusalTerms.Reason? {
+        guard let refusal, let holders, !holders.contains(user), now < refusal.until,
+            lease.holds(refusal.stamp, at: now, for: stamp.origin)
+        else { return nil }
+        if !refusal.isBeingRenewed, lease.isSecondHalf(of: refusal.stamp, at: now) {
+            self.refusal?.isBeingRenewed = true
+            return nil
+        }
+        return refusal.reason
+    }
+
+    /// Notes a refusal that the gate gave on the store's own terms to a claim asked at the stamp's time.
+    ///
+    /// - Returns: a request to read the holders, once 50 times the refusals reach their expected number; nil before, and while they are read.
+    func note(_ terms: CouponGate.RefusalTerms, _ stamp: CacheLease.Stamp) -> HolderReading? {
+        guard stamp.origin == self.stamp.origin else { return nil }
+        if let last = refusal, last.reason == terms.reason, lease.holds(last.stamp, at: stamp.askedAt, for: stamp.origin) {
+            guard stamp.askedAt >= last.stamp.askedAt else { return nil }
+        } else if refusal != nil {
+            // While refusals follow one another within the lease, no user can have won. After a gap the holders are read anew.
+            forgetGate()
+        }
+        refusal = GateRefusal(reason: terms.reason, stamp: stamp, until: end(of: terms, askedAt: stamp.askedAt))
+        guard holders == nil, !isReadingHolders, lease.length > .zero else { return nil }
+        let isSoldOut = terms.reason == .soldOut(quantity: self.terms.quantity)
+        let expected = isSoldOut ? self.terms.quantity : issued
+        guard expected <= Self.maximumHolders else { return nil }
+        refusals += 1
+        guard refusals * Self.holdersPerRefusal >= expected else { return nil }
+        (refusals, isReadingHolders) = (0, true)
+        return HolderReading(generation: generation, isAllOfQuantity: isSoldOut)
+    }
+
+    /// When a NOT_OPEN refusal ends: the request's time plus (opensAt - Redis' time of the answer). The other refusals have no end.
+    private func end(of terms: CouponGate.RefusalTerms, askedAt: NIODeadline) -> NIODeadline {
+        guard case .notOpen(let opensAt) = terms.reason else { return .distantFuture }
+        return askedAt + .milliseconds(opensAt.milliseconds - terms.at.milliseconds)
+    }
+
+    /// Holders that are being read from the gate while it refuses everybody else.
+    struct HolderReading: Sendable {
+        fileprivate let generation: UInt64
+        /// A sold-out gate has as many holders as coupons.
+        fileprivate let isAllOfQuantity: Bool
+    }
+
+    /// Keeps the holders, unless the gate may have changed since the reading began or has lost some of them.
+    fileprivate func keep(_ holders: HolderSet?, for reading: HolderReading, origin: CacheLease.Origin) {
+        guard reading.generation == generation else { return }
+        isReadingHolders = false
+        guard let holders, origin == stamp.origin else { return }
+        let count = Int64(holders.count)
+        guard reading.isAllOfQuantity ? count == terms.quantity : count >= issued else { return }
+        self.holders = holders
+    }
+
+    fileprivate var holderBytes: Int { holders?.bytes ?? 0 }
+    fileprivate var refusedAt: NIODeadline { refusal?.stamp.askedAt ?? .uptimeNanoseconds(0) }
+    fileprivate func dropHolders() { holders = nil }
+}

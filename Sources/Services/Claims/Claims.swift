@@ -1,0 +1,296 @@
+package import Commerce
+import FaultPoints
+import NIOCore
+import Redis
+package import Store
+
+/// First come, first served: one claim from the request to its outcome.
+///
+/// The gate in Redis decides who wins; the store makes a win durable and accepts nothing that contradicts it, and a refusal counts only
+/// on the store's own terms. Where the two disagree, Redis has forgotten something: the gate is repaired from the store and the
+/// claim decided anew.
+///
+/// The way of a claim: ``claim(_:by:on:idempotency:)`` answers it from ``CampaignCache`` and ``IssuedCouponCache``, or adds it to the
+/// ``ClaimBatcher``'s next call of `lua/claim_coupon.lua`; ``decide(_:on:by:_:)`` says what each verdict comes to; the wins of a call
+/// become one job of `TransactionalStore.recordClaims`.
+package struct Claims: Sendable {
+    private let store: TransactionalStore
+    private let campaigns: Campaigns
+
+    /// How often a claim is decided anew before it is told to come back: each repair settles every disagreement it can see.
+    private static let attempts = 4
+
+    init(store: TransactionalStore, campaigns: Campaigns) { (self.store, self.campaigns) = (store, campaigns) }
+
+    /// Claims a coupon for a user. Call it on the context's loop; the outcome is there at once, or comes on that loop.
+    ///
+    /// - Parameter idempotency: how the answer to a win is stored under the request's key, in the transaction of the win.
+    package func claim(
+        _ coupon: CouponID, by user: UserID, on context: LoopContext, idempotency: IdempotentWrite<IssuedCoupon>? = nil
+    ) -> ClaimDecision {
+        guard store.userExists(user) else { return .now(.userNotFound) }
+        do {
+            let now = NIODeadline.now()
+            // A cached coupon is answered before any cached refusal.
+            if let known = try context.issuedCoupons.known(of: coupon, for: user, at: now) { return .now(.alreadyClaimed(known)) }
+            guard let campaign = try context.campaigns.campaign(coupon, at: now) else { return .now(.couponNotFound) }
+            if let reason = campaign.refusal(of: user, at: now) { return .now(ClaimOutcome(reason)) }
+            if campaign.terms.isArchived { return .now(try archivedOutcome(of: coupon, for: user, at: now, context)) }
+        } catch {
+            return .now(.failed(error))
+        }
+        return .later { completion in
+            submit(
+                ClaimRequest(coupon: coupon, user: user, idempotency: idempotency, attemptsLeft: Self.attempts, completion: completion),
+                on: context)
+        }
+    }
+
+    /// An archived campaign has no gate, and every coupon of it has its row.
+    private func archivedOutcome(
+        of coupon: CouponID, for user: UserID, at now: NIODeadline, _ context: LoopContext
+    ) throws -> ClaimOutcome {
+        try context.issuedCoupons.read(of: coupon, for: user, at: now).map { .alreadyClaimed($0) } ?? .closed
+    }
+
+    private func completeArchived(_ request: ClaimRequest, _ context: LoopContext) {
+        do {
+            request.completion(try archivedOutcome(of: request.coupon, for: request.user, at: .now(), context))
+        } catch {
+            request.completion(.failed(error))
+        }
+    }
+
+    /// Adds a claim to the next call of its campaign.
+    private func submit(_ request: ClaimRequest, on context: LoopContext) {
+        do {
+            let now = NIODeadline.now()
+            guard let campaign = try context.campaigns.campaign(request.coupon, at: now) else {
+                return request.completion(.couponNotFound)
+            }
+            guard !campaign.terms.isArchived else { return completeArchived(request, context) }
+            context.batcher.add(request, to: campaign, context.campaigns.stamp(of: request.coupon, at: now)) { batch, reply in
+                received(reply, to: batch, context)
+            }
+        } catch {
+            request.completion(.failed(error))
+        }
+    }
+}
+
+/// How a claim ended. Kept small: it is copied once for each refused claim.
+package enum ClaimOutcome: Sendable {
+    /// The coupon is the user's, and durable.
+    case issued(IssuedCouponCache.Entry)
+    case alreadyClaimed(IssuedCouponCache.Entry)
+    case soldOut
+    case notOpen(opensAt: Instant)
+    case closed
+    case couponNotFound
+    case userNotFound
+    case idempotencyKeyReused
+    /// The same request won before; this was its answer.
+    case replayed(StoredResponse)
+    /// `ServiceError` with code `paused` while the gate is rebuilt, `RedisError` or `StoreError` where those fail. The same user's next
+    /// claim finds out what happened: there is one coupon and one sequence for them, or none.
+    case failed(any Error)
+
+    fileprivate init(_ reason: CouponGate.RefusalTerms.Reason) {
+        switch reason {
+        case .soldOut: self = .soldOut
+        case .notOpen(let opensAt): self = .notOpen(opensAt: opensAt)
+        case .closed: self = .closed
+        }
+    }
+}
+
+/// When the outcome of a claim is known. Most claims are answered from memory, and need no closure then.
+package enum ClaimDecision: Sendable {
+    case now(ClaimOutcome)
+    /// Redis has to decide: the closure begins that, in the order of the calls, and has its completion called once, on the loop.
+    case later(@Sendable (_ completion: @escaping @Sendable (ClaimOutcome) -> Void) -> Void)
+}
+
+// MARK: - What the gate answered
+
+extension Claims {
+    /// What has to be done about a verdict of the gate.
+    private enum Decision {
+        case outcome(ClaimOutcome)
+        /// The user has a place at the gate and no row in the store yet: a win, or an earlier one whose answer got lost.
+        case persist(CouponGate.Place)
+        /// Gate and store disagree: decide again after the repair.
+        case repair(Repair)
+    }
+
+    private enum Repair: Hashable {
+        /// The gate has to be built, with a later epoch than that one where it is given.
+        case build(beyond: Int64?)
+        /// The gate has to be given the store's quantity and window.
+        case realign
+    }
+
+    private func received(_ reply: Result<RedisValue, RedisError>, to batch: ClaimBatch, _ context: LoopContext) {
+        let verdicts: [CouponGate.Verdict]
+        do {
+            verdicts = try CouponGate.verdicts(try reply.get(), count: batch.requests.count)
+        } catch let error as RedisError where error.code == .server(.wrongType) {
+            // A key of a foreign type is a damaged gate.
+            verdicts = batch.requests.map { _ in .damaged(epoch: batch.campaign.terms.epoch) }
+        } catch {
+            for request in batch.requests { request.completion(.failed(error)) }
+            return
+        }
+        var wins: [Win] = []
+        var repairs: [Repair: [ClaimRequest]] = [:]
+        for (request, verdict) in zip(batch.requests, verdicts) {
+            do {
+                switch try decide(verdict, on: batch, by: request.user, context) {
+                case .outcome(let outcome): request.completion(outcome)
+                case .persist(let place): wins.append(Win(request: request, place: place))
+                case .repair(let repair): repairs[repair, default: []].append(request)
+                }
+            } catch {
+                request.completion(.failed(error))
+            }
+        }
+        if !wins.isEmpty { persist(wins, of: batch.campaign.coupon, context) }
+        for (repair, requests) in repairs { self.repair(batch.campaign.coupon, repair, thenDecide: requests, context) }
+    }
+
+    /// What a verdict comes to. Reads the store where that has the last word, and waits for nothing.
+    private func decide(
+        _ verdict: CouponGate.Verdict, on batch: ClaimBatch, by user: UserID, _ context: LoopContext
+    ) throws -> Decision {
+        let coupon = batch.campaign.coupon
+        switch verdict {
+        case .claimed(let place):
+            return .persist(place)
+        case .alreadyClaimed(let place):
+            guard let known = try context.issuedCoupons.read(of: coupon, for: user, at: batch.stamp.askedAt) else { return .persist(place) }
+            return known.issued.sequence == place.sequence ? .outcome(.alreadyClaimed(known)) : .repair(.build(beyond: place.epoch))
+        case .refused(let terms):
+            // A gate that refuses a user with a row has lost the claim, in the same epoch and with the same terms.
+            guard try context.issuedCoupons.read(of: coupon, for: user, at: batch.stamp.askedAt) == nil else {
+                return .repair(.build(beyond: terms.epoch))
+            }
+            return try judge(terms, on: batch, context)
+        case .paused(let silence):
+            if let known = try context.issuedCoupons.read(of: coupon, for: user, at: batch.stamp.askedAt) {
+                return .outcome(.alreadyClaimed(known))
+            }
+            guard silence >= CouponGate.takeoverMilliseconds else { return .outcome(.failed(Self.paused)) }
+            return .repair(.build(beyond: nil))
+        case .notLoaded:
+            return .repair(.build(beyond: nil))
+        case .damaged(let epoch):
+            return .repair(.build(beyond: epoch))
+        case .otherStore:
+            if let known = try context.issuedCoupons.read(of: coupon, for: user, at: batch.stamp.askedAt) {
+                return .outcome(.alreadyClaimed(known))
+            }
+            return .repair(.build(beyond: nil))
+        }
+    }
+
+    private static let paused = ServiceError(.paused, "the campaign is being rebuilt")
+
+    /// The refusal, where it rests on the store's terms. Where it does not, the store is read first: another service may have changed it.
+    private func judge(_ terms: CouponGate.RefusalTerms, on batch: ClaimBatch, _ context: LoopContext) throws -> Decision {
+        var campaign = batch.campaign
+        if campaign.terms.judge(terms) != .agrees {
+            guard let current = try context.campaigns.reread(campaign, at: .now()) else { return .outcome(.couponNotFound) }
+            campaign = current
+        }
+        switch campaign.terms.judge(terms) {
+        // No reason to build where another service has built meanwhile: only the gate of the store's epoch is looked for.
+        case .otherEpoch: return .repair(.build(beyond: nil))
+        case .otherTerms: return .repair(.realign)
+        case .agrees: break
+        }
+        if let reading = campaign.note(terms, batch.stamp) { readHolders(of: campaign, reading, context) }
+        return .outcome(ClaimOutcome(terms.reason))
+    }
+
+    /// Reads in the background who has a place at a gate that refuses everybody else, so that they need not ask it.
+    private func readHolders(of campaign: CachedCampaign, _ reading: CachedCampaign.HolderReading, _ context: LoopContext) {
+        let (coupon, kept) = (campaign.coupon, NIOLoopBound(campaign, eventLoop: context.eventLoop))
+        Task {
+            // Where they cannot be read, claims go on asking the gate.
+            let holders = try? await CouponGate.holders(of: coupon, through: context.redis)
+            context.eventLoop.execute { context.campaigns.keep(holders, of: kept.value, for: reading) }
+        }
+    }
+}
+
+// MARK: - What the store makes of it
+
+extension Claims {
+    private struct Win: Sendable {
+        let request: ClaimRequest
+        let place: CouponGate.Place
+    }
+
+    /// Writes the wins of one call as one job.
+    private func persist(_ wins: [Win], of coupon: CouponID, _ context: LoopContext) {
+        FaultPoint.afterScript.reached()
+        let writes = wins.map { win in
+            ClaimWrite(
+                Claim(
+                    couponID: coupon, userID: win.request.user, sequence: win.place.sequence, epoch: win.place.epoch,
+                    issuedAt: win.place.at), idempotency: win.request.idempotency)
+        }
+        store.recordClaims(writes, of: coupon, context: context) { result in
+            switch result {
+            case .failure(let error):
+                for win in wins { win.request.completion(.failed(error)) }
+            case .success(let records):
+                for (win, record) in zip(wins, records) { recorded(record, win, context) }
+            }
+        }
+    }
+
+    private func recorded(_ record: WriteResult<ClaimRecord>, _ win: Win, _ context: LoopContext) {
+        let request = win.request
+        switch record {
+        case .replayed(let response): request.completion(.replayed(response))
+        case .refused: request.completion(.idempotencyKeyReused)
+        case .done(.issued(let issued)): request.completion(.issued(IssuedCouponCache.Entry(uncached: issued)))
+        // Another request of the same user, or recovery, wrote this very claim first and answers for it.
+        case .done(.known(let issued)): request.completion(.alreadyClaimed(IssuedCouponCache.Entry(uncached: issued)))
+        case .done(.stale): repair(request.coupon, .build(beyond: win.place.epoch), thenDecide: [request], context)
+        case .done(.campaignMissing): request.completion(.couponNotFound)
+        case .done(.userMissing): request.completion(.userNotFound)
+        case .done(.malformed):
+            request.completion(.failed(StoreError(.malformedRow, "the user's coupon cannot be read")))
+        }
+    }
+
+    /// Repairs the gate from the store, then has the claims decided anew.
+    private func repair(_ coupon: CouponID, _ repair: Repair, thenDecide requests: [ClaimRequest], _ context: LoopContext) {
+        Task { [campaigns] in
+            let result: Result<Bool, any Error>
+            do {
+                result =
+                    switch repair {
+                    case .build(let epoch): .success(try await campaigns.build(coupon, beyond: epoch))
+                    case .realign: .success(try await campaigns.realign(coupon))
+                    }
+            } catch {
+                result = .failure(error)
+            }
+            context.eventLoop.execute {
+                for var request in requests {
+                    request.attemptsLeft -= 1
+                    switch result {
+                    case .failure(let error as ServiceError) where error.code == .archived: completeArchived(request, context)
+                    case .failure(let error): request.completion(.failed(error))
+                    case .success(false): request.completion(.couponNotFound)
+                    case .success(true) where request.attemptsLeft == 0: request.completion(.failed(Self.paused))
+                    case .success(true): submit(request, on: context)
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,48 @@
+package import EventLoopTasks
+package import NIOCore
+package import Redis
+package import Store
+
+/// What belongs to one event loop: its Redis connection, its reader of the store, its caches, and the way back from the store's writer.
+///
+/// A claim that uses the context of the loop it arrived on never changes threads between its socket and Redis.
+package final class LoopContext: DeliveryContext, Sendable {
+    package let eventLoop: any EventLoop
+    package let redis: RedisConnection
+    package let reader: PointReader
+    /// For tasks that begin outside a request's own and shall stay on the loop.
+    package let executor: EventLoopExecutor
+
+    let campaigns: CampaignCache
+    let issuedCoupons: IssuedCouponCache
+    let batcher: ClaimBatcher
+    private let store: TransactionalStore
+    private let lease: CacheLease
+
+    init(eventLoop: any EventLoop, redis: RedisConnection, store: TransactionalStore, lease: CacheLease) throws(StoreError) {
+        let reader = try store.makePointReader()
+        (self.eventLoop, self.redis, self.reader, self.store, self.lease) = (eventLoop, redis, reader, store, lease)
+        campaigns = CampaignCache(eventLoop: eventLoop, store: store, reader: reader, redis: redis, lease: lease)
+        issuedCoupons = IssuedCouponCache(eventLoop: eventLoop, store: store, reader: reader, redis: redis, lease: lease)
+        batcher = ClaimBatcher(eventLoop: eventLoop, redis: redis)
+        executor = EventLoopExecutor(eventLoop: eventLoop)
+    }
+
+    package func deliver(_ work: @escaping @Sendable () -> Void) {
+        eventLoop.execute(work)
+    }
+
+    /// What a copy of a row that is read after this call has to be held against, see ``CacheLease``.
+    package func stamp(of id: Int64, in table: RowVersions.Table, at now: NIODeadline) -> CacheLease.Stamp {
+        CacheLease.Stamp(askedAt: now, origin: origin(of: id, in: table))
+    }
+
+    /// Whether a copy of the row still counts.
+    package func holds(_ stamp: CacheLease.Stamp, of id: Int64, in table: RowVersions.Table, at now: NIODeadline) -> Bool {
+        lease.holds(stamp, at: now, for: origin(of: id, in: table))
+    }
+
+    private func origin(of id: Int64, in table: RowVersions.Table) -> CacheLease.Origin {
+        CacheLease.Origin(rowVersion: store.rowVersions.version(of: id, in: table), connectCount: redis.connectCount)
+    }
+}

@@ -1,0 +1,221 @@
+import Commerce
+import FaultPoints
+import Logging
+import Redis
+import Store
+import Synchronization
+
+/// Carries the units of paid and refunded orders from the outbox to the day scores in Redis, each event exactly once.
+///
+/// The offset, which is the id of the last event counted, lives in Redis and moves in the script that counts: a repetition is
+/// refused, and with a Redis that went back in time the relay continues from its older offset. The copy here saves a read.
+final class SalesRelay: Sendable {
+    private let store: TransactionalStore
+    private let reader: PointReader
+    private let redis: RedisClient
+    private let rebuild: SalesRebuild
+    private let calendar: BusinessCalendar
+    private let clock: WallClock
+    private let logger: Logger
+    private let known = Mutex(Known())
+
+    /// The offset as far as is known. A step that began before it was forgotten does not bring it back.
+    private struct Known {
+        var applied: EventID?
+        var timesForgotten: UInt64 = 0
+        /// Whether Redis was up to date before: one that then knows nothing has lost it.
+        var wasCurrent = false
+    }
+
+    /// Events read and sent at once.
+    private static let eventsPerStep = 512
+
+    init(
+        store: TransactionalStore, reader: PointReader, redis: RedisClient, rebuild: SalesRebuild, calendar: BusinessCalendar,
+        clock: WallClock,
+        logger: Logger
+    ) {
+        self.store = store
+        self.reader = reader
+        self.redis = redis
+        self.rebuild = rebuild
+        self.calendar = calendar
+        self.clock = clock
+        self.logger = logger
+    }
+
+    /// Events in the store that Redis has not counted as far as is known; `nil` while Redis was not asked yet.
+    var lag: Int64? {
+        guard let applied = known.withLock({ $0.applied }), let last = try? reader.lastEventID().rawValue else { return nil }
+        return last - applied.rawValue
+    }
+
+    /// How often the offset was forgotten.
+    var timesForgotten: UInt64 { known.withLock { $0.timesForgotten } }
+
+    /// Makes the next step read the offset from Redis: after a reconnect it may be another server, or an older snapshot.
+    func forgetOffset() {
+        known.withLock { known in
+            known.applied = nil
+            known.timesForgotten += 1
+        }
+    }
+
+    /// Counts what is new, if anything is.
+    func step() async throws {
+        let timesForgotten = timesForgotten
+        var offset = try await currentOffset()
+        // Read after the offset: a rebuild takes its offset from a later look at the store.
+        let last = try reader.lastEventID()
+        if offset > last {
+            logger.warning("the ranking is ahead of the store, rebuilding it", metadata: ["applied": "\(offset)", "last": "\(last)"])
+            offset = try await rebuild.run()
+        }
+        while offset < last {
+            let movements = try await store.movements(after: offset, limit: Self.eventsPerStep)
+            // Old events were removed before this Redis, which was away for long, had counted them.
+            let isNext = movements.first?.eventID.rawValue == offset.rawValue + 1
+            offset = isNext ? try await send(movements, after: offset) : try await rebuild.run()
+        }
+        known.withLock { known in
+            if known.timesForgotten == timesForgotten { known.applied = offset }
+            known.wasCurrent = true
+        }
+    }
+
+    /// The last event that Redis has counted; where it has lost that, or the scores of a whole day, they are rebuilt first.
+    private func currentOffset() async throws -> EventID {
+        if let known = known.withLock({ $0.applied }) { return known }
+        var state = try await look()
+        // The commands of a look are not atomic: an event may be counted between them.
+        if !state.isWhole { state = try await look() }
+        // An offset below the base is of an earlier incarnation, and no event follows it.
+        guard let offset = state.offset, offset >= store.identity.eventBase, state.isWhole else {
+            if state.isNew, !known.withLock({ $0.wasCurrent }) {
+                // Nothing to tell where the store has no sales either.
+                if try reader.lastEventID().rawValue > store.identity.eventBase {
+                    logger.info("Redis has no ranking yet, making it from the store")
+                }
+            } else {
+                logger.warning(
+                    "the ranking has lost scores, rebuilding it", metadata: ["applied": "\(state.offset.map(String.init) ?? "none")"])
+            }
+            return try await rebuild.run()
+        }
+        if !state.gone.isEmpty {
+            let fields = state.gone.map { RedisArgument.string($0) }
+            _ = try await redis.send(RedisCommand(words: ["HDEL", .string(RedisKeys.products)] + fields, isRepeatable: true))
+        }
+        return EventID(offset)
+    }
+
+    /// What Redis says about what it has counted.
+    private struct State {
+        let offset: Int64?
+        /// Whether every day that it keeps holds as many products as were counted into it.
+        let isWhole: Bool
+        /// Days that were counted and are kept no longer.
+        let gone: [String]
+        /// Whether it has counted nothing at all: no offset, no day.
+        let isNew: Bool
+    }
+
+    private func look() async throws -> State {
+        let days = RankingDays.all(until: calendar.day(of: clock.now))
+        let replies = try await redis.pipeline(
+            [
+                RedisCommand("GET", .string(RedisKeys.applied), isRepeatable: true), RedisCommand("TIME", isRepeatable: true),
+                RedisCommand("HGETALL", .string(RedisKeys.products), isRepeatable: true),
+            ] + days.map { RedisCommand("ZCARD", .string(RedisKeys.sales(on: $0)), isRepeatable: true) })
+        for case .error(let error) in replies where error.kind != .wrongType { throw RedisError(error) }
+        var counted: [String: Int64] = [:]
+        let fields = replies[2].array ?? []
+        for index in stride(from: 0, to: fields.count - 1, by: 2) { counted[fields[index].string ?? ""] = fields[index + 1].integer ?? -1 }
+        let now = replies[1].array?.first?.integer ?? 0
+        var isWhole = true
+        let isNew = replies[0] == .null && fields.isEmpty && replies[3...].allSatisfy { $0.integer == 0 }
+        for (day, reply) in zip(days, replies[3...]) {
+            let expected = counted.removeValue(forKey: RedisKeys.sales(on: day)) ?? 0
+            if RankingDays.expirySeconds(of: day, in: calendar) > now, reply.integer != expected { isWhole = false }
+        }
+        return State(offset: replies[0].integer, isWhole: isWhole, gone: counted.keys.sorted(), isNew: isNew)
+    }
+
+    /// Sends events in order and answers the offset that Redis then has.
+    private func send(_ movements: [SalesMovement], after offset: EventID) async throws -> EventID {
+        FaultPoint.beforeRecordSales.reached()
+        let replies = try await redis.pipeline(SalesRun.runs(of: movements).map(command))
+        FaultPoint.afterRecordSales.reached()
+        var offset = offset
+        for reply in replies {
+            if case .error(let error) = reply {
+                forgetOffset()
+                // The key of a day or of the offset holds another type: a rebuild replaces it.
+                if error.kind == .wrongType { return try await rebuild.run() }
+                throw RedisError(error)
+            }
+            let answer = try ScriptAnswer<RecordSalesCode>(reply, of: Scripts.recordSales)
+            switch answer.code {
+            case .applied: offset = EventID(answer.number(1))
+            // Counted before, or Redis lost its latest events: continue from the offset that it answers.
+            case .notNext: return EventID(answer.number(1))
+            case .noOffset, .dayChanged: return try await rebuild.run()
+            case .otherStore:
+                forgetOffset()
+                throw StoreAdmission.giveUp(redis)
+            }
+        }
+        return offset
+    }
+
+    private func command(for run: SalesRun) -> RedisCommand {
+        var arguments: [RedisArgument] = [
+            .integer(run.first.rawValue), .integer(run.last.rawValue), .integer(RankingDays.expirySeconds(of: run.saleDay, in: calendar)),
+            .string(store.identity.description),
+        ]
+        for (product, units) in run.units.sorted(by: { $0.key < $1.key }) {
+            arguments.append(.integer(product.rawValue))
+            arguments.append(.integer(units))
+        }
+        return RedisCommand(
+            Scripts.recordSales,
+            keys: [
+                .string(RedisKeys.applied), .string(RedisKeys.sales(on: run.saleDay)), .string(RedisKeys.products),
+                .string(RedisKeys.store),
+            ],
+            arguments: arguments)
+    }
+}
+
+/// The sum of consecutive events of one business day, which Redis counts in one call.
+struct SalesRun: Equatable {
+    let first: EventID
+    private(set) var last: EventID
+    let saleDay: BusinessDay
+    private(set) var units: [ProductID: Int64]
+
+    private init(_ movement: SalesMovement) {
+        (first, last, saleDay, units) = (movement.eventID, movement.eventID, movement.saleDay, [:])
+        add(movement)
+    }
+
+    /// Events in the order of their ids; a refund of another day ends a run and begins one.
+    static func runs(of movements: [SalesMovement]) -> [SalesRun] {
+        var runs: [SalesRun] = []
+        for movement in movements {
+            if let index = runs.indices.last, runs[index].saleDay == movement.saleDay,
+                runs[index].last.rawValue + 1 == movement.eventID.rawValue
+            {
+                runs[index].add(movement)
+            } else {
+                runs.append(SalesRun(movement))
+            }
+        }
+        return runs
+    }
+
+    private mutating func add(_ movement: SalesMovement) {
+        last = movement.eventID
+        for unit in movement.units { units[unit.productID, default: 0] += unit.units }
+    }
+}

@@ -1,0 +1,158 @@
+package import Commerce
+import GRDB
+
+/// A claim that the gate in Redis let through.
+package struct Claim: Sendable, Equatable {
+    package let couponID: CouponID
+    package let userID: UserID
+    package let sequence: Int64
+    /// The epoch of the gate that decided it.
+    package let epoch: Int64
+    package let issuedAt: Instant
+
+    package init(couponID: CouponID, userID: UserID, sequence: Int64, epoch: Int64, issuedAt: Instant) {
+        (self.couponID, self.userID, self.sequence, self.epoch, self.issuedAt) = (couponID, userID, sequence, epoch, issuedAt)
+    }
+}
+
+/// A claim to be written, with the answer to be stored under the request's idempotency key where it has one.
+package struct ClaimWrite: Sendable {
+    package let claim: Claim
+    package let idempotency: IdempotentWrite<IssuedCoupon>?
+
+    package init(_ claim: Claim, idempotency: IdempotentWrite<IssuedCoupon>? = nil) {
+        (self.claim, self.idempotency) = (claim, idempotency)
+    }
+}
+
+/// What the store makes of a claim.
+package enum ClaimRecord: Sendable, Equatable {
+    /// The coupon was written now.
+    case issued(IssuedCoupon)
+    /// The same user with the same sequence was there already.
+    case known(IssuedCoupon)
+    /// The store contradicts the claim: another epoch, the sequence is another user's, the user has another sequence, or all are issued.
+    /// Redis went back in time, and the gate has to be rebuilt.
+    case stale
+    case campaignMissing
+    case userMissing
+    /// The user's row cannot be read, see ``StoreError/Code/malformedRow``; the other claims of the call are written.
+    case malformed
+}
+
+/// One issued coupon as the gate in Redis needs it.
+package struct IssuedClaim: Sendable, Equatable {
+    package let userID: UserID
+    package let sequence: Int64
+
+    package init(userID: UserID, sequence: Int64) {
+        (self.userID, self.sequence) = (userID, sequence)
+    }
+}
+
+extension TransactionalStore {
+    /// Writes the coupons of claims of one campaign in one job, each accepted or refused by itself; writing one again finds it `known`.
+    ///
+    /// The completion gets one result for each claim, in their order, in the context; a failure concerns all of them. Only the answer
+    /// of an `issued` coupon is stored under its idempotency key, and a claim is `refused` only with `idempotencyKeyReused`.
+    package func recordClaims(
+        _ writes: [ClaimWrite], of coupon: CouponID, context: any DeliveryContext,
+        completion: @escaping @Sendable (Result<[WriteResult<ClaimRecord>], StoreError>) -> Void
+    ) {
+        submit(weight: writes.count, context: context, { [self] db in try record(writes, of: coupon, in: db) }, completion: completion)
+    }
+
+    /// Writes the coupon of one claim, see ``recordClaims(_:of:context:completion:)``.
+    package func recordClaim(
+        _ claim: Claim, idempotency: IdempotentWrite<IssuedCoupon>? = nil, context: (any DeliveryContext)? = nil
+    ) async throws(StoreError) -> WriteResult<ClaimRecord> {
+        try await write(context: context) { [self] db in
+            try record([ClaimWrite(claim, idempotency: idempotency)], of: claim.couponID, in: db)[0]
+        }
+    }
+
+    private func record(_ writes: [ClaimWrite], of coupon: CouponID, in db: Database) throws -> [WriteResult<ClaimRecord>] {
+        guard let campaign = try db.campaign(coupon) else { return writes.map { _ in .done(.campaignMissing) } }
+        var issuing = try CouponIssuing(campaign, in: db)
+        var results: [WriteResult<ClaimRecord>] = []
+        results.reserveCapacity(writes.count)
+        for write in writes {
+            assert(write.claim.couponID == coupon, "a job writes claims of one campaign")
+            results.append(try db.readable { try record(write, with: &issuing, in: db) } ?? .done(.malformed))
+        }
+        try issuing.end()
+        return results
+    }
+
+    private func record(_ write: ClaimWrite, with issuing: inout CouponIssuing, in db: Database) throws -> WriteResult<ClaimRecord> {
+        let claim = write.claim
+        if let key = write.idempotency?.key {
+            switch try db.answer(for: key, at: claim.issuedAt) {
+            case .absent: break
+            case .stored(let answer): return .replayed(answer)
+            case .reused: return .refused(.idempotencyKeyReused)
+            }
+        }
+        guard userExists(claim.userID) else { return .done(.userMissing) }
+        if let coupon = try issuing.issue(claim) {
+            if let idempotency = write.idempotency {
+                try db.keep(idempotency.render(coupon), under: idempotency.key, at: claim.issuedAt)
+            }
+            return .done(.issued(coupon))
+        }
+        guard let known = try db.issuedCoupon(of: claim.couponID, userID: claim.userID), known.sequence == claim.sequence else {
+            return .done(.stale)
+        }
+        return .done(.known(known))
+    }
+}
+
+/// Issues coupons of one campaign within one transaction: a row for each by one prepared statement, and one update of the campaign.
+private struct CouponIssuing {
+    private let campaign: Campaign
+    private let db: Database
+    private let insertion: Statement
+    private var codes = SystemRandomNumberGenerator()
+    private var issued: Int64 = 0
+
+    /// A row that would break a unique key, of the user or of the sequence, is left out, so that the other claims of the call get theirs.
+    private static let insertionQuery = """
+        INSERT INTO issued_coupons (code, coupon_id, user_id, sequence, issued_at, expires_at) VALUES (?, ?, ?, ?, ?, ?)
+        ON CONFLICT DO NOTHING
+        """
+
+    init(_ campaign: Campaign, in db: Database) throws {
+        (self.campaign, self.db) = (campaign, db)
+        insertion = try db.cachedStatement(sql: Self.insertionQuery)
+    }
+
+    /// Writes the row; nil where the claim's epoch is not the campaign's, no coupon is left, or user or sequence have a row.
+    mutating func issue(_ claim: Claim) throws -> IssuedCoupon? {
+        guard claim.epoch == campaign.epoch, issued < campaign.remaining else { return nil }
+        let code = CouponCode.random(at: claim.issuedAt, using: &codes)
+        let expiresAt = campaign.terms.expiry(ofCouponIssuedAt: claim.issuedAt)
+        try db.run(
+            insertion, Self.insertionQuery, code.description, claim.couponID, claim.userID, claim.sequence, claim.issuedAt, expiresAt)
+        guard db.changesCount == 1 else { return nil }
+        issued += 1
+        return IssuedCoupon(
+            id: IssuedCouponID(db.lastInsertedRowID), code: code, couponID: claim.couponID, userID: claim.userID,
+            name: campaign.terms.name, discount: campaign.terms.discount, minOrderAmount: campaign.terms.minOrderAmount,
+            sequence: claim.sequence, state: .issued, issuedAt: claim.issuedAt, expiresAt: expiresAt, usedAt: nil, orderID: nil)
+    }
+
+    /// Counts what was issued.
+    func end() throws {
+        guard issued > 0 else { return }
+        try db.run("UPDATE campaigns SET issued = issued + ? WHERE id = ?", issued, campaign.id)
+    }
+}
+
+extension CampaignTerms {
+    /// When a coupon that is issued then expires; the last instant that can be written where it would be later.
+    fileprivate func expiry(ofCouponIssuedAt issuedAt: Instant) -> Instant {
+        let latest = Instant(milliseconds: Instant.representable.upperBound)
+        let validity = validForSeconds.multipliedReportingOverflow(by: 1000)
+        return validity.overflow ? latest : issuedAt.advanced(byMilliseconds: validity.partialValue) ?? latest
+    }
+}

@@ -1,0 +1,131 @@
+package import Commerce
+import GRDB
+
+extension TransactionalStore {
+    /// Gives back units and their share of what was paid; `items` is `nil` for all that is left.
+    ///
+    /// A part is worth its share of the paid amount, rounded down; the refund that returns the last unit pays the exact rest.
+    /// Refused: `paymentNotFound`, `refundExceedsPayment`, `invalid`.
+    package func refund(
+        paymentID: PaymentID, items: [RequestedItem]?, at now: Instant, idempotency: IdempotentWrite<Refund>? = nil,
+        context: (any DeliveryContext)? = nil
+    ) async throws(StoreError) -> WriteResult<Refund> {
+        let options = options
+        return try await write(at: now, idempotency: idempotency, context: context) { db in
+            try db.refusable {
+                let draft = try db.draftRefund(of: paymentID, items: items)
+                return try db.write(draft, options: options, at: now)
+            }
+        }
+    }
+}
+
+/// A refund that may be made: all checks are done and nothing is written yet.
+private struct RefundDraft {
+    let payment: Payment
+    let order: Order
+    let items: [RequestedItem]
+    let amount: Won
+    /// Whether no unit of the order is left afterwards.
+    let emptiesPayment: Bool
+    let balanceAfter: Won
+    /// What the refund falls on: the day of the sale.
+    let saleDay: BusinessDay
+    let restoresCoupon: Bool
+}
+
+extension Database {
+    fileprivate func draftRefund(of id: PaymentID, items wanted: [RequestedItem]?) throws -> RefundDraft {
+        guard let payment = try payment(id) else { throw RefusedDecision(.paymentNotFound) }
+        guard let order = try order(payment.orderID), let balance = try balance(of: payment.userID)?.amount else {
+            throw StoreError(.malformedRow, "a payment has no order or no user")
+        }
+        let left = try unitsLeft(of: order.id)
+        let items = try refundable(wanted, outOf: left)
+        let emptiesPayment = items.reduce(0) { $0 + $1.quantity } == left.values.reduce(0, +)
+        let amount =
+            emptiesPayment
+            ? Won(payment.amount.rawValue - payment.refundedAmount.rawValue)
+            : order.finalAmount.share(order.price(of: items), of: order.totalAmount.rawValue)
+        guard let balanceAfter = balance.adding(amount) else { throw StoreError(.internal, "a balance is too large") }
+        return RefundDraft(
+            payment: payment, order: order, items: items, amount: amount, emptiesPayment: emptiesPayment, balanceAfter: balanceAfter,
+            saleDay: try BusinessDay(number: integer("SELECT sale_day FROM payments WHERE id = ?", id)),
+            restoresCoupon: try emptiesPayment && restoresCoupon(order))
+    }
+
+    private func unitsLeft(of order: OrderID) throws -> [ProductID: Int64] {
+        let rows: [(ProductID, Int64)] = try all(
+            "SELECT product_id, quantity - refunded FROM order_lines WHERE order_id = ? AND quantity > refunded", order
+        ) { ($0.id(0), $0.int(1)) }
+        return Dictionary(uniqueKeysWithValues: rows)
+    }
+
+    private func refundable(_ wanted: [RequestedItem]?, outOf left: [ProductID: Int64]) throws -> [RequestedItem] {
+        guard !left.isEmpty else { throw RefusedDecision(.refundExceedsPayment) }
+        guard let wanted else {
+            return left.map { RequestedItem(productID: $0.key, quantity: $0.value) }.sorted { $0.productID < $1.productID }
+        }
+        guard !wanted.isEmpty, wanted.allSatisfy({ $0.quantity > 0 }) else {
+            throw RefusedDecision(.invalid(field: "items", reason: "must hold positive quantities"))
+        }
+        guard let items = RequestedItem.summed(wanted), items.allSatisfy({ $0.quantity <= left[$0.productID] ?? 0 }) else {
+            throw RefusedDecision(.refundExceedsPayment)
+        }
+        return items
+    }
+
+    private func restoresCoupon(_ order: Order) throws -> Bool {
+        guard let id = order.issuedCouponID, let coupon = try issuedCoupon(id) else { return false }
+        return try campaign(coupon.couponID)?.terms.restoreOnRefund ?? false
+    }
+
+    fileprivate func write(_ draft: RefundDraft, options: StoreOptions, at now: Instant) throws -> Refund {
+        let payment = draft.payment
+        let refunded = Won(payment.refundedAmount.rawValue + draft.amount.rawValue)
+        try run("INSERT INTO refunds (payment_id, amount, at) VALUES (?, ?, ?)", payment.id, draft.amount, now)
+        let id = RefundID(lastInsertedRowID)
+        for item in draft.items {
+            try run(
+                "INSERT INTO refund_lines (refund_id, product_id, quantity) VALUES (?, ?, ?)", id, item.productID, item.quantity)
+            try run(
+                "UPDATE order_lines SET refunded = refunded + ? WHERE order_id = ? AND product_id = ?",
+                item.quantity, payment.orderID, item.productID)
+            try putBack(item.quantity, of: item.productID)
+        }
+        try run("UPDATE payments SET refunded = ? WHERE id = ?", refunded, payment.id)
+        if draft.amount > .zero {
+            try transfer(
+                .refund, user: payment.userID, amount: draft.amount, balanceAfter: draft.balanceAfter, orderID: payment.orderID, at: now)
+        }
+        if draft.emptiesPayment { try move(payment.orderID, from: .paid, to: .refunded) }
+        if draft.restoresCoupon, let coupon = draft.order.issuedCouponID { try giveBack(coupon, from: payment.orderID) }
+        let refund = Refund(
+            id: id, paymentID: payment.id, amount: draft.amount, refundedAmount: refunded, balance: draft.balanceAfter, refundedAt: now)
+        try appendEvent(of: refund, draft, options: options, at: now)
+        return refund
+    }
+
+    private func appendEvent(of refund: Refund, _ draft: RefundDraft, options: StoreOptions, at now: Instant) throws {
+        let order = draft.order.with(status: draft.emptiesPayment ? .refunded : .paid, paidAt: draft.order.paidAt)
+        let payment = Payment(
+            id: draft.payment.id, orderID: order.id, orderNumber: order.number, userID: order.userID, amount: draft.payment.amount,
+            balance: draft.payment.balance, paidAt: draft.payment.paidAt, refundedAmount: refund.refundedAmount)
+        let units = draft.items.map { ProductUnits(productID: $0.productID, units: -$0.quantity) }
+        try appendEvent(.refunded, order: order, saleDay: draft.saleDay, units: units, options: options, at: now) { id in
+            options.eventPayload(
+                EventFacts(
+                    id: id, kind: .refunded, occurredAt: now, order: order, payment: payment, refund: refund,
+                    refundedItems: draft.items))
+        }
+    }
+}
+
+extension Order {
+    /// What the items cost before the discount; the items are among the order's lines.
+    fileprivate func price(of items: [RequestedItem]) -> Int64 {
+        items.reduce(0) { sum, item in
+            sum + (lines.first { $0.productID == item.productID }?.unitPrice.rawValue ?? 0) * item.quantity
+        }
+    }
+}

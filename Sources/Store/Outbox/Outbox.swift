@@ -1,0 +1,262 @@
+package import Commerce
+import GRDB
+
+/// An event with what its delivery needs: the platform or the stream gets the payload.
+package struct OutgoingEvent: Sendable, Equatable {
+    package let id: EventID
+    package let kind: OrderEvent.Kind
+    package let orderID: OrderID
+    package let payload: String
+    /// Attempts that failed.
+    package let attempts: Int64
+    /// When the next attempt was planned, by the clock of then.
+    package let nextAttemptAt: Instant
+}
+
+/// What one event does to the scores of a day.
+package struct SalesMovement: Sendable, Equatable {
+    package let eventID: EventID
+    package let saleDay: BusinessDay
+    package fileprivate(set) var units: [ProductUnits]
+}
+
+/// An event with how far its message to the data platform has come.
+package struct EventRecord: Sendable, Equatable {
+    package let event: OrderEvent
+    package let delivery: OrderEvent.Delivery
+    /// Attempts that failed.
+    package let attempts: Int64
+    package let nextAttemptAt: Instant
+    /// Why the last attempt failed; `nil` before the first failure.
+    package let lastError: String?
+}
+
+extension TransactionalStore {
+    /// The units that events after one moved, in order and without a gap, of at most `limit` events: what the ranking counts.
+    package func movements(after id: EventID, limit: Int) async throws(StoreError) -> [SalesMovement] {
+        try await read(.service) { db in try db.movements(after: id, through: EventID(id.rawValue + Int64(limit))) }
+    }
+
+    /// The newest event; before the first of this incarnation, the base that its ids follow.
+    package func lastEventID() async throws(StoreError) -> EventID {
+        try await read(.service) { [options] in try $0.lastEventID(base: options.eventBase) }
+    }
+
+    /// Waiting events after one, in the order of their ids.
+    ///
+    /// A parked event holds back the later ones of its order: these are left out until it is retried.
+    package func waitingEvents(after id: EventID, limit: Int) async throws(StoreError) -> [OutgoingEvent] {
+        try await read(.service) { db in try db.all(Outbox.waiting, id, limit, read: Outbox.outgoing) }
+    }
+
+    /// Those of some events that wait, in any order.
+    package func waitingEvents(_ ids: [EventID]) async throws(StoreError) -> [OutgoingEvent] {
+        try await read(.service) { db in
+            try ids.compactMap { id in try db.first(Outbox.waitingByID, id, read: Outbox.outgoing) }
+        }
+    }
+
+    /// The platform took the message; says whether the state moved, which it does once.
+    @discardableResult
+    package func markDelivered(_ id: EventID) async throws(StoreError) -> Bool {
+        try await write(context: nil) { db in
+            // Also from parked: a late acceptance outweighs what was given up.
+            try db.changes(Outbox.delivered, id) == 1
+        }
+    }
+
+    /// The same for many events in one write; an event that is delivered already stays so.
+    package func markDelivered(_ ids: [EventID]) async throws(StoreError) {
+        try await write(context: nil) { db in
+            for id in ids { try db.run(Outbox.delivered, id) }
+        }
+    }
+
+    /// An attempt failed and there will be another; leaves an event that is delivered or parked as it is.
+    @discardableResult
+    package func markFailed(_ id: EventID, nextAttemptAt: Instant, error: String) async throws(StoreError) -> Bool {
+        try await write(context: nil) { db in
+            try db.changes(
+                "UPDATE events SET attempts = attempts + 1, next_attempt_at = ?, last_error = ? WHERE id = ? AND delivery = 0",
+                nextAttemptAt, error, id) == 1
+        }
+    }
+
+    /// The last attempt failed: the message waits for an operator. Leaves a delivered event as it is.
+    @discardableResult
+    package func park(_ id: EventID, error: String) async throws(StoreError) -> Bool {
+        try await write(context: nil) { db in
+            try db.changes(
+                "UPDATE events SET delivery = 2, attempts = attempts + 1, last_error = ? WHERE id = ? AND delivery = 0", error, id) == 1
+        }
+    }
+
+    /// Sends a parked message on its way again, at once and with all its attempts.
+    ///
+    /// Refused: `eventNotFound`, `eventNotParked`.
+    package func retryParked(
+        _ id: EventID, at now: Instant, context: (any DeliveryContext)? = nil
+    ) async throws(StoreError) -> Outcome<EventRecord> {
+        let outcome = try await decide(context: context) { db throws -> Outcome<EventRecord> in
+            guard let record = try db.event(id) else { return .refused(.eventNotFound) }
+            guard record.delivery == .parked else { return .refused(.eventNotParked) }
+            try db.run("UPDATE events SET delivery = 0, attempts = 0, next_attempt_at = ? WHERE id = ?", now, id)
+            return .done(
+                EventRecord(
+                    event: record.event, delivery: .waiting, attempts: 0, nextAttemptAt: now, lastError: record.lastError))
+        }
+        if case .done = outcome { dueWork.tell(.retriedEvents) }
+        return outcome
+    }
+
+    /// Sends every parked message on its way again, and says how many there were. Other writes get their turn in between: each takes
+    /// at most `step` messages.
+    package func retryAllParked(
+        at now: Instant, step: Int = 500, context: (any DeliveryContext)? = nil
+    ) async throws(StoreError) -> Int {
+        // An event that is parked again meanwhile is not sent forever: what was parked at first lies below this.
+        let last = try await lastEventID()
+        var (retried, after) = (0, EventID(0))
+        defer { if retried > 0 { dueWork.tell(.retriedEvents) } }
+        while true {
+            let start = after
+            let ids: [EventID] = try await write(context: context) { db in
+                let ids: [EventID] = try db.all(Outbox.parked, start, last, step) { $0.id(0) }
+                for id in ids { try db.run(Outbox.retried, now, id) }
+                return ids
+            }
+            retried += ids.count
+            guard ids.count == step, let newest = ids.last else { return retried }
+            after = newest
+        }
+    }
+
+    /// Has delivered events after one wait again, for their sink has lost them; at most so many, the newest. Says how many.
+    package func redeliver(after id: EventID, atMost limit: Int, at now: Instant, step: Int = 500) async throws(StoreError) -> Int {
+        let last = try await lastEventID()
+        let first = max(id.rawValue, last.rawValue - Int64(limit))
+        var count = 0
+        // From the newest down: where this ends early, what is left is still after `id`.
+        var before = last.rawValue + 1
+        while before > first + 1 {
+            let range = max(first, before - 1 - Int64(step))..<before
+            count += try await write(context: nil) { db in
+                try db.changes(
+                    """
+                    UPDATE events SET delivery = 0, attempts = 0, next_attempt_at = ? WHERE id > ? AND id < ? AND delivery = 1
+                    """, now, range.lowerBound, range.upperBound)
+            }
+            before = range.lowerBound + 1
+        }
+        if count > 0 { dueWork.tell(.retriedEvents) }
+        return count
+    }
+}
+
+enum Outbox {
+    private static let columns = "id, kind, order_id, payload, attempts, next_attempt_at"
+
+    static let waiting = """
+        SELECT \(columns) FROM events INDEXED BY events_waiting
+        WHERE delivery = 0 AND id > ? AND NOT EXISTS (
+            SELECT 1 FROM events earlier INDEXED BY events_undelivered_by_order
+            WHERE earlier.order_id = events.order_id AND earlier.id < events.id AND earlier.delivery <> 1 AND earlier.delivery = 2)
+        ORDER BY id LIMIT ?
+        """
+
+    static let waitingByID = "SELECT \(columns) FROM events WHERE id = ? AND delivery = 0"
+
+    static func outgoing(_ row: Columns) -> OutgoingEvent {
+        OutgoingEvent(
+            id: row.id(0), kind: row.int(1) == 0 ? .paid : .refunded, orderID: row.id(2), payload: row.text(3), attempts: row.int(4),
+            nextAttemptAt: row.instant(5))
+    }
+
+    static let parked = "SELECT id FROM events INDEXED BY events_parked WHERE delivery = 2 AND id > ? AND id <= ? ORDER BY id LIMIT ?"
+
+    static let retried = "UPDATE events SET delivery = 0, attempts = 0, next_attempt_at = ? WHERE id = ? AND delivery = 2"
+
+    static let delivered = "UPDATE events SET delivery = 1, last_error = NULL WHERE id = ? AND delivery <> 1"
+}
+
+extension Database {
+    fileprivate func movements(after id: EventID, through last: EventID) throws -> [SalesMovement] {
+        var movements: [SalesMovement] = []
+        try forEach(
+            """
+            SELECT e.id, e.sale_day, u.product_id, u.units FROM events e JOIN event_units u ON u.event_id = e.id
+            WHERE e.id > ? AND e.id <= ? ORDER BY e.id
+            """, id, last
+        ) { row in
+            let (event, unit): (EventID, ProductUnits) = (row.id(0), ProductUnits(productID: row.id(2), units: row.int(3)))
+            if movements.last?.eventID == event {
+                movements[movements.count - 1].units.append(unit)
+            } else {
+                movements.append(SalesMovement(eventID: event, saleDay: row.day(1), units: [unit]))
+            }
+        }
+        return movements
+    }
+
+    /// Writes an event with the next id; the single writer leaves no gap between the ids of an incarnation.
+    func appendEvent(
+        _ kind: OrderEvent.Kind, order: Order, saleDay: BusinessDay, units: [ProductUnits], options: StoreOptions, at now: Instant,
+        payload: (EventID) -> String
+    ) throws {
+        let id = EventID(try lastEventID(base: options.eventBase).rawValue + 1)
+        options.dueWork.noteEvent()
+        try run(
+            """
+            INSERT INTO events (id, kind, order_id, occurred_at, sale_day, payload, next_attempt_at) VALUES (?, ?, ?, ?, ?, ?, ?)
+            """, id, kind == .paid ? 0 : 1, order.id, now, saleDay, payload(id), now)
+        for unit in units {
+            try run("INSERT INTO event_units (event_id, product_id, units) VALUES (?, ?, ?)", id, unit.productID, unit.units)
+        }
+    }
+
+    /// The newest event, or the incarnation's base where it has none yet.
+    func lastEventID(base: Int64) throws -> EventID {
+        EventID(max(try integer("SELECT max(id) FROM events"), base))
+    }
+
+    func event(_ id: EventID) throws -> EventRecord? {
+        try events("WHERE id = ?", [id]).first
+    }
+
+    /// Events with their units; `condition` is everything after FROM.
+    func events(_ condition: String, _ arguments: [any StatementBinding]) throws -> [EventRecord] {
+        let rows = try all(
+            """
+            SELECT id, kind, order_id, occurred_at, sale_day, payload, delivery, attempts, next_attempt_at, last_error
+            FROM events \(condition)
+            """, list: arguments, read: Self.eventRow)
+        return try rows.map { record in try record.with(units: units(of: record.event.id)) }
+    }
+
+    private func units(of id: EventID) throws -> [ProductUnits] {
+        try all("SELECT product_id, units FROM event_units WHERE event_id = ?", id) { row in
+            ProductUnits(productID: row.id(0), units: row.int(1))
+        }
+    }
+
+    private static func eventRow(_ row: Columns) throws -> EventRecord {
+        guard let delivery = OrderEvent.Delivery(rawValue: row.int(6)) else {
+            throw StoreError(.malformedRow, "event \(row.int(0)) has no valid delivery state")
+        }
+        let event = OrderEvent(
+            id: row.id(0), kind: row.int(1) == 0 ? .paid : .refunded, orderID: row.id(2), occurredAt: row.instant(3), saleDay: row.day(4),
+            units: [], payload: row.text(5))
+        return EventRecord(
+            event: event, delivery: delivery, attempts: row.int(7), nextAttemptAt: row.instant(8), lastError: row.optionalText(9))
+    }
+}
+
+extension EventRecord {
+    fileprivate func with(units: [ProductUnits]) -> EventRecord {
+        EventRecord(
+            event: OrderEvent(
+                id: event.id, kind: event.kind, orderID: event.orderID, occurredAt: event.occurredAt, saleDay: event.saleDay,
+                units: units, payload: event.payload),
+            delivery: delivery, attempts: attempts, nextAttemptAt: nextAttemptAt, lastError: lastError)
+    }
+}

@@ -1,0 +1,112 @@
+package import Commerce
+import Foundation
+import GRDB
+
+/// A change to a product; `nil` leaves a field as it is.
+package struct ProductChange: Sendable, Equatable {
+    package var name: String?
+    package var price: Won?
+    /// Units that can be ordered from now on, beside those that pending orders hold.
+    package var available: Int64?
+    /// Units that come in (positive) or are taken away (negative). Not together with `available`.
+    package var stockChange: Int64?
+
+    package init(name: String? = nil, price: Won? = nil, available: Int64? = nil, stockChange: Int64? = nil) {
+        (self.name, self.price, self.available, self.stockChange) = (name, price, available, stockChange)
+    }
+}
+
+extension TransactionalStore {
+    /// Makes a product with `stock` units on hand.
+    package func createProduct(
+        name: String, price: Won, stock: Int64, at now: Instant, idempotency: IdempotentWrite<Product>? = nil,
+        context: (any DeliveryContext)? = nil
+    ) async throws(StoreError) -> WriteResult<Product> {
+        let folded = ProductName.folded(name)
+        return try await write(at: now, idempotency: idempotency, context: context) { db in
+            try db.run(
+                "INSERT INTO products (name, name_folded, price, stock, created_at) VALUES (?, ?, ?, ?, ?)", name, folded, price, stock, now
+            )
+            let id = ProductID(db.lastInsertedRowID)
+            try db.addToNameIndex(id, folded)
+            return .done(Product(id: id, name: name, price: price, stock: stock, held: 0, createdAt: now))
+        }
+    }
+
+    /// Changes name, price or stock; placed orders keep the name and price they were placed with.
+    ///
+    /// Refused: `productNotFound`, `preconditionFailed` where `condition` does not hold for the product as it is, `outOfStock` where
+    /// `stockChange` takes more than can be ordered, `invalid` where it brings more than a product may have.
+    package func updateProduct(
+        _ id: ProductID, _ change: ProductChange, onlyIf condition: (@Sendable (Product) -> Bool)? = nil,
+        context: (any DeliveryContext)? = nil
+    ) async throws(StoreError) -> Outcome<Product> {
+        try await decide(context: context) { db in
+            guard let old = try db.product(id) else { return .refused(.productNotFound(id)) }
+            if let condition, !condition(old) { return .refused(.preconditionFailed) }
+            let available = change.available ?? old.available + (change.stockChange ?? 0)
+            guard available >= 0 else { return .refused(.outOfStock(id, available: old.available)) }
+            // Refunds may have brought more units back than a product may be given.
+            guard available <= Bounds.stock.upperBound || available <= old.available else {
+                return .refused(.invalid(field: "stockChange", reason: "must leave at most \(Bounds.stock.upperBound) units to be ordered"))
+            }
+            let new = Product(
+                id: id, name: change.name ?? old.name, price: change.price ?? old.price, stock: available + old.held,
+                held: old.held, createdAt: old.createdAt)
+            if new.name != old.name {
+                let indexed = try db.first("SELECT name_folded FROM products WHERE id = ?", id) { $0.text(0) } ?? ""
+                try db.renameInNameIndex(id, from: indexed, to: ProductName.folded(new.name))
+            }
+            try db.run(
+                "UPDATE products SET name = ?, name_folded = ?, price = ?, stock = ? WHERE id = ?",
+                new.name, ProductName.folded(new.name), new.price, new.stock, id)
+            return .done(new)
+        }
+    }
+}
+
+/// How product names are compared in a search.
+enum ProductName {
+    /// One form for what differs only in case or Unicode normalization; upper case first, so that ß meets ss.
+    static func folded(_ name: String) -> String {
+        name.uppercased().lowercased().precomposedStringWithCanonicalMapping
+    }
+}
+
+extension Database {
+    static var productColumns: String { "id, name, price, stock, held, created_at" }
+
+    func product(_ id: ProductID) throws -> Product? {
+        try first("SELECT id, name, price, stock, held, created_at FROM products WHERE id = ?", id, read: Self.product)
+    }
+
+    static func product(_ row: Columns) -> Product {
+        Product(
+            id: row.id(0), name: row.text(1), price: row.won(2), stock: row.int(3), held: row.int(4), createdAt: row.instant(5))
+    }
+
+    /// Units that an order reserves; the stock on hand stays.
+    func hold(_ units: Int64, of product: ProductID) throws {
+        try run("UPDATE products SET held = held + ? WHERE id = ?", units, product)
+    }
+
+    /// Units reserved no longer.
+    func release(_ units: Int64, of product: ProductID) throws {
+        try run("UPDATE products SET held = held - ? WHERE id = ?", units, product)
+    }
+
+    /// Reserved units that are sold now.
+    func takeHeld(_ units: Int64, of product: ProductID) throws {
+        try run("UPDATE products SET stock = stock - ?, held = held - ? WHERE id = ?", units, units, product)
+    }
+
+    /// Units sold without a reservation before.
+    func take(_ units: Int64, of product: ProductID) throws {
+        try run("UPDATE products SET stock = stock - ? WHERE id = ?", units, product)
+    }
+
+    /// Sold units that came back.
+    func putBack(_ units: Int64, of product: ProductID) throws {
+        try run("UPDATE products SET stock = stock + ? WHERE id = ?", units, product)
+    }
+}

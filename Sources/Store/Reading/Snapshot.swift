@@ -1,0 +1,163 @@
+package import Commerce
+import GRDB
+
+/// The store at one moment: everything read through one snapshot fits together, whatever is committed meanwhile.
+///
+/// Valid inside the closure that receives it, and used on that thread alone.
+package struct Snapshot {
+    let db: Database
+    let read: RunningRead
+
+    /// Runs one query, unless the snapshot was ended, and turns the database's errors into the store's.
+    func reading<Value>(_ body: (Database) throws -> Value) throws(StoreError) -> Value {
+        try read.checkNotEnded()
+        do {
+            return try body(db)
+        } catch {
+            throw StoreError(classifying: error)
+        }
+    }
+}
+
+extension Snapshot {
+    /// All campaigns, by id.
+    package func campaigns() throws(StoreError) -> [Campaign] {
+        try reading { try $0.all(Database.campaignQuery + " ORDER BY id", read: Database.campaign) }
+    }
+
+    /// The campaigns that have a gate or lose it just now, by id. Costs what they are, however many are archived.
+    package func liveCampaigns() throws(StoreError) -> [Campaign] {
+        try reading {
+            try $0.all(
+                Database.campaignQuery + " INDEXED BY campaigns_live WHERE archival < 2 ORDER BY id", read: Database.campaign)
+        }
+    }
+
+    /// The archived campaigns, by id.
+    package func archivedCampaigns() throws(StoreError) -> [CouponID] {
+        try reading { try $0.all("SELECT id FROM campaigns WHERE archival = 2 ORDER BY id") { $0.id(0) } }
+    }
+
+    /// Campaigns that were archived since an instant, those archived last first, at most `limit`.
+    package func gatesArchived(since start: Instant, limit: Int) throws(StoreError) -> [ArchivedGate] {
+        try reading { db in
+            try db.all(
+                """
+                SELECT id, epoch FROM campaigns INDEXED BY campaigns_archived WHERE archival = 2 AND archived_at >= ?
+                ORDER BY archived_at DESC LIMIT ?
+                """, start, limit
+            ) { ArchivedGate(id: $0.id(0), epoch: $0.int(1)) }
+        }
+    }
+
+    /// Issued coupons of a campaign by sequence, from after one on, at most `limit`.
+    package func claims(of id: CouponID, afterSequence: Int64 = 0, limit: Int) throws(StoreError) -> [IssuedClaim] {
+        try reading { db in
+            try db.all(
+                "SELECT user_id, sequence FROM issued_coupons WHERE coupon_id = ? AND sequence > ? ORDER BY sequence LIMIT ?",
+                id, afterSequence, limit
+            ) { IssuedClaim(userID: $0.id(0), sequence: $0.int(1)) }
+        }
+    }
+
+    /// How many coupons of a campaign have a row.
+    package func claimCount(of id: CouponID) throws(StoreError) -> Int64 {
+        try reading { try $0.integer("SELECT count(*) FROM issued_coupons WHERE coupon_id = ?", id) }
+    }
+
+    /// Units sold less units refunded on a business day, by product; products that come to 0 are left out.
+    ///
+    /// `through` is the last event that counts; without it all do.
+    package func salesTotals(on day: BusinessDay, through last: EventID? = nil) throws(StoreError) -> [ProductUnits] {
+        try reading { db in
+            try db.all(
+                """
+                SELECT u.product_id, sum(u.units) FROM events e JOIN event_units u ON u.event_id = e.id
+                WHERE e.sale_day = ? AND e.id <= ? GROUP BY u.product_id HAVING sum(u.units) <> 0 ORDER BY u.product_id
+                """, day, last?.rawValue ?? .max
+            ) { ProductUnits(productID: $0.id(0), units: $0.int(1)) }
+        }
+    }
+
+    /// The business days on which something was sold, newest first.
+    package func saleDays() throws(StoreError) -> [BusinessDay] {
+        // Jumps from day to day in the index; DISTINCT would walk through every event.
+        try reading { db in
+            try db.all(
+                """
+                WITH RECURSIVE days (day) AS (
+                    SELECT max(sale_day) FROM events
+                    UNION ALL SELECT (SELECT max(sale_day) FROM events WHERE sale_day < day) FROM days WHERE day IS NOT NULL)
+                SELECT day FROM days WHERE day IS NOT NULL
+                """
+            ) { $0.day(0) }
+        }
+    }
+
+    /// The newest event; before the first of this incarnation, the base that its ids follow.
+    package func lastEventID() throws(StoreError) -> EventID {
+        try reading { db in try db.lastEventID(base: try db.identity().eventBase) }
+    }
+
+    /// How much there is of everything.
+    package func counts() throws(StoreError) -> StoreCounts {
+        try reading { try $0.storeCounts() }
+    }
+}
+
+extension Database {
+    func storeCounts() throws -> StoreCounts {
+        func rows(_ table: String) throws -> Int64 { try integer("SELECT count(*) FROM \(table)") }
+        return StoreCounts(
+            users: try rows("users"), products: try rows("products"), campaigns: try rows("campaigns"),
+            issuedCoupons: try rows("issued_coupons"), orders: try rows("orders"), payments: try rows("payments"),
+            refunds: try rows("refunds"), events: try rows("events"))
+    }
+}
+
+/// How many rows the store has of each kind.
+package struct StoreCounts: Sendable, Equatable {
+    package let users: Int64
+    package let products: Int64
+    package let campaigns: Int64
+    package let issuedCoupons: Int64
+    package let orders: Int64
+    package let payments: Int64
+    package let refunds: Int64
+    package let events: Int64
+
+    /// Nobody has ever used the store: everything else needs a user, a product or a campaign first.
+    package var isEmpty: Bool { users == 0 && products == 0 && campaigns == 0 }
+}
+
+extension TransactionalStore {
+    /// Issued coupons of a campaign by sequence, see ``Snapshot/claims(of:afterSequence:limit:)``.
+    package func claims(of id: CouponID, afterSequence: Int64 = 0, limit: Int) async throws(StoreError) -> [IssuedClaim] {
+        try await snapshot { snapshot throws(StoreError) in try snapshot.claims(of: id, afterSequence: afterSequence, limit: limit) }
+    }
+
+    /// How many coupons of a campaign have a row.
+    package func claimCount(of id: CouponID) async throws(StoreError) -> Int64 {
+        try await snapshot { snapshot throws(StoreError) in try snapshot.claimCount(of: id) }
+    }
+
+    /// The ids of all campaigns.
+    package func campaignIDs() async throws(StoreError) -> [CouponID] {
+        try await read(.service) { try $0.all("SELECT id FROM campaigns ORDER BY id") { $0.id(0) } }
+    }
+
+    /// Units per product of a business day, see ``Snapshot/salesTotals(on:)``.
+    package func salesTotals(on day: BusinessDay) async throws(StoreError) -> [ProductUnits] {
+        try await snapshot { snapshot throws(StoreError) in try snapshot.salesTotals(on: day) }
+    }
+
+    /// The business days on which something was sold, newest first.
+    package func saleDays() async throws(StoreError) -> [BusinessDay] {
+        try await snapshot { snapshot throws(StoreError) in try snapshot.saleDays() }
+    }
+
+    /// How much there is of everything.
+    package func counts() async throws(StoreError) -> StoreCounts {
+        try await snapshot { snapshot throws(StoreError) in try snapshot.counts() }
+    }
+}

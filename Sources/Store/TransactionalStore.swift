@@ -1,0 +1,192 @@
+import CSQLiteSettings
+package import Commerce
+import GRDB
+package import Logging
+import Synchronization
+
+/// The truth for everything a person owns: balances, orders, payments, issued coupons and the outbox.
+///
+/// One SQLite file in WAL mode. Writes go through the group-commit writer and are durable when they are answered; reads take
+/// connections of their own and never wait for a write.
+package final class TransactionalStore: Sendable {
+    let options: StoreOptions
+    /// Which store this is, as it was when it was opened.
+    package let identity: StoreIdentity
+    let path: String
+    private let writer: GroupCommitWriter?
+    private let lanes: ReadLanes
+    private let newestUser: Atomic<Int64>
+    /// Which rows changed since they were read; a store that is only read sees no change.
+    package let rowVersions: RowVersions
+    var dueWork: DueWorkListeners { options.dueWork }
+
+    private init(
+        path: String, options: StoreOptions, identity: StoreIdentity, writer: GroupCommitWriter?, lanes: ReadLanes, userCount: Int64
+    ) {
+        self.path = path
+        self.options = options
+        self.identity = identity
+        self.writer = writer
+        self.lanes = lanes
+        newestUser = Atomic(userCount)
+        rowVersions = writer?.rowVersions ?? RowVersions()
+    }
+
+    /// Opens the store in the file at `path`, making or migrating it where needed.
+    ///
+    /// Keeping a second service off the same file is the caller's part and so is `close`, for a store keeps a thread until it is closed.
+    package static func open(path: String, options: StoreOptions, logger: Logger) throws(StoreError) -> TransactionalStore {
+        _ = Self.settings
+        do {
+            let connection = options.isReadOnly ? nil : try openForWriting(path, options, logger)
+            let (userCount, identity) = try DatabaseQueue(path: path, configuration: .reader()).read { db in
+                try refuseOtherVersion(db)
+                return (try db.integer("SELECT max(id) FROM users"), try db.identity())
+            }
+            var options = options
+            options.eventBase = identity.eventBase
+            options.dueWork = DueWorkListeners()
+            let lanes = try ReadLanes(path: path, options: options, logger: logger)
+            let writer = connection.map { connection in
+                GroupCommitWriter(connection: connection, options: options, logger: logger) { lanes.endReads(begunBefore: $0) }
+            }
+            return TransactionalStore(path: path, options: options, identity: identity, writer: writer, lanes: lanes, userCount: userCount)
+        } catch {
+            throw StoreError(classifying: error)
+        }
+    }
+
+    /// Made before the first connection of the process; where somebody else was faster, SQLite works as it does by itself.
+    private static let settings = csqlite_leave_out_memory_statistics()
+
+    private static func openForWriting(_ path: String, _ options: StoreOptions, _ logger: Logger) throws -> DatabaseQueue {
+        guard !BackupMark.isSet(path) else {
+            throw StoreError(
+                .unavailable, "the store is a backup that was copied here by hand; put it in place with `firstcome restore` instead")
+        }
+        let connection = try DatabaseQueue(path: path, configuration: .writer(options))
+        // Before anything is written: a newer store stays as it is.
+        try connection.read { try refuseNewerVersion($0) }
+        // GRDB's WAL setup chose NORMAL, which may lose the last commits together with the power.
+        try connection.writeWithoutTransaction { try $0.execute(sql: "PRAGMA synchronous = FULL") }
+        try Schema.migrator(firstIncarnation: options.firstIncarnation).migrate(connection)
+        do {
+            // What a crash has left in the log is in the file from now on, the identity too. Where a reader is in the way, the log stays.
+            try connection.writeWithoutTransaction { try $0.execute(sql: "PRAGMA wal_checkpoint(TRUNCATE)") }
+        } catch {
+            // The file may have to grow for it, and the disk be full: reads are served all the same.
+            logger.notice("the write-ahead log was not copied back", metadata: ["error": "\(StoreError(classifying: error))"])
+        }
+        return connection
+    }
+
+    /// For a store that is opened for reading: nobody migrates it.
+    private static func refuseOtherVersion(_ db: Database) throws {
+        try refuseNewerVersion(db)
+        guard try Schema.migrator.hasCompletedMigrations(db) else {
+            throw StoreError(.unavailable, "the store was not set up by this version yet; start the service once")
+        }
+    }
+
+    static func refuseNewerVersion(_ db: Database) throws {
+        if try Schema.migrator.hasBeenSuperseded(db) {
+            throw StoreError(.newerVersion, "the store was written by a newer version of this program; use that version or a backup")
+        }
+    }
+
+    /// Finishes the writes that were admitted, then closes; further work is refused. Blocks; closing twice does no harm.
+    package func close() {
+        lanes.close()
+        writer?.close()
+    }
+
+    /// What the writer did and how it stands.
+    package var statistics: StoreStatistics {
+        var statistics = writer?.statistics ?? StoreStatistics()
+        statistics.reads = lanes.statistics
+        return statistics
+    }
+
+    /// How many users there are; ids run from 1 to this without a gap.
+    package var userCount: Int64 { newestUser.load(ordering: .acquiring) }
+
+    /// Whether the user's creation has committed. Lock-free: it stands before every claim.
+    package func userExists(_ id: UserID) -> Bool {
+        id.rawValue >= 1 && id.rawValue <= userCount
+    }
+
+    /// Called by the writer after each commit that created a user, so in order of the ids.
+    func userCreated(_ id: UserID) {
+        newestUser.max(id.rawValue, ordering: .acquiringAndReleasing)
+    }
+
+    /// A connection for point reads; each event loop makes one.
+    package func makePointReader() throws(StoreError) -> PointReader {
+        try PointReader(path: path, options: options)
+    }
+}
+
+// MARK: - The two ways in
+
+extension TransactionalStore {
+    /// Queues a job for the next commit group; the completion runs in the context once the commit is durable, or at once, on this
+    /// thread, where the job is not admitted.
+    ///
+    /// The job may run twice, so it must have no effect but on the database. `weight` is how many writes it makes for its callers.
+    func submit<Value: Sendable>(
+        weight: Int, context: any DeliveryContext, _ job: @escaping @Sendable (Database) throws -> Value,
+        completion: @escaping @Sendable (Result<Value, StoreError>) -> Void
+    ) {
+        guard let writer else { return completion(.failure(Self.openedForReading)) }
+        writer.submit(weight: weight, context: context, job, completion: completion)
+    }
+
+    private static let openedForReading = StoreError(.readOnly, "the store was opened for reading")
+
+    /// Runs a job in the next commit group and returns its value once the commit is durable.
+    ///
+    /// The job may run twice, so it must have no effect but on the database.
+    func write<Value: Sendable>(
+        context: (any DeliveryContext)?, onCommit: (@Sendable (Value) -> Void)? = nil,
+        _ job: @escaping @Sendable (Database) throws -> Value
+    ) async throws(StoreError) -> Value {
+        guard let writer else { throw Self.openedForReading }
+        let result: Result<Value, StoreError> = await withUnsafeContinuation { continuation in
+            writer.submit(context: context, job, onCommit: onCommit) { continuation.resume(returning: $0) }
+        }
+        return try result.get()
+    }
+
+    /// Runs a job that may be remembered, see ``write(context:onCommit:_:)``.
+    func write<Value: Sendable>(
+        at now: Instant, idempotency: IdempotentWrite<Value>?, context: (any DeliveryContext)?,
+        onCommit: (@Sendable (WriteResult<Value>) -> Void)? = nil, _ job: @escaping @Sendable (Database) throws -> Outcome<Value>
+    ) async throws(StoreError) -> WriteResult<Value> {
+        try await write(context: context, onCommit: onCommit) { db in
+            try db.once(idempotency, at: now, job: job)
+        }
+    }
+
+    /// Runs a job that may be refused and is not remembered, see ``write(context:onCommit:_:)``.
+    func decide<Value: Sendable>(
+        context: (any DeliveryContext)?, _ job: @escaping @Sendable (Database) throws -> Outcome<Value>
+    ) async throws(StoreError) -> Outcome<Value> {
+        try await write(context: context) { db in try db.deciding(job) }
+    }
+
+    /// Runs a read in its lane, in one consistent snapshot.
+    func read<Value: Sendable>(
+        _ lane: ReadLane, _ body: @escaping @Sendable (Database) throws -> Value
+    ) async throws(StoreError) -> Value {
+        try await lanes.read(lane) { db, _ in try body(db) }
+    }
+
+    /// Runs reads that have to fit together, in the lane of the service's own.
+    ///
+    /// A snapshot may be ended as `unavailable` when it keeps the write-ahead log from starting over for too long.
+    package func snapshot<Value: Sendable>(
+        _ body: @escaping @Sendable (Snapshot) throws(StoreError) -> Value
+    ) async throws(StoreError) -> Value {
+        try await lanes.read(.service) { db, read in try body(Snapshot(db: db, read: read)) }
+    }
+}

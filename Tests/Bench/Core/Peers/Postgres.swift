@@ -1,0 +1,66 @@
+import Foundation
+import TestSupport
+
+/// A PostgreSQL 15 of its own, on a unix socket in a temporary folder, with every commit as durable as the service's.
+final class Postgres: Sendable {
+    let folder: TemporaryFolder
+    /// Whose rights the server gets: it refuses to run as root.
+    private let user: String?
+    private let process: ChildProcess
+
+    static let role = "bench"
+    static let database = "postgres"
+
+    /// PostgreSQL's programs where Debian keeps them.
+    static func program(_ name: String) -> String { "/usr/lib/postgresql/15/bin/\(name)" }
+
+    /// What a machine with memory to spare would be given; nothing here trades durability for speed.
+    static let settings = [
+        "listen_addresses": "", "max_connections": "100", "fsync": "on", "synchronous_commit": "on", "full_page_writes": "on",
+        "shared_buffers": "1GB", "wal_buffers": "64MB", "wal_level": "minimal", "max_wal_senders": "0", "min_wal_size": "2GB",
+        "max_wal_size": "8GB", "checkpoint_timeout": "1h", "random_page_cost": "1.1", "jit": "off",
+        // Files in the data folder instead of some that a killed server would leave in /dev/shm.
+        "dynamic_shared_memory_type": "mmap",
+    ]
+
+    init(_ cleanup: CleanupStack) async throws {
+        let folder = TemporaryFolder()
+        cleanup.add { folder.remove() }
+        self.folder = folder
+        user = geteuid() == 0 ? "postgres" : nil
+        if let user { try await Command.run(["chown", user, folder.path], in: folder) }
+        let data = folder.path + "/data"
+        try await Command.run(
+            [Self.program("initdb"), "-D", data, "-U", Self.role, "--auth", "trust", "--locale", "C", "--encoding", "UTF8", "--no-sync"],
+            user: user, in: folder)
+        let flags = Self.settings.sorted { $0.key < $1.key }.flatMap { ["-c", "\($0.key)=\($0.value)"] }
+        let process = try await ChildProcess.start(
+            [Self.program("postgres"), "-D", data, "-k", folder.path] + flags, user: user, errors: .file(folder.path + "/log"))
+        // A fast shutdown: sessions are ended, files are put in order.
+        cleanup.add { await process.end(SIGINT) }
+        self.process = process
+        try await eventually("PostgreSQL answers") {
+            guard process.isRunning else { throw BenchFailure("PostgreSQL has ended: \(log)") }
+            return (try? await sql("SELECT 1")) != nil
+        }
+    }
+
+    /// Every process of the server, those of ended sessions included.
+    var watched: Watched { Watched(pid: process.pid, withChildren: true) }
+
+    private var log: String { (try? String(contentsOfFile: folder.path + "/log", encoding: .utf8)) ?? "" }
+
+    var connection: [String] { ["-h", folder.path, "-U", Self.role] }
+
+    /// Runs statements and gives what they answer, fields of a row with | between them.
+    @discardableResult
+    func sql(_ statements: String) async throws -> String {
+        let words = [Self.program("psql")] + connection + ["-d", Self.database, "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-c"]
+        return try await Command.run(words + [statements], in: folder).trimmingCharacters(in: .whitespacesAndNewlines)
+    }
+
+    /// Waits until the sessions of the last load are gone, so that their CPU time is counted.
+    func settle(children: Int) async {
+        try? await eventually("PostgreSQL's sessions have ended", within: .seconds(5)) { watched.childCount <= children }
+    }
+}

@@ -1,0 +1,103 @@
+import Synchronization
+
+/// PostgreSQL with the same tables, users and products, and the transactions that pgbench runs on it.
+final class PostgresStage: Sendable {
+    private let postgres: Postgres
+    private let users: Int
+    private let products: Int
+    /// How far orders to be paid have been made.
+    private let lastOrder = Mutex(0)
+    private let paid = Mutex(0)
+    private let checkedOut = Mutex(0)
+
+    enum Transaction: Sendable { case order, payment, checkout, charge }
+
+    init(_ postgres: Postgres, users: Int, products: Int) async throws {
+        (self.postgres, self.users, self.products) = (postgres, users, products)
+        try await postgres.sql(PostgresSchema.tables)
+        try await postgres.sql(PostgresFunctions.all)
+        try await postgres.sql(PostgresSchema.people(users: users, products: products))
+        // Ids from 10^9 on are those of orders that are placed under load.
+        try await postgres.sql("ALTER SEQUENCE orders_id_seq RESTART WITH 1000000000")
+        try await postgres.sql("ALTER SEQUENCE order_counter RESTART WITH 1000000000")
+        try await postgres.sql("VACUUM ANALYZE")
+    }
+
+    func benchmarkCase(_ row: Row, _ transaction: Transaction, clients: Int, _ settings: BenchSettings) -> BenchmarkCase {
+        BenchmarkCase(row: row) { [self] round in
+            try await run(transaction, round: round, clients: clients, seconds: settings.seconds)
+        }
+    }
+
+    /// More than PostgreSQL pays in a second on such machines; where it pays more, its load fails and says so.
+    private static let paymentsPerSecond = 15_000
+
+    private func run(_ transaction: Transaction, round: Int, clients: Int, seconds: Int) async throws -> Sample {
+        var variables = ["users": users, "products": products, "i": 0]
+        switch transaction {
+        case .order, .checkout: break
+        case .charge: (variables["run"], variables["clients"]) = (round * 1_000 + clients, clients)
+        case .payment: (variables["first"], variables["clients"]) = (try await makeOrders(seconds * Self.paymentsPerSecond), clients)
+        }
+        // What an earlier load left to be written is not this one's, and the log's files are there to be used again.
+        try await postgres.sql("CHECKPOINT")
+        let sample = try await Pgbench(postgres: postgres).run(
+            transaction.script, variables: variables, clients: clients, seconds: seconds)
+        switch transaction {
+        case .payment: paid.withLock { $0 += sample.requests }
+        case .checkout: checkedOut.withLock { $0 += sample.requests }
+        case .order, .charge: break
+        }
+        return sample
+    }
+
+    /// Makes orders that wait for payment and gives the id of the first.
+    private func makeOrders(_ count: Int) async throws -> Int {
+        let first = lastOrder.withLock { last in
+            defer { last += count }
+            return last + 1
+        }
+        try await postgres.sql(PostgresSchema.pendingOrders(first...first + count - 1, users: users, products: products))
+        try await postgres.sql("ANALYZE orders, order_lines")
+        return first
+    }
+
+    /// Looks whether PostgreSQL did all that pgbench was told it did.
+    ///
+    /// - Throws: where payments and what follows from them do not add up.
+    func check() async throws {
+        let sold = paid.withLock { $0 } + checkedOut.withLock { $0 }
+        let counts = try await postgres.sql(
+            """
+            SELECT (SELECT count(*) FROM payments), (SELECT count(*) FROM events), (SELECT sum(units) FROM event_units),
+                (SELECT count(*) FROM orders WHERE status = 1), (SELECT count(*) FROM transfers WHERE kind = 1)
+            """)
+        let numbers = counts.split(separator: "|").compactMap { Int($0) }
+        // pgbench may be stopped before it hears of the last transaction of each client.
+        guard
+            sold == 0
+                || (numbers.count == 5 && numbers.allSatisfy { $0 == numbers[0] } && numbers[0] >= sold && numbers[0] <= sold + 10_000)
+        else { throw BenchFailure("PostgreSQL has \(counts) of \(sold) sales") }
+    }
+}
+
+extension PostgresStage.Transaction {
+    /// In pgbench's language; each client counts in variables of its own.
+    fileprivate var script: String {
+        let buyer = #"\set buyer random(1, :users)"#
+        let product = #"\set product random(1, :products)"#
+        return switch self {
+        case .order: "\(buyer)\n\(product)\nSELECT place_order(:buyer, :product, 1);\n"
+        case .checkout: "\(buyer)\n\(product)\nSELECT checkout(:buyer, :product, 1);\n"
+        case .charge: "\(buyer)\n\\set i :i + 1\nSELECT charge(:buyer, 1000, :run, :client_id, :i);\n"
+        case .payment:
+            #"""
+            \set order :first + :i * :clients + :client_id
+            \set buyer 1 + :order % :users
+            \set i :i + 1
+            SELECT pay(:order, :buyer);
+
+            """#
+        }
+    }
+}

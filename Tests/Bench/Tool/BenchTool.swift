@@ -1,0 +1,100 @@
+import ArgumentParser
+import Bench
+import Foundation
+import TestSupport
+
+/// `make bench`: measures the service beside its peers.
+@main
+struct BenchTool: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "firstcome-bench",
+        abstract: "Measures the service beside its peers, prints a table and writes all numbers as JSON.",
+        subcommands: [Run.self, Draw.self, Bare.self, Channel.self], defaultSubcommand: Run.self)
+}
+
+/// The benchmark itself.
+struct Run: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Runs the benchmark.", discussion: "Exits with 1 when a part failed or a row gave unexpected answers.")
+
+    @Flag(help: "Ends within 5 minutes on two cores.")
+    var quick = false
+
+    @Option(help: "How often each row is measured.")
+    var rounds: Int?
+
+    @Option(help: "Only parts and rows with this in their name, and what they are held against.")
+    var only: String?
+
+    @Option(help: "The firstcome executable of an earlier build, to measure winning claims beside this one.")
+    var before: String?
+
+    @Option(help: "Where the JSON file and the pictures go: .bench, or .bench/quick for less than the whole.")
+    var output: String?
+
+    @Flag(help: "Prints the names of the parts and ends.")
+    var list = false
+
+    func validate() throws {
+        if let before, !FileManager.default.isExecutableFile(atPath: before) {
+            throw ValidationError("--before \(before) is no executable")
+        }
+        if let rounds, rounds < 1 { throw ValidationError("--rounds takes 1 or more") }
+    }
+
+    func run() async throws {
+        if list { return print(BenchRun.partTitles.joined(separator: "\n")) }
+        let executable = try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")
+        let bench = BenchRun(BenchSettings(isQuick: quick, rounds: rounds, only: only, executable: executable, before: before))
+        guard !bench.isEmpty else { throw ValidationError("no part and no row has \(only ?? "") in its name") }
+        let folder = output ?? (quick || only != nil ? ".bench/quick" : ".bench")
+        let report: Report
+        do {
+            report = try await untilSignalled { try await bench.run(folder: folder) }
+        } catch is CancellationError {
+            FileHandle.standardError.write(Data("stopped; nothing is left behind but what the finished parts found, in \(folder)\n".utf8))
+            throw ExitCode(130)
+        }
+        print(BenchRun.text(report))
+        if !report.problems.isEmpty { throw ExitCode(1) }
+    }
+}
+
+/// The tables and pictures of a run that was made before.
+struct Draw: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(abstract: "Prints the tables of a JSON file again and draws its pictures as SVG.")
+
+    @Argument(help: "The JSON file of a run.")
+    var file = ".bench/latest.json"
+
+    @Option(help: "Where the pictures go.")
+    var output = ".bench"
+
+    func run() async throws {
+        let report = try Report.read(file)
+        print(BenchRun.text(report))
+        for picture in try await report.draw(into: output) { FileHandle.standardError.write(Data("drew \(picture)\n".utf8)) }
+    }
+}
+
+/// A peer of the reads, in a process of its own.
+struct Bare: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "bare-server", abstract: "Serves one fixed answer on SwiftNIO alone.", shouldDisplay: false)
+
+    @Option(help: "The port to listen on.")
+    var port: Int
+
+    func run() async throws { try await BareServer.serve(port: port) }
+}
+
+/// A peer of the refused claims, in a process of its own.
+struct Channel: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "bare-channel", abstract: "Answers everything with the same bytes.", shouldDisplay: false)
+
+    @Option(help: "The port to listen on.")
+    var port: Int
+
+    func run() async throws { try await BareChannel.serve(port: port) }
+}

@@ -1,0 +1,131 @@
+import Bench
+import Foundation
+import TestSupport
+
+/// The service in a process of its own whose cost is counted, with people and goods in it.
+struct MeasuredService: Sendable {
+    /// As many as one figure has requests of a kind that needs somebody else for each.
+    static let people = HotRoute.writes
+
+    let guest: Caller
+    let admin: Caller
+    let users: [Caller]
+    /// One more, for what has to happen before a figure.
+    let other: Caller
+    let product: Int64
+    /// The first user has its only unit.
+    let soldOutCoupon: Int64
+    let server: MeasuredServer
+    private let redis: TemporaryRedis
+
+    /// Starts the service with a Redis of its own. Everything ends with the cleanup.
+    static func start(counting cost: Cost, _ cleanup: CleanupStack) async throws -> MeasuredService {
+        let folder = MemoryFolder()
+        cleanup.add { folder.remove() }
+        let redis = try await offPool { try TemporaryRedis() }
+        cleanup.add { redis.end() }
+        let data = folder.path + "/data"
+        try FileManager.default.createDirectory(atPath: data, withIntermediateDirectories: true)
+        let (meter, program) = try await cost.meter(of: try Tool.executable().path, in: folder.path)
+        // What comes every now and then is not what a request costs.
+        let arguments = [
+            "--port", "0", "--redis", redis.url, "--loops", "1", "--recovery-interval", "24h", "--ranking-refresh", "24h",
+        ]
+        let serve = try await ServeProcess.start(data, arguments, log: folder.path + "/serve.log") {
+            meter.wrap([program] + $0.dropFirst())
+        }
+        // Nothing of it is kept.
+        cleanup.add { serve.send(SIGKILL) }
+        let pool = HTTPPool(port: serve.port, maximumConnections: 1)
+        cleanup.add { await pool.close() }
+        // What a start leaves to the background is not what a request costs.
+        try await eventually("the service is ready") { try await Caller(pool: pool).get("/readyz").status == 200 }
+        return try await MeasuredService(MeasuredServer(pool: pool, pid: serve.pid, meter: meter), redis, data: data)
+    }
+
+    private init(_ server: MeasuredServer, _ redis: TemporaryRedis, data: String) async throws {
+        self.redis = redis
+        guest = Caller(pool: server.pool)
+        admin = Caller(pool: server.pool, token: try await Tool.run("token", "--data", data, "--admin").lines.first)
+        let tokens = try await Tool.run("token", "--data", data, "--user", "1-\(Self.people + 1)").lines
+        var users: [Caller] = []
+        for token in tokens {
+            let id = try await admin.post("/users", #"{"name": "김하늘"}"#).expect(201).int("userId")
+            users.append(Caller(pool: server.pool, token: token, id: id))
+            try await users.last?.charge(1_000_000)
+        }
+        other = users.removeLast()
+        self.users = users
+        product = try await admin.makeProduct(price: 1_000, stock: 1_000_000)
+        soldOutCoupon = try await admin.makeCoupon(quantity: 1)
+        _ = try await users[0].claim(soldOutCoupon).expect(201)
+        var server = server
+        try await server.attach()
+        self.server = server
+    }
+
+    /// Ends Redis: the routes that only use the store go on, and the background work for what they sell waits for Redis instead of
+    /// running beside them.
+    func endRedis() { redis.kill() }
+}
+
+/// A server in a process of its own, one connection to it, and what counts its cost.
+struct MeasuredServer: Sendable {
+    let pool: HTTPPool
+    let pid: Int32
+    private var meter: any Meter
+
+    init(pool: HTTPPool, pid: Int32, meter: any Meter) { (self.pool, self.pid, self.meter) = (pool, pid, meter) }
+
+    /// To be called when the server has answered requests of its kind.
+    mutating func attach() async throws { try await meter.attach(to: pid) }
+
+    /// What one of these requests costs on average, sent one after the other over the one connection.
+    ///
+    /// With more of them at once, the size of a group commit, and with it the cost of each of its writes, would depend on the machine.
+    func cost(of requests: [RequestBytes], expecting status: Int) async throws -> Double {
+        let before = try await meter.read()
+        for request in requests { _ = try await pool.send(request).expect(status) }
+        return (try await meter.read() - before) / Double(requests.count)
+    }
+}
+
+/// The bare channel of `BenchRun` under the instruction meter: what every figure of instructions is a multiple of.
+enum Reference {
+    static func start(_ cleanup: CleanupStack) async throws -> MeasuredServer {
+        let folder = MemoryFolder()
+        cleanup.add { folder.remove() }
+        let own = try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")
+        let (meter, program) = try await Cost.instructions.meter(of: own, in: folder.path)
+        let (port, pid) = try await BareChannel.start(cleanup, command: { meter.wrap([program, "bare-channel", "--port", String($0)]) })
+        let pool = HTTPPool(port: port, maximumConnections: 1)
+        cleanup.add { await pool.close() }
+        return MeasuredServer(pool: pool, pid: pid, meter: meter)
+    }
+}
+
+extension Cost {
+    /// The meter, and the program as it has to be started for it.
+    ///
+    /// - Parameter folder: for what the meter needs; the server's own files lie elsewhere.
+    fileprivate func meter(of program: String, in folder: String) async throws -> (any Meter, program: String) {
+        switch self {
+        case .allocations: (try AllocationMeter(folder: folder), program)
+        case .instructions: (InstructionMeter(folder: folder), try await InstructionMeter.stripped(program, in: folder))
+        }
+    }
+}
+
+/// A folder in memory where there is such a place: a commit that waits for a disk gives the background work time to be counted.
+private struct MemoryFolder {
+    let path: String
+
+    init() {
+        let parent = FileManager.default.isWritableFile(atPath: "/dev/shm") ? "/dev/shm" : "/tmp"
+        path = parent + "/fa-\(UInt32.random(in: 0 ... .max))"
+        // A failure shows at the first use.
+        try? FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
+    }
+
+    func remove() { try? FileManager.default.removeItem(atPath: path) }
+}

@@ -1,0 +1,191 @@
+import Foundation
+import NIOCore
+import Services
+import TestSupport
+
+extension Environment {
+    /// Runs one command on the Redis that the service uses.
+    @discardableResult
+    func command(_ words: String...) async throws -> String {
+        let redis = redis
+        return try await offPool { try redis.cli(words) }
+    }
+
+    private var appendOnlyFolder: String { redis.directory + "/appendonlydir" }
+
+    func killRedis() async throws {
+        let redis = redis
+        try await offPool { redis.kill() }
+    }
+
+    func startRedis() async throws {
+        let redis = redis
+        try await offPool { try redis.start() }
+    }
+
+    fileprivate func forgetFiles() throws {
+        try FileManager.default.removeItem(atPath: appendOnlyFolder)
+    }
+
+    /// Copies what Redis has written so far, as a backup of a running server does.
+    fileprivate func copyFiles() throws -> String {
+        let copy = redis.directory + "/older"
+        try? FileManager.default.removeItem(atPath: copy)
+        try FileManager.default.copyItem(atPath: appendOnlyFolder, toPath: copy)
+        return copy
+    }
+
+    fileprivate func restoreFiles(_ copy: String) throws {
+        try forgetFiles()
+        try FileManager.default.moveItem(atPath: copy, toPath: appendOnlyFolder)
+    }
+
+    /// Fails over to a replica that lost its link to the primary some time before.
+    fileprivate func failOver() async throws {
+        let primary = redis
+        let replica = try await offPool { try TemporaryRedis(arguments: Self.redisArguments, onTCP: true) }
+        do {
+            // Said at run time, so that it follows nobody when it is started again.
+            _ = try await offPool { try replica.cli("REPLICAOF", "127.0.0.1", "\(primary.port ?? 0)") }
+            // A link that is up carries nothing before the replica has confirmed its snapshot, which it does once a second.
+            _ = try await offPool { try primary.cli("SET", "probe", "1") }
+            try await eventually("the replica follows") { try await offPool { try replica.cli("GET", "probe") } == "1" }
+            try await pause(milliseconds: 100...400)
+            _ = try await offPool { try replica.cli("REPLICAOF", "NO", "ONE") }
+            try await pause(milliseconds: 50...600)
+        } catch {
+            replica.end()
+            throw error
+        }
+        redis = replica
+        proxy.move(to: try SocketAddress(unixDomainSocketPath: replica.socketPath))
+        proxy.cutConnections()
+        // The old one goes on for a while: whoever were still connected to it could ask it.
+        try await pause(milliseconds: 0...200)
+        primary.end()
+    }
+
+    /// Deletes some of what the service keeps in Redis.
+    fileprivate func deleteKeys() async throws {
+        let campaign = shelf.fresh.randomElement(using: &random) ?? 1
+        let day = try await command("KEYS", "ranking:{sales}:2*").split(separator: "\n").first.map(String.init)
+        let choices = [
+            ["coupon:{\(campaign)}"], ["coupon:{\(campaign)}:claims"], ["coupon:{\(campaign)}", "coupon:{\(campaign)}:claims"],
+            ["ranking:{sales}:applied"], [day ?? "ranking:{sales}:applied"], ["ranking:{sales}:top:3d"],
+        ]
+        for _ in 0..<3 {
+            guard let keys = choices.randomElement(using: &random) else { return }
+            let redis = redis
+            _ = try await offPool { try redis.cli(["DEL"] + keys) }
+            try await pause(milliseconds: 0...200)
+        }
+    }
+}
+
+extension Fault {
+    static let redis = [
+        Fault(
+            "Redis: SIGKILL",
+            strike: { environment in
+                try await environment.killRedis()
+                try await environment.pause(milliseconds: 0...1_000)
+                try await environment.startRedis()
+            }),
+        Fault(
+            "Redis: SIGKILL, files lost",
+            strike: { environment in
+                try await environment.killRedis()
+                try environment.forgetFiles()
+                try await environment.pause(milliseconds: 0...500)
+                try await environment.startRedis()
+            }),
+        Fault(
+            "Redis: older snapshot",
+            strike: { environment in
+                let copy = try environment.copyFiles()
+                try await environment.pause(milliseconds: 100...600)
+                try await environment.killRedis()
+                try environment.restoreFiles(copy)
+                try await environment.startRedis()
+            }),
+        Fault(
+            "Redis: SIGSTOP for seconds",
+            strike: { environment in
+                environment.redis.pause()
+                try await environment.pause(milliseconds: 500...3_500)
+                environment.redis.resume()
+            }),
+        Fault(
+            "Redis: FLUSHALL",
+            strike: { environment in
+                try await environment.command("FLUSHALL")
+            }),
+        Fault(
+            "Redis: keys deleted",
+            strike: { environment in
+                try await environment.deleteKeys()
+            }),
+        Fault(
+            "Redis: SCRIPT FLUSH",
+            strike: { environment in
+                try await environment.command("SCRIPT", "FLUSH")
+            }),
+        Fault(
+            "Redis: failover, lagging",
+            strike: { environment in
+                try await environment.failOver()
+            }),
+        Fault(
+            "Redis: memory full",
+            strike: { environment in
+                try await environment.command("CONFIG", "SET", "maxmemory", "1")
+                try await environment.pause(milliseconds: 100...800)
+                try await environment.command("CONFIG", "SET", "maxmemory", "0")
+            }),
+        Fault(
+            "proxy: connection cut",
+            strike: { environment in
+                for _ in 0..<4 {
+                    environment.proxy.inject(.cut(afterReplyBytes: Int.random(in: 1...3_000, using: &environment.random)))
+                    try await environment.pause(milliseconds: 50...300)
+                }
+                environment.proxy.inject(.none)
+            }),
+        Fault(
+            "proxy: replies dropped",
+            strike: { environment in
+                environment.proxy.swallowReplies()
+                // Longer than a command may take: the service gives the connection up.
+                try await environment.pause(milliseconds: 2_200...3_000)
+            }),
+        Fault(
+            "both: SIGKILL, Redis empty",
+            strike: { environment in
+                try await environment.killRedis()
+                try await environment.killService()
+                try environment.forgetFiles()
+                try await environment.startRedis()
+                try await environment.restartService()
+            }),
+        Fault(
+            "private Redis: SIGKILL",
+            prepare: { environment in
+                // It comes back as it was when a round of this kind ended last: far behind the store.
+                try await environment.stopService()
+                environment.usesPrivateRedis = true
+                try await environment.startService()
+            },
+            strike: { environment in
+                guard let pid = try PrivateRedis(dataFolder: environment.dataFolder).runningPID else {
+                    throw NotReached(description: "no private redis-server runs")
+                }
+                kill(pid, SIGKILL)
+                try await environment.pause(milliseconds: 300...800)
+            },
+            finish: { environment in
+                try await environment.stopService()
+                environment.usesPrivateRedis = false
+                try await environment.startService()
+            }),
+    ]
+}

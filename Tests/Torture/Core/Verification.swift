@@ -1,0 +1,203 @@
+import Foundation
+import JSON
+import NIOCore
+import TestSupport
+
+/// Looks at everything after a round: the service against the crowd's record, and the service's own audit.
+struct Verification {
+    let environment: Environment
+    let customers: [Customer]
+    /// How long what has to come right may take; what does not by then is a finding.
+    var patience = hangLimit
+
+    private var findings: Findings { environment.findings }
+
+    /// How many rows the audit checked.
+    func run() async throws -> Int64 {
+        try await waitForRest()
+        let accounts = try await compareAccounts()
+        try await campaigns(accounts)
+        try await stockAndScores(accounts)
+        events(accounts)
+        return try await audit()
+    }
+
+    /// Waits until orders have expired, events are delivered and sales are counted.
+    private func waitForRest() async throws {
+        try await environment.waitUntilReady()
+        let admin = environment.admin
+        func atRest(_ what: String, _ condition: () async throws -> Bool) async {
+            do {
+                try await eventually(what, within: patience) {
+                    // A connection that broke is opened again with the next try.
+                    (try? await condition()) == true
+                }
+            } catch {
+                findings.add(.wrong, "\(error)")
+            }
+        }
+        await atRest("no order is pending") {
+            for customer in customers.shuffled().prefix(20) {
+                let orders = try await customer.caller.get("/users/\(customer.id)/orders?limit=100").expect(200).items()
+                if orders.contains(where: { $0["status"]?.string == "PENDING" }) { return false }
+            }
+            return true
+        }
+        await atRest("no event waits") { try await admin.get("/admin/events?state=waiting&limit=1").expect(200).items().isEmpty }
+        await atRest("every sale is counted") {
+            try await admin.get("/metrics").text.contains("\nfirstcome_ranking_lag_events 0\n")
+        }
+        let parked = (try? await admin.get("/admin/events?state=parked").items()) ?? []
+        if !parked.isEmpty { findings.add(.lost, "\(parked.count) events are parked") }
+    }
+
+    private typealias Pair = (customer: Customer, account: Account)
+
+    private func compareAccounts() async throws -> [Pair] {
+        try await withThrowingTaskGroup(of: Pair.self) { [findings, patience] group in
+            var rest = customers[...]
+            func next() {
+                guard let customer = rest.popFirst() else { return }
+                group.addTask {
+                    let payments = Set(customer.known.orders.values.flatMap(\.payments))
+                    var account = try await Account.read(customer.caller, payments: payments.sorted())
+                    // Expiry runs by the clock: what is pending now is not a moment later.
+                    let deadline = ContinuousClock.now + patience
+                    while account.isPending, ContinuousClock.now < deadline {
+                        try await Task.sleep(for: .milliseconds(100))
+                        account = try await Account.read(customer.caller, payments: payments.sorted())
+                    }
+                    Comparison(customer: customer, account: account, findings: findings).run()
+                    return (customer, account)
+                }
+            }
+            for _ in 0..<48 { next() }
+            var pairs: [Pair] = []
+            for try await pair in group {
+                pairs.append(pair)
+                next()
+            }
+            return pairs
+        }
+    }
+
+    /// Every unit of a campaign is with exactly one user, and none is stranded.
+    private func campaigns(_ accounts: [Pair]) async throws {
+        for id in environment.shelf.fresh {
+            guard let quantity = environment.shelf.campaigns[id] else { continue }
+            let coupons = accounts.flatMap { $0.account.coupons.map(\.facts).filter { $0.campaign == id } }
+            if Int64(coupons.count) != quantity {
+                findings.add(
+                    Int64(coupons.count) > quantity ? .doubled : .lost,
+                    "campaign \(id) of \(quantity) has \(coupons.count) owners in the end")
+            }
+            let sequences = Dictionary(grouping: coupons, by: \.sequence)
+            for (sequence, owners) in sequences where owners.count > 1 {
+                findings.add(.doubled, "campaign \(id): place \(sequence) was given \(owners.count) times")
+            }
+            let codes = Set(coupons.map(\.code))
+            if codes.count != coupons.count { findings.add(.doubled, "campaign \(id): a code was given twice") }
+            let campaign = try await environment.admin.get("/coupons/\(id)").expect(200)
+            if try campaign.int("remaining") != quantity - Int64(coupons.count) || campaign.int("quantity") != quantity {
+                findings.add(.wrong, "campaign \(id) of \(quantity) with \(coupons.count) owners says \(campaign.text)")
+            }
+        }
+    }
+
+    /// Stock and scores are what was sold, less what came back.
+    private func stockAndScores(_ accounts: [Pair]) async throws {
+        var sold: [Int64: Int64] = [:]
+        for (customer, account) in accounts {
+            let record = customer.known
+            for order in account.orders.values { sold.merge(record.unitsKept(of: order), uniquingKeysWith: +) }
+        }
+        for product in environment.shelf.products {
+            let expected = product.stock - (sold[product.id] ?? 0)
+            var stock = Int64.min
+            // An order expires by the clock; what it holds is free a sweep later.
+            try? await eventually("stock", within: patience) {
+                stock = try await environment.admin.stock(of: product.id)
+                return stock == expected
+            }
+            if stock != expected { findings.add(.wrong, "product \(product.id) has stock \(stock), and \(expected) units were not sold") }
+        }
+        // Rebuilt scores take a moment to replace what was lost.
+        var scores: [Int64: Int64] = [:]
+        let isRight = { environment.shelf.products.allSatisfy { scores[$0.id] ?? 0 == sold[$0.id] ?? 0 } }
+        try? await eventually("scores", within: patience) {
+            scores = try await environment.scores()
+            return isRight()
+        }
+        for product in environment.shelf.products where scores[product.id] ?? 0 != sold[product.id] ?? 0 {
+            let (score, units) = (scores[product.id] ?? 0, sold[product.id] ?? 0)
+            findings.add(score > units ? .doubled : .lost, "product \(product.id) has score \(score), and \(units) units are sold")
+        }
+    }
+
+    /// Every payment and every refund reached the data platform.
+    private func events(_ accounts: [Pair]) {
+        let ids = Set(accounts.flatMap { $0.account.orders.keys })
+        let received = environment.platform.received.values.filter { ids.contains($0.order) }
+        let paid = Dictionary(grouping: received.filter { $0.type == "ORDER_PAID" }, by: \.order)
+        let refunds = Dictionary(grouping: received.filter { $0.type == "ORDER_REFUNDED" }, by: \.order)
+        for (customer, account) in accounts {
+            let record = customer.known
+            for order in account.orders.values {
+                let isPaid = ["PAID", "REFUNDED"].contains(order.status)
+                let events = paid[order.id] ?? []
+                if events.count != (isPaid ? 1 : 0) {
+                    findings.add(
+                        events.count > 1 ? .doubled : .lost,
+                        "order \(order.id) is \(order.status), and \(events.count) events say that it was paid")
+                }
+                let told = (record.orders[order.id]?.payments ?? []).flatMap { record.refunds[$0] ?? [] }.count
+                let count = refunds[order.id]?.count ?? 0
+                if count != told {
+                    findings.add(
+                        count > told ? .doubled : .lost, "order \(order.id) was refunded \(told) times, and \(count) events say so")
+                }
+            }
+        }
+        for event in received where !event.accepted {
+            findings.add(.lost, "an event of order \(event.order) counts as delivered and was refused")
+        }
+    }
+
+    private func audit() async throws -> Int64 {
+        let output = try await Tool.run(
+            ["audit", "--json", "--data", environment.dataFolder] + (environment.redisURL.map { ["--redis", $0] } ?? []),
+            wrapping: { [disk = environment.disk] in disk?.command(wrapping: $0) ?? $0 })
+        guard let report = try? JSONParser.parse(.init(string: output.standardOutput)), let checks = report["checks"]?.elements else {
+            findings.add(.wrong, "the audit ended with \(output.status): \(output.standardOutput) \(output.standardError)")
+            return 0
+        }
+        for check in checks {
+            for violation in check["violations"]?.elements ?? [] {
+                findings.add(.wrong, "audit, invariant \(check["invariant"]?.int ?? 0): \(violation.string ?? "")")
+            }
+        }
+        if output.status != 0 { findings.add(.wrong, "the audit ended with \(output.status)") }
+        return checks.reduce(0) { $0 + ($1["rowsChecked"]?.int ?? 0) }
+    }
+}
+
+extension Environment {
+    /// Units by product over all days, as an operator reads them.
+    fileprivate func scores() async throws -> [Int64: Int64] {
+        var scores: [Int64: Int64] = [:]
+        for key in try await redisCLI("KEYS", "ranking:{sales}:2*") {
+            let lines = try await redisCLI("ZRANGE", key, "0", "-1", "WITHSCORES")
+            for index in stride(from: 0, to: lines.count - 1, by: 2) {
+                scores[Int64(lines[index]) ?? 0, default: 0] += Int64(lines[index + 1]) ?? 0
+            }
+        }
+        return scores
+    }
+
+    private func redisCLI(_ words: String...) async throws -> [String] {
+        let socket = usesPrivateRedis ? dataFolder + "/redis/redis.sock" : redis.socketPath
+        let command = ["redis-cli", "-s", socket] + words
+        let output = try await Tool.run(program: disk?.command(wrapping: command) ?? command)
+        return output.lines
+    }
+}
