@@ -80,9 +80,14 @@ let package = Package(
             resources: [.embedInCode("openapi.json")],
             swiftSettings: strict
         ),
+        .target(
+            name: "App",
+            dependencies: ["API", "HTTPServer", "Services", "Store", "Redis", "Commerce", "JSON", nioCore, nioPosix, logging],
+            swiftSettings: strict
+        ),
         .executableTarget(
             name: "firstcome",
-            dependencies: ["API", "HTTPServer", "Services", "Store", "Redis", "Commerce", argumentParser, nioCore, nioPosix, logging],
+            dependencies: ["App", "API", "HTTPServer", "Services", "Store", "Redis", "Commerce", argumentParser, nioCore, logging],
             swiftSettings: strict
         ),
         .target(
@@ -165,7 +170,7 @@ let package = Package(
         .testTarget(
             name: "EndToEndTests",
             dependencies: [
-                "firstcome", "FaultPoints", "API", "HTTPServer", "Services", "Store", "Redis", "Commerce", "JSON", "TestSupport", nioCore,
+                "App", "firstcome", "FaultPoints", "API", "HTTPServer", "Services", "Store", "Redis", "Commerce", "JSON", "TestSupport", nioCore,
                 nioPosix, grdb,
                 crypto, logging,
             ],
