@@ -1,50 +1,22 @@
 package import API
 package import HTTPServer
 package import Logging
-import NIOCore
 import NIOPosix
 import Redis
 package import Services
-import Store
 
 /// A whole service, from its sockets to its files: built by one function, for the executable and for tests.
 package final class RunningService: Sendable {
     package let services: CommerceServices
     package let server: HTTPListener
     package let tokenKey: TokenKey
-    private let store: TransactionalStore
-    private let redis: RedisClient
-    private let privateRedis: PrivateRedis?
-    private let group: MultiThreadedEventLoopGroup
-    private let drainDeadline: Duration
+    private let parts: ServiceParts
 
     /// Where Redis is, for people: without a password.
-    package var redisDescription: String { redis.configuration.endpoint.description }
+    package var redisDescription: String { services.redis.configuration.endpoint.description }
 
-    private init(
-        services: CommerceServices, server: HTTPListener, tokenKey: TokenKey, parts: Parts, drainDeadline: Duration
-    ) {
-        self.services = services
-        self.server = server
-        self.tokenKey = tokenKey
-        self.drainDeadline = drainDeadline
-        (store, redis, privateRedis, group) = (parts.store, parts.redis, parts.privateRedis, parts.group)
-    }
-
-    /// The parts that have to be given back, also where a later step of the start fails.
-    private struct Parts {
-        let store: TransactionalStore
-        let redis: RedisClient
-        let privateRedis: PrivateRedis?
-        let group: MultiThreadedEventLoopGroup
-
-        func close() async {
-            await redis.close()
-            store.close()
-            await privateRedis?.stop()
-            // Nothing is left on the loops whose end could fail.
-            try? await group.shutdownGracefully()
-        }
+    private init(services: CommerceServices, server: HTTPListener, tokenKey: TokenKey, parts: ServiceParts) {
+        (self.services, self.server, self.tokenKey, self.parts) = (services, server, tokenKey, parts)
     }
 
     /// Starts everything and returns once clients can connect. Gates are recovered in the background: `/readyz` says when they are there.
@@ -54,76 +26,27 @@ package final class RunningService: Sendable {
         _ configuration: RunConfiguration, logger: Logger, beforeListening: @Sendable () throws -> Void = {}
     ) async throws -> RunningService {
         let tokenKey = try await TokenKey.load(fromDataFolder: configuration.dataFolder)
-        let parts = try await open(configuration, logger: logger)
+        var parts = ServiceParts(loops: MultiThreadedEventLoopGroup(numberOfThreads: configuration.loops))
         do {
-            var options = ServicesConfiguration(
-                policy: configuration.policy, calendar: configuration.calendar, clock: configuration.clock)
-            options.rankingRefresh = configuration.rankingRefresh
-            options.recoveryInterval = configuration.recoveryInterval
-            options.archiveAfter = configuration.archiveAfter
-            options.keepEvents = configuration.keepEvents
-            options.platform = configuration.platform
-            options.privateRedis = parts.privateRedis
-            let services = try CommerceServices(
-                configuration: options, store: parts.store, redis: parts.redis, eventLoopGroup: parts.group, logger: logger)
-            do {
-                try await services.start()
-                let api = FirstcomeAPI(services: services, tokenKey: tokenKey, eventLoopGroup: parts.group, logger: logger)
-                let server = HTTPListener(
-                    configuration: configuration.http, eventLoopGroup: parts.group, responder: api.responder(on:),
-                    refusalResponse: api.refusalResponse, logger: logger)
-                api.reportStatistics(of: server)
-                try beforeListening()
-                try await server.start()
-                return RunningService(
-                    services: services, server: server, tokenKey: tokenKey, parts: parts, drainDeadline: configuration.drainDeadline)
-            } catch {
-                await services.stop()
-                throw error
-            }
+            let services = try await parts.openServices(configuration, logger: logger)
+            let api = FirstcomeAPI(services: services, tokenKey: tokenKey, eventLoopGroup: parts.loops, logger: logger)
+            let server = HTTPListener(
+                configuration: configuration.http, eventLoopGroup: parts.loops, responder: api.responder(on:),
+                refusalResponse: api.refusalResponse, logger: logger)
+            api.reportStatistics(of: server)
+            try beforeListening()
+            try await server.start()
+            parts.server = (server, configuration.drainDeadline)
+            return RunningService(services: services, server: server, tokenKey: tokenKey, parts: parts)
         } catch {
-            await parts.close()
+            await parts.end()
             throw error
         }
-    }
-
-    private static func open(_ configuration: RunConfiguration, logger: Logger) async throws -> Parts {
-        let folder = DataFolder(path: configuration.dataFolder)
-        let store = try folder.openStore(
-            policy: configuration.policy, calendar: configuration.calendar, firstIncarnation: configuration.firstIncarnation, logger: logger
-        )
-        let group = MultiThreadedEventLoopGroup(numberOfThreads: configuration.loops)
-        var privateRedis: PrivateRedis?
-        var endpoint = configuration.redis
-        do {
-            if endpoint == nil {
-                let redis = try PrivateRedis(dataFolder: configuration.dataFolder)
-                try await redis.ensureRunning(logger: logger)
-                try await RedisTakeover(by: store.identity, of: redis.endpoint, on: group, logger: logger).takePrivate()
-                (privateRedis, endpoint) = (redis, redis.endpoint)
-            }
-            try folder.note(lastRedis: configuration.redis)
-        } catch {
-            store.close()
-            // Nothing is left on the loops whose end could fail.
-            try? await group.shutdownGracefully()
-            throw error
-        }
-        guard let endpoint else { preconditionFailure("either a given Redis or the private one") }
-        var client = RedisConfiguration(endpoint: endpoint, scripts: Scripts.all)
-        client.admission = StoreAdmission.admission(of: store.identity, as: .service)
-        let redis = RedisClient(configuration: client, eventLoopGroup: group, logger: logger)
-        redis.start()
-        return Parts(store: store, redis: redis, privateRedis: privateRedis, group: group)
     }
 
     /// Has `/readyz` answer 503 from now on, so that a load balancer looks elsewhere before ``stop()``; everything else is served.
     package func announceEnd() { services.announceEnd() }
 
     /// Lets running requests finish, writes what waits, and ends everything that ``start(_:logger:)`` began, the private Redis too.
-    package func stop() async {
-        await server.drain(deadline: drainDeadline)
-        await services.stop()
-        await Parts(store: store, redis: redis, privateRedis: privateRedis, group: group).close()
-    }
+    package func stop() async { await parts.end() }
 }
