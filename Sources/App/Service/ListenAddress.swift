@@ -7,7 +7,10 @@ package enum ListenAddress: Sendable, Equatable {
     case tcp(host: String, port: Int)
     case unixSocket(path: String)
 
-    package static let defaultPort = 8080
+    /// Where it listens if nothing is said: on the loopback address alone.
+    package static let standard = ListenAddress.tcp(host: standardHost, port: standardPort)
+    package static let standardHost = "127.0.0.1"
+    package static let standardPort = 8080
     private static let unixPrefix = "unix:"
     /// `sockaddr_un.sun_path` on Linux, less its final NUL.
     private static let longestSocketPath = 107
@@ -15,7 +18,7 @@ package enum ListenAddress: Sendable, Equatable {
     /// - Parameter port: nil where none is given.
     package init(host: String, port: Int?) throws(CommandError) {
         guard host.hasPrefix(Self.unixPrefix) else {
-            self = .tcp(host: host, port: port ?? Self.defaultPort)
+            self = .tcp(host: host, port: port ?? Self.standardPort)
             return
         }
         let path = String(host.dropFirst(Self.unixPrefix.count))
