@@ -156,7 +156,7 @@ let package = Package(
             name: "ServicesTests",
             dependencies: [
                 "Services", "Store", "Redis", "Commerce", "JSON", "HTTPServer", "TestSupport", nioCore, nioPosix, logging, crypto,
-                grdb, httpClient,
+                grdb, httpClient, lifecycle,
             ],
             swiftSettings: strict
         ),

@@ -4,7 +4,6 @@ import Commerce
 import Foundation
 import HTTPServer
 import Logging
-import NIOCore
 import Services
 
 /// `firstcome serve`: runs the service.
@@ -132,7 +131,7 @@ struct Serve: AsyncParsableCommand {
         logger.logLevel = Logger.Level(rawValue: logLevel) ?? .info
         try folder.closeStoreToOthers(logger: logger)
         let stopSignal = StopSignal()
-        let service = try await start(folder, address, logger: logger)
+        let service = try await RunningService.start(try runConfiguration(folder, address, logger: logger), logger: logger)
         announce(service, folder, address)
         await stopSignal.wait()
         logger.info("stopping")
@@ -142,32 +141,10 @@ struct Serve: AsyncParsableCommand {
         await service.stop()
     }
 
-    private func start(_ folder: DataFolder, _ address: ListenAddress, logger: Logger) async throws -> RunningService {
-        // Before anything is started that would have to be stopped again.
-        try address.check()
-        let configuration = try runConfiguration(folder, address, logger: logger)
-        do {
-            let service = try await RunningService.start(configuration, logger: logger) { try address.check() }
-            do {
-                try address.admitGroup()
-            } catch {
-                await service.stop()
-                throw error
-            }
-            return service
-        } catch let error as IOError where error.errnoCode == EADDRINUSE {
-            throw CommandError("\(address.description(port: nil)) is in use by another program")
-        } catch let error as IOError {
-            throw CommandError("cannot listen on \(address.description(port: nil)): \(String(cString: strerror(error.errnoCode)))")
-        }
-    }
-
     private func runConfiguration(_ folder: DataFolder, _ address: ListenAddress, logger: Logger) throws -> RunConfiguration {
         var configuration = RunConfiguration(dataFolder: folder.path, calendar: try timeZone.calendar())
         configuration.http = address.configuration
-        let share = try connectionShare(logger: logger)
-        configuration.http.maximumConnections = share.connections
-        configuration.http.maximumRefusals = share.refusals
+        configuration.http.maximumConnections = maxConnections
         configuration.http.maximumRequestsInFlight = maxRequests
         configuration.redis = try redis.endpoint()
         configuration.services.policy = Policy(
@@ -184,20 +161,8 @@ struct Serve: AsyncParsableCommand {
         configuration.services.keepEvents = keepEvents.duration
         configuration.loops = loops
         configuration.drainDeadline = drainTimeout.duration
+        try configuration.fitConnections(logger: logger)
         return configuration
-    }
-
-    private func connectionShare(logger: Logger) throws -> DescriptorLimit.Share {
-        let limit = DescriptorLimit.raised()
-        let share = try limit.share(wanted: maxConnections, loops: loops)
-        if share.connections < maxConnections {
-            logger.warning(
-                "--max-connections is lowered to what the limit of open files (ulimit -n) has room for",
-                metadata: [
-                    "asked": "\(maxConnections)", "lowered": "\(share.connections)", "limit": "\(limit.descriptors)",
-                ])
-        }
-        return share
     }
 
     private func announce(_ service: RunningService, _ folder: DataFolder, _ address: ListenAddress) {

@@ -1,6 +1,7 @@
 import Foundation
 import Glibc
 package import HTTPServer
+import NIOCore
 
 /// Where `serve` listens, as `--host` and `--port` say it.
 package enum ListenAddress: Sendable, Equatable {
@@ -31,6 +32,13 @@ package enum ListenAddress: Sendable, Equatable {
         self = .unixSocket(path: path)
     }
 
+    package init(_ address: HTTPServerConfiguration.Address) {
+        switch address {
+        case .tcp(let host, let port): self = .tcp(host: host, port: port)
+        case .unixSocket(let path): self = .unixSocket(path: path)
+        }
+    }
+
     package var configuration: HTTPServerConfiguration {
         switch self {
         case .tcp(let host, let port): HTTPServerConfiguration(host: host, port: port)
@@ -48,7 +56,7 @@ package enum ListenAddress: Sendable, Equatable {
 
     /// Throws where listening would fail, or would take a socket from a program that still listens on it. A socket file that nobody
     /// listens on is left for the server to replace.
-    package func check() throws(CommandError) {
+    func check() throws(CommandError) {
         guard case .unixSocket(let path) = self else { return }
         var status = stat()
         guard lstat(path, &status) == 0 else {
@@ -94,10 +102,17 @@ package enum ListenAddress: Sendable, Equatable {
     ///
     /// The socket is made with the process' umask, for its account alone. In a folder with the setgid bit it has the folder's group,
     /// which is how a proxy under another account is let in.
-    package func admitGroup() throws(CommandError) {
+    func admitGroup() throws(CommandError) {
         guard case .unixSocket(let path) = self else { return }
         guard chmod(path, 0o660) == 0 else {
             throw CommandError("the mode of \(path) cannot be set: \(String(cString: strerror(errno)))")
         }
+    }
+
+    /// What the system has said against listening, in one line; any other error as it is.
+    func describing(_ error: any Error) -> any Error {
+        guard let error = error as? IOError else { return error }
+        guard error.errnoCode != EADDRINUSE else { return CommandError("\(description(port: nil)) is in use by another program") }
+        return CommandError("cannot listen on \(description(port: nil)): \(String(cString: strerror(error.errnoCode)))")
     }
 }
