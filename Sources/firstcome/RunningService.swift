@@ -81,7 +81,7 @@ package final class RunningService: Sendable {
     package static func start(
         _ configuration: RunConfiguration, logger: Logger, beforeListening: @Sendable () throws -> Void = {}
     ) async throws -> RunningService {
-        let tokenKey = try await TokenKey.load(fromDataFolder: configuration.dataFolder)
+        let tokenKey = try TokenKey.load(fromDataFolder: configuration.dataFolder)
         let parts = try await open(configuration, logger: logger)
         do {
             var options = ServicesConfiguration(
