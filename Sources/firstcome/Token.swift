@@ -1,7 +1,7 @@
 import API
+import App
 import ArgumentParser
 import Commerce
-import Foundation
 
 /// `firstcome token`: signs tokens with the key of a data folder.
 struct Token: AsyncParsableCommand {

@@ -1,4 +1,5 @@
 import API
+import App
 import Commerce
 import Foundation
 import JSON
@@ -6,7 +7,6 @@ import NIOCore
 import Store
 import TestSupport
 import Testing
-import firstcome
 
 /// One route of the contract with ids filled in, and who may use it.
 struct ContractRoute: Sendable, CustomTestStringConvertible {

@@ -1,4 +1,5 @@
 import API
+import App
 import Commerce
 import Foundation
 import GRDB
@@ -11,7 +12,6 @@ import Services
 import Store
 import Synchronization
 import TestSupport
-import firstcome
 
 /// A whole service in this process: HTTP on a free port, a private redis-server, and SQLite files in a folder of its own.
 final class LiveService: Sendable {

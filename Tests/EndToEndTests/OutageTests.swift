@@ -1,4 +1,5 @@
 import API
+import App
 import Commerce
 import Foundation
 import HTTPServer
@@ -8,7 +9,6 @@ import Services
 import Store
 import TestSupport
 import Testing
-import firstcome
 
 extension EndToEnd {
     @Suite("Health, and what goes on while Redis does not")

@@ -269,7 +269,7 @@ struct EventDeliveryTests {
             try await withShop(Shop.Setup(configure: { $0.platform = server.platform })) { shop in
                 let user = try await shop.makeUsers(1, balance: 1_000_000)[0]
                 let product = try await shop.makeProduct(price: 100)
-                try await shop.services.start()
+                try await shop.start()
                 for _ in 0..<30 {
                     _ = try await shop.store.checkout(
                         userID: user, items: [RequestedItem(productID: product, quantity: 1)], issuedCouponID: nil, in: .at(shop.clock.now)

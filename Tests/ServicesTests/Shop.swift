@@ -22,6 +22,7 @@ final class Shop: Sendable {
     let redis: RedisClient
     let services: CommerceServices
     let clock: MovableClock
+    private let background = BackgroundTask()
 
     static let logger = Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() })
 
@@ -71,8 +72,12 @@ final class Shop: Sendable {
         redis.start()
     }
 
+    /// Begins the background work, which goes on until the shop closes.
+    func start() async throws { try await background.start(services) }
+
     fileprivate func close() async {
-        await services.stop()
+        await background.end()
+        await services.close()
         await redis.close()
         store.close()
     }
