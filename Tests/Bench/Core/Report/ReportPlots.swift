@@ -1,33 +1,33 @@
 import BenchPlots
 import LoadGenerator
 
-/// The pictures of a report, by file name.
+/// A picture of the report.
+struct Picture: Sendable {
+    /// The file's name without `.svg`.
+    let name: String
+    let title: String
+    let plot: any Plot
+}
+
 extension Report {
-    var plots: [(name: String, plot: any Plot)] {
-        var plots: [(String, any Plot)] = []
+    /// Those for which something was measured.
+    var pictures: [Picture] {
+        var pictures: [Picture] = []
         let bars = costs
         if !bars.isEmpty {
-            plots.append(("cost", BarPlot(title: "What a request costs", valueLabel: "server CPU, microseconds per request", rows: bars)))
+            let plot = BarPlot(title: "What a request costs", valueLabel: "server CPU, microseconds per request", rows: bars)
+            pictures.append(Picture(name: "cost", title: plot.title, plot: plot))
         }
         let rates = moneyRates
         if !rates.isEmpty {
-            plots.append(("money", BarPlot(title: "Durable writes beside PostgreSQL", valueLabel: "requests per second", rows: rates)))
+            let plot = BarPlot(title: "Durable writes beside PostgreSQL", valueLabel: "requests per second", rows: rates)
+            pictures.append(Picture(name: "money", title: plot.title, plot: plot))
         }
-        if !findings.openLoop.isEmpty { plots.append(("open-loop", openLoopPlot)) }
-        if !findings.growth.isEmpty { plots += [("growth", growthPlot), ("memory", memoryPlot)] }
-        if let sale = findings.flashSale { plots.append(("flash-sale", plot(of: sale))) }
-        return plots
-    }
-
-    /// Draws all of them into the folder, and says where.
-    package func draw(into folder: String) async throws -> [String] {
-        var paths: [String] = []
-        for (name, plot) in plots {
-            let path = "\(folder)/\(name).svg"
-            try await plot.writeSVG(to: path)
-            paths.append(path)
-        }
-        return paths
+        var lines: [(String, LinePlot)] = []
+        if !findings.openLoop.isEmpty { lines.append(("open-loop", openLoopPlot)) }
+        if !findings.growth.isEmpty { lines += [("growth", growthPlot), ("memory", memoryPlot)] }
+        if let sale = findings.flashSale { lines.append(("flash-sale", plot(of: sale))) }
+        return pictures + lines.map { Picture(name: $0, title: $1.title, plot: $1) }
     }
 
     private func bar(_ name: String, _ row: Row, _ value: (Sample) -> Double) -> BarPlot.Bar? {
