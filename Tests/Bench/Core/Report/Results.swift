@@ -48,10 +48,18 @@ extension Report {
             ("Processor", machine.processor), ("Cores", String(machine.cores)), ("Memory", "\(machine.memoryMegabytes) MB"),
             ("Linux", machine.kernel), ("Load average before the run", Figure.short(machine.loadBefore)),
         ]
-        for (name, value) in rows + versions.sorted(by: { $0.key < $1.key }).map({ ($0.key, $0.value) }) where !value.isEmpty {
+        for (name, value) in rows + plainVersions where !value.isEmpty {
             table.add([name, value])
         }
         return table.text
+    }
+
+    /// Programs print more than their version; a build of the service is named by its commit.
+    private var plainVersions: [(String, String)] {
+        versions.sorted { $0.key < $1.key }.map { name, text in
+            let number = name == "firstcome" ? nil : text.firstMatch(of: /\d+\.\d+[^\s,)]*/)
+            return (name, number.map { String($0.0) } ?? text)
+        }
     }
 }
 
