@@ -77,7 +77,7 @@ let package = Package(
         .target(
             name: "API",
             dependencies: [
-                "HTTPServer", "Services", "Commerce", "Store", "Redis", "JSON", "FaultPoints", jwt, crypto, nioCore, logging,
+                "HTTPServer", "Services", "Commerce", "Store", "Redis", "JSON", "FaultPoints", crypto, nioCore, logging,
             ],
             resources: [.embedInCode("openapi.json")],
             swiftSettings: strict

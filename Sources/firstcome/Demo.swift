@@ -32,7 +32,7 @@ struct Demo: AsyncParsableCommand {
         } else {
             print("the store is not empty and stays as it is\n")
         }
-        let key = try await TokenKey.load(fromDataFolder: folder.path)
-        print(try await Tour(key: key, url: url, socketPath: try folder.privateRedis().socketPath).text)
+        let key = try TokenKey.load(fromDataFolder: folder.path)
+        print(Tour(key: key, url: url, socketPath: try folder.privateRedis().socketPath).text)
     }
 }

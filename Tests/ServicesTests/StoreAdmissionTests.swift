@@ -80,10 +80,10 @@ struct StoreAdmissionTests {
         try await withShop { shop in
             let (coupon, _) = try await Self.work(shop)
             try await shop.withStranger(firstIncarnation: nil) { stranger in
-                let user = try await stranger.store.createUser(name: "Stranger", at: shop.clock.now).value.id
+                let user = try await stranger.store.createUser(name: "Stranger", in: .at(shop.clock.now)).value.id
                 let before = try shop.digest
                 try await stranger.start()
-                let campaign = try await stranger.services.campaigns.create(shop.terms(quantity: 5), at: shop.clock.now).value
+                let campaign = try await stranger.services.campaigns.create(shop.terms(quantity: 5), in: .at(shop.clock.now)).value
                 #expect(campaign.id == coupon)
                 guard case .later = try await stranger.claim(coupon, by: user) else {
                     Issue.record("the gate of another store decided")

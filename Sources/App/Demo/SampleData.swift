@@ -26,14 +26,14 @@ package struct SampleData {
     package func fill() async throws {
         try await withThrowingTaskGroup { group in
             for index in 0..<Self.users {
-                group.addTask { _ = try await store.createUser(name: Self.name(index), at: now) }
+                group.addTask { _ = try await store.createUser(name: Self.name(index), in: .at(now)) }
             }
             try await group.waitForAll()
         }
         var products: [Product] = []
         for product in Self.products {
             products.append(
-                try value(await store.createProduct(name: product.name, price: Won(product.price), stock: product.stock, at: now)))
+                try value(await store.createProduct(name: product.name, price: Won(product.price), stock: product.stock, in: .at(now))))
         }
         try await makeCoupons()
         try await sell(products)
@@ -47,12 +47,12 @@ package struct SampleData {
         var terms = CampaignTerms(
             name: "선착순 100명 5,000원 할인", discount: .fixed(amount: Won(5_000)), quantity: 100, opensAt: now, closesAt: nil,
             validForSeconds: Bounds.defaultCouponValidity, minOrderAmount: Won(10_000), restoreOnRefund: true)
-        _ = try value(await store.createCampaign(terms, at: now))
+        _ = try value(await store.createCampaign(terms, in: .at(now)))
         terms.name = "내일 열리는 20% 할인"
         terms.discount = .percent(20, maxAmount: Won(30_000))
         terms.opensAt = now.advanced(byMilliseconds: 86_400_000) ?? now
         terms.quantity = 1_000
-        _ = try value(await store.createCampaign(terms, at: now))
+        _ = try value(await store.createCampaign(terms, in: .at(now)))
     }
 
     /// The last users of the list buy, so that the first ones start with nothing.
@@ -60,9 +60,9 @@ package struct SampleData {
         for (index, sale) in Self.sales.enumerated() {
             let buyer = UserID(Int64(Self.users - index))
             guard let day = now.advanced(byMilliseconds: -sale.daysAgo * 86_400_000) else { continue }
-            _ = try value(await store.charge(userID: buyer, amount: Won(1_000_000), at: day))
+            _ = try value(await store.charge(userID: buyer, amount: Won(1_000_000), in: .at(day)))
             let item = RequestedItem(productID: products[sale.product].id, quantity: sale.units)
-            _ = try value(await store.checkout(userID: buyer, items: [item], issuedCouponID: nil, at: day))
+            _ = try value(await store.checkout(userID: buyer, items: [item], issuedCouponID: nil, in: .at(day)))
         }
     }
 

@@ -12,11 +12,11 @@ package struct Tour {
     ///   - key: signs the tokens, which are valid for a day.
     ///   - url: where the service listens, or will listen.
     ///   - socketPath: of the folder's private Redis.
-    package init(key: TokenKey, url: String, socketPath: String) async throws {
+    package init(key: TokenKey, url: String, socketPath: String) {
         let now = WallClock.system.now
         let end = now.advanced(byMilliseconds: TokenKey.standardLifetimeMilliseconds) ?? now
-        user = try await key.sign(.user(UserID(1)), issuedAt: now, expiresAt: end)
-        admin = try await key.sign(.anyAdmin, issuedAt: now, expiresAt: end)
+        user = key.sign(.user(UserID(1)), issuedAt: now, expiresAt: end)
+        admin = key.sign(.anyAdmin, issuedAt: now, expiresAt: end)
         (self.url, self.socketPath) = (url, socketPath)
     }
 

@@ -26,7 +26,7 @@ package final class RunningService: Sendable {
         let address = ListenAddress(configuration.http.address)
         // Before anything is started that would have to be stopped again.
         try address.check()
-        let tokenKey = try await TokenKey.load(fromDataFolder: configuration.dataFolder)
+        let tokenKey = try TokenKey.load(fromDataFolder: configuration.dataFolder)
         var parts = ServiceParts(loops: MultiThreadedEventLoopGroup(numberOfThreads: configuration.loops))
         do {
             let services = try await parts.openServices(configuration, logger: logger)

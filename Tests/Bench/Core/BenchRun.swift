@@ -3,7 +3,7 @@ import Foundation
 /// A run of the whole benchmark: one part after the other, then the report.
 package struct BenchRun: Sendable {
     /// Every part, in the order in which they run. A further part is a further entry.
-    static let parts: [any BenchPart] = [ClaimRows(), ReadRows(), MoneyRows(), FlashSale(), OpenLoopPart(), Growth(), Promises()]
+    static let parts: [any BenchPart] = [ClaimRows(), ReadRows(), MoneyRows(), FlashSale(), OpenLoopPart(), Growth(), RecoveryAndAudit()]
 
     private let settings: BenchSettings
     private let progress = Progress()
@@ -17,7 +17,8 @@ package struct BenchRun: Sendable {
 
     /// Runs the parts that are wanted. One that fails is a problem of the report and keeps no other from running.
     ///
-    /// - Parameter folder: where the pictures go, and the JSON file, anew after each part: a run that is stopped keeps what it has.
+    /// - Parameter folder: where the JSON file goes, anew after each part so that a run that is stopped keeps what it has; then `RESULTS.md` and
+    ///   the pictures.
     package func run(folder: String) async throws -> Report {
         let began = ContinuousClock.now
         var report = Report(
@@ -33,11 +34,11 @@ package struct BenchRun: Sendable {
                 progress.tell("\(part.title) FAILED: \(error)")
                 report.findings.problems.append("\(part.title): \(error)")
             }
-            report.marks = report.judgedMarks()
+            report.targets = report.judgedTargets()
             report.seconds = began.duration(to: .now) / .seconds(1)
             progress.tell("wrote \(try report.write(to: folder))")
         }
-        for picture in try await report.draw(into: folder) { progress.tell("drew \(picture)") }
+        for file in try await report.draw(into: folder) { progress.tell("wrote \(file)") }
         return report
     }
 
@@ -59,7 +60,8 @@ package struct BenchRun: Sendable {
         if let sale = findings.flashSale { add("A flash sale: \(sale.coupons) coupons, \(sale.users) people", sale.table, when: true) }
         add("At a fixed rate", report.openLoopTable, when: !findings.openLoop.isEmpty)
         add("Growth", report.growthTable, when: !findings.growth.isEmpty)
-        add("The marks", report.markTable, when: true)
+        add("Recovery and audit", report.operationTable, when: !findings.operations.isEmpty)
+        add("Targets", report.targets.table(Figure.short).text, when: true)
         add("FAILED", report.problems.map { "- \($0)" }.joined(separator: "\n"), when: !report.problems.isEmpty)
         return sections.joined(separator: "\n\n")
     }

@@ -1,9 +1,9 @@
 import Foundation
 
-/// Horizontal bars, some for each row: what a request costs here and at its peer.
+/// Horizontal bars, some for each row: what a request costs here and at its peer. Each bar carries its value and its name.
 package struct BarPlot: Plot {
     package struct Bar: Sendable {
-        /// What the bar stands for, such as `firstcome` or `webdis`; bars of one name have one colour.
+        /// What the bar stands for, such as `firstcome` or `webdis`.
         package var name: String
         package var value: Double
         /// From the least to the greatest of what was measured.
@@ -13,7 +13,7 @@ package struct BarPlot: Plot {
             (self.name, self.value, self.spread) = (name, value, spread)
         }
 
-        /// Where its value may be written.
+        /// Where its label may begin.
         fileprivate var end: Double { max(value, spread?.upperBound ?? value) }
     }
 
@@ -41,49 +41,62 @@ extension BarPlot {
     private static let gap = 0.7
     private static let barHeightInPoints = 22.0
 
-    package var size: (width: Int, height: Int) { (width, Int(extent * Self.barHeightInPoints) + 110) }
+    package var size: (width: Int, height: Int) { (width, Int(extent * Self.barHeightInPoints) + 90) }
 
     private var extent: Double { rows.reduce(0) { $0 + Double($1.bars.count) * Self.step + Self.gap } }
 
     package var commands: String {
-        var (ticks, blocks, parts): ([String], [String], [String]) = ([], [], [])
-        var (bars, spreads): ([String: [String]], [String: [String]]) = ([:], [:])
+        var (ticks, ours, peers, spreads): ([String], [String], [String], [String]) = ([], [], [], [])
         var y = 0.0
         for row in rows {
             ticks.append("\(row.name.quoted) \(y + Double(row.bars.count - 1) * Self.step / 2)")
-            for bar in row.bars {
-                bars[bar.name, default: []].append("\(bar.value) \(y) \(bar.end)")
-                if let spread = bar.spread {
-                    spreads[bar.name, default: []].append("\(bar.value) \(y) \(spread.lowerBound) \(spread.upperBound)")
-                }
+            for (index, bar) in row.bars.enumerated() {
+                let line = "\(bar.value) \(y) \(bar.end) \(label(bar).doubleQuoted)"
+                if index == 0 { ours.append(line) } else { peers.append(line) }
+                if let spread = bar.spread { spreads.append("\(bar.value) \(y) \(spread.lowerBound) \(spread.upperBound)") }
                 y += Self.step
             }
             y += Self.gap
         }
-        for (index, name) in names.enumerated() {
-            blocks.append("$bars\(index) << END\n\((bars[name] ?? []).joined(separator: "\n"))\nEND")
-            parts.append(
-                "$bars\(index) using (0):2:(0):1:($2-0.42):($2+0.42) with boxxyerror title \(name.quoted) fillstyle solid noborder "
-                    + "linecolor rgb '\(Palette.color(index))'")
-            parts.append("$bars\(index) using 3:2:(sprintf('%.3g', $1)) with labels left offset 0.6,0 textcolor rgb '#374151' notitle")
-            guard let spreads = spreads[name] else { continue }
-            blocks.append("$spreads\(index) << END\n\(spreads.joined(separator: "\n"))\nEND")
-            parts.append("$spreads\(index) using 1:2:3:4 with xerrorbars notitle linecolor rgb '#374151' pointtype 7 pointsize 0.3")
+        var (blocks, parts): ([String], [String]) = ([], [])
+        for (name, lines, color) in [("$ours", ours, PlotStyle.color(0)), ("$peers", peers, "#c3c8d0")] where !lines.isEmpty {
+            blocks.append("\(name) << END\n\(lines.joined(separator: "\n"))\nEND")
+            parts.append("\(name) using (0):2:(0):1:($2-0.42):($2+0.42) with boxxyerror fillstyle solid noborder linecolor rgb '\(color)'")
+            parts.append("\(name) using 3:2:4 with labels left offset 0.8,0 textcolor rgb '#111827'")
+        }
+        if !spreads.isEmpty {
+            blocks.append("$spreads << END\n\(spreads.joined(separator: "\n"))\nEND")
+            parts.append("$spreads using 1:2:3:4 with xerrorbars linecolor rgb '#6b7280' pointtype 7 pointsize 0.3")
         }
         let settings = [
-            "set title \(title.quoted)", "set xlabel \(valueLabel.quoted)",
-            "set xrange [0:\(greatest * 1.12)]", "set yrange [\(y - Self.gap):\(-Self.step)]", "unset grid",
+            "set format x '\(rightEnd >= 2_000 ? "%.0s%c" : "%g")'", "set title \(title.quoted)", "set xlabel \(valueLabel.quoted)",
+            "unset key",
+            "set xrange [0:\(rightEnd)]", "set yrange [\(y - Self.gap):\(-Self.step)]", "unset grid",
             "set grid xtics linecolor '#e5e7eb' linetype 1", "set ytics scale 0 (\(ticks.joined(separator: ", ")))", "set border 1",
         ]
         return (settings + blocks + ["plot " + parts.joined(separator: ", \\\n  ")]).joined(separator: "\n")
     }
 
-    private var greatest: Double { rows.flatMap(\.bars).map(\.end).max() ?? 1 }
-
-    /// In the order in which they come first.
-    private var names: [String] {
-        var names: [String] = []
-        for bar in rows.flatMap(\.bars) where !names.contains(bar.name) { names.append(bar.name) }
-        return names
+    private func label(_ bar: Bar) -> String {
+        let value = bar.value >= 1_000 ? Int(bar.value.rounded()).formatted(.number.locale(Locale(identifier: "en_US"))) : number(bar.value)
+        return "\(value)  \(bar.name)"
     }
+
+    /// Three digits.
+    private func number(_ value: Double) -> String { String(format: "%.\(value >= 100 ? 0 : value >= 10 ? 1 : 2)f", value) }
+
+    /// So far right that every bar's label fits behind it.
+    private var rightEnd: Double {
+        let names = Double(rows.map(\.name.count).max() ?? 0) * PlotStyle.characterWidth
+        let plotWidth = max(Double(width) - names - 40, 100)
+        let ends = rows.flatMap(\.bars).map { bar in
+            bar.end / max(1 - (Double(label(bar).count) * PlotStyle.characterWidth + 12) / plotWidth, 0.1)
+        }
+        return max(ends.max() ?? 1, .leastNonzeroMagnitude)
+    }
+}
+
+extension String {
+    /// As a field of a data block, which ends at a space unless it is in double quotes.
+    fileprivate var doubleQuoted: String { "\"" + filter { $0 != "\"" && $0 != "\\" && !$0.isNewline } + "\"" }
 }

@@ -25,6 +25,9 @@ package struct LinePlot: Plot {
     package var yLabel: String
     package var xScale = Scale.linear
     package var yScale = Scale.linear
+    /// The ends of an axis; nil for those that fit the points.
+    package var xRange: ClosedRange<Double>?
+    package var yRange: ClosedRange<Double>?
     package var series: [Series]
     package var size = (width: 860, height: 460)
 
@@ -37,18 +40,30 @@ package struct LinePlot: Plot {
 }
 
 extension LinePlot {
+    /// The powers of ten around all values that are greater than 0; nil without such values.
+    package static func decades(around values: [Double]) -> ClosedRange<Double>? {
+        let positive = values.filter { $0 > 0 }
+        guard let least = positive.min(), let greatest = positive.max() else { return nil }
+        let (low, high) = (pow(10, log10(least).rounded(.down)), pow(10, log10(greatest).rounded(.up)))
+        return low...max(high, low * 10)
+    }
+
     package var commands: String {
         var lines = [
             "set title \(title.quoted)", "set xlabel \(xLabel.quoted)", "set ylabel \(yLabel.quoted)",
-            "set offsets graph 0.02, graph 0.02, 0, 0",
+            "set offsets graph 0.02, graph 0.02, 0, 0", "set autoscale xfix",
         ]
+        // One line needs no legend: title and axis say what it is.
+        if series.count == 1 { lines.append("unset key") }
         lines += axis("x", xScale) + axis("y", yScale)
+        if let xRange { lines.append("set xrange [\(xRange.lowerBound):\(xRange.upperBound)]") }
+        if let yRange { lines.append("set yrange [\(yRange.lowerBound):\(yRange.upperBound)]") }
         if let zeroPlace { lines.append("set xtics add ('0' \(zeroPlace))") }
         lines += series.indices.map { block($0) }
         let parts = series.enumerated().flatMap { index, series in
-            let color = "linecolor rgb '\(Palette.color(index))'"
-            let line = "using 1:2 with linespoints title \(series.name.quoted) \(color) linewidth 2 pointtype 7 pointsize 0.6"
-            let spread = "using 1:2:3:4 with yerrorbars notitle \(color) pointtype 7 pointsize 0.6"
+            let style = "linecolor rgb '\(PlotStyle.color(index))' pointtype \(PlotStyle.marker(index)) pointsize 0.7"
+            let line = "using 1:2 with linespoints title \(series.name.quoted) \(style) linewidth 2 dashtype \(index + 1)"
+            let spread = "using 1:2:3:4 with yerrorbars notitle \(style)"
             let hasSpread = series.points.contains { $0.spread != nil }
             return (hasSpread ? [line, spread] : [line]).map { "$series\(index) \($0)" }
         }
@@ -63,12 +78,14 @@ extension LinePlot {
         return (all.filter { $0 > 0 }.min() ?? 1) / 10
     }
 
+    private var greatest: Double { series.flatMap(\.points).map { $0.spread?.upperBound ?? $0.y }.max() ?? 0 }
+
     private func axis(_ name: String, _ scale: Scale) -> [String] {
         switch scale {
         // Costs are compared by their heights, which an axis that begins elsewhere would exaggerate.
-        case .linear: name == "y" ? ["set yrange [0:*]"] : []
+        case .linear: name == "y" ? ["set yrange [0:*]"] + (greatest >= 10_000 ? ["set format y '%.0s%c'"] : []) : []
         // Counts grow as 10k, 1M; latencies are read as 0.1, 1, 10.
-        case .logarithmic: ["set logscale \(name)", "set format \(name) '\(name == "x" ? "%.0s%c" : "%g")'"]
+        case .logarithmic: ["set logscale \(name)", "unset m\(name)tics", "set format \(name) '\(name == "x" ? "%.0s%c" : "%g")'"]
         }
     }
 

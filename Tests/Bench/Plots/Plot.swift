@@ -33,24 +33,37 @@ extension Plot {
         set terminal svg noenhanced size \(size.width),\(size.height) background '#ffffff' font 'sans-serif,14' linewidth 1.2
         set output \(output.quoted)
         set encoding utf8
-        set border 3 linecolor '#6b7280'
-        set grid linecolor '#e5e7eb' linetype 1
-        set tics nomirror textcolor '#374151'
-        set title textcolor '#111827' font ',16'
-        set key tmargin center horizontal Left reverse nobox samplen 2 width -1 textcolor '#374151'
-        set xlabel textcolor '#374151'
-        set ylabel textcolor '#374151'
+        \(PlotStyle.settings)
         \(commands)
 
         """
     }
 }
 
-/// Colours that can be told apart on white, also without seeing red or green (Okabe and Ito); the first is ours.
-enum Palette {
-    private static let colors = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#6b7280"]
+/// What all pictures share.
+enum PlotStyle {
+    static let settings = """
+        set border 3 linecolor '#6b7280'
+        set grid linecolor '#e5e7eb' linetype 1
+        set tics nomirror textcolor '#374151'
+        set title textcolor '#111827' font ',16'
+        set key bmargin center horizontal Left reverse nobox samplen 3 width 1 height 1 textcolor '#374151'
+        set xlabel offset 0,0.4 textcolor '#374151'
+        set ylabel textcolor '#374151'
+        """
+
+    /// Colours of different lightness, so that they can be told apart in greyscale too; the first is ours.
+    private static let colors = ["#08519c", "#d55e00", "#56b4e9", "#111827", "#009e73"]
 
     static func color(_ index: Int) -> String { colors[index % colors.count] }
+
+    /// Filled circle, square, triangle, diamond and inverted triangle.
+    private static let markers = [7, 5, 9, 13, 11]
+
+    static func marker(_ index: Int) -> Int { markers[index % markers.count] }
+
+    /// Points of the SVG that a character of the font takes at most, on average.
+    static let characterWidth = 8.0
 }
 
 extension String {

@@ -29,7 +29,7 @@ struct Run: AsyncParsableCommand {
     @Option(help: "The firstcome executable of an earlier build, to measure winning claims beside this one.")
     var before: String?
 
-    @Option(help: "Where the JSON file and the pictures go: .bench, or .bench/quick for less than the whole.")
+    @Option(help: "Where the JSON file, RESULTS.md and the pictures go: .bench, or .bench/quick for less than the whole.")
     var output: String?
 
     @Flag(help: "Prints the names of the parts and ends.")
@@ -60,20 +60,21 @@ struct Run: AsyncParsableCommand {
     }
 }
 
-/// The tables and pictures of a run that was made before.
+/// RESULTS.md and the pictures, from the JSON file of an earlier run.
 struct Draw: AsyncParsableCommand {
-    static let configuration = CommandConfiguration(abstract: "Prints the tables of a JSON file again and draws its pictures as SVG.")
+    static let configuration = CommandConfiguration(
+        abstract: "Prints the tables of a run's JSON file again; writes RESULTS.md and the pictures as SVG.")
 
     @Argument(help: "The JSON file of a run.")
     var file = ".bench/latest.json"
 
-    @Option(help: "Where the pictures go.")
+    @Option(help: "Where RESULTS.md and the pictures go.")
     var output = ".bench"
 
     func run() async throws {
         let report = try Report.read(file)
         print(BenchRun.text(report))
-        for picture in try await report.draw(into: output) { FileHandle.standardError.write(Data("drew \(picture)\n".utf8)) }
+        for file in try await report.draw(into: output) { FileHandle.standardError.write(Data("wrote \(file)\n".utf8)) }
     }
 }
 

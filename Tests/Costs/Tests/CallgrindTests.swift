@@ -54,11 +54,11 @@ struct CostReportTests {
             ])
     }
 
-    @Test("a missed mark is shown and is no problem")
-    func marks() {
+    @Test("a missed target is shown and is no problem")
+    func targets() {
         let cost = RouteCost(route: .soldOut, allocations: 1, instructions: 14_700)
         let report = report(cost, Thresholds(allocations: [.soldOut: 1], instructions: [.soldOut: 2.1]))
-        #expect(report.marks.map(\.words) == ["met", "met, and beyond"])
+        #expect(report.targets.map(\.words) == ["met", "exceeded"])
         #expect(self.report(RouteCost(route: .soldOut, allocations: 4), Thresholds(allocations: [.soldOut: 4])).problems == [])
         #expect(report.text.contains("| claim, sold out |"))
     }

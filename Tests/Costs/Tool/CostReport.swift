@@ -1,6 +1,6 @@
 import Bench
 
-/// A run held against the thresholds and the marks.
+/// A run held against the thresholds and the targets.
 struct CostReport {
     let result: CostRun.Result
     let thresholds: Thresholds
@@ -41,11 +41,11 @@ struct CostReport {
             ])
         }
         let reference = "A bare channel takes \(Figure.count(result.reference)) instructions outside the kernel for the same request."
-        return [reference, table.text, markTable].joined(separator: "\n\n")
+        return [reference, table.text, targets.table(Figure.count).text].joined(separator: "\n\n")
     }
 }
 
-// MARK: - The marks
+// MARK: - Targets
 
 extension CostReport {
     /// Instructions of the routes that write before the HTTP server got its own parser, as this program counted them.
@@ -53,34 +53,23 @@ extension CostReport {
         .wins: 183_700, .charge: 135_700, .order: 194_500, .payment: 282_200, .checkout: 341_000,
     ]
 
-    var marks: [MarkResult] {
-        result.costs.flatMap { cost -> [MarkResult] in
+    var targets: [TargetResult] {
+        result.costs.flatMap { cost -> [TargetResult] in
             switch cost.route {
             case .soldOut, .alreadyClaimed:
                 return [
-                    Mark(cost.route.rawValue, "instructions outside the kernel", .atMost, 15_000, beyond: 12_000).judge(cost.instructions),
-                    Mark(cost.route.rawValue, "allocations", .atMost, 3, beyond: 1).judge(cost.allocations),
+                    Target(cost.route.rawValue, "instructions outside the kernel", .atMost, 15_000, stretch: 12_000).judge(
+                        cost.instructions),
+                    Target(cost.route.rawValue, "allocations", .atMost, 3, stretch: 1).judge(cost.allocations),
                 ]
             case .wins, .charge, .order, .payment, .checkout:
                 guard let before = Self.before[cost.route] else { return [] }
                 return [
-                    Mark(cost.route.rawValue, "instructions fewer than \(Figure.count(before))", .atLeast, 20_000)
+                    Target(cost.route.rawValue, "instructions fewer than \(Figure.count(before))", .atLeast, 20_000)
                         .judge(cost.instructions.map { before - $0 })
                 ]
             case .top, .product, .balance: return []
             }
         }
-    }
-
-    private var markTable: String {
-        var table = Table(["Mark", "What", "Limit", "Beyond", "Measured", "Verdict"])
-        for mark in marks {
-            table.add([
-                mark.name, mark.measure, Figure.count(mark.mark), mark.beyond.map(Figure.count) ?? "",
-                mark.measured.map(Figure.count) ?? "",
-                mark.words,
-            ])
-        }
-        return table.text
     }
 }

@@ -19,8 +19,7 @@ package struct Findings: Codable, Sendable {
     package var flashSale: FlashSaleResult?
     package var growth: [GrowthResult] = []
     package var openLoop: [OpenLoopCurve] = []
-    /// nil in files of runs that knew none.
-    package var promises: [KeptPromise]?
+    package var operations: [TimedOperation] = []
     /// What failed, in words; one is enough to fail the run.
     package var problems: [String] = []
 
@@ -32,7 +31,7 @@ package struct Findings: Codable, Sendable {
         flashSale = other.flashSale ?? flashSale
         growth += other.growth
         openLoop += other.openLoop
-        if let more = other.promises { promises = (promises ?? []) + more }
+        operations += other.operations
         problems += other.problems
     }
 }

@@ -42,7 +42,11 @@ package struct OpenLoopPoint: Codable, Sendable {
 
 extension Report {
     package var openLoopTable: String {
-        var table = Table(["Requests", "of maximum", "asked/s", "answered/s", "p50", "p90", "p99", "p99.9", "max ms", "generator"])
+        var table = Table(
+            [
+                "Requests", "of maximum", "asked/s", "answered/s", "p50, ms", "p90, ms", "p99, ms", "p99.9, ms", "max, ms",
+                "load generator",
+            ], numeric: 1...8)
         for curve in findings.openLoop {
             for point in curve.points {
                 let (result, latency) = (point.result, point.result.latency)
@@ -58,13 +62,13 @@ extension Report {
     }
 
     /// At half of the maximum.
-    var openLoopMarks: [MarkResult] {
+    var openLoopTargets: [TargetResult] {
         findings.openLoop.flatMap { curve in
             let half = curve.points.first { $0.share == 0.5 }?.result.latency
             let name = "open loop at 50 %: \(curve.title)"
             return [
-                Mark(name, "p99, ms", .atMost, 10, beyond: 5).judge(half.map { $0.p99 / 1_000 }),
-                Mark(name, "p99.9, ms", .atMost, 25, beyond: 10).judge(half.map { $0.p999 / 1_000 }),
+                Target(name, "p99, ms", .atMost, 10, stretch: 5).judge(half.map { $0.p99 / 1_000 }),
+                Target(name, "p99.9, ms", .atMost, 25, stretch: 10).judge(half.map { $0.p999 / 1_000 }),
             ]
         }
     }

@@ -39,4 +39,18 @@ package enum Row: String, Codable, Sendable, Hashable, CaseIterable {
     case postgresCheckout64 = "PostgreSQL checkout, 64 clients"
     case postgresCharge16 = "PostgreSQL charge, 16 clients"
     case postgresCharge64 = "PostgreSQL charge, 64 clients"
+
+    /// Whether this is another program, or an earlier build of the service.
+    var isPeer: Bool {
+        switch self {
+        case .claimSoldOut, .claimSoldOutOnce, .claimSoldOutTwoLoops, .claimAlready, .claimWins, .claimWinsAlone, .top, .product,
+            .balance, .order, .payment, .checkout, .charge:
+            false
+        case .claimWinsBefore, .claimWinsAloneBefore, .webdisSoldOut, .webdisAlready, .webdisWins, .redisSoldOut, .redisSoldOutPipelined,
+            .redisAlready, .redisAlreadyPipelined, .redisWins, .redisWinsPipelined, .nginxClaim, .bareChannel, .nginx, .bareServer,
+            .postgresOrder16, .postgresOrder64, .postgresPayment16, .postgresPayment64, .postgresCheckout16, .postgresCheckout64,
+            .postgresCharge16, .postgresCharge64:
+            true
+        }
+    }
 }

@@ -18,7 +18,7 @@ package struct BenchSettings: Sendable {
     /// How long a row runs that has no end of its own.
     var seconds: Int { isQuick ? 2 : 6 }
 
-    /// Claims that win, over all rounds: the mark for memory names a million.
+    /// Claims that win, over all rounds: the target for memory is one after a million.
     var wins: Int { isQuick ? 30_000 * rounds : 1_000_000 }
     var winsEachRound: Int { wins / rounds }
 

@@ -22,5 +22,11 @@ package enum Figure {
     /// Microseconds as milliseconds.
     package static func milliseconds(_ microseconds: Double) -> String { short(microseconds / 1000) }
 
+    /// The median, with the least and the greatest in parentheses; empty for no values.
+    static func spread(_ spread: Spread?, _ number: (Double) -> String) -> String {
+        guard let spread else { return "" }
+        return "\(number(spread.median)) (\(number(spread.least))..\(number(spread.greatest)))"
+    }
+
     package static func megabytes(_ bytes: Int64) -> String { short(Double(bytes) / 1_048_576) + " MB" }
 }

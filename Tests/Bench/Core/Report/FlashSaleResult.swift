@@ -7,7 +7,8 @@ package struct FlashSaleResult: Codable, Sendable {
     package let seconds: [FlashSaleSecond]
 
     package var table: String {
-        var table = Table(["Second", "requests/s", "won", "claims refused", "CPU us/request", "Redis CPU us", "p99 below, ms"])
+        var table = Table(
+            ["Second", "requests/s", "won", "claims refused", "CPU µs/request", "Redis CPU µs/request", "p99 below, ms"], numeric: 0...6)
         for second in seconds {
             table.add([
                 String(second.second), Figure.count(second.perSecond), Figure.count(Double(second.won)),

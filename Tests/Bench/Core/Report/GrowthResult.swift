@@ -31,9 +31,11 @@ package struct GrowthPoint: Codable, Sendable {
 extension Report {
     /// Every point of every curve.
     package var growthTable: String {
-        var table = Table([
-            "Requests", "beside", "requests/s", "CPU us/request", "Redis CPU us", "p50 / p99 ms", "refresh of the top", "service", "Redis",
-        ])
+        var table = Table(
+            [
+                "Requests", "beside", "requests/s", "CPU µs/request", "Redis CPU µs", "p50 / p99 ms", "top 5 computed in", "service",
+                "Redis",
+            ], numeric: 2...8)
         for curve in findings.growth {
             for point in curve.points {
                 let rate = Spread(point.samples.map(\.perSecond))
@@ -41,7 +43,7 @@ extension Report {
                 let latencies = [Spread(point.samples.compactMap(\.p50)), Spread(point.samples.compactMap(\.p99))]
                 table.add([
                     curve.title, "\(Figure.count(Double(point.size))) \(curve.unit)", rate.map { Figure.count($0.median) } ?? "",
-                    cpu.map { "\(Figure.short($0.median)) (\(Figure.short($0.least))..\(Figure.short($0.greatest)))" } ?? "",
+                    Figure.spread(cpu, Figure.short),
                     Spread(point.samples.compactMap(\.redisCPU)).map { Figure.short($0.median) } ?? "",
                     latencies.map { $0.map { Figure.milliseconds($0.median) } ?? "-" }.joined(separator: " / "),
                     point.refreshMicroseconds.map { Figure.milliseconds($0) + " ms" } ?? "", Figure.megabytes(point.service),

@@ -10,7 +10,7 @@ package struct Report: Codable, Sendable {
     package let machine: Machine
     package let versions: [String: String]
     package var findings = Findings()
-    package var marks: [MarkResult] = []
+    package var targets: [TargetResult] = []
 
     /// Everything that was wrong, each thing with the row it belongs to.
     package var problems: [String] {

@@ -1,33 +1,42 @@
 import BenchPlots
 import LoadGenerator
 
-/// The pictures of a report, by file name.
+/// A picture of the report.
+struct Picture: Sendable {
+    /// The file's name without `.svg`.
+    let name: String
+    let title: String
+    let plot: any Plot
+}
+
 extension Report {
-    var plots: [(name: String, plot: any Plot)] {
-        var plots: [(String, any Plot)] = []
+    /// Those for which something was measured.
+    var pictures: [Picture] {
+        var pictures: [Picture] = []
         let bars = costs
         if !bars.isEmpty {
-            plots.append(("cost", BarPlot(title: "What a request costs", valueLabel: "server CPU, microseconds per request", rows: bars)))
+            let plot = BarPlot(title: "What a request costs", valueLabel: "server CPU, microseconds per request", rows: bars)
+            pictures.append(Picture(name: "cost", title: plot.title, plot: plot))
         }
         let rates = moneyRates
         if !rates.isEmpty {
-            plots.append(("money", BarPlot(title: "Durable writes beside PostgreSQL", valueLabel: "requests per second", rows: rates)))
+            let plot = BarPlot(title: "Durable writes beside PostgreSQL", valueLabel: "requests per second", rows: rates)
+            pictures.append(Picture(name: "money", title: plot.title, plot: plot))
         }
-        if !findings.openLoop.isEmpty { plots.append(("open-loop", openLoopPlot)) }
-        if !findings.growth.isEmpty { plots += [("growth", growthPlot), ("memory", memoryPlot)] }
-        if let sale = findings.flashSale { plots.append(("flash-sale", plot(of: sale))) }
-        return plots
-    }
-
-    /// Draws all of them into the folder, and says where.
-    package func draw(into folder: String) async throws -> [String] {
-        var paths: [String] = []
-        for (name, plot) in plots {
-            let path = "\(folder)/\(name).svg"
-            try await plot.writeSVG(to: path)
-            paths.append(path)
+        if !findings.openLoop.isEmpty {
+            let plot = openLoopPlot
+            pictures.append(Picture(name: "open-loop", title: plot.title, plot: plot))
         }
-        return paths
+        if !findings.growth.isEmpty {
+            for (name, plot) in [("growth", growthPlot), ("memory", memoryPlot)] {
+                pictures.append(Picture(name: name, title: plot.title, plot: plot))
+            }
+        }
+        if let sale = findings.flashSale {
+            let plot = plot(of: sale)
+            pictures.append(Picture(name: "flash-sale", title: plot.title, plot: plot))
+        }
+        return pictures
     }
 
     private func bar(_ name: String, _ row: Row, _ value: (Sample) -> Double) -> BarPlot.Bar? {
@@ -57,45 +66,52 @@ extension Report {
         }
     }
 
-    private var openLoopPlot: LinePlot {
-        let percentiles: [(String, (OpenLoopPoint) -> Double)] = [
-            ("p50", { $0.result.latency.p50 }), ("p99", { $0.result.latency.p99 }), ("p99.9", { $0.result.latency.p999 }),
-        ]
-        return LinePlot(
-            title: "Latency of claims that come at a fixed rate", xLabel: "rate, % of the greatest", yLabel: "milliseconds",
-            yScale: .logarithmic,
-            series: findings.openLoop.flatMap { curve in
-                percentiles.map { name, value in
-                    LinePlot.Series("\(curve.title), \(name)", curve.points.map { LinePlot.Point($0.share * 100, value($0) / 1_000) })
-                }
-            })
-    }
-
-    private var growthPlot: LinePlot {
-        LinePlot(
-            title: "What a request costs beside little and beside much", xLabel: "how much there is", yLabel: "server CPU, microseconds",
-            xScale: .logarithmic,
-            series: findings.growth.map { curve in
-                LinePlot.Series(
-                    curve.title,
-                    curve.points.compactMap { point in
-                        Spread(point.samples.map(\.cpu)).map {
-                            LinePlot.Point(Double(point.size), $0.median, spread: $0.least...$0.greatest)
-                        }
+    /// One panel for each kind of request, all with the same axes.
+    private var openLoopPlot: PanelPlot {
+        let percentiles: [(String, KeyPath<Percentiles, Double>)] = [("p50", \.p50), ("p99", \.p99), ("p99.9", \.p999)]
+        let all = findings.openLoop.flatMap(\.points).flatMap { point in percentiles.map { point.result.latency[keyPath: $0.1] / 1_000 } }
+        return PanelPlot(
+            title: "Latency of requests that come at a fixed rate",
+            panels: findings.openLoop.map { curve in
+                var panel = LinePlot(
+                    title: curve.title, xLabel: "rate, % of \(Figure.count(curve.maximum)) requests/s", yLabel: "latency, ms",
+                    yScale: .logarithmic,
+                    series: percentiles.map { name, value in
+                        LinePlot.Series(
+                            name, curve.points.map { LinePlot.Point($0.share * 100, $0.result.latency[keyPath: value] / 1_000) })
                     })
+                panel.xRange = 0...100
+                panel.yRange = LinePlot.decades(around: all)
+                return panel
             })
     }
 
-    private var memoryPlot: LinePlot {
-        func series(_ name: String, _ bytes: (GrowthPoint) -> Int64) -> [LinePlot.Series] {
-            findings.growth.map { curve in
-                LinePlot.Series(
-                    "\(name): \(curve.unit)", curve.points.map { LinePlot.Point(Double($0.size), Double(bytes($0)) / 1_048_576) })
-            }
-        }
-        return LinePlot(
-            title: "Memory beside little and beside much", xLabel: "how much there is", yLabel: "resident memory of the service, MB",
-            xScale: .logarithmic, series: series("service", \.service))
+    /// One panel for each curve: each counts something else.
+    private var growthPlot: PanelPlot {
+        PanelPlot(
+            title: "Server CPU per request on stores of different sizes",
+            panels: findings.growth.map { curve in
+                let points = curve.points.compactMap { point in
+                    Spread(point.samples.map(\.cpu)).map { LinePlot.Point(Double(point.size), $0.median, spread: $0.least...$0.greatest) }
+                }
+                return LinePlot(
+                    title: curve.title, xLabel: curve.unit, yLabel: "CPU, microseconds", xScale: .logarithmic,
+                    series: [LinePlot.Series("", points)])
+            }, panelHeight: 300)
+    }
+
+    private var memoryPlot: PanelPlot {
+        PanelPlot(
+            title: "Memory on stores of different sizes",
+            panels: findings.growth.map { curve in
+                func series(_ name: String, _ bytes: KeyPath<GrowthPoint, Int64>) -> LinePlot.Series {
+                    let points = curve.points.map { LinePlot.Point(Double($0.size), Double($0[keyPath: bytes]) / 1_048_576) }
+                    return LinePlot.Series(name, points)
+                }
+                return LinePlot(
+                    title: curve.title, xLabel: curve.unit, yLabel: "memory, MB", xScale: .logarithmic,
+                    series: [series("service", \.service), series("Redis", \.redis)])
+            }, panelHeight: 320)
     }
 
     private func plot(of sale: FlashSaleResult) -> LinePlot {
@@ -103,7 +119,7 @@ extension Report {
             LinePlot.Series(name, sale.seconds.map { LinePlot.Point(Double($0.second), value($0)) })
         }
         return LinePlot(
-            title: "A flash sale of \(Figure.count(Double(sale.coupons))) coupons", xLabel: "second", yLabel: "per second",
-            series: [series("requests", \.perSecond), series("coupons won", { Double($0.won) })])
+            title: "A flash sale of \(Figure.count(Double(sale.coupons))) coupons", xLabel: "time, seconds", yLabel: "per second",
+            series: [series("requests answered", \.perSecond), series("coupons won", { Double($0.won) })])
     }
 }

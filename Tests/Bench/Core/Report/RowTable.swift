@@ -2,13 +2,13 @@ extension Report {
     /// One line for each row: medians, with the least and the greatest of all rounds.
     package var rowTable: String {
         var table = Table([
-            "Row", "requests/s", "CPU us/request", "of it user", "p50 / p99 / p99.9 ms", "Redis CPU us", "unexpected", "others' CPU",
+            "Row", "requests/s", "CPU µs/request", "of it user", "p50 / p99 / p99.9 ms", "Redis CPU µs", "unexpected", "others' CPU",
             "x requests/s, x CPU of its peers in the same round",
         ])
         for measured in findings.rows {
             table.add([
                 measured.row.rawValue + (measured.problems.isEmpty ? "" : " **FAILED**"),
-                text(measured.spread(\.perSecond), Figure.count), cpu(measured),
+                Figure.spread(measured.spread(\.perSecond), Figure.count), cpu(measured),
                 measured.spread(\.userCPU).map { Figure.short($0.median) } ?? "", latencies(measured),
                 measured.spread(\.redisCPU).map { Figure.short($0.median) } ?? "",
                 String(measured.samples.map(\.unexpected).reduce(0, +)),
@@ -19,15 +19,10 @@ extension Report {
         return table.text
     }
 
-    private func text(_ spread: Spread?, _ number: (Double) -> String) -> String {
-        guard let spread else { return "" }
-        return "\(number(spread.median)) (\(number(spread.least))..\(number(spread.greatest)))"
-    }
-
     /// With what follows after the last answer, where something does.
     private func cpu(_ measured: Measured) -> String {
         let late = measured.spread(\.lateCPU).map { " + \(Figure.short($0.median)) later" } ?? ""
-        return text(measured.spread(\.cpu), Figure.short) + late
+        return Figure.spread(measured.spread(\.cpu), Figure.short) + late
     }
 
     private func latencies(_ measured: Measured) -> String {

@@ -1,8 +1,10 @@
-/// A table in Markdown whose columns stand under each other in plain text too.
+/// A table in Markdown that is aligned as plain text too.
 package struct Table: Sendable {
     private var rows: [[String]]
+    /// Columns of numbers: they are aligned to the right.
+    private let numeric: ClosedRange<Int>?
 
-    package init(_ header: [String]) { rows = [header] }
+    package init(_ header: [String], numeric: ClosedRange<Int>? = nil) { (rows, self.numeric) = ([header], numeric) }
 
     package mutating func add(_ cells: [String]) { rows.append(cells) }
 
@@ -11,10 +13,17 @@ package struct Table: Sendable {
     package var text: String {
         let widths = rows[0].indices.map { column in rows.map { $0[column].count }.max() ?? 0 }
         func line(_ cells: [String]) -> String {
-            let padded = zip(cells, widths).map { $0 + String(repeating: " ", count: $1 - $0.count) }
+            let padded = cells.enumerated().map { column, cell in
+                let padding = String(repeating: " ", count: widths[column] - cell.count)
+                return isNumeric(column) ? padding + cell : cell + padding
+            }
             return "| \(padded.joined(separator: " | ")) |"
         }
-        let rule = "|\(widths.map { String(repeating: "-", count: $0 + 2) }.joined(separator: "|"))|"
-        return ([line(rows[0]), rule] + rows.dropFirst().map(line)).joined(separator: "\n")
+        let rules = widths.enumerated().map { column, width in
+            String(repeating: "-", count: width + (isNumeric(column) ? 1 : 2)) + (isNumeric(column) ? ":" : "")
+        }
+        return ([line(rows[0]), "|\(rules.joined(separator: "|"))|"] + rows.dropFirst().map(line)).joined(separator: "\n")
     }
+
+    private func isNumeric(_ column: Int) -> Bool { numeric?.contains(column) ?? false }
 }

@@ -42,6 +42,20 @@ struct PlotTests {
         #expect(try await Self.draw(plot).text.contains("p99.9"))
     }
 
+    @Test("panels: every panel with its title, its axes and its lines")
+    func panels() async throws {
+        func panel(_ title: String) -> LinePlot {
+            LinePlot(
+                title: title, xLabel: "rate", yLabel: "ms",
+                series: [.init("p50", [.init(1, 2), .init(2, 3)]), .init("p99", [.init(1, 9)])])
+        }
+        let picture = try await Self.draw(PanelPlot(title: "Latency", panels: ["refused", "won", "one more"].map(panel)))
+        for text in ["Latency", "refused", "won", "one more", "rate", "p50", "p99"] {
+            #expect(picture.text.contains(text), "\(text) in \(picture.text)")
+        }
+        #expect(picture.text.matches(of: /rate/).count == 3)
+    }
+
     @Test("bars: each row with its bars and their values")
     func bars() async throws {
         let plot = BarPlot(

@@ -3,29 +3,29 @@ import Testing
 
 @testable import Bench
 
-@Suite("The marks of refused claims")
-struct RefusedClaimMarkTests {
+@Suite("The targets of refused claims")
+struct RefusedClaimTargetTests {
     @Test("user time is held against the bare channel's, all CPU against nginx's and webdis', two loops against one")
     func judged() throws {
-        let marks = report([
+        let targets = report([
             (.claimSoldOut, 10, 4), (.claimSoldOutTwoLoops, 10.8, 4), (.bareChannel, 20, 2), (.nginxClaim, 8, 1), (.webdisSoldOut, 25, 5),
-        ]).judgedMarks().filter { $0.name == Row.claimSoldOut.rawValue }
-        func measured(_ measure: String) throws -> MarkResult { try #require(marks.first { $0.measure == measure }) }
+        ]).judgedTargets().filter { $0.name == Row.claimSoldOut.rawValue }
+        func measured(_ measure: String) throws -> TargetResult { try #require(targets.first { $0.measure == measure }) }
         let user = try measured("user-mode CPU, x a bare channel")
         #expect((user.measured, user.verdict) == (2, .met))
         let nginx = try measured("server CPU, x nginx return 200")
         #expect((nginx.measured, nginx.verdict) == (1.25, .met))
         let webdis = try measured("server CPU, x webdis")
-        #expect((webdis.measured, webdis.verdict) == (0.4, .beyond))
+        #expect((webdis.measured, webdis.verdict) == (0.4, .exceeded))
         let loops = try measured("server CPU with 2 loops, x with 1")
         #expect((loops.measured, loops.verdict) == (1.08, .met))
     }
 
-    @Test("where user time was not told apart, as in files of earlier runs, its mark is not measured")
+    @Test("where user time was not told apart, as in files of earlier runs, its target is not measured")
     func withoutUserTime() throws {
-        let marks = report([(.claimAlready, 10, nil), (.bareChannel, 20, 2)]).judgedMarks()
-        let mark = try #require(marks.first { $0.name == Row.claimAlready.rawValue && $0.measure == "user-mode CPU, x a bare channel" })
-        #expect(mark.verdict == .notMeasured)
+        let targets = report([(.claimAlready, 10, nil), (.bareChannel, 20, 2)]).judgedTargets()
+        let target = try #require(targets.first { $0.name == Row.claimAlready.rawValue && $0.measure == "user-mode CPU, x a bare channel" })
+        #expect(target.verdict == .notMeasured)
     }
 
     @Test("the bare channel's answer is an HTTP answer of 250 bytes")
