@@ -86,7 +86,8 @@ let package = Package(
             swiftSettings: strict
         ),
         .target(
-            name: "TestSupport", dependencies: ["JSON", "HTTPServer", nioCore, nioPosix, logging], path: "Tests/Support/Core",
+            name: "TestSupport", dependencies: ["Commerce", "JSON", "HTTPServer", nioCore, nioPosix, logging, subprocess],
+            path: "Tests/Support/Core",
             swiftSettings: strict),
         .target(
             name: "Torture",
@@ -121,7 +122,7 @@ let package = Package(
         .testTarget(
             name: "BenchTests", dependencies: ["Bench", "BenchPlots", "LoadGenerator", "TestSupport", nioCore, nioPosix],
             path: "Tests/Bench/Tests", swiftSettings: strict),
-        .testTarget(name: "JSONTests", dependencies: ["JSON", nioCore], swiftSettings: strict),
+        .testTarget(name: "JSONTests", dependencies: ["JSON", "TestSupport", nioCore], swiftSettings: strict),
         .testTarget(name: "CommerceTests", dependencies: ["Commerce", "TestSupport"], swiftSettings: strict),
         .testTarget(
             name: "RedisTests",

@@ -2,6 +2,7 @@ import Commerce
 import Foundation
 import GRDB
 import Logging
+import TestSupport
 import Testing
 
 @testable import Store
@@ -12,7 +13,7 @@ final class TemporaryStore: Sendable {
     let store: TransactionalStore
 
     init(logger: Logger? = nil, _ configure: (inout StoreOptions) -> Void = { _ in }) throws {
-        folder = try makeTemporaryFolder()
+        folder = TemporaryFolder(on: .memory).url
         do {
             store = try Self.open(folder, logger: logger, configure)
         } catch {
