@@ -23,6 +23,7 @@ let argumentParser = Target.Dependency.product(name: "ArgumentParser", package: 
 let subprocess = Target.Dependency.product(name: "Subprocess", package: "swift-subprocess")
 let histogram = Target.Dependency.product(name: "Histogram", package: "hdrhistogram-swift")
 let collections = Target.Dependency.product(name: "DequeModule", package: "swift-collections")
+let lifecycle = Target.Dependency.product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
 let heap = Target.Dependency.product(name: "HeapModule", package: "swift-collections")
 
 let luaScripts = [
@@ -48,6 +49,7 @@ let package = Package(
         .package(url: "https://github.com/groue/GRDB.swift.git", from: "7.10.0"),
         .package(url: "https://github.com/HdrHistogram/hdrhistogram-swift.git", from: "0.2.0"),
         .package(url: "https://github.com/swift-server/async-http-client.git", from: "1.37.0"),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle.git", from: "2.13.0"),
         .package(url: "https://github.com/swiftlang/swift-subprocess.git", from: "1.0.0", traits: []),
         .package(url: "https://github.com/vapor/jwt-kit.git", from: "5.7.0"),
     ],
@@ -68,21 +70,26 @@ let package = Package(
             dependencies: [
                 "Commerce", "Store", "Redis", "LuaScripts", "JSON", "EventLoopTasks", "FaultPoints", nioCore, nioPosix, nioHTTP1, crypto,
                 httpClient,
-                subprocess, logging, collections, heap,
+                subprocess, logging, collections, heap, lifecycle,
             ],
             swiftSettings: strict
         ),
         .target(
             name: "API",
             dependencies: [
-                "HTTPServer", "Services", "Commerce", "Store", "Redis", "JSON", "FaultPoints", jwt, crypto, nioCore, logging,
+                "HTTPServer", "Services", "Commerce", "Store", "Redis", "JSON", "FaultPoints", crypto, nioCore, logging,
             ],
             resources: [.embedInCode("openapi.json")],
             swiftSettings: strict
         ),
+        .target(
+            name: "App",
+            dependencies: ["API", "HTTPServer", "Services", "Store", "Redis", "Commerce", "JSON", nioCore, nioPosix, logging, lifecycle],
+            swiftSettings: strict
+        ),
         .executableTarget(
             name: "firstcome",
-            dependencies: ["API", "HTTPServer", "Services", "Store", "Redis", "Commerce", argumentParser, nioCore, nioPosix, logging],
+            dependencies: ["App", "API", "HTTPServer", "Services", "Store", "Redis", "Commerce", argumentParser, nioCore, logging],
             swiftSettings: strict
         ),
         .target(
@@ -166,7 +173,7 @@ let package = Package(
         .testTarget(
             name: "EndToEndTests",
             dependencies: [
-                "firstcome", "FaultPoints", "API", "HTTPServer", "Services", "Store", "Redis", "Commerce", "JSON", "TestSupport", nioCore,
+                "App", "firstcome", "FaultPoints", "API", "HTTPServer", "Services", "Store", "Redis", "Commerce", "JSON", "TestSupport", nioCore,
                 nioPosix, grdb,
                 crypto, logging,
             ],

@@ -157,17 +157,17 @@ extension TransactionalStore {
         return try result.get()
     }
 
-    /// Runs a job that may be remembered, see ``write(context:onCommit:_:)``.
+    /// Runs a job whose answer may be stored, see ``write(context:onCommit:_:)``.
     func write<Value: Sendable>(
-        at now: Instant, idempotency: IdempotentWrite<Value>?, context: (any DeliveryContext)?,
-        onCommit: (@Sendable (WriteResult<Value>) -> Void)? = nil, _ job: @escaping @Sendable (Database) throws -> Outcome<Value>
+        in context: WriteContext<Value>, onCommit: (@Sendable (WriteResult<Value>) -> Void)? = nil,
+        _ job: @escaping @Sendable (Database, _ now: Instant) throws -> Outcome<Value>
     ) async throws(StoreError) -> WriteResult<Value> {
-        try await write(context: context, onCommit: onCommit) { db in
-            try db.once(idempotency, at: now, job: job)
+        try await write(context: context.delivery, onCommit: onCommit) { db in
+            try db.once(context.idempotency, at: context.time) { try job($0, context.time) }
         }
     }
 
-    /// Runs a job that may be refused and is not remembered, see ``write(context:onCommit:_:)``.
+    /// Runs a job that may be refused and whose answer is not stored, see ``write(context:onCommit:_:)``.
     func decide<Value: Sendable>(
         context: (any DeliveryContext)?, _ job: @escaping @Sendable (Database) throws -> Outcome<Value>
     ) async throws(StoreError) -> Outcome<Value> {

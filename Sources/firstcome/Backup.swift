@@ -1,5 +1,5 @@
+import App
 import ArgumentParser
-import Commerce
 import Foundation
 import Logging
 import Store
@@ -16,9 +16,7 @@ struct Backup: AsyncParsableCommand {
     func run() async throws {
         let folder = try DataFolder.existing(data.path)
         guard !FileManager.default.fileExists(atPath: file) else { throw CommandError("\(file) exists already") }
-        var options = StoreOptions.standard(calendar: try TimeZoneOption.parse([]).calendar())
-        options.isReadOnly = true
-        let store = try TransactionalStore.open(path: folder.storePath, options: options, logger: Logger(label: "firstcome"))
+        let store = try folder.openStoreForReading(calendar: try TimeZoneOption.standard(), logger: Logger(label: "firstcome"))
         defer { store.close() }
         try await store.backup(to: file)
         print("copied the store to \(file)")

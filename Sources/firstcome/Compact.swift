@@ -1,6 +1,5 @@
+import App
 import ArgumentParser
-import Logging
-import Store
 
 /// `firstcome compact`: makes the store's file as small as what it holds.
 struct Compact: AsyncParsableCommand {
@@ -17,7 +16,7 @@ struct Compact: AsyncParsableCommand {
         let folder = try DataFolder.existing(data.path)
         let lock = try folder.lock()
         defer { withExtendedLifetime(lock) {} }
-        let sizes = try StoreCompaction.run(folder.storePath, options: .standard(calendar: try TimeZoneOption.parse([]).calendar()))
+        let sizes = try folder.compactStore(calendar: try TimeZoneOption.standard())
         print("the store took \(sizes.before) bytes and takes \(sizes.after) now")
     }
 }

@@ -1,7 +1,7 @@
 import API
+import App
 import ArgumentParser
 import Commerce
-import Foundation
 import Logging
 import Services
 import Store
@@ -24,8 +24,7 @@ struct Demo: AsyncParsableCommand {
         defer { withExtendedLifetime(lock) {} }
         let logger = Logger(label: "firstcome")
         try folder.closeStoreToOthers(logger: logger)
-        let store = try TransactionalStore.open(
-            path: folder.storePath, options: .standard(calendar: try timeZone.calendar()), logger: logger)
+        let store = try folder.openStore(calendar: try timeZone.calendar(), logger: logger)
         defer { store.close() }
         if try await store.counts().isEmpty {
             try await SampleData(store: store, now: WallClock.system.now).fill()
@@ -33,7 +32,7 @@ struct Demo: AsyncParsableCommand {
         } else {
             print("the store is not empty and stays as it is\n")
         }
-        let key = try await TokenKey.load(fromDataFolder: folder.path)
-        print(try await Tour(key: key, url: url, socketPath: try folder.privateRedis().socketPath).text)
+        let key = try TokenKey.load(fromDataFolder: folder.path)
+        print(Tour(key: key, url: url, socketPath: try folder.privateRedis().socketPath).text)
     }
 }

@@ -1,7 +1,6 @@
+import App
 import ArgumentParser
 import Logging
-import NIOCore
-import NIOPosix
 import Redis
 import Services
 import Store
@@ -59,18 +58,8 @@ struct RedisStoreCommand: AsyncParsableCommand {
         _ data: DataOption, _ redis: RedisOption, _ body: (RedisTakeover, StoreIdentity, RedisEndpoint) async throws -> Value
     ) async throws -> Value {
         guard let endpoint = try redis.endpoint() else { throw ValidationError("--redis is missing: a private Redis needs no telling") }
-        let folder = try DataFolder.existing(data.path)
-        var logger = Logger(label: "firstcome", factory: StreamLogHandler.standardError(label:))
-        logger.logLevel = .warning
-        var options = StoreOptions.standard(calendar: try TimeZoneOption.parse([]).calendar())
-        options.isReadOnly = true
-        let store = try TransactionalStore.open(path: folder.storePath, options: options, logger: logger)
-        defer { store.close() }
-        let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
-        let takeover = RedisTakeover(by: store.identity, of: endpoint, on: group, logger: logger)
-        let result: Result<Value, any Error>
-        do { result = .success(try await body(takeover, store.identity, endpoint)) } catch { result = .failure(error) }
-        try await group.shutdownGracefully()
-        return try result.get()
+        return try await RedisTakeover.use(
+            endpoint, for: try DataFolder.existing(data.path), calendar: try TimeZoneOption.standard(), logger: .ofTools
+        ) { takeover, store in try await body(takeover, store, endpoint) }
     }
 }

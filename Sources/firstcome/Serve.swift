@@ -1,3 +1,4 @@
+import App
 import ArgumentParser
 import Commerce
 import Foundation
@@ -18,14 +19,6 @@ struct Serve: AsyncParsableCommand {
             A unix socket (--host unix:/run/firstcome/http.sock) has mode 0660: a proxy connects as the account of the service, or as a \
             member of the socket's group, which is the folder's group where the folder has the setgid bit (chmod g+s).
             """)
-
-    /// The flags that the environment may set.
-    static let valueFlags = [
-        "host", "port", "data", "redis", "time-zone", "data-platform", "data-platform-secret", "data-platform-timeout",
-        "data-platform-tries", "ranking-refresh", "recovery-interval", "archive-after", "keep-events", "loops", "max-connections",
-        "max-requests",
-        "charge-min", "charge-max", "balance-limit", "order-hold", "drain-delay", "drain-timeout", "log-level",
-    ]
 
     @Option(help: "The address to listen on, or unix:/path for a unix socket.")
     var host = "127.0.0.1"

@@ -1,8 +1,8 @@
+import App
 import ArgumentParser
 import Commerce
+import Logging
 import Redis
-import Services
-import Store
 
 /// Where the data is.
 struct DataOption: ParsableArguments {
@@ -21,6 +21,9 @@ struct TimeZoneOption: ParsableArguments {
         }
         return calendar
     }
+
+    /// The calendar where none is given.
+    static func standard() throws -> BusinessCalendar { try parse([]).calendar() }
 }
 
 /// Which Redis.
@@ -43,9 +46,21 @@ struct RedisOption: ParsableArguments {
     }
 }
 
-extension StoreOptions {
-    /// The options of a store whose events carry the message of the data platform.
-    static func standard(policy: Policy = Policy(), calendar: BusinessCalendar) -> StoreOptions {
-        StoreOptions(policy: policy, calendar: calendar, eventPayload: EventPayload.render)
+extension Logger {
+    /// For commands whose standard output is what they have found.
+    static var ofTools: Logger {
+        var logger = Logger(label: "firstcome", factory: StreamLogHandler.standardError(label:))
+        logger.logLevel = .warning
+        return logger
+    }
+}
+
+extension Workbench {
+    /// Opens what the options name.
+    static func use<Value>(
+        data: DataOption, redis: RedisOption, timeZone: TimeZoneOption, _ body: (Workbench) async throws -> Value
+    ) async throws -> Value {
+        try await use(
+            try DataFolder.existing(data.path), calendar: try timeZone.calendar(), redis: try redis.endpoint(), logger: .ofTools, body)
     }
 }

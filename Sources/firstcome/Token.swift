@@ -1,7 +1,7 @@
 import API
+import App
 import ArgumentParser
 import Commerce
-import Foundation
 
 /// `firstcome token`: signs tokens with the key of a data folder.
 struct Token: AsyncParsableCommand {
@@ -24,15 +24,15 @@ struct Token: AsyncParsableCommand {
 
     func run() async throws {
         let folder = try DataFolder.make(data.path)
-        let key = try await TokenKey.load(fromDataFolder: folder.path)
+        let key = try TokenKey.load(fromDataFolder: folder.path)
         let now = WallClock.system.now
         guard let end = now.advanced(byMilliseconds: ttl.milliseconds) else { throw ValidationError("--ttl is too long") }
         guard let user else {
-            print(try await key.sign(.anyAdmin, issuedAt: now, expiresAt: end))
+            print(key.sign(.anyAdmin, issuedAt: now, expiresAt: end))
             return
         }
         for id in user.ids {
-            print(try await key.sign(.user(UserID(id)), issuedAt: now, expiresAt: end))
+            print(key.sign(.user(UserID(id)), issuedAt: now, expiresAt: end))
         }
     }
 }

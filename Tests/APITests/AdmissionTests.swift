@@ -21,22 +21,22 @@ struct AdmissionTests {
     func matrix(index: Int) {
         let route = RouteTable.routes[index]
         let expected: (own: String, other: String, admin: String, missing: String) =
-            switch route.access {
+            switch route.endpoint.rule {
             case .open: ("admitted", "admitted", "admitted", "admitted")
             case .user: ("admitted", "admitted", "403", "404")
             case .admin: ("403", "403", "admitted", "403")
             case .selfOrAdmin: ("admitted", "403", "admitted", "404")
             case .ownerOrAdmin: ("admitted", "admitted", "admitted", "404")
             }
-        #expect(admission(route, Self.own) == expected.own, "\(route.operationID)")
-        #expect(admission(route, Self.other) == expected.other, "\(route.operationID)")
-        #expect(admission(route, .anyAdmin) == expected.admin, "\(route.operationID)")
-        #expect(admission(route, Self.own, exists: false) == expected.missing, "\(route.operationID)")
+        #expect(admission(route, Self.own) == expected.own, "\(route.endpoint.operationID)")
+        #expect(admission(route, Self.other) == expected.other, "\(route.endpoint.operationID)")
+        #expect(admission(route, .anyAdmin) == expected.admin, "\(route.endpoint.operationID)")
+        #expect(admission(route, Self.own, exists: false) == expected.missing, "\(route.endpoint.operationID)")
     }
 
     @Test("an admin is told when the user of the path does not exist; a stranger is not")
     func missingUser() throws {
-        let route = try #require(RouteTable.routes.first { $0.operationID == "getBalance" })
+        let route = try #require(RouteTable.routes.first { $0.endpoint.operationID == "getBalance" })
         #expect(admission(route, .anyAdmin, exists: false) == "404")
         #expect(admission(route, Self.other, exists: false) == "403")
     }
@@ -56,14 +56,14 @@ struct AdmissionTests {
         let owner = ["getOrder", "cancelOrder", "getPayment"]
         for route in RouteTable.routes {
             let expected =
-                switch route.access {
+                switch route.endpoint.rule {
                 case .open: open
                 case .admin: admin
                 case .user: user
                 case .selfOrAdmin: selfOrAdmin
                 case .ownerOrAdmin: owner
                 }
-            #expect(expected.contains(route.operationID), "\(route.operationID)")
+            #expect(expected.contains(route.endpoint.operationID), "\(route.endpoint.operationID)")
         }
         #expect(open.count + admin.count + user.count + selfOrAdmin.count + owner.count == RouteTable.routes.count)
     }

@@ -64,7 +64,7 @@ struct ApplicationFixture: Sendable {
             configuration: RedisConfiguration(endpoint: endpoint, scripts: Scripts.all), eventLoopGroup: group, logger: logger)
         let configuration = ServicesConfiguration(calendar: calendar, clock: WallClock { now })
         let services = try CommerceServices(configuration: configuration, store: store, redis: redis, eventLoopGroup: group, logger: logger)
-        let key = await TokenKey(bytes: Array(repeating: 7, count: TokenKey.length))
+        let key = TokenKey(bytes: Array(repeating: 7, count: TokenKey.length))
         let api = FirstcomeAPI(services: services, tokenKey: key, eventLoopGroup: group, logger: logger)
         let loop = group.next()
         redis.start()
@@ -83,7 +83,7 @@ struct ApplicationFixture: Sendable {
         var headers: [(name: String, value: String)] = []
         if let identity {
             let later = Instant(milliseconds: Self.now.milliseconds + 3_600_000)
-            headers.append(("Authorization", "Bearer \(try await key.sign(identity, issuedAt: Self.now, expiresAt: later))"))
+            headers.append(("Authorization", "Bearer \(key.sign(identity, issuedAt: Self.now, expiresAt: later))"))
         }
         if let idempotencyKey { headers.append(("Idempotency-Key", idempotencyKey)) }
         if let contentType, !body.isEmpty { headers.append(("Content-Type", contentType)) }

@@ -17,7 +17,7 @@ private func document() throws -> JSONValue {
 
 @Suite("The API document and the route table")
 struct DocumentTests {
-    private func operation(_ route: Route) throws -> JSONValue {
+    private func operation(_ route: Endpoint) throws -> JSONValue {
         try #require(try document()["paths"]?[route.template]?[route.method.rawValue.lowercased()], "\(route.operationID)")
     }
 
@@ -33,15 +33,15 @@ struct DocumentTests {
         let described = paths.members.flatMap { path in
             (path.value.object?.members ?? []).map { "\($0.name.uppercased()) \(path.name) \($0.value["operationId"]?.text ?? "")" }
         }
-        let served = RouteTable.routes.map { "\($0.method.rawValue) \($0.template) \($0.operationID)" }
+        let served = RouteTable.routes.map(\.endpoint).map { "\($0.method.rawValue) \($0.template) \($0.operationID)" }
         #expect(Set(described) == Set(served))
-        #expect(Set(served).count == served.count && Set(RouteTable.routes.map(\.operationID)).count == served.count)
+        #expect(Set(served).count == served.count && Set(RouteTable.routes.map(\.endpoint.operationID)).count == served.count)
         #expect(served.count == 31)
     }
 
     @Test("each route names every refusal it can give, under its status, and no other", arguments: RouteTable.routes.indices)
     func refusals(index: Int) throws {
-        let route = RouteTable.routes[index]
+        let route = RouteTable.routes[index].endpoint
         var described: Set<String> = []
         for response in try #require(try operation(route)["responses"]?.object).members where response.name >= "4" {
             let target = try resolved(response.value)
@@ -58,10 +58,10 @@ struct DocumentTests {
 
     @Test("each route says who may use it, which key it honours and where what it makes can be read", arguments: RouteTable.routes.indices)
     func rules(index: Int) throws {
-        let route = RouteTable.routes[index]
+        let route = RouteTable.routes[index].endpoint
         let operation = try operation(route)
         let who =
-            switch route.access {
+            switch route.rule {
             case .open: "all"
             case .user: "user"
             case .admin: "admin"

@@ -99,6 +99,20 @@ struct TokenAgreementTests {
         }
     }
 
+    @Test(
+        "JWTKit reads in the service's own tokens what the verifier reads",
+        arguments: [Identity.user(UserID(17)), .admin(subject: "운영자 \"1\"")])
+    func ownTokens(identity: Identity) async throws {
+        let token = TokenKey(bytes: Fixture.keyBytes).sign(identity, issuedAt: Fixture.now, expiresAt: Fixture.later)
+        guard case .accepted(let theirs) = try await TokenOracle(key: Fixture.key).verdict(on: token),
+            case .verified(let ours) = Fixture.verdict(token)
+        else {
+            Issue.record("\(token) is refused")
+            return
+        }
+        #expect(Self.agree(theirs, ours) && ours.identity == identity && ours.expiresAt == Fixture.later.milliseconds)
+    }
+
     @Test("each row of the table is a token that JWTKit accepts and the verifier refuses", arguments: Stricter.allCases)
     func table(row: Stricter) async throws {
         let token = Self.example(of: row)

@@ -1,4 +1,5 @@
 import API
+import App
 import Commerce
 import Foundation
 import JSON
@@ -6,7 +7,6 @@ import NIOCore
 import Store
 import TestSupport
 import Testing
-import firstcome
 
 /// One route of the contract with ids filled in, and who may use it.
 struct ContractRoute: Sendable, CustomTestStringConvertible {
@@ -98,9 +98,9 @@ extension EndToEnd.AnyRouteTests {
         let parts = token.split(separator: ".").map(String.init)
         let none = Data(#"{"alg":"none","typ":"JWT"}"#.utf8).base64URL
         let strangeRole = Data(#"{"sub":"1","role":"root","exp":4102444800}"#.utf8).base64URL
-        let expired = try await live.running.tokenKey.sign(
+        let expired = live.running.tokenKey.sign(
             .user(UserID(1)), issuedAt: Instant(milliseconds: 0), expiresAt: Instant(milliseconds: 1_000_000))
-        let foreign = try await TokenKey(bytes: Array(repeating: 7, count: 32)).sign(
+        let foreign = TokenKey(bytes: Array(repeating: 7, count: 32)).sign(
             .user(UserID(1)), issuedAt: live.clock.now, expiresAt: Instant(milliseconds: 4_102_444_800_000))
         let bad = [
             "Bearer", "Bearer ", "Basic dXNlcjpwYXNz", token, "Bearer \(token)x", "Bearer \(parts[0]).\(parts[1])",

@@ -8,7 +8,7 @@ import Services
 import TestSupport
 import Testing
 
-@testable import firstcome
+@testable import App
 
 extension EndToEnd {
     @Suite("The commands beside a service")

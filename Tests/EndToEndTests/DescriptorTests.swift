@@ -2,7 +2,7 @@ import Foundation
 import TestSupport
 import Testing
 
-@testable import firstcome
+@testable import App
 
 extension EndToEnd {
     @Suite("serve under a limit of open files")

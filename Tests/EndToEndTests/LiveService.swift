@@ -1,4 +1,5 @@
 import API
+import App
 import Commerce
 import Foundation
 import GRDB
@@ -11,7 +12,6 @@ import Services
 import Store
 import Synchronization
 import TestSupport
-import firstcome
 
 /// A whole service in this process: HTTP on a free port, a private redis-server, and SQLite files in a folder of its own.
 final class LiveService: Sendable {
@@ -47,7 +47,7 @@ final class LiveService: Sendable {
         pool = HTTPPool(port: running.server.port ?? 0, maximumConnections: connections)
         (self.folder, self.clock, self.running) = (folder, clock, running)
         guest = Caller(pool: pool)
-        admin = Caller(pool: pool, token: try await running.tokenKey.sign(.anyAdmin, issuedAt: clock.now, expiresAt: Self.tokensEnd))
+        admin = Caller(pool: pool, token: running.tokenKey.sign(.anyAdmin, issuedAt: clock.now, expiresAt: Self.tokensEnd))
     }
 
     /// Runs `body` with a fresh service, which is stopped and whose files are removed when `body` ends, however it ends.
@@ -98,7 +98,7 @@ final class LiveService: Sendable {
 
 extension LiveService {
     func caller(user id: Int64) async throws -> Caller {
-        let token = try await running.tokenKey.sign(.user(UserID(id)), issuedAt: clock.now, expiresAt: Self.tokensEnd)
+        let token = running.tokenKey.sign(.user(UserID(id)), issuedAt: clock.now, expiresAt: Self.tokensEnd)
         return Caller(pool: pool, token: token, id: id)
     }
 
@@ -119,9 +119,11 @@ extension LiveService {
         try await withThrowingTaskGroup { group in
             for _ in 0..<count {
                 group.addTask {
-                    guard case .done(let user) = try await self.store.createUser(name: "이바다", at: self.clock.now) else { throw NoUser() }
+                    guard case .done(let user) = try await self.store.createUser(name: "이바다", in: .at(self.clock.now)) else {
+                        throw NoUser()
+                    }
                     let caller = try await self.caller(user: user.id.rawValue)
-                    if balance > 0 { _ = try await self.store.charge(userID: user.id, amount: Won(balance), at: self.clock.now) }
+                    if balance > 0 { _ = try await self.store.charge(userID: user.id, amount: Won(balance), in: .at(self.clock.now)) }
                     return caller
                 }
             }

@@ -1,4 +1,5 @@
 import API
+import App
 import Commerce
 import Foundation
 import HTTPServer
@@ -8,7 +9,6 @@ import Services
 import Store
 import TestSupport
 import Testing
-import firstcome
 
 extension EndToEnd {
     @Suite("Health, and what goes on while Redis does not")
@@ -195,11 +195,11 @@ extension EndToEnd.OutageTests {
         let port = try #require(running.server.port)
         let end = Instant(milliseconds: 4_102_444_800_000)
         let pool = HTTPPool(port: port, maximumConnections: 4)
-        let admin = Caller(pool: pool, token: try await running.tokenKey.sign(.anyAdmin, issuedAt: WallClock.system.now, expiresAt: end))
+        let admin = Caller(pool: pool, token: running.tokenKey.sign(.anyAdmin, issuedAt: WallClock.system.now, expiresAt: end))
         let id = try await admin.post("/users", #"{"name": "김하늘"}"#).expect(201).int("userId")
         let coupon = try await admin.makeCoupon()
         let user = Caller(
-            pool: pool, token: try await running.tokenKey.sign(.user(UserID(id)), issuedAt: WallClock.system.now, expiresAt: end), id: id)
+            pool: pool, token: running.tokenKey.sign(.user(UserID(id)), issuedAt: WallClock.system.now, expiresAt: end), id: id)
 
         redis.pause()
         async let claim = user.claim(coupon)

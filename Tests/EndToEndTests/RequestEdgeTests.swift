@@ -1,7 +1,7 @@
+import App
 import HTTPServer
 import TestSupport
 import Testing
-import firstcome
 
 extension EndToEnd {
     @Suite("Requests at the edge of HTTP", .sharedService)

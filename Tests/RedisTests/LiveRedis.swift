@@ -26,8 +26,7 @@ func withClient<Result>(
         configuration: configuration,
         eventLoopGroup: MultiThreadedEventLoopGroup.singleton,
         connector: connector,
-        logger: Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() }),
-        onConnect: { _ in }
+        logger: Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() })
     )
     client.start()
     do {

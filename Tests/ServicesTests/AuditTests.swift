@@ -172,7 +172,7 @@ struct AuditTests {
             let users = try await shop.makeUsers(2_000, balance: 10_000)
             let coupon = try await shop.makeCampaign(quantity: 5_000)
             let products = [try await shop.makeProduct(price: 1), try await shop.makeProduct(price: 1)]
-            try await shop.services.start()
+            try await shop.start()
             let isAudited = Flag()
             let working = Task {
                 var next = users[...]

@@ -163,7 +163,7 @@ struct BackgroundWorkTests {
             let place = { (seconds: Int64) async throws -> OrderID in
                 let then = Instant(milliseconds: shop.clock.now.milliseconds + seconds * 1_000)
                 let items = [RequestedItem(productID: product, quantity: 1)]
-                return try await shop.store.placeOrder(userID: user, items: items, issuedCouponID: nil, at: then).value.id
+                return try await shop.store.placeOrder(userID: user, items: items, issuedCouponID: nil, in: .at(then)).value.id
             }
             let first = try await expiry.step()
             #expect(first == nil)

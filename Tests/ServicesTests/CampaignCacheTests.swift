@@ -312,10 +312,10 @@ struct CampaignCacheTests {
             #expect(try await shop.state(of: coupon, for: user, on: loop) == .issued)
             let issued = try #require(try shop.reader.issuedCoupon(of: coupon, userID: user))
             let order = try await shop.store.placeOrder(
-                userID: user, items: [RequestedItem(productID: product, quantity: 1)], issuedCouponID: issued.id, at: shop.clock.now
+                userID: user, items: [RequestedItem(productID: product, quantity: 1)], issuedCouponID: issued.id, in: .at(shop.clock.now)
             ).value
             #expect(try await shop.state(of: coupon, for: user, on: loop) == .held)
-            _ = try await shop.store.cancelOrder(order.id, by: user, at: shop.clock.now).value
+            _ = try await shop.store.cancelOrder(order.id, by: user, in: .at(shop.clock.now)).value
             #expect(try await shop.state(of: coupon, for: user, on: loop) == .issued)
         }
     }

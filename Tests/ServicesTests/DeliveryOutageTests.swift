@@ -44,7 +44,7 @@ struct DeliveryOutageTests {
                     time += pause
                     // Sales and refunds go on meanwhile.
                     if sold < payments.count {
-                        _ = try await shop.store.refund(paymentID: payments[sold].id, items: nil, at: shop.clock.now).value
+                        _ = try await shop.store.refund(paymentID: payments[sold].id, items: nil, in: .at(shop.clock.now)).value
                         _ = try await shop.sell([(ProductID(1), 1)], to: UserID(1), on: shop.day(ago: 0))
                         sold += 1
                     }
@@ -165,7 +165,7 @@ struct DeliveryOutageTests {
                 shop.clock.advance(byMilliseconds: -86_400_000)
                 let paid = shop.clock.now
                 _ = try await shop.store.checkout(
-                    userID: UserID(1), items: [RequestedItem(productID: ProductID(1), quantity: 1)], issuedCouponID: nil, at: paid
+                    userID: UserID(1), items: [RequestedItem(productID: ProductID(1), quantity: 1)], issuedCouponID: nil, in: .at(paid)
                 ).value
                 server.react { _ in .status(200) }
                 let delivery = restarts ? delivery(server.platform) : before
@@ -204,7 +204,7 @@ struct DeliveryOutageTests {
         try await withPlatform(react: { _ in .status(422) }) { server in
             try await withOutbox(orders: 40) { shop, payments, delivery in
                 for payment in payments.prefix(10) {
-                    _ = try await shop.store.refund(paymentID: payment.id, items: nil, at: shop.clock.now).value
+                    _ = try await shop.store.refund(paymentID: payment.id, items: nil, in: .at(shop.clock.now)).value
                 }
                 let delivery = delivery(server.platform)
                 try await delivery.stepUntilQuiet()
@@ -268,7 +268,7 @@ struct DeliveryOutageTests {
                     for _ in 0..<Int.random(in: 1...4, using: &random) {
                         if let payment = payments.randomElement(using: &random), Bool.random(using: &random) {
                             _ = try await shop.store.refund(
-                                paymentID: payment, items: [RequestedItem(productID: ProductID(1), quantity: 1)], at: shop.clock.now)
+                                paymentID: payment, items: [RequestedItem(productID: ProductID(1), quantity: 1)], in: .at(shop.clock.now))
                         } else {
                             payments.append(try await shop.sell([(ProductID(1), 3)], to: UserID(1), on: shop.day(ago: 0)).id)
                         }

@@ -187,7 +187,7 @@ struct EventDeliveryTests {
         try await withPlatform(react: refusesFirst) { server in
             try await withOutbox(orders: 3) { shop, payments, delivery in
                 for payment in payments.prefix(2) {
-                    _ = try await shop.store.refund(paymentID: payment.id, items: nil, at: shop.clock.now).value
+                    _ = try await shop.store.refund(paymentID: payment.id, items: nil, in: .at(shop.clock.now)).value
                 }
                 var platform = server.platform
                 platform.maximumTries = 3
@@ -269,10 +269,10 @@ struct EventDeliveryTests {
             try await withShop(Shop.Setup(configure: { $0.platform = server.platform })) { shop in
                 let user = try await shop.makeUsers(1, balance: 1_000_000)[0]
                 let product = try await shop.makeProduct(price: 100)
-                try await shop.services.start()
+                try await shop.start()
                 for _ in 0..<30 {
                     _ = try await shop.store.checkout(
-                        userID: user, items: [RequestedItem(productID: product, quantity: 1)], issuedCouponID: nil, at: shop.clock.now
+                        userID: user, items: [RequestedItem(productID: product, quantity: 1)], issuedCouponID: nil, in: .at(shop.clock.now)
                     ).value
                 }
                 try await eventually("all are delivered") { try await shop.deliveries().allSatisfy { $0 == .delivered } }

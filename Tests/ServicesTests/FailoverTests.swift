@@ -43,7 +43,7 @@ struct FailoverTests {
                 let users = try await shop.makeUsers(500, balance: 1_000)
                 let coupon = try await shop.makeCampaign(quantity: 300)
                 let product = try await shop.makeProduct(price: 1)
-                try await shop.services.start()
+                try await shop.start()
                 try await eventually("ready") { await shop.services.readiness().isReady }
 
                 async let first = shop.sell(coupon, product, to: Array(users[..<100]))

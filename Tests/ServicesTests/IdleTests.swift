@@ -16,7 +16,7 @@ struct IdleTests {
     @Test("nothing is polled while nothing happens: the background makes few steps a second, and Redis hears next to nothing")
     func quiet() async throws {
         try await withShop(Shop.Setup(configure: { $0.rankingRefresh = .seconds(1) })) { shop in
-            try await shop.services.start()
+            try await shop.start()
             try await eventually("recovered") { await shop.services.readiness().isReady }
             let start = ContinuousClock.now
             let (stepsBefore, commandsBefore) = (try steps(of: shop), shop.redis.statistics.sent)
@@ -34,7 +34,7 @@ struct IdleTests {
         try await withShop(Shop.Setup(configure: { $0.rankingRefresh = .seconds(3_600) })) { shop in
             let user = try await shop.makeUsers(1, balance: 1_000_000)[0]
             let product = try await shop.makeProduct(price: 1)
-            try await shop.services.start()
+            try await shop.start()
             try await eventually("caught up") { try await shop.offset() == 0 }
             let rounds = 20
             let start = ContinuousClock.now
@@ -52,7 +52,7 @@ struct IdleTests {
     func views() async throws {
         try await withShop { shop in
             let product = try await shop.makeProduct(price: 1)
-            try await shop.services.start()
+            try await shop.start()
             for round in 1...3 {
                 shop.services.views.count(product)
                 try await eventually("view \(round) is counted") {

@@ -145,7 +145,7 @@ struct PrivateRedisTests {
             try await withShop(Shop.Setup(endpoint: redis.endpoint, configure: { $0.privateRedis = redis })) { shop in
                 let users = try await shop.makeUsers(2)
                 let coupon = try await shop.makeCampaign(quantity: 2)
-                try await shop.services.start()
+                try await shop.start()
                 #expect(try await shop.claimPatiently(coupon, by: users[0]) == .won(1))
                 kill(try #require(redis.runningPID), SIGKILL)
                 #expect(try await shop.claimPatiently(coupon, by: users[1]) == .won(2))

@@ -179,7 +179,7 @@ struct RankingTests {
         try await withShop(Shop.Setup(configure: { $0.recoveryInterval = .milliseconds(300) })) { shop in
             let user = try await shop.makeUsers(1, balance: 1_000_000)[0]
             let products = [try await shop.makeProduct(price: 1), try await shop.makeProduct(price: 1)]
-            try await shop.services.start()
+            try await shop.start()
             _ = try await shop.sell([(products[0], 2)], to: user, on: shop.day(ago: 0))
             try await eventually("the sale is ranked") { shop.services.ranking.top.items.map(\.unitsSold) == [2] }
             let asOf = shop.services.ranking.top.asOf

@@ -19,7 +19,7 @@ struct ReconnectTests {
             let users = try await shop.makeUsers(2)
             let coupon = try await shop.makeCampaign(quantity: 5)
             #expect(try await shop.claim(coupon, by: users[0]) == .won(1))
-            try await shop.services.start()
+            try await shop.start()
             try await eventually("ready") { await shop.services.readiness().isReady }
             try await shop.grantOnly(coupon, to: users[1])
 
@@ -42,7 +42,7 @@ struct ReconnectTests {
             let users = try await shop.makeUsers(20)
             let (whole, broken) = (try await shop.makeCampaign(quantity: 50), try await shop.makeCampaign(quantity: 50))
             _ = try await shop.claimTogether(whole, by: users)
-            try await shop.services.start()
+            try await shop.start()
             try await eventually("ready") { await shop.services.readiness().isReady }
             let (compared, reconnects) = (shop.comparedClaims, shop.redis.statistics.reconnects)
             try shop.server.cli("DEL", RedisKeys.coupon(broken), RedisKeys.claims(of: broken))

@@ -127,7 +127,7 @@ struct RecoveryTests {
     func start() async throws {
         try await withShop(.hundredThousandCoupons) { shop in
             try await shop.campaigns.build(CouponID(1), beyond: nil)
-            try await shop.services.start()
+            try await shop.start()
             #expect(shop.compared < 200_000)
             let early = await shop.services.readiness()
             #expect(early.isReady == (early.unloadedCampaigns == [] && early.uncomparedCampaigns == 0))

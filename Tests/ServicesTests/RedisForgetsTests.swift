@@ -168,7 +168,7 @@ struct RedisForgetsTests {
         try await withShop(setup) { shop in
             let users = try await shop.makeUsers(80)
             let coupon = try await shop.makeCampaign(quantity: 50)
-            if withBackgroundWork { try await shop.services.start() }
+            if withBackgroundWork { try await shop.start() }
             let early = try await shop.claimTogether(coupon, by: Array(users[..<15]))
             try files.save(shop.server)
             let later = try await shop.claimTogether(coupon, by: Array(users[15..<35]))
@@ -216,7 +216,7 @@ struct RedisForgetsTests {
             let users = try await shop.makeUsers(12)
             let coupon = try await shop.makeCampaign(quantity: 10)
             let places = try await shop.claimTogether(coupon, by: Array(users[..<5]))
-            try await shop.services.start()
+            try await shop.start()
             try await eventually("ready") { await shop.services.readiness().isReady }
             // Less than an empty server takes.
             try shop.server.cli("CONFIG", "SET", "maxmemory-policy", "noeviction", "maxmemory", "1mb")
@@ -310,7 +310,7 @@ struct RedisForgetsTests {
     func hundredThousand() async throws {
         try await withShop(.hundredThousandCoupons) { shop in
             let coupon = CouponID(1)
-            try await shop.services.start()
+            try await shop.start()
             try await eventually("the gate is loaded") { await shop.services.readiness().isReady }
             #expect(try await shop.gate(of: coupon)?.claims == 100_000)
             shop.server.kill()

@@ -13,7 +13,7 @@ struct ReplicaTests {
             try shop.server.cli("REPLICAOF", "127.0.0.1", "1")
             // The first call finds the connection from before, the second one finds none.
             for connection in ["made before", "refused"] {
-                let error = await #expect(throws: ServiceError.self) { try await shop.services.start() }
+                let error = await #expect(throws: ServiceError.self) { try await shop.start() }
                 #expect(error?.code == .unsuitableRedis, "\(connection)")
                 #expect(error?.message.hasSuffix("cannot be used: it is a replica") == true, "\(connection)")
                 try await eventually("the connections are given up") { !shop.redis.isConnected }
@@ -21,7 +21,7 @@ struct ReplicaTests {
             #expect(await !shop.services.readiness().isReady)
             try shop.server.cli("REPLICAOF", "NO", "ONE")
             try await eventually("connected again") { shop.redis.isConnected }
-            try await shop.services.start()
+            try await shop.start()
             try await eventually("ready") { await shop.services.readiness().isReady }
         }
     }
@@ -29,7 +29,7 @@ struct ReplicaTests {
     @Test("a primary that becomes a replica while the services run is left although nothing is written, and taken again afterwards")
     func demoted() async throws {
         try await withShop(Shop.Setup(configure: { $0.recoveryInterval = .milliseconds(50) })) { shop in
-            try await shop.services.start()
+            try await shop.start()
             try await eventually("ready") { await shop.services.readiness().isReady }
             try shop.server.cli("REPLICAOF", "127.0.0.1", "1")
             // One connection after the other: until the last one is left, readiness may be asked through it.

@@ -47,7 +47,7 @@ extension Shop {
 
     func sell(_ items: [(ProductID, Int64)], to user: UserID, on day: BusinessDay) async throws -> Payment {
         let items = items.map { RequestedItem(productID: $0.0, quantity: $0.1) }
-        return try await store.checkout(userID: user, items: items, issuedCouponID: nil, at: instant(on: day)).value.payment
+        return try await store.checkout(userID: user, items: items, issuedCouponID: nil, in: .at(instant(on: day))).value.payment
     }
 
     func scores(on day: BusinessDay) async throws -> [ProductID: Int64] {

@@ -15,7 +15,9 @@ struct SalesRelayTests {
     ) async throws {
         try await withShop(setup) { shop in
             let user = try await shop.makeUsers(1)[0]
-            for _ in 0..<10 { _ = try await shop.store.charge(userID: user, amount: Won(1_000_000), at: Instant(milliseconds: 0)).value }
+            for _ in 0..<10 {
+                _ = try await shop.store.charge(userID: user, amount: Won(1_000_000), in: .at(Instant(milliseconds: 0))).value
+            }
             var ids: [ProductID] = []
             for _ in 0..<products { ids.append(try await shop.makeProduct(price: 1)) }
             try await body(shop, user, ids)
@@ -101,7 +103,7 @@ struct SalesRelayTests {
             }
             // A day whose sales all came back has no key, and none is missed.
             let whole = try await shop.sell([(products[1], 2)], to: user, on: shop.day(ago: 1))
-            _ = try await shop.store.refund(paymentID: whole.id, items: nil, at: shop.clock.now).value
+            _ = try await shop.store.refund(paymentID: whole.id, items: nil, in: .at(shop.clock.now)).value
             try await relay.step()
             try await shop.expectScores(ledger)
             for ago in [Int64(0), 2] {
@@ -195,11 +197,11 @@ struct SalesRelayTests {
             _ = try await shop.sell([(products[0], 3)], to: user, on: shop.day(ago: 0))
             try await relay.step()
             let item = RequestedItem(productID: products[0], quantity: 4)
-            _ = try await shop.store.refund(paymentID: old.id, items: [item], at: shop.clock.now).value
+            _ = try await shop.store.refund(paymentID: old.id, items: [item], in: .at(shop.clock.now)).value
             try await relay.step()
             #expect(try await shop.scores(on: shop.day(ago: 2)) == [products[0]: 1, products[1]: 2])
             #expect(try await shop.scores(on: shop.day(ago: 0)) == [products[0]: 3])
-            _ = try await shop.store.refund(paymentID: old.id, items: nil, at: shop.clock.now).value
+            _ = try await shop.store.refund(paymentID: old.id, items: nil, in: .at(shop.clock.now)).value
             try await relay.step()
             #expect(try await shop.scores(on: shop.day(ago: 2)) == [:])
             try await shop.services.ranking.refresh()
@@ -251,7 +253,7 @@ struct SalesRelayTests {
                     guard let index = payments.indices.randomElement(using: &random), payments[index].left > 0 else { continue }
                     let units = Int64.random(in: 1...payments[index].left, using: &random)
                     let item = RequestedItem(productID: payments[index].product, quantity: units)
-                    _ = try await shop.store.refund(paymentID: payments[index].payment.id, items: [item], at: shop.clock.now).value
+                    _ = try await shop.store.refund(paymentID: payments[index].payment.id, items: [item], in: .at(shop.clock.now)).value
                     payments[index].left -= units
                     ledger.add(payments[index].product, -units, on: payments[index].day)
                 case 12..<16: try await relay.step()
@@ -419,7 +421,7 @@ struct SalesRelayTests {
             _ = try await shop.sell([(products[1], 2)], to: user, on: shop.day(ago: 0))
             let relay = try shop.makeRelay()
             try await relay.step()
-            _ = try await shop.store.refund(paymentID: old.id, items: nil, at: shop.clock.now).value
+            _ = try await shop.store.refund(paymentID: old.id, items: nil, in: .at(shop.clock.now)).value
             try await relay.step()
             #expect(try shop.server.cli("EXISTS", RedisKeys.sales(on: shop.day(ago: 9))) == "0")
             #expect(try await shop.offset() == 3)

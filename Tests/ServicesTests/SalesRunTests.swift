@@ -17,7 +17,7 @@ struct SalesRunTests {
             var payments: [Payment] = []
             for _ in 0..<40 {
                 if let payment = payments.randomElement(using: &random), Int.random(in: 0..<3, using: &random) == 0 {
-                    let refund = try await shop.store.refund(paymentID: payment.id, items: nil, at: shop.clock.now)
+                    let refund = try await shop.store.refund(paymentID: payment.id, items: nil, in: .at(shop.clock.now))
                     if case .done = refund { payments.removeAll { $0.id == payment.id } }
                 } else {
                     let line = (products.randomElement(using: &random) ?? products[0], Int64.random(in: 1...5, using: &random))

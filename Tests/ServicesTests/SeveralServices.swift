@@ -52,7 +52,7 @@ extension Shop {
             failure = error
         }
         for peer in peers.dropFirst() {
-            await peer.services.stop()
+            await peer.services.close()
             await peer.redis.close()
         }
         if let failure { throw failure }

@@ -22,6 +22,7 @@ final class Shop: Sendable {
     let redis: RedisClient
     let services: CommerceServices
     let clock: TestClock
+    private let background = BackgroundTask()
 
     static let logger = Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() })
 
@@ -71,8 +72,12 @@ final class Shop: Sendable {
         redis.start()
     }
 
+    /// Begins the background work, which goes on until the shop closes.
+    func start() async throws { try await background.start(services) }
+
     fileprivate func close() async {
-        await services.stop()
+        await background.end()
+        await services.close()
         await redis.close()
         store.close()
     }
@@ -189,8 +194,8 @@ extension Shop {
         try await withThrowingTaskGroup { group in
             for index in 0..<count {
                 group.addTask { [store, clock] in
-                    let user = try await store.createUser(name: "User \(index)", at: clock.now).value.id
-                    if balance > 0 { _ = try await store.charge(userID: user, amount: Won(balance), at: clock.now).value }
+                    let user = try await store.createUser(name: "User \(index)", in: .at(clock.now)).value.id
+                    if balance > 0 { _ = try await store.charge(userID: user, amount: Won(balance), in: .at(clock.now)).value }
                     return user
                 }
             }
@@ -207,11 +212,11 @@ extension Shop {
     }
 
     func makeCampaign(quantity: Int64, opensIn: Int64 = -60_000, closesIn: Int64? = nil) async throws -> CouponID {
-        try await campaigns.create(terms(quantity: quantity, opensIn: opensIn, closesIn: closesIn), at: clock.now).value.id
+        try await campaigns.create(terms(quantity: quantity, opensIn: opensIn, closesIn: closesIn), in: .at(clock.now)).value.id
     }
 
     func makeProduct(price: Int64 = 1_000, stock: Int64 = 1_000_000) async throws -> ProductID {
-        try await store.createProduct(name: "Tea", price: Won(price), stock: stock, at: clock.now).value.id
+        try await store.createProduct(name: "Tea", price: Won(price), stock: stock, in: .at(clock.now)).value.id
     }
 }
 

@@ -36,7 +36,7 @@ struct SuitabilityTests {
     @Test("services do not start on a server that may evict, and say why")
     func evicting() async throws {
         try await withShop(Shop.Setup(redisArguments: ["--maxmemory-policy", "allkeys-lru"])) { shop in
-            let error = await #expect(throws: ServiceError.self) { try await shop.services.start() }
+            let error = await #expect(throws: ServiceError.self) { try await shop.start() }
             #expect(error?.code == .unsuitableRedis)
             #expect(error?.message.contains("allkeys-lru") == true)
             #expect(await !shop.services.readiness().isReady)
@@ -46,7 +46,7 @@ struct SuitabilityTests {
     @Test("a server that becomes unsuitable while it serves is no longer ready, until it is put right")
     func becomesUnsuitable() async throws {
         try await withShop(Shop.Setup(configure: { $0.recoveryInterval = .milliseconds(50) })) { shop in
-            try await shop.services.start()
+            try await shop.start()
             try await eventually("ready") { await shop.services.readiness().isReady }
             _ = try shop.server.cli("CONFIG", "SET", "maxmemory-policy", "volatile-lru")
             try await eventually("not ready") { await !shop.services.readiness().isReady }

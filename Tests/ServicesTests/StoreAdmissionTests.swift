@@ -15,6 +15,9 @@ private struct Stranger: Sendable {
     let redis: RedisClient
     let services: CommerceServices
     let lines: LogLines
+    let background = BackgroundTask()
+
+    func start() async throws { try await background.start(services) }
 
     var isForeign: Bool { get async { await services.readiness().isRedisForeign } }
 
@@ -42,8 +45,10 @@ extension Shop {
             configuration: settings, store: store, redis: client, eventLoopGroup: MultiThreadedEventLoopGroup.singleton, logger: logger)
         client.start()
         var failure: (any Error)?
-        do { try await body(Stranger(store: store, redis: client, services: services, lines: lines)) } catch { failure = error }
-        await services.stop()
+        let stranger = Stranger(store: store, redis: client, services: services, lines: lines)
+        do { try await body(stranger) } catch { failure = error }
+        await stranger.background.end()
+        await services.close()
         await client.close()
         store.close()
         if let failure { throw failure }
@@ -75,10 +80,10 @@ struct StoreAdmissionTests {
         try await withShop { shop in
             let (coupon, _) = try await Self.work(shop)
             try await shop.withStranger(firstIncarnation: nil) { stranger in
-                let user = try await stranger.store.createUser(name: "Stranger", at: shop.clock.now).value.id
+                let user = try await stranger.store.createUser(name: "Stranger", in: .at(shop.clock.now)).value.id
                 let before = try shop.digest
-                try await stranger.services.start()
-                let campaign = try await stranger.services.campaigns.create(shop.terms(quantity: 5), at: shop.clock.now).value
+                try await stranger.start()
+                let campaign = try await stranger.services.campaigns.create(shop.terms(quantity: 5), in: .at(shop.clock.now)).value
                 #expect(campaign.id == coupon)
                 guard case .later = try await stranger.claim(coupon, by: user) else {
                     Issue.record("the gate of another store decided")
@@ -114,7 +119,7 @@ struct StoreAdmissionTests {
         try await withShop { shop in
             try shop.name(Self.other)
             try await shop.withStranger(firstIncarnation: nil) { stranger in
-                try await stranger.services.start()
+                try await stranger.start()
                 #expect(await stranger.isForeign)
                 try shop.name(stranger.store.identity.description)
                 try await eventually("the service is ready") { await stranger.services.readiness().isReady }
@@ -128,7 +133,7 @@ struct StoreAdmissionTests {
     func takenWhileConnected() async throws {
         try await withShop(Shop.Setup(configure: { $0.recoveryInterval = .seconds(3_600) })) { shop in
             let (coupon, users) = try await Self.work(shop)
-            try await shop.services.start()
+            try await shop.start()
             try await eventually("ready") { await shop.services.readiness().isReady }
             // The other store's gate, in the very epoch of this one's.
             _ = try shop.server.cli("HSET", RedisKeys.coupon(coupon), "store", Self.other)
@@ -184,7 +189,7 @@ struct StoreAdmissionTests {
             _ = try shop.server.cli("DEL", RedisKeys.store)
             _ = try shop.server.cli("HDEL", RedisKeys.coupon(coupon), "store")
             try await shop.withStranger(firstIncarnation: 1_795_300_182_372) { stranger in
-                try await stranger.services.start()
+                try await stranger.start()
                 #expect(await stranger.isForeign)
                 #expect(stranger.lines.at(.error).first?.contains("left no name") == true)
             }

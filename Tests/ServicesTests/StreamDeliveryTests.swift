@@ -165,7 +165,7 @@ struct StreamDeliveryTests {
         try await withShop { shop in
             _ = try await shop.makeUsers(1, balance: 1_000_000)
             _ = try await shop.makeProduct(price: 100)
-            try await shop.services.start()
+            try await shop.start()
             try await shop.sell(20)
             try await eventually("all are in the stream") { try await shop.streamed() == Array(1...20) }
             try await eventually("and noted") { try await shop.deliveries().allSatisfy { $0 == .delivered } }

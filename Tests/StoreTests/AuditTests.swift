@@ -13,14 +13,14 @@ import Testing
         let campaign = try await store.makeCampaign(quantity: 10)
         var coupons: [IssuedCoupon] = []
         for (index, user) in users.enumerated() { coupons.append(try await store.issue(campaign, to: user, sequence: Int64(index + 1))) }
-        _ = try await store.checkout(userID: users[0], items: wishes([(tea, 3)]), issuedCouponID: coupons[0].id, at: noon).value
+        _ = try await store.checkout(userID: users[0], items: wishes([(tea, 3)]), issuedCouponID: coupons[0].id, in: .at(noon)).value
         _ = try await store.order(users[1], [(tea, 2)], coupon: coupons[1].id)
-        let third = try await store.checkout(userID: users[0], items: wishes([(tea, 4)]), issuedCouponID: nil, at: noon).value
-        _ = try await store.refund(paymentID: third.payment.id, items: wishes([(tea, 1)]), at: noon).value
-        let fourth = try await store.checkout(userID: users[2], items: wishes([(tea, 1)]), issuedCouponID: nil, at: noon).value
-        _ = try await store.refund(paymentID: fourth.payment.id, items: nil, at: noon).value
+        let third = try await store.checkout(userID: users[0], items: wishes([(tea, 4)]), issuedCouponID: nil, in: .at(noon)).value
+        _ = try await store.refund(paymentID: third.payment.id, items: wishes([(tea, 1)]), in: .at(noon)).value
+        let fourth = try await store.checkout(userID: users[2], items: wishes([(tea, 1)]), issuedCouponID: nil, in: .at(noon)).value
+        _ = try await store.refund(paymentID: fourth.payment.id, items: nil, in: .at(noon)).value
         let fifth = try await store.order(users[2], [(tea, 1)])
-        _ = try await store.cancelOrder(fifth.id, by: nil, at: noon).value
+        _ = try await store.cancelOrder(fifth.id, by: nil, in: .at(noon)).value
     }
 
     @Test("an untouched store keeps every promise, and each rule has looked at rows")

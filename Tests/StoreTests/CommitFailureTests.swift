@@ -25,7 +25,7 @@ import Testing
         for _ in 0..<400 where failures < 3 {
             let before = try home.dump()
             do {
-                _ = try await store.createProduct(name: name, price: Won(1), stock: 1, at: noon)
+                _ = try await store.createProduct(name: name, price: Won(1), stock: 1, in: .at(noon))
             } catch {
                 #expect(error.code == .unavailable)
                 #expect(error.message == "the disk that holds the store is full")
@@ -38,7 +38,7 @@ import Testing
         #expect(try reader.user(user) != nil)
         #expect(try await store.counts().users == 1)
         try await limitPages { _ in 1_000_000 }
-        #expect(try await store.createProduct(name: name, price: Won(1), stock: 1, at: noon).isDone)
+        #expect(try await store.createProduct(name: name, price: Won(1), stock: 1, in: .at(noon)).isDone)
         #expect(try await home.audit().filter { !$0.holds } == [])
     }
 

@@ -16,7 +16,7 @@ import Testing
     private func charge(_ idempotency: IdempotentWrite<Charge>, amount: Int64 = 1_000, at now: Instant = noon) async throws
         -> WriteResult<Charge>
     {
-        try await store.charge(userID: UserID(1), amount: Won(amount), at: now, idempotency: idempotency)
+        try await store.charge(userID: UserID(1), amount: Won(amount), in: WriteContext(at: now, idempotency: idempotency))
     }
 
     @Test("the same request again gets the first answer byte for byte, and takes no effect")
@@ -77,7 +77,9 @@ import Testing
         let store = store
         let results = try await withThrowingTaskGroup(of: WriteResult<Charge>.self) { group in
             for _ in 1...100 {
-                group.addTask { try await store.charge(userID: UserID(1), amount: Won(1_000), at: noon, idempotency: idempotency) }
+                group.addTask {
+                    try await store.charge(userID: UserID(1), amount: Won(1_000), in: WriteContext(at: noon, idempotency: idempotency))
+                }
             }
             return try await group.reduce(into: []) { $0.append($1) }
         }

@@ -18,7 +18,9 @@ struct IdentityTests {
         #expect(identity.eventBase == identity.incarnation * 100 && String(identity.eventBase).count == 15)
         #expect(identity.description == "\(identity.store):\(identity.incarnation)")
         let (users, tea) = (try await home.store.makeUsers(1, balance: 50_000), try await home.store.makeProduct())
-        for _ in 1...2 { _ = try await home.store.checkout(userID: users[0], items: wishes([(tea, 1)]), issuedCouponID: nil, at: noon) }
+        for _ in 1...2 {
+            _ = try await home.store.checkout(userID: users[0], items: wishes([(tea, 1)]), issuedCouponID: nil, in: .at(noon))
+        }
         home.store.close()
         let again = try TemporaryStore.open(home.folder) { $0.firstIncarnation = nil }
         defer { again.close() }

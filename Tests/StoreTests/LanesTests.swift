@@ -138,7 +138,7 @@ import Testing
         let store = home.store
         let writing = Task {
             withUnsafeCurrentTask { $0?.cancel() }
-            return try await store.createProduct(name: "Tea", price: Won(1), stock: 1, at: noon).value.id
+            return try await store.createProduct(name: "Tea", price: Won(1), stock: 1, in: .at(noon)).value.id
         }
         #expect(try store.makePointReader().product(try await writing.value)?.name == "Tea")
     }

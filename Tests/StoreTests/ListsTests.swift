@@ -50,7 +50,7 @@ import Testing
             for user in users {
                 let coupon = try await store.issue(store.makeCampaign(.fixed(amount: Won(1))), to: user)
                 _ = try await store.checkout(
-                    userID: user, items: wishes([(tea, Int64(index + 1))]), issuedCouponID: coupon.id, at: noon
+                    userID: user, items: wishes([(tea, Int64(index + 1))]), issuedCouponID: coupon.id, in: .at(noon)
                 ).value
             }
         }
@@ -76,7 +76,7 @@ import Testing
         for _ in 0..<3 { coupons.append(try await store.issue(store.makeCampaign(), to: user)) }
         let short = try await store.issue(store.makeCampaign(validForSeconds: 1), to: user)
         _ = try await store.order(user, [(tea, 1)], coupon: coupons[0].id)
-        _ = try await store.checkout(userID: user, items: wishes([(tea, 1)]), issuedCouponID: coupons[1].id, at: noon).value
+        _ = try await store.checkout(userID: user, items: wishes([(tea, 1)]), issuedCouponID: coupons[1].id, in: .at(noon)).value
         func ids(_ status: IssuedCoupon.Status?, at now: Instant) async throws -> [IssuedCouponID] {
             try await store.issuedCoupons(of: user, status: status, at: now, page: PageRequest()).items.map(\.id)
         }

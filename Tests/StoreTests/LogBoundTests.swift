@@ -69,7 +69,7 @@ struct LogBoundTests {
         func write(while condition: () -> Bool) async throws {
             let name = String(repeating: "x", count: 200)
             for _ in 0..<20_000 where condition() {
-                _ = try await store.createProduct(name: name, price: Won(1), stock: 1, at: noon)
+                _ = try await store.createProduct(name: name, price: Won(1), stock: 1, in: .at(noon))
                 #expect(try await store.balanceHistory(of: user, page: PageRequest()).items.isEmpty)
             }
             #expect(!condition())
@@ -105,7 +105,7 @@ struct LogBoundTests {
             try await eventually("a read runs") { relay.count > 0 }
             var highest: Int64 = 0
             for _ in 0..<4_000 {
-                _ = try await store.createProduct(name: String(repeating: "x", count: 200), price: Won(1), stock: 1, at: noon)
+                _ = try await store.createProduct(name: String(repeating: "x", count: 200), price: Won(1), stock: 1, in: .at(noon))
                 highest = max(highest, store.statistics.walBytes)
             }
             relay.end()

@@ -27,9 +27,9 @@ struct MalformedRowTests: StoreSuite {
         let tea = try await store.makeProduct()
         let (bad, good) = (try await store.order(user, [(tea, 1)]), try await store.order(user, [(tea, 1)]))
         try home.tamper("UPDATE orders SET status = 9 WHERE id = \(bad.id)")
-        let error = await #expect(throws: StoreError.self) { try await store.cancelOrder(bad.id, by: user, at: noon) }
+        let error = await #expect(throws: StoreError.self) { try await store.cancelOrder(bad.id, by: user, in: .at(noon)) }
         #expect(error?.code == .malformedRow)
-        #expect(try await store.cancelOrder(good.id, by: user, at: noon).value.storedStatus == .cancelled)
+        #expect(try await store.cancelOrder(good.id, by: user, in: .at(noon)).value.storedStatus == .cancelled)
         #expect(store.statistics.commitFailures == 0)
     }
 
@@ -54,7 +54,7 @@ struct MalformedRowTests: StoreSuite {
                 continue
             }
         }
-        #expect(try await store.claimCount(of: campaign.id) == 3)
+        #expect(try await store.claims(of: campaign.id, limit: 9).count == 3)
     }
 
     @Test("a pending order whose amounts are impossible keeps no other from expiring")

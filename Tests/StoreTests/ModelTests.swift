@@ -61,7 +61,7 @@ private struct RandomWalk {
 
     private mutating func charge() async throws -> (String, String, String) {
         let (user, amount) = (pick(8), [Int64(999), 1_000, 54_321, 1_000_000][pick(4)])
-        let said = try await home.store.charge(userID: id(user), amount: Won(amount), at: now)
+        let said = try await home.store.charge(userID: id(user), amount: Won(amount), in: .at(now))
         return ("\(said.isDone)", "\(model.charge(user, amount))", "charge \(user) \(amount)")
     }
 
@@ -80,9 +80,9 @@ private struct RandomWalk {
         let items = wishes.map { RequestedItem(productID: id($0.product), quantity: $0.quantity) }
         let said: Bool
         if paying {
-            said = try await home.store.checkout(userID: id(user), items: items, issuedCouponID: coupon.map(id), at: now).isDone
+            said = try await home.store.checkout(userID: id(user), items: items, issuedCouponID: coupon.map(id), in: .at(now)).isDone
         } else {
-            said = try await home.store.placeOrder(userID: id(user), items: items, issuedCouponID: coupon.map(id), at: now).isDone
+            said = try await home.store.placeOrder(userID: id(user), items: items, issuedCouponID: coupon.map(id), in: .at(now)).isDone
         }
         let expected = model.place(user, wishes, coupon: coupon, now: now.milliseconds, paying: paying)
         return ("\(said)", "\(expected)", "\(paying ? "checkout" : "place") \(user) \(wishes) coupon \(coupon ?? -1)")
@@ -91,13 +91,13 @@ private struct RandomWalk {
     private mutating func pay() async throws -> (String, String, String) {
         let order = pick(model.orders.count)
         let user = pick(4) == 0 ? pick(8) : model.orders[order].owner
-        let said = try await home.store.pay(orderID: id(order), by: id(user), at: now).isDone
+        let said = try await home.store.pay(orderID: id(order), by: id(user), in: .at(now)).isDone
         return ("\(said)", "\(model.pay(order, user, now: now.milliseconds))", "pay \(order) by \(user)")
     }
 
     private mutating func cancel() async throws -> (String, String, String) {
         let order = pick(model.orders.count)
-        let said = try await home.store.cancelOrder(id(order), by: nil, at: now).isDone
+        let said = try await home.store.cancelOrder(id(order), by: nil, in: .at(now)).isDone
         return ("\(said)", "\(model.cancel(order, now: now.milliseconds))", "cancel \(order)")
     }
 
@@ -106,7 +106,7 @@ private struct RandomWalk {
         let product = pick(4) == 0 ? nil : pick(3)
         let quantity = Int64(pick(3) + 1)
         let items = product.map { [RequestedItem(productID: id($0), quantity: quantity)] }
-        let said = try await home.store.refund(paymentID: id(payment), items: items, at: now)
+        let said = try await home.store.refund(paymentID: id(payment), items: items, in: .at(now))
         let amount: Int64? = if case .done(let refund) = said { refund.amount.rawValue } else { nil }
         return ("\(amount ?? -1)", "\(model.refund(payment, product, quantity) ?? -1)", "refund \(payment) \(product ?? -1) x\(quantity)")
     }

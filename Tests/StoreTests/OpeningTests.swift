@@ -60,7 +60,7 @@ import Testing
         let store = try TemporaryStore.open(folder)
         defer { store.close() }
         #expect(try store.makePointReader().balance(of: UserID(1))?.amount == Won(5_000))
-        _ = try await store.charge(userID: UserID(1), amount: Won(1_000), at: noon).value
+        _ = try await store.charge(userID: UserID(1), amount: Won(1_000), in: .at(noon)).value
         let campaign = try #require(try store.makePointReader().campaign(CouponID(1)))
         #expect(campaign.epoch == 4 && campaign.issued == 1 && !campaign.isArchived)
         #expect(try await store.snapshot { snapshot throws(StoreError) in try snapshot.liveCampaigns() } == [campaign])
@@ -120,7 +120,7 @@ import Testing
         let home = try TemporaryStore()
         let user = try await home.store.makeUsers(1, balance: 20_000)[0]
         let tea = try await home.store.makeProduct()
-        _ = try await home.store.checkout(userID: user, items: wishes([(tea, 1)]), issuedCouponID: nil, at: noon).value
+        _ = try await home.store.checkout(userID: user, items: wishes([(tea, 1)]), issuedCouponID: nil, in: .at(noon)).value
         let before = try home.dump()
         home.store.close()
         #expect(try home.dump() == before)
@@ -136,11 +136,11 @@ import Testing
         _ = try await home.store.makeUsers(1, balance: 20_000)
         let second = try TemporaryStore.open(home.folder) { $0.isReadOnly = true }
         defer { second.close() }
-        _ = try await home.store.createUser(name: "Later", at: noon)
+        _ = try await home.store.createUser(name: "Later", in: .at(noon))
         #expect(try await second.counts().users == 2)
         let results = try await second.snapshot { snapshot throws(StoreError) in try snapshot.audit() }
         #expect(results.filter { !$0.holds } == [])
-        let error = await #expect(throws: StoreError.self) { try await second.createUser(name: "No", at: noon) }
+        let error = await #expect(throws: StoreError.self) { try await second.createUser(name: "No", in: .at(noon)) }
         #expect(error?.code == .readOnly)
     }
 
@@ -181,7 +181,7 @@ import Testing
             let name = String(repeating: "x", count: 200)
             var highest: Int64 = 0
             for _ in 0..<1_000 where store.statistics.readsEnded == 0 {
-                _ = try await store.createProduct(name: name, price: Won(1), stock: 1, at: noon)
+                _ = try await store.createProduct(name: name, price: Won(1), stock: 1, in: .at(noon))
                 highest = max(highest, store.statistics.walBytes)
             }
             // A reader that nobody has ended ends now, and without an error.
@@ -191,7 +191,7 @@ import Testing
         let error = await #expect(throws: StoreError.self) { try await reading.value }
         #expect(error?.code == .unavailable)
         #expect(highest < 2 * bound)
-        for user in users { #expect(try await store.charge(userID: user, amount: Won(1_000), at: noon).isDone) }
+        for user in users { #expect(try await store.charge(userID: user, amount: Won(1_000), in: .at(noon)).isDone) }
         #expect(try await store.counts().users == 10)
     }
 
@@ -209,7 +209,7 @@ import Testing
         let home = try TemporaryStore()
         home.store.close()
         home.store.close()
-        let write = await #expect(throws: StoreError.self) { try await home.store.createUser(name: "No", at: noon) }
+        let write = await #expect(throws: StoreError.self) { try await home.store.createUser(name: "No", in: .at(noon)) }
         let read = await #expect(throws: StoreError.self) { try await home.store.campaigns(page: PageRequest()) }
         #expect(write?.code == .closed && read?.code == .closed)
     }
@@ -221,7 +221,7 @@ import Testing
         let users = try await store.makeUsers(20)
         let writing = Task {
             while !Task.isCancelled {
-                for user in users { _ = try await store.charge(userID: user, amount: Won(1_000), at: noon) }
+                for user in users { _ = try await store.charge(userID: user, amount: Won(1_000), in: .at(noon)) }
             }
         }
         let copyFolder = home.folder.appending(path: "copy")
@@ -254,13 +254,13 @@ import Testing
             }
         }
         try await eventually("the reader has its snapshot") { entered.isRaised }
-        for _ in 0..<20 { for user in users { _ = try await store.charge(userID: user, amount: Won(1_000), at: noon) } }
+        for _ in 0..<20 { for user in users { _ = try await store.charge(userID: user, amount: Won(1_000), in: .at(noon)) } }
         let grown = store.statistics.walBytes
         #expect(grown > 50 * 4_096, "the log holds what the reader must not see")
         mayEnd.signal()
         let counts = try await reading.value
         #expect(counts[0] == counts[1])
-        for _ in 0..<20 { for user in users { _ = try await store.charge(userID: user, amount: Won(1_000), at: noon) } }
+        for _ in 0..<20 { for user in users { _ = try await store.charge(userID: user, amount: Won(1_000), in: .at(noon)) } }
         #expect(store.statistics.walBytes <= grown + 100 * 4_096, "written over from its start once nobody needs it")
     }
 }

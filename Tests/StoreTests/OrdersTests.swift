@@ -39,7 +39,7 @@ import Testing
         let tea = try await store.makeProduct(price: 10_000, stock: 3)
         let dear = try await store.makeProduct(price: 1_000_000_000_000, stock: 1_000_000_000)
         func place(_ items: [(ProductID, Int64)], by user: UserID? = nil) -> (TransactionalStore) async throws -> WriteResult<Order> {
-            { try await $0.placeOrder(userID: user ?? users[0], items: wishes(items), issuedCouponID: nil, at: noon) }
+            { try await $0.placeOrder(userID: user ?? users[0], items: wishes(items), issuedCouponID: nil, in: .at(noon)) }
         }
         try await home.expectRefused(.userNotFound, place([(tea, 1)], by: UserID(9)))
         try await home.expectRefused(.productNotFound(ProductID(9)), place([(tea, 1), (ProductID(9), 1)]))
@@ -62,17 +62,17 @@ import Testing
         func place(_ user: UserID, _ quantity: Int64, _ coupon: IssuedCouponID, at now: Instant = noon)
             -> (TransactionalStore) async throws -> WriteResult<Order>
         {
-            { try await $0.placeOrder(userID: user, items: wishes([(tea, quantity)]), issuedCouponID: coupon, at: now) }
+            { try await $0.placeOrder(userID: user, items: wishes([(tea, quantity)]), issuedCouponID: coupon, in: .at(now)) }
         }
         try await home.expectRefused(.couponNotUsable(.notYours), place(users[1], 2, coupon.id))
         try await home.expectRefused(.couponNotUsable(.notYours), place(users[0], 2, IssuedCouponID(99)))
         try await home.expectRefused(.couponNotUsable(.belowMinimum), place(users[0], 1, coupon.id))
         try await home.expectRefused(.couponNotUsable(.expired), place(users[0], 2, coupon.id, at: coupon.expiresAt))
-        _ = try await store.charge(userID: users[0], amount: Won(50_000), at: noon)
+        _ = try await store.charge(userID: users[0], amount: Won(50_000), in: .at(noon))
         let order = try await store.order(
             users[0], [(tea, 2)], coupon: coupon.id, at: Instant(milliseconds: coupon.expiresAt.milliseconds - 1))
         try await home.expectRefused(.couponNotUsable(.held), place(users[0], 2, coupon.id))
-        _ = try await store.pay(orderID: order.id, by: users[0], at: coupon.expiresAt).value
+        _ = try await store.pay(orderID: order.id, by: users[0], in: .at(coupon.expiresAt)).value
         try await home.expectRefused(.couponNotUsable(.used), place(users[0], 2, coupon.id))
     }
 
@@ -82,18 +82,18 @@ import Testing
         let tea = try await store.makeProduct(stock: 5)
         let coupon = try await store.issue(store.makeCampaign(), to: users[0])
         let order = try await store.order(users[0], [(tea, 2)], coupon: coupon.id)
-        try await home.expectRefused(.notYours) { try await $0.cancelOrder(order.id, by: users[1], at: noon) }
-        try await home.expectRefused(.orderNotFound) { try await $0.cancelOrder(OrderID(9), by: nil, at: noon) }
-        let cancelled = try await store.cancelOrder(order.id, by: users[0], at: noon).value
+        try await home.expectRefused(.notYours) { try await $0.cancelOrder(order.id, by: users[1], in: .at(noon)) }
+        try await home.expectRefused(.orderNotFound) { try await $0.cancelOrder(OrderID(9), by: nil, in: .at(noon)) }
+        let cancelled = try await store.cancelOrder(order.id, by: users[0], in: .at(noon)).value
         #expect(cancelled.storedStatus == .cancelled && cancelled.lines == order.lines)
         #expect(try reader.order(order.id) == cancelled)
         #expect(try reader.product(tea)?.available == 5)
         #expect(try reader.issuedCoupon(coupon.id) == coupon)
-        try await home.expectRefused(.orderNotCancellable(.cancelled)) { try await $0.cancelOrder(order.id, by: nil, at: noon) }
+        try await home.expectRefused(.orderNotCancellable(.cancelled)) { try await $0.cancelOrder(order.id, by: nil, in: .at(noon)) }
         let late = try await store.order(users[0], [(tea, 2)])
-        try await home.expectRefused(.orderNotCancellable(.expired)) { try await $0.cancelOrder(late.id, by: nil, at: late.expiresAt) }
+        try await home.expectRefused(.orderNotCancellable(.expired)) { try await $0.cancelOrder(late.id, by: nil, in: .at(late.expiresAt)) }
         let third = try await store.order(users[0], [(tea, 2)])
-        #expect(try await store.cancelOrder(third.id, by: nil, at: noon).isDone)
+        #expect(try await store.cancelOrder(third.id, by: nil, in: .at(noon)).isDone)
     }
 
     @Test("the sweeper ends what is over, no order before its time and none twice")
@@ -105,7 +105,7 @@ import Testing
         let first = try await store.order(user, [(tea, 1)], coupon: coupon.id)
         let second = try await store.order(user, [(tea, 1)], at: after(1))
         let third = try await store.order(user, [(tea, 1)], at: after(2))
-        _ = try await store.pay(orderID: third.id, by: user, at: after(2)).value
+        _ = try await store.pay(orderID: third.id, by: user, in: .at(after(2))).value
         #expect(try await store.nextExpiry() == first.expiresAt)
         #expect(try await store.expireOrders(at: Instant(milliseconds: first.expiresAt.milliseconds - 1)) == 0)
         #expect(try await store.expireOrders(at: first.expiresAt) == 1)

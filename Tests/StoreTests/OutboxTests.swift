@@ -8,9 +8,9 @@ import Testing
     private func threeEvents() async throws {
         let user = try await store.makeUsers(1, balance: 100_000)[0]
         let tea = try await store.makeProduct(price: 1_000, stock: 100)
-        let first = try await store.checkout(userID: user, items: wishes([(tea, 2)]), issuedCouponID: nil, at: noon).value
-        _ = try await store.checkout(userID: user, items: wishes([(tea, 1)]), issuedCouponID: nil, at: after(1)).value
-        _ = try await store.refund(paymentID: first.payment.id, items: wishes([(tea, 1)]), at: after(2)).value
+        let first = try await store.checkout(userID: user, items: wishes([(tea, 2)]), issuedCouponID: nil, in: .at(noon)).value
+        _ = try await store.checkout(userID: user, items: wishes([(tea, 1)]), issuedCouponID: nil, in: .at(after(1))).value
+        _ = try await store.refund(paymentID: first.payment.id, items: wishes([(tea, 1)]), in: .at(after(2))).value
     }
 
     private func waiting(after id: Int64 = 0, limit: Int = 10) async throws -> [Int64] {
@@ -121,16 +121,16 @@ import Testing
         let user = try await store.makeUsers(1, balance: 100_000)[0]
         let tea = try await store.makeProduct(price: 1_000, stock: 3)
         #expect(heard.withLock { $0 } == [])
-        let order = try await store.placeOrder(userID: user, items: wishes([(tea, 1)]), issuedCouponID: nil, at: noon).value
+        let order = try await store.placeOrder(userID: user, items: wishes([(tea, 1)]), issuedCouponID: nil, in: .at(noon)).value
         #expect(heard.withLock { $0 } == [.orderExpiry(order.expiresAt)])
-        let payment = try await store.pay(orderID: order.id, by: user, at: after(1)).value
-        _ = try await store.checkout(userID: user, items: wishes([(tea, 1)]), issuedCouponID: nil, at: after(1)).value
-        _ = try await store.refund(paymentID: payment.id, items: nil, at: after(2)).value
+        let payment = try await store.pay(orderID: order.id, by: user, in: .at(after(1))).value
+        _ = try await store.checkout(userID: user, items: wishes([(tea, 1)]), issuedCouponID: nil, in: .at(after(1))).value
+        _ = try await store.refund(paymentID: payment.id, items: nil, in: .at(after(2))).value
         let all = [DueWork.orderExpiry(order.expiresAt), .newEvents, .newEvents, .newEvents]
         #expect(heard.withLock { $0 } == all)
-        _ = try await store.pay(orderID: order.id, by: user, at: after(1))
-        _ = try await store.checkout(userID: user, items: wishes([(tea, 9)]), issuedCouponID: nil, at: after(1))
-        _ = try await store.refund(paymentID: payment.id, items: nil, at: after(2))
+        _ = try await store.pay(orderID: order.id, by: user, in: .at(after(1)))
+        _ = try await store.checkout(userID: user, items: wishes([(tea, 9)]), issuedCouponID: nil, in: .at(after(1)))
+        _ = try await store.refund(paymentID: payment.id, items: nil, in: .at(after(2)))
         _ = try await store.retryAllParked(at: after(3))
         #expect(heard.withLock { $0 } == all)
         _ = try await store.park(EventID(1), error: "status 400")

@@ -9,7 +9,7 @@ import Testing
         let tea = try await store.makeProduct(price: 10_000, stock: 5)
         let coupon = try await store.issue(store.makeCampaign(), to: user)
         let order = try await store.order(user, [(tea, 2)], coupon: coupon.id)
-        let payment = try await store.pay(orderID: order.id, by: user, at: after(7)).value
+        let payment = try await store.pay(orderID: order.id, by: user, in: .at(after(7))).value
         #expect(
             payment
                 == Payment(
@@ -35,21 +35,21 @@ import Testing
         let users = try await store.makeUsers(2, balance: 10_000)
         let tea = try await store.makeProduct(price: 10_000, stock: 9)
         let order = try await store.order(users[0], [(tea, 2)])
-        try await home.expectRefused(.orderNotFound) { try await $0.pay(orderID: OrderID(9), by: users[0], at: noon) }
-        try await home.expectRefused(.notYours) { try await $0.pay(orderID: order.id, by: users[1], at: noon) }
+        try await home.expectRefused(.orderNotFound) { try await $0.pay(orderID: OrderID(9), by: users[0], in: .at(noon)) }
+        try await home.expectRefused(.notYours) { try await $0.pay(orderID: order.id, by: users[1], in: .at(noon)) }
         try await home.expectRefused(.insufficientBalance(balance: Won(10_000), required: Won(20_000))) {
-            try await $0.pay(orderID: order.id, by: users[0], at: noon)
+            try await $0.pay(orderID: order.id, by: users[0], in: .at(noon))
         }
         try await home.expectRefused(.orderNotPayable(.expired)) {
-            try await $0.pay(orderID: order.id, by: users[0], at: order.expiresAt)
+            try await $0.pay(orderID: order.id, by: users[0], in: .at(order.expiresAt))
         }
-        _ = try await store.charge(userID: users[0], amount: Won(10_000), at: noon).value
-        #expect(try await store.pay(orderID: order.id, by: users[0], at: noon).value.balance == .zero)
-        try await home.expectRefused(.orderNotPayable(.paid)) { try await $0.pay(orderID: order.id, by: users[0], at: noon) }
+        _ = try await store.charge(userID: users[0], amount: Won(10_000), in: .at(noon)).value
+        #expect(try await store.pay(orderID: order.id, by: users[0], in: .at(noon)).value.balance == .zero)
+        try await home.expectRefused(.orderNotPayable(.paid)) { try await $0.pay(orderID: order.id, by: users[0], in: .at(noon)) }
         let cancelled = try await store.order(users[1], [(tea, 1)])
-        _ = try await store.cancelOrder(cancelled.id, by: nil, at: noon)
+        _ = try await store.cancelOrder(cancelled.id, by: nil, in: .at(noon))
         try await home.expectRefused(.orderNotPayable(.cancelled)) {
-            try await $0.pay(orderID: cancelled.id, by: users[1], at: noon)
+            try await $0.pay(orderID: cancelled.id, by: users[1], in: .at(noon))
         }
     }
 
@@ -59,10 +59,10 @@ import Testing
         let tea = try await store.makeProduct(price: 2_000, stock: 1)
         let coupon = try await store.issue(store.makeCampaign(restoreOnRefund: true), to: user)
         let checkout = try await store.checkout(
-            userID: user, items: wishes([(tea, 1)]), issuedCouponID: coupon.id, at: noon
+            userID: user, items: wishes([(tea, 1)]), issuedCouponID: coupon.id, in: .at(noon)
         ).value
         #expect(checkout.payment.amount == .zero && checkout.order.discountAmount == Won(2_000))
-        let refund = try await store.refund(paymentID: checkout.payment.id, items: nil, at: noon).value
+        let refund = try await store.refund(paymentID: checkout.payment.id, items: nil, in: .at(noon)).value
         #expect(refund.amount == .zero)
         #expect(try await store.balanceHistory(of: user, page: PageRequest()).items.isEmpty)
         #expect(try await home.audit().filter { !$0.holds } == [])
@@ -74,7 +74,7 @@ import Testing
         let tea = try await store.makeProduct(price: 10_000, stock: 5)
         let coupon = try await store.issue(store.makeCampaign(.percent(15, maxAmount: Won(4_000))), to: user)
         let checkout = try await store.checkout(
-            userID: user, items: wishes([(tea, 1), (tea, 2)]), issuedCouponID: coupon.id, at: noon
+            userID: user, items: wishes([(tea, 1), (tea, 2)]), issuedCouponID: coupon.id, in: .at(noon)
         ).value
         #expect(checkout.order.storedStatus == .paid && checkout.order.paidAt == noon)
         #expect(checkout.payment.amount == Won(26_000) && checkout.payment.balance == Won(24_000))
@@ -94,7 +94,7 @@ import Testing
         func check(_ user: UserID, _ items: [(ProductID, Int64)], _ coupon: IssuedCouponID? = nil)
             -> (TransactionalStore) async throws -> WriteResult<Checkout>
         {
-            { try await $0.checkout(userID: user, items: wishes(items), issuedCouponID: coupon, at: noon) }
+            { try await $0.checkout(userID: user, items: wishes(items), issuedCouponID: coupon, in: .at(noon)) }
         }
         try await home.expectRefused(.userNotFound, check(UserID(9), [(tea, 1)]))
         try await home.expectRefused(.productNotFound(ProductID(9)), check(users[0], [(ProductID(9), 1)]))
@@ -102,7 +102,7 @@ import Testing
         try await home.expectRefused(.couponNotUsable(.notYours), check(users[1], [(tea, 1)], coupon.id))
         try await home.expectRefused(
             .insufficientBalance(balance: Won(15_000), required: Won(17_000)), check(users[0], [(tea, 2)], coupon.id))
-        let checkout = try await store.checkout(userID: users[0], items: wishes([(tea, 1)]), issuedCouponID: nil, at: noon).value
+        let checkout = try await store.checkout(userID: users[0], items: wishes([(tea, 1)]), issuedCouponID: nil, in: .at(noon)).value
         #expect(checkout.order.number.counter == 1)
     }
 
@@ -113,7 +113,7 @@ import Testing
         let store = store
         let results = try await withThrowingTaskGroup(of: WriteResult<Checkout>.self) { group in
             for user in users {
-                group.addTask { try await store.checkout(userID: user, items: wishes([(tea, 1)]), issuedCouponID: nil, at: noon) }
+                group.addTask { try await store.checkout(userID: user, items: wishes([(tea, 1)]), issuedCouponID: nil, in: .at(noon)) }
             }
             return try await group.reduce(into: []) { $0.append($1) }
         }
@@ -136,8 +136,8 @@ import Testing
             // The payer's clock stands before the end, the sweeper's after it: only the order of arrival decides.
             let finished = try await withThrowingTaskGroup(of: Bool.self) { group in
                 let actions: [@Sendable () async throws -> Bool] = [
-                    { try await store.pay(orderID: order.id, by: user, at: start).isDone },
-                    { try await store.cancelOrder(order.id, by: user, at: start).isDone },
+                    { try await store.pay(orderID: order.id, by: user, in: .at(start)).isDone },
+                    { try await store.cancelOrder(order.id, by: user, in: .at(start)).isDone },
                     { try await store.expireOrders(at: order.expiresAt) == 1 },
                 ]
                 for action in actions.shuffled() { group.addTask { try await action() } }

@@ -6,7 +6,7 @@ import Testing
     @Test("a product is what was made of it, and changes field by field")
     func changing() async throws {
         let reader = try store.makePointReader()
-        let product = try await store.createProduct(name: "Green tea", price: Won(4_000), stock: 7, at: noon).value
+        let product = try await store.createProduct(name: "Green tea", price: Won(4_000), stock: 7, in: .at(noon)).value
         #expect(product == Product(id: ProductID(1), name: "Green tea", price: Won(4_000), stock: 7, held: 0, createdAt: noon))
         #expect(try reader.product(product.id) == product)
         #expect(try await store.updateProduct(product.id, ProductChange()).value == product)

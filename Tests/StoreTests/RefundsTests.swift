@@ -6,7 +6,7 @@ import Testing
     private func paid(
         _ items: [(ProductID, Int64)], by user: UserID, coupon: IssuedCouponID? = nil, at now: Instant = noon
     ) async throws -> Checkout {
-        try await store.checkout(userID: user, items: wishes(items), issuedCouponID: coupon, at: now).value
+        try await store.checkout(userID: user, items: wishes(items), issuedCouponID: coupon, in: .at(now)).value
     }
 
     @Test("a full refund gives back money, units and, where the campaign says so, the coupon", arguments: [true, false])
@@ -15,7 +15,7 @@ import Testing
         let tea = try await store.makeProduct(price: 10_000, stock: 5)
         let coupon = try await store.issue(store.makeCampaign(restoreOnRefund: restores), to: user)
         let checkout = try await paid([(tea, 3)], by: user, coupon: coupon.id)
-        let refund = try await store.refund(paymentID: checkout.payment.id, items: nil, at: after(9)).value
+        let refund = try await store.refund(paymentID: checkout.payment.id, items: nil, in: .at(after(9))).value
         #expect(
             refund
                 == Refund(
@@ -28,7 +28,7 @@ import Testing
         let entry = try await store.balanceHistory(of: user, page: PageRequest(limit: 1)).items[0]
         #expect(entry.kind == .refund && entry.amount == Won(27_000) && entry.orderID == checkout.order.id)
         try await home.expectRefused(.refundExceedsPayment) {
-            try await $0.refund(paymentID: checkout.payment.id, items: nil, at: noon)
+            try await $0.refund(paymentID: checkout.payment.id, items: nil, in: .at(noon))
         }
         #expect(try await home.audit().filter { !$0.holds } == [])
         if restores { _ = try await paid([(tea, 1)], by: user, coupon: coupon.id) }
@@ -48,7 +48,7 @@ import Testing
             #expect(try reader.order(checkout.order.id)?.storedStatus == .paid)
             #expect(try reader.issuedCoupon(coupon.id)?.state == .used, "a partial refund keeps the coupon")
             amounts.append(
-                try await store.refund(paymentID: checkout.payment.id, items: wishes([(product, 1)]), at: noon).value.amount.rawValue)
+                try await store.refund(paymentID: checkout.payment.id, items: wishes([(product, 1)]), in: .at(noon)).value.amount.rawValue)
         }
         // 1001 / 9669 and 3333 / 9669 of 8669, and what they leave.
         #expect(amounts == [897, 2_988, 897, 2_988, 899])
@@ -66,9 +66,9 @@ import Testing
         let other = try await store.makeProduct("Cup")
         let payment = try await paid([(tea, 2)], by: user).payment.id
         func refund(_ items: [(ProductID, Int64)]) -> (TransactionalStore) async throws -> WriteResult<Refund> {
-            { try await $0.refund(paymentID: payment, items: wishes(items), at: noon) }
+            { try await $0.refund(paymentID: payment, items: wishes(items), in: .at(noon)) }
         }
-        try await home.expectRefused(.paymentNotFound) { try await $0.refund(paymentID: PaymentID(9), items: nil, at: noon) }
+        try await home.expectRefused(.paymentNotFound) { try await $0.refund(paymentID: PaymentID(9), items: nil, in: .at(noon)) }
         try await home.expectRefused(.refundExceedsPayment, refund([(tea, 3)]))
         try await home.expectRefused(.refundExceedsPayment, refund([(tea, 1), (tea, 2)]))
         try await home.expectRefused(.refundExceedsPayment, refund([(other, 1)]))
@@ -86,8 +86,8 @@ import Testing
         let tea = try await store.makeProduct(price: 1_000, stock: 10)
         let payment = try await paid([(tea, 10)], by: user).payment.id
         let store = store
-        async let first = store.refund(paymentID: payment, items: wishes([(tea, 6)]), at: noon)
-        async let second = store.refund(paymentID: payment, items: wishes([(tea, 6)]), at: noon)
+        async let first = store.refund(paymentID: payment, items: wishes([(tea, 6)]), in: .at(noon))
+        async let second = store.refund(paymentID: payment, items: wishes([(tea, 6)]), in: .at(noon))
         let results = try await [first, second]
         #expect(results.count(where: \.isDone) == 1)
         #expect(results.contains(.refused(.refundExceedsPayment)))
@@ -101,11 +101,10 @@ import Testing
         let cup = try await store.makeProduct("Cup", price: 1_000, stock: 10)
         let payment = try await paid([(tea, 5), (cup, 1)], by: user).payment.id
         let nextWeek = after(7 * 86_400_000)
-        _ = try await store.refund(paymentID: payment, items: wishes([(tea, 2), (cup, 1)]), at: nextWeek).value
+        _ = try await store.refund(paymentID: payment, items: wishes([(tea, 2), (cup, 1)]), in: .at(nextWeek)).value
         let calendar = try #require(BusinessCalendar(timeZoneIdentifier: "Asia/Seoul"))
         #expect(try await store.salesTotals(on: calendar.day(of: noon)) == [ProductUnits(productID: tea, units: 3)])
         #expect(try await store.salesTotals(on: calendar.day(of: nextWeek)) == [])
-        #expect(try await store.saleDays() == [calendar.day(of: noon)])
         let event = try await store.events(after: EventID(1), limit: 10)
         #expect(event.map(\.kind) == [.refunded])
         #expect(event[0].units == [ProductUnits(productID: tea, units: -2), ProductUnits(productID: cup, units: -1)])

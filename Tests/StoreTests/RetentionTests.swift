@@ -11,8 +11,10 @@ struct RetentionTests: StoreSuite {
         let user = try await store.makeUsers(1, balance: 1_000_000)[0]
         let tea = try await store.makeProduct(price: 1_000, stock: 1_000)
         for (index, instant) in instants.enumerated() {
-            let sale = try await store.checkout(userID: user, items: wishes([(tea, 2)]), issuedCouponID: nil, at: after(instant)).value
-            if index == 1 { _ = try await store.refund(paymentID: sale.payment.id, items: wishes([(tea, 1)]), at: after(instant)).value }
+            let sale = try await store.checkout(userID: user, items: wishes([(tea, 2)]), issuedCouponID: nil, in: .at(after(instant))).value
+            if index == 1 {
+                _ = try await store.refund(paymentID: sale.payment.id, items: wishes([(tea, 1)]), in: .at(after(instant))).value
+            }
         }
     }
 
@@ -72,7 +74,7 @@ struct RetentionTests: StoreSuite {
         try await sell(at: [0, 10, 20])
         try await store.markDelivered((1...4).map { EventID($0) })
         #expect(try await store.pruneEvents(before: after(1_000)) == 3)
-        for payment in [1, 2] as [Int64] { _ = try await store.refund(paymentID: PaymentID(payment), items: nil, at: after(60)).value }
+        for payment in [1, 2] as [Int64] { _ = try await store.refund(paymentID: PaymentID(payment), items: nil, in: .at(after(60))).value }
         #expect(try await eventIDs == [4, 5, 6])
         try await expectSound()
     }

@@ -22,21 +22,26 @@ struct RowVersionsTests {
         let users = try await store.makeUsers(2, balance: 100_000)
         let tea = try await store.makeProduct()
         let coupon = try await store.makeCampaign(quantity: 10)
-        #expect(try await changed(home) { _ = try await $0.createUser(name: "new", at: noon) } == [false, false, false])
+        #expect(try await changed(home) { _ = try await $0.createUser(name: "new", in: .at(noon)) } == [false, false, false])
         #expect(
-            try await changed(home) { _ = try await $0.charge(userID: users[0], amount: Won(1_000), at: noon) } == [true, false, false])
+            try await changed(home) { _ = try await $0.charge(userID: users[0], amount: Won(1_000), in: .at(noon)) } == [
+                true, false, false,
+            ])
         #expect(
-            try await changed(home) { _ = try await $0.charge(userID: users[1], amount: Won(1_000), at: noon) } == [false, false, false])
+            try await changed(home) { _ = try await $0.charge(userID: users[1], amount: Won(1_000), in: .at(noon)) } == [
+                false, false, false,
+            ])
         let issued = try await store.issue(coupon, to: users[0], sequence: 1)
         var order: Order?
         #expect(
             try await changed(home) { store in
                 order = try await store.placeOrder(
-                    userID: users[0], items: wishes([(tea, 1)]), issuedCouponID: issued.id, at: noon
+                    userID: users[0], items: wishes([(tea, 1)]), issuedCouponID: issued.id, in: .at(noon)
                 ).value
             } == [false, true, true])
         let orderID = try #require(order?.id)
-        #expect(try await changed(home) { _ = try await $0.pay(orderID: orderID, by: users[0], at: noon).value } == [true, true, true])
+        #expect(
+            try await changed(home) { _ = try await $0.pay(orderID: orderID, by: users[0], in: .at(noon)).value } == [true, true, true])
         #expect(
             try await changed(home) { _ = try await $0.updateProduct(tea, ProductChange(price: Won(5))) } == [
                 false, true, false,

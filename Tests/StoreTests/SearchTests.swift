@@ -32,7 +32,7 @@ import Testing
 
         mutating func make() async throws {
             let (name, stock) = (SearchTests.text(1...7, &random), Int64.random(in: 0...2, using: &random))
-            let product = try await home.store.createProduct(name: name, price: price(), stock: stock, at: noon).value
+            let product = try await home.store.createProduct(name: name, price: price(), stock: stock, in: .at(noon)).value
             (products[product.id.rawValue], _) = (product, touched.insert(product.id.rawValue))
         }
 

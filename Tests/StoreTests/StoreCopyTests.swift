@@ -10,7 +10,7 @@ import Testing
 struct StoreCopyTests {
     private func products(_ count: Int, in store: TransactionalStore) async throws {
         let name = String(repeating: "x", count: 200)
-        for _ in 0..<count { _ = try await store.createProduct(name: name, price: Won(1), stock: 1, at: noon) }
+        for _ in 0..<count { _ = try await store.createProduct(name: name, price: Won(1), stock: 1, in: .at(noon)) }
     }
 
     @Test("who looks at a copy keeps no snapshot: the store's log stays short meanwhile, and nothing of the copy is left")
@@ -43,7 +43,7 @@ struct StoreCopyTests {
         let isOver = Flag()
         async let shopping: Void = {
             while !isOver.isRaised {
-                _ = try await store.checkout(userID: user, items: wishes([(tea, 1)]), issuedCouponID: nil, at: noon).value
+                _ = try await store.checkout(userID: user, items: wishes([(tea, 1)]), issuedCouponID: nil, in: .at(noon)).value
             }
         }()
         for _ in 0..<20 { #expect(try await store.audit().filter { !$0.holds } == []) }

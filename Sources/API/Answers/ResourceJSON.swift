@@ -15,13 +15,6 @@ extension JSONWriter {
         return json.buffer
     }
 
-    mutating func member(_ name: StaticString, _ amount: Won) { member(name, amount.rawValue) }
-    mutating func member(_ name: StaticString, _ amount: Won?) { member(name, amount?.rawValue) }
-    mutating func member(_ name: StaticString, _ instant: Instant) { member(name, instant.description) }
-    mutating func member(_ name: StaticString, _ instant: Instant?) { member(name, instant?.description) }
-    mutating func member<Entity>(_ name: StaticString, _ id: Identifier<Entity>) { member(name, id.rawValue) }
-    mutating func member<Entity>(_ name: StaticString, _ id: Identifier<Entity>?) { member(name, id?.rawValue) }
-
     mutating func write(_ user: User) {
         member("userId", user.id)
         member("name", user.name)
@@ -131,17 +124,7 @@ extension JSONWriter {
         member("orderNumber", order.number.description)
         member("userId", order.userID)
         member("status", order.status(at: now).rawValue)
-        beginArray("items")
-        for line in order.lines {
-            beginObject()
-            member("productId", line.productID)
-            member("name", line.name)
-            member("unitPrice", line.unitPrice)
-            member("quantity", line.quantity)
-            member("amount", line.amount)
-            endObject()
-        }
-        endArray()
+        write(order.lines)
         member("totalAmount", order.totalAmount)
         member("discountAmount", order.discountAmount)
         member("finalAmount", order.finalAmount)

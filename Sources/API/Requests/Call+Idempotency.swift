@@ -37,9 +37,9 @@ extension Call {
 
     /// Runs a write whose success is stored under the request's `Idempotency-Key`, if it has one, and answers its outcome.
     func answer<Value>(
-        _ success: Success<Value>, _ write: (IdempotentWrite<Value>?) async throws -> WriteResult<Value>
+        _ success: Success<Value>, _ write: (WriteContext<Value>) async throws -> WriteResult<Value>
     ) async throws -> HTTPResponse {
-        switch try await write(idempotentWrite(of: success)) {
+        switch try await write(WriteContext(at: now, idempotency: idempotentWrite(of: success), delivery: loop.context)) {
         case .done(let value): response(success, value)
         case .refused(let refusal): self.refusal(refusal)
         case .replayed(let stored): replay(stored)
@@ -59,7 +59,7 @@ extension Call {
     /// `Location` is read from the answer's bytes, so a replay has the same one without its being stored.
     private func response(status: Int, _ body: ByteBuffer, isReplay: Bool = false) -> HTTPResponse {
         var headers = [(name: "cache-control", value: "no-store")]
-        if let location = route.location?.path(in: body) { headers.append(("location", location)) }
+        if let location = endpoint.location?.path(in: body) { headers.append(("location", location)) }
         if isReplay { headers.append(("idempotent-replayed", "true")) }
         return .json(status: status, body, headers: headers)
     }

@@ -9,10 +9,10 @@ import Store
 ///
 /// Handed on without a copy; a handler that goes on in a closure or a task takes one copy along.
 struct Call: Sendable {
-    let route: Route
+    let endpoint: Endpoint
     let request: HTTPRequest
     let parameters: PathParameters
-    let loop: LoopState
+    let loop: LoopResources
     /// The service's time when the handler began; one request has one time.
     let now: Instant
     /// Set where this request's answer is to be stored.
@@ -26,15 +26,15 @@ struct Call: Sendable {
     }
 
     var services: CommerceServices { loop.services }
-    var store: TransactionalStore { loop.services.store }
+    var store: TransactionalStore { loop.store }
     /// Point reads on this loop, which take microseconds and do not suspend.
     var reader: PointReader { loop.context.reader }
 
     /// An id of the path.
     func id<Entity>(_ name: String, of: Entity.Type) throws(RequestFault) -> Identifier<Entity> {
         // Most paths have one parameter, whose name a handler need not look for.
-        assert(route.parameterNames.contains(name), "\(route.template) has no \(name)")
-        for index in 0..<parameters.count where parameters.count == 1 || route.parameterNames[index] == name {
+        assert(endpoint.parameterNames.contains(name), "\(endpoint.template) has no \(name)")
+        for index in 0..<parameters.count where parameters.count == 1 || endpoint.parameterNames[index] == name {
             if let value = parameters.int64(index, of: request), value > 0 { return Identifier(value) }
         }
         throw RequestFault(field: name, "must be a positive integer")
@@ -42,7 +42,7 @@ struct Call: Sendable {
 
     /// The user whom the path names, where the route lets only them and admins through; else `nil`.
     func pathUser() throws(RequestFault) -> UserID? {
-        guard case .selfOrAdmin = route.access else { return nil }
+        guard endpoint.rule == .selfOrAdmin else { return nil }
         return try id("userId", of: User.self)
     }
 

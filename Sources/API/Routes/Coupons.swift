@@ -10,8 +10,8 @@ enum Coupons {
     static let create: Route.Handler = { call in
         .task {
             let terms = try call.body { CampaignTerms(&$0, now: call.now) }
-            return try await call.answer(.created { $0.write($1, at: $2) }) { idempotency in
-                try await call.services.campaigns.create(terms, at: call.now, on: call.loop.context, idempotency: idempotency)
+            return try await call.answer(.created { $0.write($1, at: $2) }) { context in
+                try await call.services.campaigns.create(terms, in: context)
             }
         }
     }

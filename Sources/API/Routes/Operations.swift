@@ -21,12 +21,10 @@ enum Operations {
     }
 
     static let metrics: Route.Handler = { call in
-        // The application is there as long as its server is.
-        guard let application = call.loop.application else { return .now(call.loop.prepared.response(to: .draining)) }
-        return .now(
+        .now(
             HTTPResponse(
                 status: 200, headers: [("cache-control", "no-store")], contentType: PrometheusText.contentType,
-                body: application.metrics()))
+                body: call.loop.metrics.text()))
     }
 }
 

@@ -7,10 +7,9 @@ enum Orders {
     @Sendable static func place(_ call: Call, _ user: UserID) -> HTTPAnswer {
         .task {
             let order = try call.body { NewOrder(&$0) }
-            return try await call.answer(.created { $0.write($1, at: $2) }) { idempotency in
+            return try await call.answer(.created { $0.write($1, at: $2) }) { context in
                 try await call.store.placeOrder(
-                    userID: user, items: order.items, issuedCouponID: order.issuedCouponID, at: call.now, idempotency: idempotency,
-                    context: call.loop.context)
+                    userID: user, items: order.items, issuedCouponID: order.issuedCouponID, in: context)
             }
         }
     }
@@ -18,10 +17,9 @@ enum Orders {
     @Sendable static func checkout(_ call: Call, _ user: UserID) -> HTTPAnswer {
         .task {
             let order = try call.body { NewOrder(&$0) }
-            return try await call.answer(.created { $0.write($1, at: $2) }) { idempotency in
+            return try await call.answer(.created { $0.write($1, at: $2) }) { context in
                 try await call.store.checkout(
-                    userID: user, items: order.items, issuedCouponID: order.issuedCouponID, at: call.now, idempotency: idempotency,
-                    context: call.loop.context)
+                    userID: user, items: order.items, issuedCouponID: order.issuedCouponID, in: context)
             }
         }
     }
@@ -39,9 +37,9 @@ enum Orders {
         .task {
             let id = try call.id("orderId", of: Order.self)
             try call.ignoreBody()
-            return try await call.answer(.ok { $0.write($1, at: $2) }) { idempotency in
+            return try await call.answer(.ok { $0.write($1, at: $2) }) { context in
                 try await call.store.cancelOrder(
-                    id, by: identity.userID, at: call.now, idempotency: idempotency, context: call.loop.context)
+                    id, by: identity.userID, in: context)
             }
         }
     }

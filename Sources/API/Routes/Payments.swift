@@ -7,9 +7,9 @@ enum Payments {
     @Sendable static func pay(_ call: Call, _ user: UserID) -> HTTPAnswer {
         .task {
             let payment = try call.body { NewPayment(&$0) }
-            return try await call.answer(.created { json, value, _ in json.write(value) }) { idempotency in
+            return try await call.answer(.created { json, value, _ in json.write(value) }) { context in
                 try await call.store.pay(
-                    orderID: payment.orderID, by: user, at: call.now, idempotency: idempotency, context: call.loop.context)
+                    orderID: payment.orderID, by: user, in: context)
             }
         }
     }
@@ -27,9 +27,9 @@ enum Payments {
         .task {
             let id = try call.id("paymentId", of: Payment.self)
             let refund = try call.body { NewRefund(&$0) }
-            return try await call.answer(.created { json, value, _ in json.write(value) }) { idempotency in
+            return try await call.answer(.created { json, value, _ in json.write(value) }) { context in
                 try await call.store.refund(
-                    paymentID: id, items: refund.items, at: call.now, idempotency: idempotency, context: call.loop.context)
+                    paymentID: id, items: refund.items, in: context)
             }
         }
     }

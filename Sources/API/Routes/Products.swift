@@ -10,10 +10,9 @@ enum Products {
     static let create: Route.Handler = { call in
         .task {
             let product = try call.body { NewProduct(&$0) }
-            return try await call.answer(.created { json, value, _ in json.write(value) }) { idempotency in
+            return try await call.answer(.created { json, value, _ in json.write(value) }) { context in
                 try await call.store.createProduct(
-                    name: product.name, price: product.price, stock: product.stock, at: call.now, idempotency: idempotency,
-                    context: call.loop.context)
+                    name: product.name, price: product.price, stock: product.stock, in: context)
             }
         }
     }

@@ -8,8 +8,8 @@ enum Users {
     static let create: Route.Handler = { call in
         .task {
             let user = try call.body { NewUser(&$0) }
-            return try await call.answer(.created { json, value, _ in json.write(value) }) { idempotency in
-                try await call.store.createUser(name: user.name, at: call.now, idempotency: idempotency, context: call.loop.context)
+            return try await call.answer(.created { json, value, _ in json.write(value) }) { context in
+                try await call.store.createUser(name: user.name, in: context)
             }
         }
     }
@@ -38,9 +38,9 @@ enum Balances {
             let charge = try call.body { NewCharge(&$0) }
             let amounts = call.services.configuration.policy.chargeAmounts
             guard amounts.contains(charge.amount) else { return call.refusal(.amountOutOfRange(amounts)) }
-            return try await call.answer(.created { json, value, _ in json.write(value) }) { idempotency in
+            return try await call.answer(.created { json, value, _ in json.write(value) }) { context in
                 try await call.store.charge(
-                    userID: id, amount: charge.amount, at: call.now, idempotency: idempotency, context: call.loop.context)
+                    userID: id, amount: charge.amount, in: context)
             }
         }
     }

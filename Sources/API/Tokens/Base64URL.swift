@@ -1,7 +1,17 @@
+import Foundation
 import NIOCore
 
 /// The alphabet of tokens (RFC 4648 section 5), without padding.
 enum Base64URL {
+    /// The text of some bytes.
+    static func encode(_ bytes: some Sequence<UInt8>) -> String {
+        var text = Data(bytes).base64EncodedString()
+        text.replace("+", with: "-")
+        text.replace("/", with: "_")
+        text.replace("=", with: "")
+        return text
+    }
+
     /// The bytes of a text; `nil` for a foreign character, an impossible length or trailing bits that are not zero.
     static func decode(_ text: UnsafeRawBufferPointer) -> ByteBuffer? {
         var isGood = false

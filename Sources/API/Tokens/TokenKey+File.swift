@@ -35,8 +35,8 @@ extension TokenKey {
     /// Reads the key of a data folder, which must exist; makes the key first where there is none.
     ///
     /// Two processes that make it at once end with the same key: a finished file appears under its name in one step, or not at all.
-    package static func load(fromDataFolder folder: String) async throws -> TokenKey {
-        await TokenKey(bytes: try bytes(inDataFolder: folder))
+    package static func load(fromDataFolder folder: String) throws(TokenKeyError) -> TokenKey {
+        TokenKey(bytes: try bytes(inDataFolder: folder))
     }
 
     static func bytes(inDataFolder folder: String) throws(TokenKeyError) -> [UInt8] {

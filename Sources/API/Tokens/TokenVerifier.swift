@@ -32,11 +32,11 @@ package struct TokenVerifier: Sendable {
         }
     }
 
-    /// The headers that the service's own tokens have, encoded: {"alg":"HS256","typ":"JWT"} in either order, because JWTKit's order
-    /// differs from one process to the next.
-    private static let ownHeaders = [
-        Array("eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9".utf8), Array("eyJ0eXAiOiJKV1QiLCJhbGciOiJIUzI1NiJ9".utf8),
-    ]
+    /// The header of the service's own tokens, encoded: {"alg":"HS256","typ":"JWT"}.
+    static let header = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9"
+
+    /// The encoded headers that need not be read as JSON: libraries write the two members in either order.
+    private static let commonHeaders = [Array(header.utf8), Array("eyJ0eXAiOiJKV1QiLCJhbGciOiJIUzI1NiJ9".utf8)]
 
     /// Whether the header of a token with a good signature says what the signature was checked for.
     ///
@@ -44,7 +44,7 @@ package struct TokenVerifier: Sendable {
     /// (RFC 7515 section 4.1.11), and none is. Members without meaning here (`kid`) may be there, as strings: so have those that
     /// change how a token is read (`b64` of RFC 7797, `crit`) no way in.
     private static func isHS256(header: UnsafeRawBufferPointer) -> Bool {
-        if ownHeaders.contains(where: { isEqual($0, header) }) { return true }
+        if commonHeaders.contains(where: { isEqual($0, header) }) { return true }
         guard let bytes = Base64URL.decode(header), case .object(let object) = try? JSONParser.parse(bytes),
             case .string("HS256") = object["alg"], object["crit"] == nil
         else { return false }

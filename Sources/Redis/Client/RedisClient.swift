@@ -18,25 +18,13 @@ package final class RedisClient: Sendable {
     private let connectionsByLoop: [ObjectIdentifier: RedisConnection]
     private let events: RedisConnectEvents
 
-    /// - Parameter onConnect: called on the connection's loop each time a connection becomes ready; it must not block.
-    package convenience init(
-        configuration: RedisConfiguration,
-        eventLoopGroup: any EventLoopGroup,
-        logger: Logger,
-        onConnect: @escaping @Sendable (ConnectEvent) -> Void = { _ in }
-    ) {
+    package convenience init(configuration: RedisConfiguration, eventLoopGroup: any EventLoopGroup, logger: Logger) {
         let connector = RedisConnector(configuration: configuration)
-        self.init(configuration: configuration, eventLoopGroup: eventLoopGroup, connector: connector, logger: logger, onConnect: onConnect)
+        self.init(configuration: configuration, eventLoopGroup: eventLoopGroup, connector: connector, logger: logger)
     }
 
-    init(
-        configuration: RedisConfiguration,
-        eventLoopGroup: any EventLoopGroup,
-        connector: RedisConnector,
-        logger: Logger,
-        onConnect: @escaping @Sendable (ConnectEvent) -> Void
-    ) {
-        let events = RedisConnectEvents(onConnect)
+    init(configuration: RedisConfiguration, eventLoopGroup: any EventLoopGroup, connector: RedisConnector, logger: Logger) {
+        let events = RedisConnectEvents()
         self.configuration = configuration
         self.eventLoopGroup = eventLoopGroup
         self.events = events

@@ -1,17 +1,11 @@
 import Synchronization
 
-/// Tells a callback and any number of streams about connects, and callbacks about connections that are lost.
+/// Tells any number of streams about connects, and callbacks about connections that are lost.
 final class RedisConnectEvents: Sendable {
-    private let callback: @Sendable (RedisClient.ConnectEvent) -> Void
     private let lossCallbacks = Mutex<[@Sendable () -> Void]>([])
     private let continuations = Mutex<[AsyncStream<RedisClient.ConnectEvent>.Continuation]>([])
 
-    init(_ callback: @escaping @Sendable (RedisClient.ConnectEvent) -> Void) {
-        self.callback = callback
-    }
-
     func publish(_ event: RedisClient.ConnectEvent) {
-        callback(event)
         for continuation in continuations.withLock({ $0 }) { continuation.yield(event) }
     }
 

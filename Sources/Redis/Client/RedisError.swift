@@ -41,14 +41,6 @@ package struct RedisError: Error, Sendable {
     package init(_ error: RedisServerError) {
         self.init(.server(error.kind), error.message)
     }
-
-    /// True where the command may have run although no reply arrived: ask again, or look, before concluding anything.
-    package var isOutcomeUnknown: Bool {
-        switch code {
-        case .timedOut, .unknownOutcome, .cancelled: true
-        case .overloaded, .notConnected, .closed, .server, .protocolViolation, .notPrimary, .notAdmitted, .misconfigured: false
-        }
-    }
 }
 
 extension RedisError: CustomStringConvertible {

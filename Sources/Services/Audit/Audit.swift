@@ -136,26 +136,18 @@ extension Audit {
         let coupon = campaign.id
         // The store first: whatever it has, Redis must have.
         var stored: [Int64: UserID] = [:]
-        var last: Int64 = 0
-        while true {
-            let chunk = try await store.claims(of: coupon, afterSequence: last, limit: Self.claimsPerStep)
-            for claim in chunk { stored[claim.sequence] = claim.userID }
-            guard chunk.count == Self.claimsPerStep, let end = chunk.last else { break }
-            last = end.sequence
+        for try await page in store.claimPages(of: coupon, size: Self.claimsPerStep) {
+            for claim in page { stored[claim.sequence] = claim.userID }
         }
         let rows = Int64(stored.count)
         guard try await CouponGate.states(of: [coupon], through: redis)[0] != nil else {
             return (0, rows > 0 && needsGate(campaign) ? [Self.nothing] : [])
         }
         var faults: Set<String> = []
-        var next: Int64 = 0
-        while true {
-            let chunk = try await CouponGate.claims(of: coupon, from: next, limit: Self.claimsPerStep, through: redis)
-            for claim in chunk where stored.removeValue(forKey: claim.sequence) != claim.user {
+        for try await page in CouponGate.claimPages(of: coupon, size: Self.claimsPerStep, through: redis) {
+            for claim in page where stored.removeValue(forKey: claim.sequence) != claim.user {
                 faults.insert("coupon \(coupon): user \(claim.user) has sequence \(claim.sequence) in Redis and not in the store")
             }
-            guard chunk.count == Self.claimsPerStep, let end = chunk.last else { break }
-            next = end.sequence + 1
         }
         for (sequence, user) in stored {
             faults.insert("coupon \(coupon): user \(user) has sequence \(sequence) in the store and not in Redis")

@@ -25,9 +25,9 @@ package final class Campaigns: Sendable {
 
     /// Makes a campaign durable and opens its gate. Without Redis the campaign exists, and the next recovery opens its gate.
     package func create(
-        _ terms: CampaignTerms, at now: Instant, on context: LoopContext? = nil, idempotency: IdempotentWrite<Campaign>? = nil
+        _ terms: CampaignTerms, in context: WriteContext<Campaign>
     ) async throws -> WriteResult<Campaign> {
-        let result = try await store.createCampaign(terms, at: now, idempotency: idempotency, context: context)
+        let result = try await store.createCampaign(terms, in: context)
         if case .done(let campaign) = result { await buildIfPossible(campaign.id) }
         return result
     }
@@ -227,16 +227,14 @@ extension Campaigns {
     }
 
     private func loadClaims(of id: CouponID, epoch: Int64) async throws -> Int64 {
-        var (count, last): (Int64, Int64) = (0, 0)
-        while true {
-            let chunk = try await store.claims(of: id, afterSequence: last, limit: CouponGate.claimsPerLoad)
-            guard let end = chunk.last else { return count }
-            let code = try await CouponGate.load(chunk.map { ($0.userID, $0.sequence) }, into: id, epoch: epoch, through: redis)
+        var count: Int64 = 0
+        for try await page in store.claimPages(of: id, size: CouponGate.claimsPerLoad) where !page.isEmpty {
+            let code = try await CouponGate.load(page.map { ($0.userID, $0.sequence) }, into: id, epoch: epoch, through: redis)
             guard code == .loaded else { throw ServiceError(.paused, "the gate changed while it was built") }
             FaultPoint.afterLoadClaims.reached()
-            count += Int64(chunk.count)
-            last = end.sequence
+            count += Int64(page.count)
         }
+        return count
     }
 }
 

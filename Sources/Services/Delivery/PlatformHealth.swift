@@ -103,12 +103,6 @@ struct PlatformHealth {
         if outage?.probe == event { outage?.probe = nil }
     }
 
-    /// Something says that the platform may be back: the next probe goes at once.
-    mutating func probeNow(at now: Duration) {
-        outage?.resumes = now
-        outage?.isAskedFor = false
-    }
-
     private mutating func pause(at now: Duration, asked: Duration?) {
         guard let current = outage else { return }
         let own = now + .milliseconds(pauses.milliseconds(afterFailures: current.probes))

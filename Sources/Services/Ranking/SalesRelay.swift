@@ -17,6 +17,8 @@ final class SalesRelay: Sendable {
     private let calendar: BusinessCalendar
     private let clock: WallClock
     private let logger: Logger
+    /// Raised when events may be there to count: after a commit that appended some, and after a reconnect.
+    let wakeup = Wakeup()
     private let known = Mutex(Known())
 
     /// The offset as far as is known. A step that began before it was forgotten does not bring it back.

@@ -293,14 +293,13 @@ extension ClaimRecovery {
     func comparison(of campaign: Campaign, from start: Verified, through sequence: Int64) async throws -> Comparison? {
         var comparison = Comparison(verified: start)
         var last = start.sequence
-        while true {
-            let stored = try await store.claims(of: campaign.id, afterSequence: last, limit: Self.claimsPerStep)
+        for try await stored in store.claimPages(of: campaign.id, afterSequence: last, size: Self.claimsPerStep) {
             compared.add(stored.count, ordering: .relaxed)
             let end = stored.count < Self.claimsPerStep ? Int64.max : stored[stored.count - 1].sequence
             var rows = Dictionary(uniqueKeysWithValues: stored.map { ($0.sequence, $0.userID) })
-            var (next, previous) = (last + 1, last)
-            reading: while true {
-                let granted = try await CouponGate.claims(of: campaign.id, from: next, limit: Self.claimsPerStep, through: redis)
+            var previous = last
+            let pages = CouponGate.claimPages(of: campaign.id, from: last + 1, size: Self.claimsPerStep, through: redis)
+            reading: for try await granted in pages {
                 compared.add(granted.count, ordering: .relaxed)
                 for claim in granted {
                     // A score that is no whole number counts as sequence 0. The gate grants neither 0 nor a sequence twice.
@@ -317,13 +316,12 @@ extension ClaimRecovery {
                         comparison.unwritten.append(claim)
                     }
                 }
-                guard granted.count == Self.claimsPerStep, let final = granted.last, final.sequence < end else { break }
-                next = final.sequence + 1
+                if previous >= end { break }
             }
             guard rows.isEmpty else { return nil }
-            guard end < Int64.max else { return comparison }
             last = end
         }
+        return comparison
     }
 
     /// Writes the rows of claims whose claimants have not done so within `grace`. The next look finds those that cannot be written again.

@@ -5,9 +5,9 @@ extension TransactionalStore {
     /// Makes a campaign of which nothing is issued yet. Its epochs begin at the store's incarnation, so that a gate which an earlier
     /// incarnation left under the same id is of an earlier epoch.
     package func createCampaign(
-        _ terms: CampaignTerms, at now: Instant, idempotency: IdempotentWrite<Campaign>? = nil, context: (any DeliveryContext)? = nil
+        _ terms: CampaignTerms, in context: WriteContext<Campaign>
     ) async throws(StoreError) -> WriteResult<Campaign> {
-        try await write(at: now, idempotency: idempotency, context: context) { [epoch = identity.incarnation] db in
+        try await write(in: context) { [epoch = identity.incarnation] db, now in
             if let fault = terms.windowFault { return .refused(fault) }
             let discount = DiscountColumns(terms.discount)
             try db.run(

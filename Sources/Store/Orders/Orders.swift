@@ -6,12 +6,10 @@ extension TransactionalStore {
     ///
     /// Refused: `userNotFound`, `productNotFound`, `outOfStock`, `couponNotUsable`, `invalid` for a total that is too large.
     package func placeOrder(
-        userID: UserID, items: [RequestedItem], issuedCouponID: IssuedCouponID?, at now: Instant,
-        idempotency: IdempotentWrite<Order>? = nil,
-        context: (any DeliveryContext)? = nil
+        userID: UserID, items: [RequestedItem], issuedCouponID: IssuedCouponID?, in context: WriteContext<Order>
     ) async throws(StoreError) -> WriteResult<Order> {
         let options = options
-        return try await write(at: now, idempotency: idempotency, context: context) { db in
+        return try await write(in: context) { db, now in
             try db.refusable {
                 guard try db.balance(of: userID) != nil else { throw RefusedDecision(.userNotFound) }
                 let draft = try db.draftOrder(userID: userID, items: items, issuedCouponID: issuedCouponID, at: now)
@@ -27,9 +25,9 @@ extension TransactionalStore {
     ///
     /// Refused: `orderNotFound`, `notYours`, `orderNotCancellable`, also when its time is over.
     package func cancelOrder(
-        _ id: OrderID, by user: UserID?, at now: Instant, idempotency: IdempotentWrite<Order>? = nil, context: (any DeliveryContext)? = nil
+        _ id: OrderID, by user: UserID?, in context: WriteContext<Order>
     ) async throws(StoreError) -> WriteResult<Order> {
-        try await write(at: now, idempotency: idempotency, context: context) { db in
+        try await write(in: context) { db, now in
             try db.refusable {
                 let order = try db.order(id, for: user)
                 let status = order.status(at: now)

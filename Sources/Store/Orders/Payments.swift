@@ -6,11 +6,10 @@ extension TransactionalStore {
     ///
     /// Refused: `orderNotFound`, `notYours`, `orderNotPayable`, and `insufficientBalance`, after which the order is still payable.
     package func pay(
-        orderID: OrderID, by user: UserID, at now: Instant, idempotency: IdempotentWrite<Payment>? = nil,
-        context: (any DeliveryContext)? = nil
+        orderID: OrderID, by user: UserID, in context: WriteContext<Payment>
     ) async throws(StoreError) -> WriteResult<Payment> {
         let options = options
-        return try await write(at: now, idempotency: idempotency, context: context) { db in
+        return try await write(in: context) { db, now in
             try db.refusable {
                 let order = try db.order(orderID, for: user)
                 let status = order.status(at: now)
@@ -31,12 +30,10 @@ extension TransactionalStore {
     ///
     /// Refused: as `placeOrder` and `pay`.
     package func checkout(
-        userID: UserID, items: [RequestedItem], issuedCouponID: IssuedCouponID?, at now: Instant,
-        idempotency: IdempotentWrite<Checkout>? = nil,
-        context: (any DeliveryContext)? = nil
+        userID: UserID, items: [RequestedItem], issuedCouponID: IssuedCouponID?, in context: WriteContext<Checkout>
     ) async throws(StoreError) -> WriteResult<Checkout> {
         let options = options
-        return try await write(at: now, idempotency: idempotency, context: context) { db in
+        return try await write(in: context) { db, now in
             try db.refusable {
                 guard try db.balance(of: userID) != nil else { throw RefusedDecision(.userNotFound) }
                 let draft = try db.draftOrder(userID: userID, items: items, issuedCouponID: issuedCouponID, at: now)

@@ -7,11 +7,10 @@ extension TransactionalStore {
     /// A part is worth its share of the paid amount, rounded down; the refund that returns the last unit pays the exact rest.
     /// Refused: `paymentNotFound`, `refundExceedsPayment`, `invalid`.
     package func refund(
-        paymentID: PaymentID, items: [RequestedItem]?, at now: Instant, idempotency: IdempotentWrite<Refund>? = nil,
-        context: (any DeliveryContext)? = nil
+        paymentID: PaymentID, items: [RequestedItem]?, in context: WriteContext<Refund>
     ) async throws(StoreError) -> WriteResult<Refund> {
         let options = options
-        return try await write(at: now, idempotency: idempotency, context: context) { db in
+        return try await write(in: context) { db, now in
             try db.refusable {
                 let draft = try db.draftRefund(of: paymentID, items: items)
                 return try db.write(draft, options: options, at: now)

@@ -4,9 +4,9 @@ import GRDB
 extension TransactionalStore {
     /// Makes a user with balance 0; ids count up from 1.
     package func createUser(
-        name: String, at now: Instant, idempotency: IdempotentWrite<User>? = nil, context: (any DeliveryContext)? = nil
+        name: String, in context: WriteContext<User>
     ) async throws(StoreError) -> WriteResult<User> {
-        try await write(at: now, idempotency: idempotency, context: context, onCommit: userCommitted) { db in
+        try await write(in: context, onCommit: userCommitted) { db, now in
             try db.run("INSERT INTO users (name, created_at) VALUES (?, ?)", name, now)
             return .done(User(id: UserID(db.lastInsertedRowID), name: name, createdAt: now))
         }
@@ -22,10 +22,10 @@ extension TransactionalStore {
     ///
     /// Refused: `amountOutOfRange`, `userNotFound`, `balanceLimitExceeded`.
     package func charge(
-        userID: UserID, amount: Won, at now: Instant, idempotency: IdempotentWrite<Charge>? = nil, context: (any DeliveryContext)? = nil
+        userID: UserID, amount: Won, in context: WriteContext<Charge>
     ) async throws(StoreError) -> WriteResult<Charge> {
         let policy = options.policy
-        return try await write(at: now, idempotency: idempotency, context: context) { db in
+        return try await write(in: context) { db, now in
             guard policy.chargeAmounts.contains(amount) else { return .refused(.amountOutOfRange(policy.chargeAmounts)) }
             guard let balance = try db.balance(of: userID)?.amount else { return .refused(.userNotFound) }
             guard let after = balance.adding(amount), after <= policy.balanceLimit else {

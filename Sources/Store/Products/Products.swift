@@ -19,11 +19,10 @@ package struct ProductChange: Sendable, Equatable {
 extension TransactionalStore {
     /// Makes a product with `stock` units on hand.
     package func createProduct(
-        name: String, price: Won, stock: Int64, at now: Instant, idempotency: IdempotentWrite<Product>? = nil,
-        context: (any DeliveryContext)? = nil
+        name: String, price: Won, stock: Int64, in context: WriteContext<Product>
     ) async throws(StoreError) -> WriteResult<Product> {
         let folded = ProductName.folded(name)
-        return try await write(at: now, idempotency: idempotency, context: context) { db in
+        return try await write(in: context) { db, now in
             try db.run(
                 "INSERT INTO products (name, name_folded, price, stock, created_at) VALUES (?, ?, ?, ?, ?)", name, folded, price, stock, now
             )

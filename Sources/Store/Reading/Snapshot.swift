@@ -60,11 +60,6 @@ extension Snapshot {
         }
     }
 
-    /// How many coupons of a campaign have a row.
-    package func claimCount(of id: CouponID) throws(StoreError) -> Int64 {
-        try reading { try $0.integer("SELECT count(*) FROM issued_coupons WHERE coupon_id = ?", id) }
-    }
-
     /// Units sold less units refunded on a business day, by product; products that come to 0 are left out.
     ///
     /// `through` is the last event that counts; without it all do.
@@ -76,21 +71,6 @@ extension Snapshot {
                 WHERE e.sale_day = ? AND e.id <= ? GROUP BY u.product_id HAVING sum(u.units) <> 0 ORDER BY u.product_id
                 """, day, last?.rawValue ?? .max
             ) { ProductUnits(productID: $0.id(0), units: $0.int(1)) }
-        }
-    }
-
-    /// The business days on which something was sold, newest first.
-    package func saleDays() throws(StoreError) -> [BusinessDay] {
-        // Jumps from day to day in the index; DISTINCT would walk through every event.
-        try reading { db in
-            try db.all(
-                """
-                WITH RECURSIVE days (day) AS (
-                    SELECT max(sale_day) FROM events
-                    UNION ALL SELECT (SELECT max(sale_day) FROM events WHERE sale_day < day) FROM days WHERE day IS NOT NULL)
-                SELECT day FROM days WHERE day IS NOT NULL
-                """
-            ) { $0.day(0) }
         }
     }
 
@@ -136,24 +116,9 @@ extension TransactionalStore {
         try await snapshot { snapshot throws(StoreError) in try snapshot.claims(of: id, afterSequence: afterSequence, limit: limit) }
     }
 
-    /// How many coupons of a campaign have a row.
-    package func claimCount(of id: CouponID) async throws(StoreError) -> Int64 {
-        try await snapshot { snapshot throws(StoreError) in try snapshot.claimCount(of: id) }
-    }
-
-    /// The ids of all campaigns.
-    package func campaignIDs() async throws(StoreError) -> [CouponID] {
-        try await read(.service) { try $0.all("SELECT id FROM campaigns ORDER BY id") { $0.id(0) } }
-    }
-
     /// Units per product of a business day, see ``Snapshot/salesTotals(on:)``.
     package func salesTotals(on day: BusinessDay) async throws(StoreError) -> [ProductUnits] {
         try await snapshot { snapshot throws(StoreError) in try snapshot.salesTotals(on: day) }
-    }
-
-    /// The business days on which something was sold, newest first.
-    package func saleDays() async throws(StoreError) -> [BusinessDay] {
-        try await snapshot { snapshot throws(StoreError) in try snapshot.saleDays() }
     }
 
     /// How much there is of everything.

@@ -9,15 +9,15 @@ extension TransactionalStore {
     func makeUsers(_ count: Int, balance: Int64 = 0) async throws -> [UserID] {
         var users: [UserID] = []
         for index in 1...count {
-            let user = try await createUser(name: "User \(index)", at: noon).value
-            if balance > 0 { _ = try await charge(userID: user.id, amount: Won(balance), at: noon).value }
+            let user = try await createUser(name: "User \(index)", in: .at(noon)).value
+            if balance > 0 { _ = try await charge(userID: user.id, amount: Won(balance), in: .at(noon)).value }
             users.append(user.id)
         }
         return users
     }
 
     func makeProduct(_ name: String = "Tea", price: Int64 = 10_000, stock: Int64 = 10) async throws -> ProductID {
-        try await createProduct(name: name, price: Won(price), stock: stock, at: noon).value.id
+        try await createProduct(name: name, price: Won(price), stock: stock, in: .at(noon)).value.id
     }
 
     func makeCampaign(
@@ -27,7 +27,7 @@ extension TransactionalStore {
         let terms = CampaignTerms(
             name: "Launch", discount: discount, quantity: quantity, opensAt: noon, closesAt: nil, validForSeconds: validForSeconds,
             minOrderAmount: Won(minOrder), restoreOnRefund: restoreOnRefund)
-        return try await createCampaign(terms, at: noon).value
+        return try await createCampaign(terms, in: .at(noon)).value
     }
 
     func issue(_ campaign: Campaign, to user: UserID, sequence: Int64 = 1, at now: Instant = noon) async throws -> IssuedCoupon {
@@ -39,7 +39,7 @@ extension TransactionalStore {
     func order(
         _ user: UserID, _ items: [(ProductID, Int64)], coupon: IssuedCouponID? = nil, at now: Instant = noon
     ) async throws -> Order {
-        try await placeOrder(userID: user, items: wishes(items), issuedCouponID: coupon, at: now).value
+        try await placeOrder(userID: user, items: wishes(items), issuedCouponID: coupon, in: .at(now)).value
     }
 }
 

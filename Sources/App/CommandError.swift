@@ -4,15 +4,15 @@ import Services
 import Store
 
 /// A command that cannot do its work, in one line.
-struct CommandError: Error, CustomStringConvertible {
-    let description: String
+package struct CommandError: Error, CustomStringConvertible {
+    package let description: String
 
-    init(_ description: String) {
+    package init(_ description: String) {
         self.description = description
     }
 
     /// The one-line form of an error of our own modules; `nil` for a foreign one.
-    static func describing(_ error: any Error) -> CommandError? {
+    package static func describing(_ error: any Error) -> CommandError? {
         switch error {
         case let error as StoreError: CommandError(error.message)
         case let error as ServiceError: CommandError(error.message)

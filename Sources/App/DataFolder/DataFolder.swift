@@ -1,17 +1,17 @@
 import Foundation
 import Glibc
-import Logging
-import Redis
-import Services
+package import Logging
+package import Redis
+package import Services
 
 /// The folder that holds everything one service keeps: the store, the token key and the private Redis.
-struct DataFolder: Sendable {
-    let path: String
+package struct DataFolder: Sendable {
+    package let path: String
 
-    var storePath: String { path + "/store.sqlite" }
+    package var storePath: String { path + "/store.sqlite" }
 
     /// Opens the folder, making it where it is missing.
-    static func make(_ path: String) throws -> DataFolder {
+    package static func make(_ path: String) throws -> DataFolder {
         do {
             try FileManager.default.createDirectory(
                 atPath: path, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
@@ -22,7 +22,7 @@ struct DataFolder: Sendable {
     }
 
     /// Opens a folder that a service has used before.
-    static func existing(_ path: String) throws -> DataFolder {
+    package static func existing(_ path: String) throws -> DataFolder {
         let folder = DataFolder(path: path)
         guard FileManager.default.fileExists(atPath: folder.storePath) else {
             throw CommandError("there is no store in the data folder \(path); `firstcome serve` or `firstcome demo` makes one")
@@ -31,7 +31,7 @@ struct DataFolder: Sendable {
     }
 
     /// Keeps every other writer off the folder until the lock is released or the process ends, however it ends.
-    func lock() throws -> DataFolderLock {
+    package func lock() throws -> DataFolderLock {
         let descriptor = open(path + "/lock", O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
         guard descriptor >= 0 else { throw CommandError("the data folder \(path) cannot be locked: \(String(cString: strerror(errno)))") }
         guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
@@ -42,7 +42,7 @@ struct DataFolder: Sendable {
     }
 
     /// Takes the store's files from other accounts where they could read or write them, as those of earlier versions and copies may be.
-    func closeStoreToOthers(logger: Logger) throws {
+    package func closeStoreToOthers(logger: Logger) throws {
         for path in ["", "-wal", "-shm"].map({ storePath + $0 }) {
             var status = stat()
             guard lstat(path, &status) == 0, status.st_mode & S_IFMT == S_IFREG, status.st_mode & 0o077 != 0 else { continue }
@@ -54,7 +54,7 @@ struct DataFolder: Sendable {
     }
 
     /// Which Redis the folder's service used last.
-    enum LastRedis: Equatable {
+    package enum LastRedis: Sendable, Equatable {
         case own
         /// A given one: its URL without the password.
         case given(String)
@@ -63,14 +63,14 @@ struct DataFolder: Sendable {
     private var lastRedisPath: String { path + "/last-redis" }
 
     /// Nil where no service of this version has run on the folder.
-    var lastRedis: LastRedis? {
+    package var lastRedis: LastRedis? {
         guard let text = try? String(contentsOfFile: lastRedisPath, encoding: .utf8) else { return nil }
         let line = text.trimmingCharacters(in: .whitespacesAndNewlines)
         return line.isEmpty ? nil : line == "private" ? .own : .given(line)
     }
 
     /// Notes which Redis the folder's service uses from now on, for the commands that look at the folder without being told.
-    func note(lastRedis endpoint: RedisEndpoint?) throws {
+    package func note(lastRedis endpoint: RedisEndpoint?) throws {
         let line = endpoint?.description ?? "private"
         guard lastRedis != (endpoint == nil ? .own : .given(line)) else { return }
         do {
@@ -81,11 +81,11 @@ struct DataFolder: Sendable {
     }
 
     /// The Redis that belongs to the folder.
-    func privateRedis() throws -> PrivateRedis { try PrivateRedis(dataFolder: path) }
+    package func privateRedis() throws -> PrivateRedis { try PrivateRedis(dataFolder: path) }
 }
 
 /// An advisory lock on a data folder.
-final class DataFolderLock: Sendable {
+package final class DataFolderLock: Sendable {
     private let descriptor: Int32
 
     fileprivate init(descriptor: Int32) {

@@ -2,16 +2,16 @@ import Foundation
 import Glibc
 
 /// The limit of open files, and how many connections fit under it.
-struct DescriptorLimit: Equatable {
+package struct DescriptorLimit: Sendable, Equatable {
     /// Descriptors that the process may have open.
-    let descriptors: Int
+    package let descriptors: Int
     /// Those that are open already, inherited ones included.
     let open: Int
 
     /// Connections that fit: those that are served, and those beyond them that are being answered 503.
-    struct Share: Equatable {
-        let connections: Int
-        let refusals: Int
+    package struct Share: Sendable, Equatable {
+        package let connections: Int
+        package let refusals: Int
     }
 
     /// Refusals at once where the limit has room for them.
@@ -22,7 +22,7 @@ struct DescriptorLimit: Equatable {
     private static let mostRaised: rlim_t = 1 << 20
 
     /// Raises the soft limit of the process to the hard one; the limit that holds afterwards.
-    static func raised() -> DescriptorLimit {
+    package static func raised() -> DescriptorLimit {
         var limit = rlimit()
         guard getrlimit(resource, &limit) == 0 else { return DescriptorLimit(descriptors: 1024, open: 0) }
         let wanted = min(limit.rlim_max, mostRaised)
@@ -47,7 +47,7 @@ struct DescriptorLimit: Equatable {
     /// Connections that may be open under the limit, as many as wanted where they fit.
     ///
     /// - Throws: where the limit leaves too few to serve.
-    func share(wanted: Int, loops: Int) throws(CommandError) -> Share {
+    package func share(wanted: Int, loops: Int) throws(CommandError) -> Share {
         let needed = open + Self.reserve(loops: loops) + Self.fewestConnections
         guard descriptors >= needed else {
             throw CommandError(

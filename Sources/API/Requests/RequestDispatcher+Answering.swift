@@ -6,21 +6,22 @@ import NIOCore
 import Services
 import Store
 
-extension LoopState {
+extension RequestDispatcher {
     /// Answers one request, or says how its answer will come. Runs on the event loop.
     func answer(to request: consuming HTTPRequest) -> HTTPAnswer {
         switch match(request) {
         case .found(let place, let parameters):
-            let call = Call(route: routes[place], request: request, parameters: parameters, loop: self, now: clock.now)
+            let route = routes[place]
+            let call = Call(endpoint: route.endpoint, request: request, parameters: parameters, loop: resources, now: clock.now)
             do {
-                return counted(try reply(to: call), to: call, place)
+                return counted(try reply(to: call, by: route.access), to: call, place)
             } catch {
-                return .now(count(response(to: error, of: call.route), to: call.request, place))
+                return .now(count(response(to: error, of: call.endpoint), to: call.request, place))
             }
         case .notFound where request.method == .options && request.path == "*":
-            return .now(count(prepared.serverOptions, to: request, routes.count))
+            return .now(count(resources.prepared.serverOptions, to: request, routes.count))
         case .notFound:
-            return .now(count(prepared.notFound, to: request, routes.count))
+            return .now(count(resources.prepared.notFound, to: request, routes.count))
         case .methodNotAllowed(let allowed):
             return .now(count(Problem.methodNotAllowed(allowed).response, to: request, routes.count))
         case .malformedPath:
@@ -32,29 +33,29 @@ extension LoopState {
     private func counted(_ answer: HTTPAnswer, to call: Call, _ place: Int) -> HTTPAnswer {
         if case .now(let response) = answer { return .now(count(response, to: call.request, place)) }
         // Kept apart from the call, which is larger than what is needed of it at the end.
-        let (route, receivedAt) = (call.route, call.request.receivedAt)
+        let (endpoint, receivedAt) = (call.endpoint, call.request.receivedAt)
         let logged = logsRequests ? LoggedRequest(call.request) : nil
         switch answer {
         case .now: return answer
         case .callback(let begin):
             return .callback { done in
-                begin { result in done(.success(self.count(self.response(to: result, of: route), receivedAt, logged, place))) }
+                begin { result in done(.success(self.count(self.response(to: result, of: endpoint), receivedAt, logged, place))) }
             }
         case .task(let work):
-            return .task(counting(work, of: route, receivedAt, logged, place))
+            return .task(counting(work, of: endpoint, receivedAt, logged, place))
         case .cancellableTask(let work):
-            return .cancellableTask(counting(work, of: route, receivedAt, logged, place))
+            return .cancellableTask(counting(work, of: endpoint, receivedAt, logged, place))
         }
     }
 
     private func counting(
-        _ work: @escaping @Sendable () async throws -> HTTPResponse, of route: Route, _ receivedAt: NIODeadline,
+        _ work: @escaping @Sendable () async throws -> HTTPResponse, of endpoint: Endpoint, _ receivedAt: NIODeadline,
         _ logged: LoggedRequest?, _ place: Int
     ) -> @Sendable () async throws -> HTTPResponse {
         {
             let result: Result<HTTPResponse, any Error>
             do { result = .success(try await work()) } catch { result = .failure(error) }
-            return self.count(self.response(to: result, of: route), receivedAt, logged, place)
+            return self.count(self.response(to: result, of: endpoint), receivedAt, logged, place)
         }
     }
 
@@ -78,17 +79,17 @@ extension LoopState {
         init(_ request: HTTPRequest) { (method, path) = (request.methodName, request.path) }
     }
 
-    private func response(to result: Result<HTTPResponse, any Error>, of route: Route) -> HTTPResponse {
+    private func response(to result: Result<HTTPResponse, any Error>, of endpoint: Endpoint) -> HTTPResponse {
         switch result {
         case .success(let response): response
-        case .failure(let error): response(to: error, of: route)
+        case .failure(let error): response(to: error, of: endpoint)
         }
     }
 
-    private func response(to error: any Error, of route: Route) -> HTTPResponse {
+    private func response(to error: any Error, of endpoint: Endpoint) -> HTTPResponse {
         let failure = Failure(error)
         // Described only where it is logged: a problem with many faults takes long to describe.
-        func metadata() -> Logger.Metadata { ["route": "\(route.operationID)", "error": "\(error)"] }
+        func metadata() -> Logger.Metadata { ["route": "\(endpoint.operationID)", "error": "\(error)"] }
         switch failure {
         case .refused(let problem): return problem.response
         case .unavailable: logger.debug("request not served", metadata: metadata())
@@ -107,17 +108,17 @@ extension LoopState {
     }
 
     /// Lets a call through to its handler if its token says so.
-    private func reply(to call: Call) throws -> HTTPAnswer {
-        if case .open(let handler) = call.route.access { return try handler(call) }
+    private func reply(to call: Call, by access: Route.Access) throws -> HTTPAnswer {
+        if case .open(let handler) = access { return try handler(call) }
         let identity: Identity
         switch authenticate(call.request, at: call.now) {
         case .authenticated(let known): identity = known
-        case .refused(let fault): return .now(prepared.response(to: fault))
+        case .refused(let fault): return .now(resources.prepared.response(to: fault))
         }
         let admission = Admission(
-            call.route.access, identity, pathUser: try call.pathUser(), prepared: prepared, userExists: { store.userExists($0) })
+            access, identity, pathUser: try call.pathUser(), prepared: resources.prepared, userExists: { resources.store.userExists($0) })
         if case .refused(let response) = admission { return .now(response) }
-        guard call.route.acceptsIdempotencyKey, let key = try IdempotencyKey(call.request, of: identity) else {
+        guard call.endpoint.acceptsIdempotencyKey, let key = try IdempotencyKey(call.request, of: identity) else {
             return try admission.reply(to: call)
         }
         return try once(call, key, admission)

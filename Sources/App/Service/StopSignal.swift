@@ -2,11 +2,11 @@ import Dispatch
 import Glibc
 
 /// SIGTERM or SIGINT, waited for instead of died from. A second one, while the service drains, ends the process at once.
-final class StopSignal {
+package final class StopSignal {
     private let sources: [any DispatchSourceSignal]
     private let stream: AsyncStream<Void>
 
-    init() {
+    package init() {
         let (stream, continuation) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
         self.stream = stream
         sources = [SIGTERM, SIGINT].map { number in
@@ -23,7 +23,7 @@ final class StopSignal {
         signal(SIGPIPE, SIG_IGN)
     }
 
-    func wait() async {
+    package func wait() async {
         for await _ in stream { return }
     }
 }

@@ -1,8 +1,8 @@
-import API
+package import API
 import Commerce
 
 /// Lines to paste into a shell: from a charge to the best sellers, over HTTP and with `redis-cli`.
-struct Tour {
+package struct Tour {
     private let user: String
     private let admin: String
     private let url: String
@@ -12,15 +12,15 @@ struct Tour {
     ///   - key: signs the tokens, which are valid for a day.
     ///   - url: where the service listens, or will listen.
     ///   - socketPath: of the folder's private Redis.
-    init(key: TokenKey, url: String, socketPath: String) async throws {
+    package init(key: TokenKey, url: String, socketPath: String) {
         let now = WallClock.system.now
         let end = now.advanced(byMilliseconds: 86_400_000) ?? now
-        user = try await key.sign(.user(UserID(1)), issuedAt: now, expiresAt: end)
-        admin = try await key.sign(.anyAdmin, issuedAt: now, expiresAt: end)
+        user = key.sign(.user(UserID(1)), issuedAt: now, expiresAt: end)
+        admin = key.sign(.anyAdmin, issuedAt: now, expiresAt: end)
         (self.url, self.socketPath) = (url, socketPath)
     }
 
-    var text: String {
+    package var text: String {
         """
         What to try, in another shell, as user 1 (the tokens are valid for a day):
 

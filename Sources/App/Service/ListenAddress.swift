@@ -1,19 +1,19 @@
 import Foundation
 import Glibc
-import HTTPServer
+package import HTTPServer
 
 /// Where `serve` listens, as `--host` and `--port` say it.
-enum ListenAddress: Equatable {
+package enum ListenAddress: Sendable, Equatable {
     case tcp(host: String, port: Int)
     case unixSocket(path: String)
 
-    static let defaultPort = 8080
+    package static let defaultPort = 8080
     private static let unixPrefix = "unix:"
     /// `sockaddr_un.sun_path` on Linux, less its final NUL.
     private static let longestSocketPath = 107
 
     /// - Parameter port: nil where none is given.
-    init(host: String, port: Int?) throws(CommandError) {
+    package init(host: String, port: Int?) throws(CommandError) {
         guard host.hasPrefix(Self.unixPrefix) else {
             self = .tcp(host: host, port: port ?? Self.defaultPort)
             return
@@ -28,7 +28,7 @@ enum ListenAddress: Equatable {
         self = .unixSocket(path: path)
     }
 
-    var configuration: HTTPServerConfiguration {
+    package var configuration: HTTPServerConfiguration {
         switch self {
         case .tcp(let host, let port): HTTPServerConfiguration(host: host, port: port)
         case .unixSocket(let path): HTTPServerConfiguration(unixSocketPath: path)
@@ -36,7 +36,7 @@ enum ListenAddress: Equatable {
     }
 
     /// The address for people; `port` is the one that the system chose for port 0.
-    func description(port chosen: Int?) -> String {
+    package func description(port chosen: Int?) -> String {
         switch self {
         case .tcp(let host, let port): "http://\(host.contains(":") ? "[\(host)]" : host):\(chosen ?? port)"
         case .unixSocket(let path): Self.unixPrefix + path
@@ -45,7 +45,7 @@ enum ListenAddress: Equatable {
 
     /// Throws where listening would fail, or would take a socket from a program that still listens on it. A socket file that nobody
     /// listens on is left for the server to replace.
-    func check() throws(CommandError) {
+    package func check() throws(CommandError) {
         guard case .unixSocket(let path) = self else { return }
         var status = stat()
         guard lstat(path, &status) == 0 else {
@@ -91,7 +91,7 @@ enum ListenAddress: Equatable {
     ///
     /// The socket is made with the process' umask, for its account alone. In a folder with the setgid bit it has the folder's group,
     /// which is how a proxy under another account is let in.
-    func admitGroup() throws(CommandError) {
+    package func admitGroup() throws(CommandError) {
         guard case .unixSocket(let path) = self else { return }
         guard chmod(path, 0o660) == 0 else {
             throw CommandError("the mode of \(path) cannot be set: \(String(cString: strerror(errno)))")

@@ -3,12 +3,16 @@ import Foundation
 /// Flags given by environment variables: `FIRSTCOME_TIME_ZONE=Asia/Seoul` stands for `--time-zone Asia/Seoul`.
 ///
 /// A flag on the command line wins. What a variable says is parsed and refused like the flag that it stands for.
-enum EnvironmentFlags {
+package enum EnvironmentFlags {
     static let prefix = "FIRSTCOME_"
 
     /// The flags of each command that take a value, and those that are switches. A test holds them against the commands' help.
-    static let values: [String: [String]] = [
-        "serve": Serve.valueFlags,
+    package static let values: [String: [String]] = [
+        "serve": [
+            "host", "port", "data", "redis", "time-zone", "data-platform", "data-platform-secret", "data-platform-timeout",
+            "data-platform-tries", "ranking-refresh", "recovery-interval", "archive-after", "keep-events", "loops", "max-connections",
+            "max-requests", "charge-min", "charge-max", "balance-limit", "order-hold", "drain-delay", "drain-timeout", "log-level",
+        ],
         "token": ["data", "user", "ttl"],
         "demo": ["data", "time-zone", "url"],
         "audit": ["data", "redis", "time-zone"],
@@ -20,12 +24,12 @@ enum EnvironmentFlags {
         "redis show": ["data", "redis"],
         "redis take": ["data", "redis", "from"],
     ]
-    static let switches: [String: [String]] = ["token": ["admin"], "audit": ["json"]]
+    package static let switches: [String: [String]] = ["token": ["admin"], "audit": ["json"]]
 
-    static var ofProcess: [String: String] { ProcessInfo.processInfo.environment }
+    package static var ofProcess: [String: String] { ProcessInfo.processInfo.environment }
 
     /// The arguments with the flags of the environment added behind those that were given.
-    static func merged(into given: [String], environment: [String: String]) -> [String] {
+    package static func merged(into given: [String], environment: [String: String]) -> [String] {
         let words = given.prefix { !$0.hasPrefix("-") }
         guard let command = [words.prefix(2), words.prefix(1)].map({ $0.joined(separator: " ") }).first(where: { values[$0] != nil }) else {
             return given

@@ -1,13 +1,13 @@
-import Commerce
-import Store
+package import Commerce
+package import Store
 
 /// A small shop: enough to see every part of the service at work.
-struct SampleData {
-    let store: TransactionalStore
-    let now: Instant
+package struct SampleData {
+    private let store: TransactionalStore
+    private let now: Instant
 
-    static let users = 1_000
-    static let products: [(name: String, price: Int64, stock: Int64)] = [
+    package static let users = 1_000
+    package static let products: [(name: String, price: Int64, stock: Int64)] = [
         ("제주 감귤 5kg", 19_900, 500), ("무선 이어폰", 89_000, 120), ("보온 텀블러 500ml", 24_500, 300), ("순면 반팔 티셔츠", 15_900, 800),
         ("한우 불고기 600g", 42_000, 150), ("캠핑 의자", 39_900, 90), ("기계식 키보드", 129_000, 60), ("수분 크림 50ml", 27_800, 400),
         ("강아지 사료 2kg", 33_000, 200), ("김치 3kg", 28_900, 250), ("요가 매트", 21_000, 180), ("블루투스 스피커", 64_900, 75),
@@ -20,17 +20,20 @@ struct SampleData {
         (0, 0, 12), (0, 1, 9), (1, 0, 4), (1, 2, 6), (2, 1, 15), (4, 0, 3), (4, 1, 5), (5, 2, 2), (7, 0, 7), (9, 1, 11), (9, 2, 4),
     ]
 
-    func fill() async throws {
+    /// - Parameter store: an empty one.
+    package init(store: TransactionalStore, now: Instant) { (self.store, self.now) = (store, now) }
+
+    package func fill() async throws {
         try await withThrowingTaskGroup { group in
             for index in 0..<Self.users {
-                group.addTask { _ = try await store.createUser(name: Self.name(index), at: now) }
+                group.addTask { _ = try await store.createUser(name: Self.name(index), in: .at(now)) }
             }
             try await group.waitForAll()
         }
         var products: [Product] = []
         for product in Self.products {
             products.append(
-                try value(await store.createProduct(name: product.name, price: Won(product.price), stock: product.stock, at: now)))
+                try value(await store.createProduct(name: product.name, price: Won(product.price), stock: product.stock, in: .at(now))))
         }
         try await makeCoupons()
         try await sell(products)
@@ -44,12 +47,12 @@ struct SampleData {
         var terms = CampaignTerms(
             name: "선착순 100명 5,000원 할인", discount: .fixed(amount: Won(5_000)), quantity: 100, opensAt: now, closesAt: nil,
             validForSeconds: Bounds.defaultCouponValidity, minOrderAmount: Won(10_000), restoreOnRefund: true)
-        _ = try value(await store.createCampaign(terms, at: now))
+        _ = try value(await store.createCampaign(terms, in: .at(now)))
         terms.name = "내일 열리는 20% 할인"
         terms.discount = .percent(20, maxAmount: Won(30_000))
         terms.opensAt = now.advanced(byMilliseconds: 86_400_000) ?? now
         terms.quantity = 1_000
-        _ = try value(await store.createCampaign(terms, at: now))
+        _ = try value(await store.createCampaign(terms, in: .at(now)))
     }
 
     /// The last users of the list buy, so that the first ones start with nothing.
@@ -57,9 +60,9 @@ struct SampleData {
         for (index, sale) in Self.sales.enumerated() {
             let buyer = UserID(Int64(Self.users - index))
             guard let day = now.advanced(byMilliseconds: -sale.daysAgo * 86_400_000) else { continue }
-            _ = try value(await store.charge(userID: buyer, amount: Won(1_000_000), at: day))
+            _ = try value(await store.charge(userID: buyer, amount: Won(1_000_000), in: .at(day)))
             let item = RequestedItem(productID: products[sale.product].id, quantity: sale.units)
-            _ = try value(await store.checkout(userID: buyer, items: [item], issuedCouponID: nil, at: day))
+            _ = try value(await store.checkout(userID: buyer, items: [item], issuedCouponID: nil, in: .at(day)))
         }
     }
 

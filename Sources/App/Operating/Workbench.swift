@@ -1,34 +1,33 @@
-import Commerce
-import Logging
+package import Commerce
+package import Logging
 import NIOCore
 import NIOPosix
-import Redis
+package import Redis
 import Services
-import Store
+package import Store
 
 /// Store and Redis of a data folder, opened beside a service that may be running, for the commands that look and mend.
-struct Workbench {
-    let store: TransactionalStore
-    let redis: RedisClient
-    let calendar: BusinessCalendar
-    let logger: Logger
+package struct Workbench {
+    package let store: TransactionalStore
+    package let redis: RedisClient
+    package let calendar: BusinessCalendar
+    package let logger: Logger
 
     /// Opens the store for reading and finds Redis: the given one, or the folder's own, started for this call if need be.
-    static func use<Value>(
-        data: DataOption, redis option: RedisOption, timeZone: TimeZoneOption, _ body: (Workbench) async throws -> Value
+    ///
+    /// - Parameter given: nil for the private Redis of the folder.
+    package static func use<Value>(
+        _ folder: DataFolder, calendar: BusinessCalendar, redis given: RedisEndpoint?, logger: Logger,
+        _ body: (Workbench) async throws -> Value
     ) async throws -> Value {
-        let folder = try DataFolder.existing(data.path)
-        let calendar = try timeZone.calendar()
-        var logger = Logger(label: "firstcome", factory: StreamLogHandler.standardError(label:))
-        logger.logLevel = .warning
-        var endpoint = try option.endpoint()
-        var options = StoreOptions.standard(calendar: calendar)
-        options.isReadOnly = true
         // Before a Redis is started for this call: a store that cannot be opened must not leave one behind.
-        let store = try TransactionalStore.open(path: folder.storePath, options: options, logger: logger)
+        let store = try folder.openStoreForReading(calendar: calendar, logger: logger)
         defer { store.close() }
         var started: PrivateRedis?
-        if endpoint == nil {
+        let endpoint: RedisEndpoint
+        if let given {
+            endpoint = given
+        } else {
             if case .given(let url) = folder.lastRedis {
                 throw CommandError("the service of \(folder.path) used the Redis at \(url); name it with --redis")
             }
@@ -36,7 +35,6 @@ struct Workbench {
             if try await privateRedis.ensureRunning(logger: logger) { started = privateRedis }
             endpoint = privateRedis.endpoint
         }
-        guard let endpoint else { throw CommandError("no Redis") }
         let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
         var configuration = RedisConfiguration(endpoint: endpoint, scripts: Scripts.all)
         configuration.clientName = "firstcome-tool"
@@ -49,7 +47,7 @@ struct Workbench {
         do {
             try await RedisSuitability.check(client)
             result = .success(try await body(Workbench(store: store, redis: client, calendar: calendar, logger: logger)))
-        } catch let error as ServiceError where error.code == .foreignRedis && option.url == nil {
+        } catch let error as ServiceError where error.code == .foreignRedis && given == nil {
             result = .failure(CommandError("\(error.message). The next start of the service rebuilds it"))
         } catch {
             result = .failure(error)

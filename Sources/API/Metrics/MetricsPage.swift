@@ -1,14 +1,39 @@
 import HTTPServer
 import NIOCore
 import Services
+import Synchronization
 
-extension FirstcomeAPI {
-    /// The whole answer of `/metrics`: the services' numbers, what the routes counted, and the HTTP server's own numbers.
-    func metrics() -> ByteBuffer {
+/// Renders `/metrics`: the services' numbers, what the routes counted, and the HTTP server's own numbers.
+final class MetricsPage: Sendable {
+    private let services: CommerceServices
+    private let endpoints: [Endpoint]
+    /// For each event loop the counters of its routes, in the order of `endpoints`, and a last one for requests that no route answers.
+    private let counters: [[RouteCounters]]
+    private let server = Mutex(WeakServer())
+
+    /// The server keeps the application and with it this page, not the other way round.
+    private struct WeakServer {
+        weak var value: HTTPListener?
+    }
+
+    init(services: CommerceServices, endpoints: [Endpoint], counters: [[RouteCounters]]) {
+        (self.services, self.endpoints, self.counters) = (services, endpoints, counters)
+    }
+
+    /// Adds the numbers of a server, which is made after this page.
+    func reportStatistics(of server: HTTPListener) {
+        self.server.withLock { $0.value = server }
+    }
+
+    /// Nil before ``reportStatistics(of:)`` and once the server is gone.
+    var serverStatistics: HTTPServerStatistics? { server.withLock { $0.value }?.statistics }
+
+    /// The whole page in the Prometheus text format.
+    func text() -> ByteBuffer {
         var text = PrometheusText()
         for metric in services.metrics() { text.write(metric) }
         if let statistics = serverStatistics {
-            for metric in FirstcomeAPI.metrics(of: statistics) { text.write(metric) }
+            for metric in Self.metrics(of: statistics) { text.write(metric) }
         }
         let totals = routeTotals()
         writeRequests(totals, to: &text)
@@ -20,13 +45,12 @@ extension FirstcomeAPI {
 
     /// Every route that has been asked for, with the sums over all loops.
     private func routeTotals() -> [RouteTotal] {
-        let routes = RouteTable.routes
-        return (0...routes.count).compactMap { index in
+        (0...endpoints.count).compactMap { index in
             var total = RouteCounters.Total()
-            for loop in loops { loop.counters[index].add(to: &total) }
+            for loop in counters { loop[index].add(to: &total) }
             guard total.requests > 0 else { return nil }
-            guard index < routes.count else { return ([("method", ""), ("route", "none")], total) }
-            return ([("method", routes[index].method.rawValue), ("route", routes[index].template)], total)
+            guard index < endpoints.count else { return ([("method", ""), ("route", "none")], total) }
+            return ([("method", endpoints[index].method.rawValue), ("route", endpoints[index].template)], total)
         }
     }
 

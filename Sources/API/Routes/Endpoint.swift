@@ -1,0 +1,66 @@
+import HTTPServer
+
+/// What the contract says of one route: its path, who may use it, and what it can refuse. The code that runs is in ``Route``.
+final class Endpoint: Sendable {
+    /// Who may use a route.
+    enum Rule: Sendable {
+        /// Everybody; a token is not looked at.
+        case open
+        /// A user, for themselves; not an admin.
+        case user
+        /// An admin alone.
+        case admin
+        /// The user whom the path's `{userId}` names, or an admin. The user exists.
+        case selfOrAdmin
+        /// The user who owns what the path names, which the handler finds out, or an admin.
+        case ownerOrAdmin
+    }
+
+    let method: HTTPMethod
+    let template: String
+    /// The names of the path's parameters, in the order of the template.
+    let parameterNames: [String]
+    /// The name of the operation in the OpenAPI document.
+    let operationID: String
+    let rule: Rule
+    /// Where the thing that a success makes can be read; `nil` where it has no path of its own.
+    let location: ResourceLocation?
+    /// What this route refuses beyond what any route of its kind does; see ``allRefusals``.
+    let refusals: [ProblemCode]
+    /// Whether an `Idempotency-Key` has the answer to this request stored.
+    let acceptsIdempotencyKey: Bool
+    /// Whether a JSON body is looked at.
+    let readsBody: Bool
+
+    init(
+        _ method: HTTPMethod, _ template: String, _ operationID: String, _ rule: Rule, readsBody: Bool? = nil,
+        acceptsIdempotencyKey: Bool? = nil, location: ResourceLocation? = nil, refusals: [ProblemCode] = []
+    ) {
+        self.method = method
+        self.template = template
+        parameterNames = Router.parameterNames(of: template)
+        self.operationID = operationID
+        self.rule = rule
+        self.location = location
+        self.refusals = refusals
+        self.readsBody = readsBody ?? (method == .post || method == .patch)
+        self.acceptsIdempotencyKey = acceptsIdempotencyKey ?? (method == .post)
+    }
+
+    /// Every code an answer of this route may carry.
+    var allRefusals: Set<ProblemCode> {
+        var codes: Set<ProblemCode> = [
+            .invalidRequest, .payloadTooLarge, .tooManyRequests, .headersTooLarge, .internal, .temporarilyUnavailable,
+        ]
+        codes.formUnion(refusals)
+        if readsBody { codes.insert(.unsupportedMediaType) }
+        if acceptsIdempotencyKey { codes.formUnion([.idempotencyKeyInUse, .idempotencyKeyReused]) }
+        switch rule {
+        case .open: break
+        case .admin: codes.formUnion([.unauthenticated, .forbidden])
+        // A valid token may name a user whom the store does not have.
+        case .user, .selfOrAdmin, .ownerOrAdmin: codes.formUnion([.unauthenticated, .forbidden, .userNotFound])
+        }
+        return codes
+    }
+}

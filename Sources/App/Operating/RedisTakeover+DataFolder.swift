@@ -1,0 +1,24 @@
+package import Commerce
+package import Logging
+import NIOCore
+import NIOPosix
+package import Redis
+package import Services
+package import Store
+
+extension RedisTakeover {
+    /// Opens the folder's store for reading, and has `body` look at the Redis, or take it over for that store.
+    package static func use<Value: Sendable>(
+        _ endpoint: RedisEndpoint, for folder: DataFolder, calendar: BusinessCalendar, logger: Logger,
+        _ body: (RedisTakeover, StoreIdentity) async throws -> Value
+    ) async throws -> Value {
+        let store = try folder.openStoreForReading(calendar: calendar, logger: logger)
+        defer { store.close() }
+        let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
+        let takeover = RedisTakeover(by: store.identity, of: endpoint, on: group, logger: logger)
+        let result: Result<Value, any Error>
+        do { result = .success(try await body(takeover, store.identity)) } catch { result = .failure(error) }
+        try await group.shutdownGracefully()
+        return try result.get()
+    }
+}

@@ -1,0 +1,71 @@
+import HTTPServer
+import Logging
+import NIOCore
+import NIOPosix
+import Redis
+import Services
+import Store
+
+/// What a service has begun so far, and gives back when it stops, or where a later step of its start fails.
+struct ServiceParts: Sendable {
+    let loops: MultiThreadedEventLoopGroup
+    var store: TransactionalStore?
+    var privateRedis: PrivateRedis?
+    var redis: RedisClient?
+    var services: CommerceServices?
+    var background: BackgroundRun?
+    var server: (listener: HTTPListener, drainDeadline: Duration)?
+
+    init(loops: MultiThreadedEventLoopGroup) { self.loops = loops }
+
+    /// Ends what has begun, each part before those that it needs.
+    func end() async {
+        if let server { await server.listener.drain(deadline: server.drainDeadline) }
+        await background?.end()
+        await services?.close()
+        await redis?.close()
+        store?.close()
+        await privateRedis?.stop()
+        // Nothing is left on the loops whose end could fail.
+        try? await loops.shutdownGracefully()
+    }
+
+    /// Opens store and Redis, and begins the background work over both.
+    mutating func openServices(_ configuration: RunConfiguration, logger: Logger) async throws -> CommerceServices {
+        let folder = DataFolder(path: configuration.dataFolder)
+        let store = try folder.openStore(
+            policy: configuration.policy, calendar: configuration.calendar, firstIncarnation: configuration.firstIncarnation,
+            logger: logger)
+        self.store = store
+        let endpoint =
+            if let given = configuration.redis { given } else { try await startPrivateRedis(folder, for: store, logger: logger) }
+        try folder.note(lastRedis: configuration.redis)
+        var client = RedisConfiguration(endpoint: endpoint, scripts: Scripts.all)
+        client.admission = StoreAdmission.admission(of: store.identity, as: .service)
+        let redis = RedisClient(configuration: client, eventLoopGroup: loops, logger: logger)
+        redis.start()
+        self.redis = redis
+        var options = ServicesConfiguration(policy: configuration.policy, calendar: configuration.calendar, clock: configuration.clock)
+        options.rankingRefresh = configuration.rankingRefresh
+        options.recoveryInterval = configuration.recoveryInterval
+        options.archiveAfter = configuration.archiveAfter
+        options.keepEvents = configuration.keepEvents
+        options.platform = configuration.platform
+        options.privateRedis = privateRedis
+        let services = try CommerceServices(configuration: options, store: store, redis: redis, eventLoopGroup: loops, logger: logger)
+        self.services = services
+        try await services.prepare()
+        background = BackgroundRun(of: services, logger: logger)
+        return services
+    }
+
+    private mutating func startPrivateRedis(
+        _ folder: DataFolder, for store: TransactionalStore, logger: Logger
+    ) async throws -> RedisEndpoint {
+        let redis = try folder.privateRedis()
+        try await redis.ensureRunning(logger: logger)
+        privateRedis = redis
+        try await RedisTakeover(by: store.identity, of: redis.endpoint, on: loops, logger: logger).takePrivate()
+        return redis.endpoint
+    }
+}

@@ -1,0 +1,27 @@
+package import Commerce
+package import JSON
+
+/// How the values of the domain look as JSON, in answers and in events.
+extension JSONWriter {
+    package mutating func member(_ name: StaticString, _ amount: Won) { member(name, amount.rawValue) }
+    package mutating func member(_ name: StaticString, _ amount: Won?) { member(name, amount?.rawValue) }
+    package mutating func member(_ name: StaticString, _ instant: Instant) { member(name, instant.description) }
+    package mutating func member(_ name: StaticString, _ instant: Instant?) { member(name, instant?.description) }
+    package mutating func member<Entity>(_ name: StaticString, _ id: Identifier<Entity>) { member(name, id.rawValue) }
+    package mutating func member<Entity>(_ name: StaticString, _ id: Identifier<Entity>?) { member(name, id?.rawValue) }
+
+    /// Writes the member `items` of an order.
+    package mutating func write(_ lines: [OrderLine]) {
+        beginArray("items")
+        for line in lines {
+            beginObject()
+            member("productId", line.productID)
+            member("name", line.name)
+            member("unitPrice", line.unitPrice)
+            member("quantity", line.quantity)
+            member("amount", line.amount)
+            endObject()
+        }
+        endArray()
+    }
+}

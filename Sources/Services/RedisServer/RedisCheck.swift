@@ -1,0 +1,41 @@
+import Logging
+import Redis
+import Synchronization
+
+/// What the last check of the Redis that is connected has found.
+final class RedisCheck: Sendable {
+    private let redis: RedisClient
+    private let logger: Logger
+    private let suitable = Atomic<Bool>(false)
+    /// Why the Redis must not be used that serves another store; nil where it serves this one.
+    private let foreign = Mutex<String?>(nil)
+
+    init(redis: RedisClient, logger: Logger) { (self.redis, self.logger) = (redis, logger) }
+
+    /// Whether the Redis may be used; false until it was asked.
+    var isSuitable: Bool { suitable.load(ordering: .acquiring) }
+    /// Whether the Redis serves another store, or another incarnation of this one.
+    var isForeign: Bool { foreign.withLock { $0 != nil } }
+
+    /// Throws where the Redis must not be used, or does not answer. One that serves another store is logged once, and once more where
+    /// it serves this one.
+    func run() async throws {
+        do {
+            try await RedisSuitability.check(redis)
+            suitable.store(true, ordering: .releasing)
+            if foreign.withLock({ $0.take() }) != nil { logger.notice("Redis serves this store now") }
+        } catch let error as ServiceError where error.code == .unsuitableRedis {
+            suitable.store(false, ordering: .releasing)
+            throw error
+        } catch let error as ServiceError where error.code == .foreignRedis {
+            let before = foreign.withLock { known in
+                defer { known = error.message }
+                return known
+            }
+            if before != error.message {
+                logger.error("\(error.message). Claims are refused; see `firstcome redis show`")
+            }
+            throw error
+        }
+    }
+}
