@@ -93,7 +93,8 @@ let package = Package(
             swiftSettings: strict
         ),
         .target(
-            name: "TestSupport", dependencies: ["JSON", "HTTPServer", nioCore, nioPosix, logging], path: "Tests/Support/Core",
+            name: "TestSupport", dependencies: ["Commerce", "JSON", "HTTPServer", nioCore, nioPosix, logging, subprocess],
+            path: "Tests/Support/Core",
             swiftSettings: strict),
         .target(
             name: "Torture",
@@ -128,7 +129,7 @@ let package = Package(
         .testTarget(
             name: "BenchTests", dependencies: ["Bench", "BenchPlots", "LoadGenerator", "TestSupport", nioCore, nioPosix],
             path: "Tests/Bench/Tests", swiftSettings: strict),
-        .testTarget(name: "JSONTests", dependencies: ["JSON", nioCore], swiftSettings: strict),
+        .testTarget(name: "JSONTests", dependencies: ["JSON", "TestSupport", nioCore], swiftSettings: strict),
         .testTarget(name: "CommerceTests", dependencies: ["Commerce", "TestSupport"], swiftSettings: strict),
         .testTarget(
             name: "RedisTests",
