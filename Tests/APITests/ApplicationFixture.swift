@@ -1,5 +1,5 @@
 import Commerce
-import EventLoopTasks
+import EventLoops
 import Foundation
 import HTTPServer
 import JSON
