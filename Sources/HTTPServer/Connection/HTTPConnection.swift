@@ -1,3 +1,4 @@
+import EventLoops
 import NIOCore
 
 /// Performs what the state machine of one connection decides: runs the handler, renders answers and moves bytes.
