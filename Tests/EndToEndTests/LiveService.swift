@@ -57,7 +57,7 @@ final class LiveService: Sendable {
         let folder = TemporaryFolder()
         defer { folder.remove() }
         let clock = TestClock()
-        if let start = setup.standingClock { clock.stand(at: start) }
+        if let start = setup.standingClock { clock.stop(at: start) }
         let running = try await start(in: folder.path, setup, clock)
         do {
             let live = try await LiveService(folder: folder.path, clock: clock, running: running, connections: setup.connections)
