@@ -113,9 +113,8 @@ let package = Package(
         .target(
             name: "Bench",
             dependencies: [
-                "BenchPlots", "Commerce", "JSON", "LoadGenerator", "LuaScripts", "Services", "Store", "TestSupport", grdb, nioCore,
-                nioPosix,
-                nioHTTP1, logging,
+                "BenchPlots", "Commerce", "JSON", "LoadGenerator", "LuaScripts", "Services", "Store", "TestSupport", argumentParser, grdb,
+                nioCore, nioPosix, nioHTTP1, logging,
             ], path: "Tests/Bench/Core",
             swiftSettings: strict),
         .executableTarget(
@@ -173,7 +172,8 @@ let package = Package(
         .testTarget(
             name: "EndToEndTests",
             dependencies: [
-                "App", "firstcome", "FaultPoints", "API", "HTTPServer", "Services", "Store", "Redis", "Commerce", "JSON", "TestSupport", nioCore,
+                "App", "firstcome", "FaultPoints", "API", "HTTPServer", "Services", "Store", "Redis", "Commerce", "JSON", "TestSupport",
+                nioCore,
                 nioPosix, grdb,
                 crypto, logging,
             ],
