@@ -57,7 +57,7 @@ package final class TransactionalStore: Sendable {
     }
 
     /// Made before the first connection of the process; where somebody else was faster, SQLite works as it does by itself.
-    private static let settings = csqlite_leave_out_memory_statistics()
+    private static let settings = csqlite_disable_memory_statistics()
 
     private static func openForWriting(_ path: String, _ options: StoreOptions, _ logger: Logger) throws -> DatabaseQueue {
         guard !BackupMark.isSet(path) else {
