@@ -46,6 +46,7 @@ final class DueWorkListeners: Sendable {
 
 extension TransactionalStore {
     /// Calls the listener after each commit that made something due, on the writer thread and before the callers are answered; it must
-    /// not block. ``DueWork/retriedEvents`` is reported on the thread of the task that retried. Commits of other processes are not reported.
+    /// not block. ``DueWork/retriedEvents`` is reported by the task that retried, after its commit. Commits of other processes are not
+    /// reported.
     package func onDueWork(_ listener: @escaping @Sendable (DueWork) -> Void) { dueWork.add(listener) }
 }
