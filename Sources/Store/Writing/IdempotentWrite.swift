@@ -55,15 +55,17 @@ package enum StoredResponseLookup: Sendable, Equatable {
     case reused
 }
 
-/// How long a response is stored: 24 hours, as `Sources/API/openapi.json` says.
-private let storageMilliseconds: Int64 = 24 * 3600 * 1000
+extension StoredResponse {
+    /// How long a response is sent again under its key: 24 hours, as `Sources/API/openapi.json` says.
+    package static let lifetimeMilliseconds: Int64 = 24 * 3600 * 1000
+}
 
 extension Database {
-    /// What is stored under the key; a response that is 24 hours old or older counts as absent, whether purged or not.
+    /// What is stored under the key; a response past its lifetime counts as absent, whether purged or not.
     func answer(for key: IdempotencyKey, at now: Instant) throws -> StoredResponseLookup {
         let found = try first(
             "SELECT fingerprint, status, body FROM idempotency WHERE scope = ? AND key = ? AND created_at > ?",
-            key.scope, key.key, now.milliseconds - storageMilliseconds
+            key.scope, key.key, now.milliseconds - StoredResponse.lifetimeMilliseconds
         ) { row -> StoredResponseLookup in
             guard row.blob(0) == key.fingerprint else { return .reused }
             return .stored(StoredResponse(status: Int(row.int(1)), body: row.blob(2)))

@@ -10,7 +10,7 @@ struct Shopper: Sendable {
     let admin: Caller
     let client: ServiceClient
     let shelf: Shelf
-    var random: Seeded
+    var random: SeededGenerator
 
     mutating func shop(until isOver: @Sendable () -> Bool) async {
         while !isOver(), !Task.isCancelled {

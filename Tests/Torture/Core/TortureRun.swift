@@ -30,7 +30,7 @@ package struct TortureRun: Sendable {
     /// Runs all rounds. What is wrong is in the report; an error means that the torture itself could not go on.
     package func run() async throws -> TortureReport {
         narrate("torture: SEED=\(seed) ROUNDS=\(rounds), \(shoppers) people on up to \(connections) connections")
-        let environment = try await Environment.start(random: Seeded(seed: seed), connections: connections)
+        let environment = try await Environment.start(random: SeededGenerator(seed: seed), connections: connections)
         do {
             let report = try await run(in: environment)
             await environment.end()
@@ -142,7 +142,7 @@ struct Round {
             Shopper(
                 customers: Array(environment.customers[start..<min(start + perShopper, environment.customers.count)]),
                 admin: environment.admin,
-                client: environment.client, shelf: environment.shelf, random: Seeded(seed: environment.random.next()))
+                client: environment.client, shelf: environment.shelf, random: SeededGenerator(seed: environment.random.next()))
         }
     }
 
@@ -154,7 +154,8 @@ struct Round {
             await withTaskGroup { group in
                 for customer in rest {
                     group.addTask {
-                        let shopper = Shopper(customers: [customer], admin: admin, client: client, shelf: shelf, random: Seeded(seed: 0))
+                        let shopper = Shopper(
+                            customers: [customer], admin: admin, client: client, shelf: shelf, random: SeededGenerator(seed: 0))
                         await shopper.claim(campaign, by: customer, key: nil, copies: 1, insisting: true)
                     }
                 }
