@@ -165,7 +165,7 @@ extension RedisConnectionStateMachine {
 
     private mutating func receivedReply(_ value: RedisValue) -> ReceiveAction {
         guard sentCount > 0 else {
-            return .disconnect(RedisError(.protocolViolation, "the server sent a reply that nothing asked for"))
+            return .disconnect(RedisError(.protocolViolation, "the server sent a reply that belongs to no command"))
         }
         var entry = pending.removeFirst()
         sentCount -= 1

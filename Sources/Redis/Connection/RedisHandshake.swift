@@ -62,7 +62,7 @@ struct RedisHandshakeStep: Equatable {
             let role = reply.array?.first?.string
             return RedisError(.notPrimary, role == "slave" ? "it is a replica" : "it is no primary: its role is \(role ?? "unknown")")
         case .load(let script) where reply.string != script.sha1:
-            return RedisError(.protocolViolation, "the server names the script \(script.name) differently")
+            return RedisError(.protocolViolation, "the server computed another digest for the script \(script.name)")
         case .admit(let admission): return admission.error(given: reply)
         case .authenticate, .selectDatabase, .nameClient, .checkRole, .load, .ping: return nil
         }

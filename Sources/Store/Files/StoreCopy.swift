@@ -16,7 +16,7 @@ enum StoreCopy {
             try flush(destination, isFolder: false)
             try flush(URL(fileURLWithPath: destination).deletingLastPathComponent().path, isFolder: true)
         } catch {
-            // An incomplete copy could be taken for a complete one, and its name would be taken.
+            // An incomplete copy could be mistaken for a complete one.
             for file in [destination, destination + "-journal", destination + "-wal"] { unlink(file) }
             throw error
         }

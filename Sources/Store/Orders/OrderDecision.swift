@@ -12,7 +12,7 @@ struct OrderDraft {
     var finalAmount: Won { Won(total.rawValue - discount.rawValue) }
 }
 
-/// Thrown inside a job to refuse; ``GRDB/Database/refusable(_:)`` catches it, so it never leaves the job.
+/// Thrown inside a job to refuse; ``Database/refusable(_:)`` catches it, so it never leaves the job.
 struct RefusedDecision: Error {
     let refusal: Refusal
 

@@ -114,7 +114,7 @@ extension TransactionalStore {
     package func retryAllParked(
         at now: Instant, step: Int = 500, context: (any DeliveryContext)? = nil
     ) async throws(StoreError) -> Int {
-        // Events that are parked from now on are left out, so that this ends.
+        // Only events up to the newest one of now: events that are appended and parked meanwhile do not prolong this.
         let last = try await lastEventID()
         var (retried, after) = (0, EventID(0))
         defer { if retried > 0 { dueWork.tell(.retriedEvents) } }
