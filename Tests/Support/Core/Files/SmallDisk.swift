@@ -1,5 +1,4 @@
 import Foundation
-import Synchronization
 
 /// A disk of a few MiB for one test: a tmpfs that nobody else sees and that leaves nothing behind, however the test ends.
 ///
@@ -19,7 +18,7 @@ package final class SmallDisk: Sendable {
     /// The shell that holds the namespace.
     package let holder: Int32
     private let lifeline: Pipe
-    private let shell: Mutex<Process>
+    private let shell: BlockingChildProcess
 
     /// Mapped to root in a user namespace of its own, an ordinary user may mount a tmpfs too.
     private static let needsUserNamespace = geteuid() != 0
@@ -31,21 +30,18 @@ package final class SmallDisk: Sendable {
         // Not the usual temporary folder: a unix socket's path holds 107 bytes at most (sun_path).
         folder = "/tmp/fd-\(UInt32.random(in: 0 ... .max))"
         try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
-        let (process, input, output) = (Process(), Pipe(), Pipe())
-        process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
-        process.arguments =
-            ["unshare"] + (Self.needsUserNamespace ? ["--user", "--map-root-user"] : [])
-            + ["--mount", "--propagation", "private", "--", "sh", "-c", Self.script, folder, String(mebibytes)]
-        (process.standardInput, process.standardOutput, process.standardError) = (input, output, output)
-        lifeline = input
-        shell = Mutex(process)
+        let output = Pipe()
+        lifeline = Pipe()
         do {
-            try process.run()
+            shell = try BlockingChildProcess(
+                ["unshare"] + (Self.needsUserNamespace ? ["--user", "--map-root-user"] : [])
+                    + ["--mount", "--propagation", "private", "--", "sh", "-c", Self.script, folder, String(mebibytes)],
+                input: lifeline, output: output)
         } catch {
             try? FileManager.default.removeItem(atPath: folder)
             throw Unavailable(description: "no shell for a small disk: \(error)")
         }
-        holder = process.processIdentifier
+        holder = shell.pid
         pathFromOutside = "/proc/\(holder)/root\(folder)"
         let said = String(decoding: output.fileHandleForReading.availableData, as: UTF8.self)
         guard said.hasPrefix("mounted") else {
@@ -88,7 +84,7 @@ package final class SmallDisk: Sendable {
     /// Ends whatever runs on the disk, and the disk.
     package func end() {
         try? lifeline.fileHandleForWriting.close()
-        waitForEnd(ofProcess: holder)
+        shell.wait()
         // The shell has removed it, unless it never came as far as mounting.
         try? FileManager.default.removeItem(atPath: folder)
     }

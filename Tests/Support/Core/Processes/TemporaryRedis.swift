@@ -22,7 +22,7 @@ package final class TemporaryRedis: Sendable {
     private struct Server {
         /// The server's own process id, not the shell's.
         let pid: Int32
-        let shell: Process
+        let shell: BlockingChildProcess
         let lifeline: Pipe
     }
 
@@ -53,19 +53,13 @@ package final class TemporaryRedis: Sendable {
 
     /// Starts the server again, with the same folder and arguments. Returns once it answers.
     package func start() throws {
-        let shell = Process()
-        let lifeline = Pipe()
-        let output = Pipe()
-        shell.executableURL = URL(fileURLWithPath: "/bin/sh")
-        shell.arguments =
+        let (lifeline, output) = (Pipe(), Pipe())
+        let shell = try BlockingChildProcess(
             [
-                "-c", #"redis-server "$@" >/dev/null 2>&1 & echo $!; read -r _ || rm -rf "$0"; kill -KILL $!"#, directory,
+                "sh", "-c", #"redis-server "$@" >/dev/null 2>&1 & echo $!; read -r _ || rm -rf "$0"; kill -KILL $!"#, directory,
                 "--port", "\(port ?? 0)", "--bind", "127.0.0.1", "--unixsocket", socketPath, "--dir", directory,
                 "--logfile", directory + "/redis.log", "--save", "", "--appendonly", "no", "--enable-debug-command", "yes",
-            ] + arguments
-        shell.standardInput = lifeline
-        shell.standardOutput = output
-        try shell.run()
+            ] + arguments, input: lifeline, output: output, errors: false)
         let line = String(decoding: output.fileHandleForReading.availableData, as: UTF8.self)
         guard let pid = Int32(line.filter(\.isNumber))
         else { throw Failure(description: "the shell did not start redis-server") }
@@ -81,10 +75,22 @@ package final class TemporaryRedis: Sendable {
             // A line means that the folder is still needed; a pipe that closes without one, that this process died.
             try? running.lifeline.fileHandleForWriting.write(contentsOf: Data("\n".utf8))
             try? running.lifeline.fileHandleForWriting.close()
-            waitForEnd(ofProcess: running.pid)
+            Self.waitForEnd(of: running.pid)
+            running.shell.wait()
             server = nil
         }
         try? FileManager.default.removeItem(atPath: socketPath)
+    }
+
+    /// Waits until a killed server, which is the shell's child, has ended.
+    private static func waitForEnd(of pid: Int32) {
+        let start = ContinuousClock.now
+        // "pid (name) state ...": Z is a process whose parent has not asked for its end yet (proc_pid_stat(5)).
+        while let status = try? String(contentsOfFile: "/proc/\(pid)/stat", encoding: .utf8), !status.contains(") Z "),
+            start.duration(to: .now) < hangLimit
+        {
+            usleep(1_000)
+        }
     }
 
     package func restart() throws {
@@ -103,15 +109,10 @@ package final class TemporaryRedis: Sendable {
 
     @discardableResult
     package func cli(_ arguments: [String]) throws -> String {
-        let process = Process()
-        process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
-        process.arguments = ["redis-cli", "-s", socketPath] + arguments
         let output = Pipe()
-        process.standardOutput = output
-        process.standardError = output
-        try process.run()
-        // All that it prints is there once it has closed its output.
+        let process = try BlockingChildProcess(["redis-cli", "-s", socketPath] + arguments, output: output)
         let text = String(decoding: output.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
+        process.wait()
         return text.hasSuffix("\n") ? String(text.dropLast()) : text
     }
 
