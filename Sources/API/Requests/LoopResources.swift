@@ -62,7 +62,7 @@ final class LoopResources: @unchecked Sendable {
     ) rethrows -> Answer? {
         eventLoop.assertInEventLoop()
         let now = NIODeadline.now()
-        if let known = cache[key: id, hash: id], context.holds(known.stamp, of: id, in: table, at: now) { return known.answer }
+        if let known = cache[key: id, hash: id], context.isValid(known.stamp, of: id, in: table, at: now) { return known.answer }
         // Before the row is read: a change in between makes the copy look older than it is.
         let stamp = context.stamp(of: id, in: table, at: now)
         guard let answer = try render() else { return nil }

@@ -2,7 +2,7 @@ import Redis
 import Store
 
 extension CommerceServices {
-    /// The numbers of store, Redis client and background work.
+    /// The metrics of store, Redis client and background work.
     package func metrics() -> [Metric] {
         let (store, redis) = (store.statistics, redis.statistics)
         let (calls, claims) = contexts.reduce((0, 0)) { ($0.0 + $1.batcher.callCount, $0.1 + $1.batcher.claimCount) }
