@@ -112,7 +112,7 @@ private final class Health {
     var isDown: Bool { health.isDown }
     var nextProbe: Duration? { health.nextProbe }
 
-    func room(inFlight: Int, at now: Duration) -> Int { health.room(inFlight: underWay, at: now) }
+    func room(inFlight: Int, at now: Duration) -> Int { health.room(inFlight: inFlight, at: now) }
     func sent(_ event: Int64) { health.sent(EventID(event)) }
     func ended(_ event: Int64) { health.ended(EventID(event)) }
     func succeeded(_ event: Int64, sentAt: Duration) -> Bool { health.succeeded(EventID(event), sentAt: sentAt) }

@@ -9,7 +9,7 @@ public struct SlotCache<Key: Equatable, Value> {
     /// - Parameter capacity: a power of two.
     @inlinable
     public init(capacity: Int) {
-        precondition(capacity > 0 && capacity & (capacity - 1) == 0, "the capacity must be a power of two, because the slot is the hash under a bit mask")
+        precondition(capacity > 0 && capacity & (capacity - 1) == 0, "the capacity must be a power of two")
         keys = Array(repeating: nil, count: capacity)
         values = Array(repeating: nil, count: capacity)
     }
