@@ -68,7 +68,7 @@ let package = Package(
         .target(
             name: "Services",
             dependencies: [
-                "Commerce", "Store", "Redis", "LuaScripts", "JSON", "EventLoopTasks", "FaultPoints", nioCore, nioPosix, nioHTTP1, crypto,
+                "Commerce", "Store", "Redis", "LuaScripts", "JSON", "FaultPoints", nioCore, nioPosix, nioHTTP1, crypto,
                 httpClient,
                 subprocess, logging, collections, heap, lifecycle,
             ],
@@ -156,7 +156,7 @@ let package = Package(
             name: "ServicesTests",
             dependencies: [
                 "Services", "Store", "Redis", "Commerce", "JSON", "HTTPServer", "TestSupport", nioCore, nioPosix, logging, crypto,
-                grdb, httpClient,
+                grdb, httpClient, lifecycle,
             ],
             swiftSettings: strict
         ),

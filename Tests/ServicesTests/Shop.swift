@@ -87,7 +87,9 @@ final class Shop: Sendable {
 
     /// A recovery of the test's own, which runs when the test says so.
     var recovery: ClaimRecovery {
-        ClaimRecovery(store: store, redis: redis, campaigns: campaigns, clock: services.configuration.clock, logger: Self.logger)
+        ClaimRecovery(
+            store: store, redis: redis, campaigns: campaigns, clock: services.configuration.clock,
+            archiveAfter: services.configuration.archiveAfter, logger: Self.logger)
     }
 
     /// A second connection to the store's file, such as another process would have.

@@ -1,3 +1,4 @@
+package import EventLoopTasks
 package import Logging
 package import NIOCore
 import NIOPosix
@@ -118,7 +119,7 @@ package final class HTTPListener: Sendable {
     }
 
     /// The executor handlers prefer on this loop; nil when the loop is not one of the server's.
-    package func executor(on eventLoop: any EventLoop) -> (any TaskExecutor)? {
+    package func executor(on eventLoop: any EventLoop) -> EventLoopExecutor? {
         loops[ObjectIdentifier(eventLoop)]?.executor
     }
 

@@ -11,15 +11,14 @@ package struct Retention: Sendable {
     /// How long a delivered event is kept.
     let keepEvents: Duration
 
-    /// How long answers are remembered under their idempotency keys: 24 hours, from the HTTP contract.
-    private static let keepAnswers: Duration = .seconds(86_400)
-
     /// The least value of ``keepEvents``: the ranking of the days that Redis keeps is rebuilt from their events.
     package static let leastKeepEvents: Duration = .seconds(86_400 * (RankingDays.kept + 2))
 
     /// Removes every row that is old enough.
     func step() async throws {
-        try await removeAll(olderThan: Self.keepAnswers) { [store] in try await store.purgeStoredResponses(before: $0) }
+        try await removeAll(olderThan: .milliseconds(StoredResponse.lifetimeMilliseconds)) { [store] in
+            try await store.purgeStoredResponses(before: $0)
+        }
         try await removeAll(olderThan: keepEvents) { [store] in try await store.pruneEvents(before: $0) }
     }
 
