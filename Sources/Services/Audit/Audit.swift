@@ -128,7 +128,7 @@ extension Audit {
             let replies = try await redis.pipeline(
                 chunk.map { RedisCommand(words: ["EXISTS"] + CouponGate.keys($0), isRepeatable: true) })
             for (campaign, reply) in zip(chunk, replies) where reply.integer != 0 {
-                faults.insert("coupon \(campaign): archived, and in Redis")
+                faults.insert("coupon \(campaign): the campaign is archived, and its gate is still in Redis")
             }
         }
         return (Int64(campaigns.count), faults)
@@ -182,7 +182,7 @@ extension Audit {
         }
         // Without an offset nothing is counted: the relay rebuilds the days before it counts further events.
         guard let applied = replies[0].integer else { return (0, totals.allSatisfy(\.isEmpty) ? [] : [Self.nothing]) }
-        guard replies[days.count + 1].integer == applied else { return (0, ["the ranking moved while it was read"]) }
+        guard replies[days.count + 1].integer == applied else { return (0, ["events were counted while the scores were read"]) }
         var faults: Set<String> = []
         if applied > last.rawValue { faults.insert("Redis has counted event \(applied), and the last one is \(last)") }
         var rows: Int64 = 0
@@ -193,7 +193,7 @@ extension Audit {
                 scores[elements[position].integer ?? 0] = elements[position + 1].integer ?? .min
             }
             for line in totals[index] where scores.removeValue(forKey: line.productID.rawValue) != line.units {
-                faults.insert("\(day): product \(line.productID) sold \(line.units) units in the store, not so in Redis")
+                faults.insert("\(day): product \(line.productID) sold \(line.units) units by the store, and another number by Redis")
             }
             for (product, units) in scores {
                 faults.insert("\(day): product \(product) has \(units) units in Redis and none in the store")

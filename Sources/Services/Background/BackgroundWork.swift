@@ -24,7 +24,7 @@ struct BackgroundWork: Sendable {
             do {
                 let next = try await step()
                 steps?.add()
-                if isLogged { logger.info("\(name) goes on") }
+                if isLogged { logger.info("\(name) works again") }
                 (failures, isLogged) = (0, false)
                 let rest = min(next ?? interval, interval) - pause
                 try await Task.sleep(for: pause)

@@ -123,7 +123,7 @@ package enum CouponGate {
         commands.append(RedisCommand("TIME", isRepeatable: true))
         let replies = try await redis.pipeline(commands)
         guard let time = replies.last?.array, time.count == 2, let seconds = time[0].integer, let microseconds = time[1].integer else {
-            throw ServiceError(.internal, "TIME gave no time")
+            throw ServiceError(.internal, "TIME gave a reply of unknown form")
         }
         let now = seconds * 1_000 + microseconds / 1_000
         return coupons.indices.map { index in

@@ -82,7 +82,7 @@ package struct RedisTakeover: Sendable {
             let owner = try await owner(redis)
             if case .named(store.description) = owner { return 0 }
             guard owner.name == expected else {
-                let argument = owner.name.map { "say --from \($0)" } ?? "leave --from out"
+                let argument = owner.name.map { "pass --from \($0)" } ?? "leave --from out"
                 throw ServiceError(
                     .foreignRedis, "the Redis at \(endpoint) serves \(owner.words); to have it serve \(store.words), \(argument)")
             }
