@@ -26,8 +26,8 @@ struct RedisStoreCommand: AsyncParsableCommand {
             print("the folder \(data.path) holds \(store.words)")
             switch owner {
             case .named(store.description): print("the Redis serves the store of this folder")
-            case .none: print("the Redis is free: the next start of the service uses it for this store")
-            case .unnamed where store.incarnation == 0: print("the Redis is free: the next start of the service uses it for this store")
+            case .none: print("the next start of the service with this Redis uses it for this store")
+            case .unnamed where store.incarnation == 0: print("the next start of the service with this Redis uses it for this store")
             case .named, .unnamed:
                 print("to have it serve this store: firstcome redis take --data \(data.path) --redis URL --from \(owner.name ?? "")")
             }
@@ -38,8 +38,9 @@ struct RedisStoreCommand: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
             abstract: "Makes a Redis serve the store of the folder.",
             discussion: """
-                For a Redis that served another store, or this store before it was restored. Removes the gates of the coupons and the ranking \
-                from the Redis, and nothing else; the service rebuilds them from its store. Refused while a service is connected to the Redis.
+                For a Redis that served another store, or this store before it was restored. Removes the gates of the coupons and the \
+                ranking from the Redis, and nothing else; the service rebuilds them from its store. Refused while a service is connected \
+                to the Redis.
                 """)
 
         @OptionGroup var data: DataOption

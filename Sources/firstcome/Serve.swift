@@ -55,16 +55,16 @@ struct Serve: AsyncParsableCommand {
     @Option(
         help: ArgumentHelp(
             """
-            How long a campaign's gate stays in Redis after the campaign's end. After that, claims are answered from the store; a change of \
-            the campaign builds its gate again.
+            How long a campaign's gate stays in Redis after the campaign's end. After that, claims are answered from the store; a change \
+            of the campaign builds its gate again.
             """))
     var archiveAfter = DurationArgument(standard.services.archiveAfter)
 
     @Option(
         help: ArgumentHelp(
             """
-            How long a delivered event stays in the store, at least 7d. Older ones are removed in small steps. Payments, orders and balances \
-            are never removed.
+            How long a delivered event stays in the store, at least 7d. Older ones are removed in small steps. Payments, orders and \
+            balances are never removed.
             """))
     var keepEvents = DurationArgument(standard.services.keepEvents)
 

@@ -15,8 +15,8 @@ extension StoreRestore.Report {
         if let former = formerStore { lines.append("  the former store is kept as \(former)") }
         lines.append(
             """
-            What happened after the backup is not in the store. The data platform still has the events of that time; their ids are not given \
-            again. The ids of users, orders and coupons of that time are given again. If somebody may hold a token of a user who was made \
+            What happened after the backup is not in the store. The data platform still has the events of that time; their ids are not \
+            given again. The ids of users, orders and coupons of that time are given again. If somebody may hold a token of a user who was made \
             after the backup, remove \(folder.path)/token.key: every token is then invalid.
             """)
         switch folder.lastRedis {

@@ -48,7 +48,8 @@ package final class RunningService: Sendable {
         }
     }
 
-    /// Makes `/readyz` answer 503 from now on, so that a load balancer sends requests elsewhere before ``stop()``. Requests are still served.
+    /// Makes `/readyz` answer 503 from now on, so that a load balancer sends requests elsewhere before ``stop()``. Requests are
+    /// still served.
     package func announceEnd() { services.announceEnd() }
 
     /// Lets running requests finish, then ends all parts that ``start(_:logger:)`` started, including the private Redis.

@@ -118,7 +118,7 @@ final class CachedCampaign {
 
     /// A campaign with more coupons than this asks the gate for each claim.
     static let maximumHolders: Int64 = 2_000_000
-    /// Reading 50 holders costs Redis and this service about as much as one claim (measured when the holders were introduced).
+    /// Reading 50 holders costs Redis and this service about as much as one claim (measured).
     private static let holdersPerRefusal: Int64 = 50
 
     fileprivate init(_ row: Campaign, _ stamp: CacheLease.Stamp, of identity: StoreIdentity, lease: CacheLease) {

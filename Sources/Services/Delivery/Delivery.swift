@@ -26,7 +26,7 @@ enum Delivery: Sendable {
     /// Must be called after an operator has retried parked events.
     func eventsRetried() {
         switch self {
-        case .platform(let delivery): delivery.lookAgainAtAll()
+        case .platform(let delivery): delivery.readAllAgain()
         case .stream(let delivery): delivery.wakeup.raise()
         }
     }

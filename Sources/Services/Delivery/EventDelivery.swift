@@ -29,7 +29,7 @@ actor EventDelivery {
     /// Everything up to this event was read from the store.
     private var cursor = EventID(0)
     private var retriesSeen: UInt64 = 0
-    private var look = Look()
+    private var lastRead = LastRead()
     private nonisolated let retries = Wakeup()
 
     private struct Doubt {
@@ -37,12 +37,12 @@ actor EventDelivery {
         let at: Duration
     }
 
-    /// When the store was last asked for events, and whether it may have more.
-    private struct Look {
+    /// The last read of events from the store, and whether it may have more.
+    private struct LastRead {
         /// The count of ``wakeup`` at that time.
         var seen: UInt64?
         var mayHaveMore = true
-        /// Whether the store may be asked again while events are in flight, which happens every 50 ms at most.
+        /// Whether the store may be read again while events are in flight: at most every 50 ms.
         var isDue = true
     }
 
@@ -53,7 +53,7 @@ actor EventDelivery {
         case stopped(EventID)
         /// The result of a failed try was written to the store, or could not be.
         case updated(StoreError?)
-        case lookAgain
+        case readAgain
     }
 
     /// The pauses of an event whose tries count: from half a second to ten minutes.
@@ -68,7 +68,7 @@ actor EventDelivery {
     /// How many events are read from the store at once, and below how many sendable events it is asked for more.
     private static let (pageSize, lowWater) = (256, 64)
     /// The least time between two reads of new events while others are in flight.
-    private static let pauseBetweenLooks: Duration = .milliseconds(50)
+    private static let pauseBetweenReads: Duration = .milliseconds(50)
 
     init(
         store: TransactionalStore, sink: WebhookSink, clock: WallClock, steady: SteadyClock = .system, wakeup: Wakeup = Wakeup(),
@@ -79,7 +79,7 @@ actor EventDelivery {
     }
 
     /// Makes the next step read all waiting events again, because some that were held back may be waiting now.
-    nonisolated func lookAgainAtAll() {
+    nonisolated func readAllAgain() {
         retries.raise()
         wakeup.raise()
     }
@@ -109,11 +109,11 @@ actor EventDelivery {
                 guard inFlight + updates > 0 else { break }
                 if !isWaiting {
                     isWaiting = true
-                    let (seen, rest) = (look.seen ?? wakeup.count, timeUntilDue ?? .seconds(60))
+                    let (seen, rest) = (lastRead.seen ?? wakeup.count, timeUntilDue ?? .seconds(60))
                     group.addTask { [wakeup] in
-                        try? await Task.sleep(for: Self.pauseBetweenLooks)
+                        try? await Task.sleep(for: Self.pauseBetweenReads)
                         await wakeup.wait(past: seen, atMost: rest)
-                        return .lookAgain
+                        return .readAgain
                     }
                 }
                 switch await group.next() {
@@ -139,7 +139,7 @@ actor EventDelivery {
                 case .updated(let error):
                     updates -= 1
                     failure = failure ?? error
-                case .lookAgain, nil: (isWaiting, look.isDue) = (false, true)
+                case .readAgain, nil: (isWaiting, lastRead.isDue) = (false, true)
                 }
             }
             group.cancelAll()
@@ -169,16 +169,16 @@ extension EventDelivery {
         let retried = retries.count
         if retried != retriesSeen {
             (retriesSeen, cursor) = (retried, EventID(0))
-            look.mayHaveMore = true
+            lastRead.mayHaveMore = true
         }
-        if seen != look.seen, !whileDelivering || look.isDue { look.mayHaveMore = true }
-        while look.mayHaveMore, queue.readyCount < Self.lowWater, !queue.isFull {
+        if seen != lastRead.seen, !whileDelivering || lastRead.isDue { lastRead.mayHaveMore = true }
+        while lastRead.mayHaveMore, queue.readyCount < Self.lowWater, !queue.isFull {
             let page = try await store.waitingEvents(after: cursor, limit: Self.pageSize)
-            look.isDue = false
+            lastRead.isDue = false
             for event in page where !unmarked.contains(event.id) { queue.add(event, pausingUntil: restOfPause(of: event)) }
             cursor = page.last?.id ?? cursor
-            look.mayHaveMore = page.count == Self.pageSize
-            look.seen = seen
+            lastRead.mayHaveMore = page.count == Self.pageSize
+            lastRead.seen = seen
         }
     }
 
@@ -264,7 +264,7 @@ extension EventDelivery {
                 try await write()
                 return .updated(nil)
             } catch {
-                lookAgainAtAll()
+                readAllAgain()
                 return .updated(error)
             }
         }

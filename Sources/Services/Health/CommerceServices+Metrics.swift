@@ -42,7 +42,7 @@ extension CommerceServices {
                 "firstcome_recovery_claims_compared_total", .counter, "Claims of gates and store read to compare them.",
                 recovery.comparedClaims),
             Metric(
-                "firstcome_background_steps_total", .counter, "Steps of background work, which commits, losses of Redis and time wake.",
+                "firstcome_background_steps_total", .counter, "Steps of background work; commits, losses of Redis and timers wake it.",
                 backgroundSteps.value),
         ]
     }

@@ -12,7 +12,7 @@ struct CheckedRecovery: Sendable {
     /// Checks Redis and runs recovery. Throws also where campaigns have no gate yet, so that the caller tries again.
     func run() async throws {
         try await check.run()
-        // After the command deadline, the request that made a claim has failed, so nobody but recovery writes its row.
+        // A claim whose reply takes longer than the command deadline has failed for its client, so only recovery writes its row.
         try await recovery.run(deep: false, grace: .nanoseconds(redis.configuration.commandDeadline.nanoseconds))
         if let missing = recovery.unloadedCampaigns, !missing.isEmpty {
             throw ServiceError(.paused, "\(missing.count) campaigns have no gate yet")

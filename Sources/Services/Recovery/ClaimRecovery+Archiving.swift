@@ -60,7 +60,7 @@ extension ClaimRecovery {
     }
 
     /// Removes gates of archived campaigns, which an older snapshot of Redis may have brought back.
-    func removeArchivedGates(at now: Instant, _ look: Look) async throws {
+    func removeArchivedGates(at now: Instant, _ run: Run) async throws {
         let start = now.advanced(byMilliseconds: -Self.archivedMilliseconds) ?? Instant(milliseconds: 0)
         let gates = try await store.snapshot { snapshot throws(StoreError) in
             try snapshot.gatesArchived(since: start, limit: Self.archivedLimit)
@@ -68,6 +68,6 @@ extension ClaimRecovery {
         for start in stride(from: 0, to: gates.count, by: Self.gatesPerRead) {
             _ = try await CouponGate.archive(Array(gates[start..<min(start + Self.gatesPerRead, gates.count)]), through: redis)
         }
-        state.withLock { if $0.generation == look.generation { $0.hasRemovedArchivedGates = true } }
+        state.withLock { if $0.generation == run.generation { $0.hasRemovedArchivedGates = true } }
     }
 }

@@ -56,8 +56,8 @@ final class ClaimRecovery: Sendable {
     private static let recoveredAtOnce = 16
     /// Claims written together, so that they share commits.
     private static let writesAtOnce = 256
-    /// Which gates of archived campaigns are removed after a reconnect: those archived within a week, at most the newest 10,000. An operator
-    /// who restores an older snapshot of Redis finds the others by `firstcome audit`.
+    /// Which gates of archived campaigns are removed after a reconnect: those archived within a week, at most the newest 10,000. An
+    /// operator who restores an older snapshot of Redis finds the others by `firstcome audit`.
     static let archivedMilliseconds: Int64 = 7 * 86_400_000
     static let archivedLimit = 10_000
 
@@ -100,19 +100,19 @@ final class ClaimRecovery: Sendable {
         let isDue = { (campaign: Campaign) in campaign.isArchived || campaign.terms.closesAt.map { $0 <= limit } ?? false }
         let open = live.filter { $0.status(at: now) != .closed && !$0.isArchived }
         let closed = live.filter { $0.status(at: now) == .closed && !isDue($0) }
-        let look = begin(open: open, closed: closed, deep: deep)
+        let run = begin(open: open, closed: closed, deep: deep)
         var findings = Findings()
-        try await recover(open, areOpen: true, look, &findings)
-        try await recover(closed, areOpen: false, look, &findings)
-        defer { report(findings, look) }
+        try await recover(open, areOpen: true, run, &findings)
+        try await recover(closed, areOpen: false, run, &findings)
+        defer { report(findings, run) }
         try await persist(&findings, after: grace)
         try await archive(live.filter(isDue), endedBefore: limit, at: now, &findings)
-        if look.removesArchivedGates { try await removeArchivedGates(at: now, look) }
+        if run.removesArchivedGates { try await removeArchivedGates(at: now, run) }
         try await persist(&findings, after: grace)
     }
 
     /// The settings of one run, and the generation of Redis that it began with.
-    struct Look: Sendable {
+    struct Run: Sendable {
         let isDeep: Bool
         let removesArchivedGates: Bool
         let generation: UInt64
@@ -131,7 +131,7 @@ final class ClaimRecovery: Sendable {
         }
     }
 
-    private func begin(open: [Campaign], closed: [Campaign], deep: Bool) -> Look {
+    private func begin(open: [Campaign], closed: [Campaign], deep: Bool) -> Run {
         let (open, all) = (Set(open.map(\.id)), Set((open + closed).map(\.id)))
         return state.withLock { state in
             let isDeep = deep || state.uncompared == nil
@@ -139,15 +139,15 @@ final class ClaimRecovery: Sendable {
             state.open = open
             state.uncompared = isDeep ? all : state.uncompared?.intersection(all)
             state.verified = state.verified.filter { all.contains($0.key) }
-            return Look(isDeep: isDeep, removesArchivedGates: deep || !state.hasRemovedArchivedGates, generation: state.generation)
+            return Run(isDeep: isDeep, removesArchivedGates: deep || !state.hasRemovedArchivedGates, generation: state.generation)
         }
     }
 
     /// Logs the failures in one line, and only when the set of failing campaigns has changed: many may fail for long, by the same cause.
-    private func report(_ findings: Findings, _ look: Look) {
+    private func report(_ findings: Findings, _ run: Run) {
         if Task.isCancelled { return }
         let before = state.withLock { state in
-            defer { if state.generation == look.generation { state.failing = findings.failed } }
+            defer { if state.generation == run.generation { state.failing = findings.failed } }
             return state.failing
         }
         guard let failure = findings.firstFailure, let first = findings.failed.min(), before != findings.failed else { return }
@@ -160,11 +160,11 @@ final class ClaimRecovery: Sendable {
 
 extension ClaimRecovery {
     /// Ensures the gates of all campaigns first, then compares their claims.
-    private func recover(_ campaigns: [Campaign], areOpen: Bool, _ look: Look, _ findings: inout Findings) async throws {
+    private func recover(_ campaigns: [Campaign], areOpen: Bool, _ run: Run, _ findings: inout Findings) async throws {
         var gates: [(Campaign, Gate)] = []
         for chunk in Self.chunks(of: campaigns) {
             let states = try await CouponGate.states(of: chunk.map(\.id), through: redis)
-            let results = await sideBySide(Array(zip(chunk, states))) { [self] campaign, gate in try await ensureGate(campaign, gate, look)
+            let results = await sideBySide(Array(zip(chunk, states))) { [self] campaign, gate in try await ensureGate(campaign, gate, run)
             }
             for ((campaign, _), result) in results {
                 switch result {
@@ -173,51 +173,51 @@ extension ClaimRecovery {
                 }
             }
         }
-        if areOpen { noteUnloaded(findings.failed, look) }
-        for ((campaign, _), result) in await sideBySide(gates, { [self] in try await compare($0, $1, look) }) {
+        if areOpen { noteUnloaded(findings.failed, run) }
+        for ((campaign, _), result) in await sideBySide(gates, { [self] in try await compare($0, $1, run) }) {
             switch result {
             case .success(let claims): if !claims.isEmpty { findings.unwritten.append((campaign, claims)) }
             case .failure(let error): findings.add(error, of: campaign.id)
             }
         }
-        if areOpen { noteUnloaded(findings.failed, look) }
+        if areOpen { noteUnloaded(findings.failed, run) }
     }
 
-    private func noteUnloaded(_ campaigns: Set<CouponID>, _ look: Look) {
-        state.withLock { if $0.generation == look.generation { $0.unloaded = campaigns } }
+    private func noteUnloaded(_ campaigns: Set<CouponID>, _ run: Run) {
+        state.withLock { if $0.generation == run.generation { $0.unloaded = campaigns } }
     }
 
     /// Ensures an open gate of the store's epoch.
     ///
     /// - Returns: the gate where it was already open, so that its claims must be compared. Nil where it was built now or is not needed.
-    private func ensureGate(_ campaign: Campaign, _ gate: Gate?, _ look: Look) async throws -> Gate? {
+    private func ensureGate(_ campaign: Campaign, _ gate: Gate?, _ run: Run) async throws -> Gate? {
         guard var gate else {
             // A closed campaign needs no gate: no claim can be granted, and there is nothing to compare.
             if campaign.status(at: clock.now) == .closed {
-                noteCompared(campaign.id, nil, look)
+                noteCompared(campaign.id, nil, run)
             } else {
-                try await build(campaign, beyond: nil, look)
+                try await build(campaign, beyond: nil, run)
             }
             return nil
         }
         // The two keys of a gate are read by two commands, and a claim may come in between. Read again before rebuilding.
         if gate.isOpen, !gate.isConsistent, let again = try await CouponGate.settledState(of: campaign.id, through: redis) { gate = again }
         guard gate.isOf(store.identity), gate.isOpen, gate.epoch == campaign.epoch, gate.isConsistent else {
-            try await build(campaign, beyond: nil, look)
+            try await build(campaign, beyond: nil, run)
             return nil
         }
         return gate
     }
 
     /// Builds the gate from the store. It then needs no comparison.
-    private func build(_ campaign: Campaign, beyond epoch: Int64?, _ look: Look) async throws {
+    private func build(_ campaign: Campaign, beyond epoch: Int64?, _ run: Run) async throws {
         try await campaigns.build(campaign.id, beyond: epoch, waits: true)
-        noteCompared(campaign.id, nil, look)
+        noteCompared(campaign.id, nil, run)
     }
 
-    private func noteCompared(_ id: CouponID, _ verified: Verified?, _ look: Look) {
+    private func noteCompared(_ id: CouponID, _ verified: Verified?, _ run: Run) {
         state.withLock { state in
-            guard state.generation == look.generation else { return }
+            guard state.generation == run.generation else { return }
             state.uncompared?.remove(id)
             state.verified[id] = verified
         }
@@ -257,17 +257,17 @@ extension ClaimRecovery {
     /// Compares a campaign's claims where that is needed, and rebuilds a gate that contradicts the store.
     ///
     /// - Returns: the claims that the gate has granted and the store does not have.
-    private func compare(_ campaign: Campaign, _ gate: Gate, _ look: Look) async throws -> [GrantedClaim] {
+    private func compare(_ campaign: Campaign, _ gate: Gate, _ run: Run) async throws -> [GrantedClaim] {
         let isFirst = state.withLock { $0.uncompared?.contains(campaign.id) ?? true }
         var unwritten: [GrantedClaim] = []
-        if look.isDeep || isFirst || gate.claims != campaign.issued {
-            let known = look.isDeep || isFirst ? nil : state.withLock { $0.verified[campaign.id] }
+        if run.isDeep || isFirst || gate.claims != campaign.issued {
+            let known = run.isDeep || isFirst ? nil : state.withLock { $0.verified[campaign.id] }
             guard let comparison = try await comparison(of: campaign, with: gate, after: known) else {
-                try await build(campaign, beyond: campaign.epoch, look)
+                try await build(campaign, beyond: campaign.epoch, run)
                 return []
             }
             unwritten = comparison.unwritten
-            noteCompared(campaign.id, comparison.verified, look)
+            noteCompared(campaign.id, comparison.verified, run)
         }
         // The campaign may have been changed after it was read here. Realigning reads it again.
         if !gate.matches(campaign.terms) { _ = try await campaigns.realign(campaign.id) }

@@ -40,8 +40,8 @@ struct ReconnectFollower: Sendable {
                     logger.log(
                         level: isUnsuitable ? .error : .warning, "recovery after a reconnect failed", metadata: ["error": "\(error)"])
                 }
-                // Without a connection, the next connect event begins another recovery. An unsuitable server is checked again by the regular
-                // recovery.
+                // Without a connection, the next connect event begins another recovery. An unsuitable server is checked again by the
+                // regular recovery.
                 if isUnsuitable || !redis.isConnected { return }
                 try? await Task.sleep(for: .milliseconds(Self.backoff.milliseconds(afterFailures: failures)))
             }
