@@ -9,7 +9,9 @@ extension CommerceServices: Service {
         // Subscribed before recovery first reads the gates, so that no later reconnect is missed.
         let connects = redis.connectEvents()
         let services = backgroundWork(following: connects).map {
-            ServiceGroupConfiguration.ServiceConfiguration(service: $0, serviceName: $0.name)
+            // One that ends by itself ends no other.
+            ServiceGroupConfiguration.ServiceConfiguration(
+                service: $0, successTerminationBehavior: .ignore, serviceName: $0.name)
         }
         try await ServiceGroup(configuration: ServiceGroupConfiguration(services: services, logger: logger)).run()
     }
@@ -17,8 +19,7 @@ extension CommerceServices: Service {
     /// Every piece of background work. All start together; a graceful shutdown ends them one by one from the last to the first, so a
     /// piece that others need comes before them.
     private func backgroundWork(following connects: AsyncStream<RedisClient.ConnectEvent>) -> [BackgroundService] {
-        let recovery = CheckedRecovery(
-            check: redisCheck, recovery: recovery, redis: redis, relay: relay, delivery: delivery)
+        let recovery = CheckedRecovery(check: redisCheck, recovery: recovery, redis: redis, relay: relay, delivery: delivery)
         let follower = ReconnectFollower(recovery: recovery, redis: redis, logger: logger)
         let regular = RegularRecovery(
             recovery: recovery, interval: configuration.recoveryInterval, steps: backgroundSteps, logger: logger)

@@ -1,4 +1,4 @@
-package import EventLoopTasks
+package import EventLoops
 package import Logging
 package import NIOCore
 import NIOPosix
@@ -172,7 +172,7 @@ package final class HTTPListener: Sendable {
 
     private func initialize(_ channel: any Channel) throws {
         guard let loop = loops[ObjectIdentifier(channel.eventLoop)] else { throw HTTPServerError.foreignEventLoop }
-        loop.counters.countAccepted()
+        loop.counters.acceptedConnections.add()
         let refusal: HTTPRefusal? =
             if loop.isDraining {
                 .draining
@@ -182,7 +182,7 @@ package final class HTTPListener: Sendable {
                 nil
             }
         if refusal != nil {
-            loop.counters.countRefusedConnection()
+            loop.counters.refusedConnections.add()
             guard ServerContext.take(context.openRefusals, limit: loop.limits.maximumRefusals) else {
                 throw HTTPServerError.tooManyConnections
             }

@@ -1,4 +1,4 @@
-import EventLoopTasks
+import EventLoops
 import Logging
 import NIOCore
 import Synchronization

@@ -4,27 +4,27 @@ import JSON
 import Services
 import TestSupport
 
-/// The service, its Redis, the data platform and the crowd's record of them all: what a run of the torture owns.
+/// The service, its Redis, the data platform and every customer with their record: what a run of the torture owns.
 ///
-/// Used by one task at a time; the crowd has copies of what it needs.
+/// Used by one task at a time; the shoppers have copies of what they need.
 final class Environment {
     let findings = Findings()
     let client: ServiceClient
     let platform: DataPlatform
-    let proxy: CuttingProxy
+    let proxy: FaultProxy
     /// The Redis behind the proxy.
     var redis: TemporaryRedis
     let pool: HTTPPool
     let admin: Caller
-    var random: Seeded
+    var random: SeededGenerator
     private(set) var service: ServeProcess?
-    /// Where the service is to end itself; nil without such a place.
+    /// The fault point at which the service ends itself; nil for none.
     private var trap: Trap?
-    /// How often it has done so before people were shopping.
+    /// How often it ended there before the shoppers began.
     private var earlyTraps = 0
     private(set) var customers: [Customer] = []
-    private(set) var shelf = Shelf()
-    /// Everybody who was ever there.
+    private(set) var catalogue = Catalogue()
+    /// The customers of all rounds.
     private(set) var everybody: [Customer] = []
     /// Whether the service uses the data folder's private Redis instead of the one behind the proxy.
     var usesPrivateRedis = false
@@ -37,8 +37,8 @@ final class Environment {
 
     static let redisArguments = ["--appendonly", "yes", "--appendfsync", "everysec"]
 
-    /// Starts everything but the crowd.
-    static func start(random: Seeded, connections: Int) async throws -> Environment {
+    /// Starts everything but the shoppers.
+    static func start(random: SeededGenerator, connections: Int) async throws -> Environment {
         let folder = TemporaryFolder()
         do {
             let redis = try await offPool { try TemporaryRedis(arguments: redisArguments, onTCP: true) }
@@ -54,13 +54,13 @@ final class Environment {
         }
     }
 
-    private init(folder: TemporaryFolder, redis: TemporaryRedis, random: Seeded, connections: Int) async throws {
+    private init(folder: TemporaryFolder, redis: TemporaryRedis, random: SeededGenerator, connections: Int) async throws {
         self.folder = folder
         self.redis = redis
         self.random = random
-        client = ServiceClient(tally: TallySheet(), findings: findings)
+        client = ServiceClient(counts: RequestCounter(), findings: findings)
         platform = try await DataPlatform(findings: findings)
-        proxy = try await CuttingProxy(to: redis.socketPath, in: folder.path)
+        proxy = try await FaultProxy(to: redis.socketPath, in: folder.path)
         port = try TemporaryRedis.freePort()
         pool = HTTPPool(port: port, maximumConnections: connections)
         // Makes the key of the data folder before the service reads it.
@@ -100,7 +100,7 @@ extension Environment {
 
     var isServiceRunning: Bool { service?.isRunning == true }
 
-    /// Whether the service runs without the trap that it was started with, because it has met it before.
+    /// Whether the service runs without the fault point it was started with, because it reached that before.
     var hasMetTrap: Bool { trap == nil && earlyTraps > 0 }
 
     func startService(trap: Trap? = nil) async throws {
@@ -108,7 +108,7 @@ extension Environment {
         try await launchService(trap: trap)
     }
 
-    /// The service has met its trap before people were shopping, on work of its own: once more, and in the end without it.
+    /// The service reached its fault point before the shoppers began, by background work: starts it again, in the end without one.
     private func startTrappedServiceAgain() async throws {
         earlyTraps += 1
         guard earlyTraps < 4, let trap else { return try await launchService(trap: nil) }
@@ -149,8 +149,8 @@ extension Environment {
         if status != 0 { findings.add(.wrong, "SIGTERM ended the service with \(status.map(String.init) ?? "a signal")") }
     }
 
-    /// Waits until everything the service is there for works, and answers how long that took. One that ended is started again, and
-    /// where that fails there is no use in going on.
+    /// Waits until the service is ready, and answers how long that took. A service that ended is started again; where that fails, the run
+    /// ends.
     @discardableResult
     func waitUntilReady() async throws -> Duration {
         let start = ContinuousClock.now
@@ -185,31 +185,31 @@ extension Environment {
         let tokens = try await Tool.run("token", "--data", dataFolder, "--user", "\(first)-\(last)").lines
         customers = ids.map { Customer(Caller(pool: pool, token: tokens[Int($0 - first)], id: $0)) }
         everybody += customers
-        var products: [Shelf.Product] = []
+        var products: [Catalogue.Product] = []
         for index in 0..<12 {
             // Some run out.
             let (price, stock): (Int64, Int64) = (Int64(700 + 150 * index), index < 3 ? 40 : 1_000_000)
             products.append(.init(id: try await admin.makeProduct(price: price, stock: stock), price: price, stock: stock))
         }
-        shelf.products = products
+        catalogue.products = products
     }
 
-    /// The campaigns of a round: one that is gone in a blink, one for some, one for many.
+    /// The campaigns of a round, with few, some and many coupons.
     func openCampaigns() async throws {
-        shelf.fresh = []
+        catalogue.currentCampaigns = []
         for quantity in [20, min(90, customers.count / 2), customers.count * 3 / 4].map(Int64.init) {
             let id = try await admin.makeCoupon(quantity: quantity)
-            shelf.campaigns[id] = quantity
-            shelf.fresh.append(id)
+            catalogue.campaigns[id] = quantity
+            catalogue.currentCampaigns.append(id)
         }
         // Old ones stay open; a few are enough to come back to.
-        for id in shelf.campaigns.keys.sorted().dropLast(9) { shelf.campaigns[id] = nil }
+        for id in catalogue.campaigns.keys.sorted().dropLast(9) { catalogue.campaigns[id] = nil }
     }
 
     /// An operator raises the quantity of one of the round's campaigns, and asks until they know that it is done.
     func raiseQuantity() {
-        guard let id = shelf.fresh.randomElement(using: &random), let quantity = shelf.campaigns[id] else { return }
-        shelf.campaigns[id] = quantity + 10
+        guard let id = catalogue.currentCampaigns.randomElement(using: &random), let quantity = catalogue.campaigns[id] else { return }
+        catalogue.campaigns[id] = quantity + 10
         let request = ServiceClient.Request(
             caller: admin, path: "/coupons/\(id)", body: #"{"quantity": \#(quantity + 10)}"#, method: "PATCH")
         errands.append(

@@ -2,16 +2,16 @@ import FaultPoints
 import Foundation
 import TestSupport
 
-/// One way of breaking something while people shop, and of putting it right again.
+/// One way of breaking something while people shop, and of repairing it.
 package struct Fault: Sendable, CustomStringConvertible {
     package let name: String
     /// Why it cannot be done on this machine; nil where it can.
     let obstacle: @Sendable () -> String?
-    /// Before people come.
+    /// Before the shoppers begin.
     let prepare: Step
-    /// In the middle of it. Whatever it stops runs again when it returns.
+    /// While they shop. What it stops runs again when it returns.
     let strike: Step
-    /// After everything was looked at.
+    /// After the round was verified.
     let finish: Step
 
     typealias Step = @Sendable (Environment) async throws -> Void
@@ -29,7 +29,7 @@ package struct Fault: Sendable, CustomStringConvertible {
 
     package var description: String { name }
 
-    /// Everything that this torture can do.
+    /// All faults.
     package static let all = service + fullSteps + redis + disk + platform + browsing
 
     /// The fault could not be brought about.
@@ -112,10 +112,10 @@ extension Fault {
                     try await environment.killService()
                     return try await environment.restartService()
                 }
-                try await point.provoke(in: environment)
+                try await point.request(in: environment)
                 // For as long as people go on shopping: how soon that many boundaries are passed depends on the machine.
                 try await eventually(
-                    "the service ends \(point.rawValue)", whileCounting: { environment.client.tally.current.answers }, most: 100_000
+                    "the service ends \(point.rawValue)", whileCounting: { environment.client.counts.current.answers }, most: 100_000
                 ) { !environment.isServiceRunning }
                 try await environment.pause(milliseconds: 0...200)
                 try await environment.restartService()
@@ -138,8 +138,8 @@ extension FaultPoint {
         }
     }
 
-    /// Sees to it that the boundary is passed.
-    fileprivate func provoke(in environment: Environment) async throws {
+    /// Makes requests that pass the boundary.
+    fileprivate func request(in environment: Environment) async throws {
         switch self {
         case .afterEpoch, .afterLoadCoupon, .afterLoadClaims, .beforeSwapSales:
             try await environment.command("FLUSHALL")

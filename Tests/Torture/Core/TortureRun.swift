@@ -30,7 +30,7 @@ package struct TortureRun: Sendable {
     /// Runs all rounds. What is wrong is in the report; an error means that the torture itself could not go on.
     package func run() async throws -> TortureReport {
         narrate("torture: SEED=\(seed) ROUNDS=\(rounds), \(shoppers) people on up to \(connections) connections")
-        let environment = try await Environment.start(random: Seeded(seed: seed), connections: connections)
+        let environment = try await Environment.start(random: SeededGenerator(seed: seed), connections: connections)
         do {
             let report = try await run(in: environment)
             await environment.end()
@@ -76,7 +76,7 @@ package struct TortureRun: Sendable {
     }
 }
 
-/// One fault while people shop, and the look at what it has done.
+/// One fault while people shop, and the verification afterwards.
 struct Round {
     let fault: Fault
     let torture: TortureRun
@@ -86,7 +86,7 @@ struct Round {
         try await environment.openCampaigns()
         try await fault.prepare(environment)
         try await environment.waitUntilReady()
-        _ = environment.client.tally.take()
+        _ = environment.client.counts.take()
         var report = RoundReport(fault: fault.name)
         let shoppers = makeShoppers()
         let over = Over()
@@ -111,9 +111,9 @@ struct Round {
             if report.back > .seconds(3) { torture.narrateStep("slow to be ready; its log ends with:\n\(environment.log.suffix(6_000))") }
             if Int.random(in: 0..<3, using: &environment.random) == 0 { environment.raiseQuantity() }
             try await environment.pause(milliseconds: torture.shopping)
-            let tally = environment.client.tally
-            try await eventually("people go on shopping", whileCounting: { tally.current.answers }, most: 100_000) {
-                tally.current.successes >= torture.leastSuccesses
+            let counts = environment.client.counts
+            try await eventually("people go on shopping", whileCounting: { counts.current.answers }, most: 100_000) {
+                counts.current.successes >= torture.leastSuccesses
             }
         } catch  where error is Fault.NotReached || error is NotInTime {
             environment.findings.add(.wrong, "the fault was not brought about: \(error)")
@@ -129,7 +129,7 @@ struct Round {
         torture.narrateStep("the rest is claimed")
         await claimTheRest()
         torture.narrateStep("everything is looked at")
-        report.tally = environment.client.tally.take()
+        report.counts = environment.client.counts.take()
         report.rowsAudited = try await Verification(environment: environment, customers: environment.customers).run()
         try await fault.finish(environment)
         report.findings = environment.findings.take()
@@ -142,19 +142,20 @@ struct Round {
             Shopper(
                 customers: Array(environment.customers[start..<min(start + perShopper, environment.customers.count)]),
                 admin: environment.admin,
-                client: environment.client, shelf: environment.shelf, random: Seeded(seed: environment.random.next()))
+                client: environment.client, catalogue: environment.catalogue, random: SeededGenerator(seed: environment.random.next()))
         }
     }
 
-    /// Those without a coupon come once more: in the end every unit must be somebody's.
+    /// Customers without a coupon claim once more: in the end every unit must be issued.
     private func claimTheRest() async {
-        let (client, admin, shelf) = (environment.client, environment.admin, environment.shelf)
-        for campaign in shelf.fresh {
+        let (client, admin, catalogue) = (environment.client, environment.admin, environment.catalogue)
+        for campaign in catalogue.currentCampaigns {
             let rest = environment.customers.filter { $0.known.claims[campaign] == nil }
             await withTaskGroup { group in
                 for customer in rest {
                     group.addTask {
-                        let shopper = Shopper(customers: [customer], admin: admin, client: client, shelf: shelf, random: Seeded(seed: 0))
+                        let shopper = Shopper(
+                            customers: [customer], admin: admin, client: client, catalogue: catalogue, random: SeededGenerator(seed: 0))
                         await shopper.claim(campaign, by: customer, key: nil, copies: 1, insisting: true)
                     }
                 }

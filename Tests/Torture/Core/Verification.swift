@@ -3,11 +3,11 @@ import JSON
 import NIOCore
 import TestSupport
 
-/// Looks at everything after a round: the service against the crowd's record, and the service's own audit.
+/// Verifies a round: the service's answers against the customers' records, and the service's own audit.
 struct Verification {
     let environment: Environment
     let customers: [Customer]
-    /// How long what has to come right may take; what does not by then is a finding.
+    /// How long the service may take to become consistent; what is not by then is a finding.
     var patience = hangLimit
 
     private var findings: Findings { environment.findings }
@@ -83,8 +83,8 @@ struct Verification {
 
     /// Every unit of a campaign is with exactly one user, and none is stranded.
     private func campaigns(_ accounts: [Pair]) async throws {
-        for id in environment.shelf.fresh {
-            guard let quantity = environment.shelf.campaigns[id] else { continue }
+        for id in environment.catalogue.currentCampaigns {
+            guard let quantity = environment.catalogue.campaigns[id] else { continue }
             let coupons = accounts.flatMap { $0.account.coupons.map(\.facts).filter { $0.campaign == id } }
             if Int64(coupons.count) != quantity {
                 findings.add(
@@ -111,7 +111,7 @@ struct Verification {
             let record = customer.known
             for order in account.orders.values { sold.merge(record.unitsKept(of: order), uniquingKeysWith: +) }
         }
-        for product in environment.shelf.products {
+        for product in environment.catalogue.products {
             let expected = product.stock - (sold[product.id] ?? 0)
             var stock = Int64.min
             // An order expires by the clock; what it holds is free a sweep later.
@@ -123,12 +123,12 @@ struct Verification {
         }
         // Rebuilt scores take a moment to replace what was lost.
         var scores: [Int64: Int64] = [:]
-        let isRight = { environment.shelf.products.allSatisfy { scores[$0.id] ?? 0 == sold[$0.id] ?? 0 } }
+        let isRight = { environment.catalogue.products.allSatisfy { scores[$0.id] ?? 0 == sold[$0.id] ?? 0 } }
         try? await eventually("scores", within: patience) {
             scores = try await environment.scores()
             return isRight()
         }
-        for product in environment.shelf.products where scores[product.id] ?? 0 != sold[product.id] ?? 0 {
+        for product in environment.catalogue.products where scores[product.id] ?? 0 != sold[product.id] ?? 0 {
             let (score, units) = (scores[product.id] ?? 0, sold[product.id] ?? 0)
             findings.add(score > units ? .doubled : .lost, "product \(product.id) has score \(score), and \(units) units are sold")
         }

@@ -1,0 +1,19 @@
+/// A generator whose run can be repeated: SplitMix64 (Steele, Lea, Flood 2014), the seed of which a failing test prints.
+package struct SeededGenerator: RandomNumberGenerator, CustomStringConvertible {
+    package let seed: UInt64
+    private var state: UInt64
+
+    package init(seed: UInt64 = .random(in: .min ... .max)) {
+        (self.seed, state) = (seed, seed)
+    }
+
+    package mutating func next() -> UInt64 {
+        state &+= 0x9E37_79B9_7F4A_7C15
+        var mixed = state
+        mixed = (mixed ^ (mixed >> 30)) &* 0xBF58_476D_1CE4_E5B9
+        mixed = (mixed ^ (mixed >> 27)) &* 0x94D0_49BB_1331_11EB
+        return mixed ^ (mixed >> 31)
+    }
+
+    package var description: String { "seed \(seed)" }
+}
