@@ -182,7 +182,7 @@ struct RestoreTests {
         Fault(testDescription: "rows without their parents", says: "rows belong to rows that are missing") { file in
             try edit(file, "PRAGMA foreign_keys = OFF; DELETE FROM users WHERE id = 1")
         },
-        Fault(testDescription: "half a backup", says: "half a backup") { file in
+        Fault(testDescription: "an incomplete backup", says: "an incomplete backup") { file in
             try Data("x".utf8).write(to: URL(fileURLWithPath: file + "-journal"))
         },
         Fault(testDescription: "a foreign log beside it", says: "write-ahead log beside it") { file in
