@@ -9,7 +9,7 @@ extension CommerceServices: Service {
         // Subscribed before recovery first reads the gates, so that no later reconnect is missed.
         let connects = redis.connectEvents()
         let services = backgroundWork(following: connects).map {
-            // One that ends by itself ends no other.
+            // A service that ends by itself must not end the group.
             ServiceGroupConfiguration.ServiceConfiguration(
                 service: $0, successTerminationBehavior: .ignore, serviceName: $0.name)
         }

@@ -16,8 +16,8 @@ extension StoreRestore.Report {
         lines.append(
             """
             What happened after the backup is not in the store. The data platform still has the events of that time; their ids are not \
-            given again. The ids of users, orders and coupons of that time are given again. If somebody may hold a token of a user who was made \
-            after the backup, remove \(folder.path)/token.key: every token is then invalid.
+            given again. The ids of users, orders and coupons of that time are given again. If somebody may hold a token of a user who \
+            was made after the backup, remove \(folder.path)/token.key: every token is then invalid.
             """)
         switch folder.lastRedis {
         case .given(let url):

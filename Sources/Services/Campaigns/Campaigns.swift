@@ -88,7 +88,7 @@ package final class Campaigns: Sendable {
         }
         switch adjustment {
         case .belowIssued(let claims): return .refused(.quantityIssued(issued: claims))
-        case .notLoaded: throw ServiceError(.paused, "the campaign is being rebuilt")
+        case .notLoaded: throw ServiceError(.paused, "the campaign's gate is being rebuilt")
         case .adjusted: break
         }
         FaultPoint.betweenStoreAndGate.reached()
@@ -209,7 +209,7 @@ extension Campaigns {
         FaultPoint.afterEpoch.reached()
         let claims = try await loadClaims(of: id, epoch: epoch)
         // If the store has a later epoch by now, it would refuse every win of this gate as stale.
-        guard try reader.campaign(id)?.epoch == epoch else { throw ServiceError(.paused, "another service builds the gate anew") }
+        guard try reader.campaign(id)?.epoch == epoch else { throw ServiceError(.paused, "another service is rebuilding the gate") }
         switch try await CouponGate.open(id, epoch: epoch, claims: claims, through: redis) {
         case .opened:
             logger.info("gate built", metadata: ["coupon": "\(id)", "epoch": "\(epoch)", "claims": "\(claims)"])

@@ -71,7 +71,7 @@ package enum CouponGate {
         return verdicts
     }
 
-    private static let unknownAnswer = ServiceError(.internal, "claim_coupon gave an answer that its header does not name")
+    private static let unknownAnswer = ServiceError(.internal, "claim_coupon gave a reply that its header does not describe")
 
     /// What Redis holds of a gate. Recovery, builds and the audit read it.
     package struct GateState: Sendable, Equatable {

@@ -16,7 +16,7 @@ struct GateTerms: Sendable, Equatable {
     }
 
     /// How the terms of a refusal compare with the store's.
-    enum Judgement: Sendable, Equatable {
+    enum Comparison: Sendable, Equatable {
         /// The refusal rests on the store's own terms.
         case agrees
         /// The refusing gate has another epoch than the store.
@@ -26,7 +26,7 @@ struct GateTerms: Sendable, Equatable {
     }
 
     /// Compares the terms of a refusal with the store's.
-    func judge(_ refusal: CouponGate.RefusalTerms) -> Judgement {
+    func compare(with refusal: CouponGate.RefusalTerms) -> Comparison {
         guard refusal.epoch == epoch else { return .otherEpoch(refusal.epoch) }
         let agrees =
             switch refusal.reason {

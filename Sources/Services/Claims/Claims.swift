@@ -176,7 +176,7 @@ extension Claims {
             guard try context.issuedCoupons.read(of: coupon, for: user, at: batch.stamp.askedAt) == nil else {
                 return .repair(.build(beyond: terms.epoch))
             }
-            return try judge(terms, on: batch, context)
+            return try decideRefusal(on: terms, of: batch, context)
         case .paused(let silence):
             if let known = try context.issuedCoupons.read(of: coupon, for: user, at: batch.stamp.askedAt) {
                 return .outcome(.alreadyClaimed(known))
@@ -195,17 +195,17 @@ extension Claims {
         }
     }
 
-    private static let paused = ServiceError(.paused, "the campaign is being rebuilt")
+    private static let paused = ServiceError(.paused, "the campaign's gate is being rebuilt")
 
     /// Accepts a refusal that rests on the store's terms. Where it does not rest on the cached ones, the terms are read from the store
     /// first, because another service may have changed them.
-    private func judge(_ terms: CouponGate.RefusalTerms, on batch: ClaimBatch, _ context: LoopContext) throws -> Decision {
+    private func decideRefusal(on terms: CouponGate.RefusalTerms, of batch: ClaimBatch, _ context: LoopContext) throws -> Decision {
         var campaign = batch.campaign
-        if campaign.terms.judge(terms) != .agrees {
+        if campaign.terms.compare(with: terms) != .agrees {
             guard let current = try context.campaigns.reread(campaign, at: .now()) else { return .outcome(.couponNotFound) }
             campaign = current
         }
-        switch campaign.terms.judge(terms) {
+        switch campaign.terms.compare(with: terms) {
         // No epoch is named: a gate of the store's epoch, which another service may have built meanwhile, is good enough.
         case .otherEpoch: return .repair(.build(beyond: nil))
         case .otherTerms: return .repair(.realign)

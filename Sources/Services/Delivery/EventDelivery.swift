@@ -294,7 +294,7 @@ extension EventDelivery {
         logger.debug("event not delivered", metadata: ["event": "\(id)", "reason": "\(failure)"])
         let (wasDown, wasProbe) = (health.isDown, health.isProbe(id))
         if health.failed(id, failure, at: now) {
-            logger.warning("the data platform takes no events, they wait until it does: \(failure)")
+            logger.warning("the data platform takes no events; they wait until it does: \(failure)")
             doubtful = [:]
         }
         let failures = (queue.entry(id)?.failures ?? 0) + 1

@@ -53,7 +53,7 @@ package final class Ranking: Sendable {
                 .integer(Int64(Self.places)), .integer(Self.unionSeconds), .integer(Self.depth), .integer(Int64(age / .milliseconds(1))),
             ])
         guard let elements = reply.array, elements.count % 3 == 1, let milliseconds = elements[0].integer else {
-            throw ServiceError(.internal, "rank_products gave an answer that its header does not name")
+            throw ServiceError(.internal, "rank_products gave a reply that its header does not describe")
         }
         let order = stride(from: 1, to: elements.count, by: 3).map { index in
             (product: ProductID(elements[index].integer ?? 0), units: elements[index + 1].integer ?? 0)

@@ -20,7 +20,8 @@ extension ClaimRecovery {
         for chunk in Self.chunks(of: campaigns) {
             let states = try await CouponGate.states(of: chunk.map(\.id), through: redis)
             var (gates, candidates): ([ArchivedGate], [ArchivalCandidate]) = ([], [])
-            for ((campaign, gate), result) in await sideBySide(Array(zip(chunk, states)), { [self] in try await lastComparison($0, $1) }) {
+            for ((campaign, gate), result) in await concurrently(Array(zip(chunk, states)), { [self] in try await lastComparison($0, $1) })
+            {
                 let unwritten: [GrantedClaim]
                 switch result {
                 case .success(let claims?): unwritten = claims

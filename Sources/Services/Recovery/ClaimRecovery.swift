@@ -164,7 +164,7 @@ extension ClaimRecovery {
         var gates: [(Campaign, Gate)] = []
         for chunk in Self.chunks(of: campaigns) {
             let states = try await CouponGate.states(of: chunk.map(\.id), through: redis)
-            let results = await sideBySide(Array(zip(chunk, states))) { [self] campaign, gate in try await ensureGate(campaign, gate, run)
+            let results = await concurrently(Array(zip(chunk, states))) { [self] campaign, gate in try await ensureGate(campaign, gate, run)
             }
             for ((campaign, _), result) in results {
                 switch result {
@@ -174,7 +174,7 @@ extension ClaimRecovery {
             }
         }
         if areOpen { noteUnloaded(findings.failed, run) }
-        for ((campaign, _), result) in await sideBySide(gates, { [self] in try await compare($0, $1, run) }) {
+        for ((campaign, _), result) in await concurrently(gates, { [self] in try await compare($0, $1, run) }) {
             switch result {
             case .success(let claims): if !claims.isEmpty { findings.unwritten.append((campaign, claims)) }
             case .failure(let error): findings.add(error, of: campaign.id)
@@ -229,7 +229,7 @@ extension ClaimRecovery {
 
     /// Runs `work` for several campaigns concurrently, so that their commits and round trips are shared. One failure does not end the
     /// others.
-    func sideBySide<Value: Sendable, Detail: Sendable>(
+    func concurrently<Value: Sendable, Detail: Sendable>(
         _ items: [(Campaign, Detail)], _ work: @escaping @Sendable (Campaign, Detail) async throws -> Value
     ) async -> [((Campaign, Detail), Result<Value, any Error>)] {
         await withTaskGroup(of: ((Campaign, Detail), Result<Value, any Error>).self) { group in

@@ -114,7 +114,7 @@ package struct PrivateRedis: Sendable {
     /// - Returns: a file descriptor that holds the lock until it is closed. The server's process does not inherit it.
     private func lockStarts() async throws -> Int32 {
         let descriptor = open(folder + "/start.lock", O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
-        guard descriptor >= 0 else { throw ServiceError(.privateRedis, "\(folder) cannot be written: error \(errno)") }
+        guard descriptor >= 0 else { throw ServiceError(.privateRedis, "\(folder) cannot be written: \(String(cString: strerror(errno)))") }
         let deadline = ContinuousClock.now + Self.startTimeout * 2
         while flock(descriptor, LOCK_EX | LOCK_NB) != 0 {
             do {

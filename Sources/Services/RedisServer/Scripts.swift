@@ -100,7 +100,7 @@ struct ScriptAnswer<Code: RawRepresentable<Int64>> {
 
     init(_ reply: RedisValue, of script: RedisScript) throws(ServiceError) {
         guard case .array(let elements) = reply, case .integer(let number)? = elements.first, let code = Code(rawValue: number) else {
-            throw ServiceError(.internal, "\(script.name) gave an answer that its header does not name")
+            throw ServiceError(.internal, "\(script.name) gave a reply that its header does not describe")
         }
         self.code = code
         self.elements = elements
