@@ -44,8 +44,8 @@ struct DescriptorLimit: Sendable, Equatable {
     /// How many descriptors are needed for other things than clients' connections, beside those that are open at the start.
     ///
     /// Each loop needs up to seven, and has eight: three of its selector, two files of its store reader, and two connections to Redis while
-    /// one replaces the other. The other 64 are about thirty in use and as many spare ones: the listening socket, signals, the store's writer, its read
-    /// lanes and a backup, the pipes to a redis-server that is being started, and connections to the data platform.
+    /// one replaces the other. The other 64 are about thirty in use and as many spare ones: the listening socket, signals, the store's
+    /// writer, its read lanes and a backup, the pipes to a redis-server that is being started, and connections to the data platform.
     static func reserve(loops: Int) -> Int { 64 + 8 * loops }
 
     /// Divides the limit: as many connections as wanted, or as many as fit.

@@ -15,11 +15,11 @@ final class RankedRelay: Sendable {
     ///
     /// - Returns: zero where a reconnect came in between, so that the next step follows after the least pause.
     func step() async throws -> Duration? {
-        let timesForgotten = relay.timesForgotten
+        let invalidationCount = relay.invalidationCount
         try await relay.step()
         if !isRankingCurrent.load(ordering: .relaxed) { try await ranking.refresh() }
         // After a reconnect meanwhile, the scores of the Redis that answers now were not checked yet.
-        guard relay.timesForgotten == timesForgotten else { return .zero }
+        guard relay.invalidationCount == invalidationCount else { return .zero }
         isRankingCurrent.store(true, ordering: .relaxed)
         return nil
     }

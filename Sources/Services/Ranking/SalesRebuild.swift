@@ -57,7 +57,7 @@ package struct SalesRebuild: Sendable {
         let reply = try await redis.evaluate(Scripts.swapSales, keys: keys, arguments: arguments)
         switch try ScriptAnswer<SwapSalesCode>(reply, of: Scripts.swapSales).code {
         case .swapped: break
-        case .incomplete: throw ServiceError(.paused, "Redis has forgotten scores that were being rebuilt")
+        case .incomplete: throw ServiceError(.paused, "Redis has lost scores that were being rebuilt")
         case .otherStore: throw StoreAdmission.closeConnections(to: redis)
         }
         logger.info("ranking rebuilt from the store", metadata: ["applied": "\(last)"])

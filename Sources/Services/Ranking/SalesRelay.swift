@@ -24,7 +24,7 @@ final class SalesRelay: Sendable {
     /// The copy of the offset. A step that began before the copy was dropped does not set it again.
     private struct Known {
         var applied: EventID?
-        var timesForgotten: UInt64 = 0
+        var invalidationCount: UInt64 = 0
         /// Whether Redis was up to date before. If it then has no scores, it has lost them, which is worth a warning.
         var wasCurrent = false
     }
@@ -53,19 +53,19 @@ final class SalesRelay: Sendable {
     }
 
     /// How often the copy of the offset was dropped.
-    var timesForgotten: UInt64 { known.withLock { $0.timesForgotten } }
+    var invalidationCount: UInt64 { known.withLock { $0.invalidationCount } }
 
     /// Makes the next step read the offset from Redis. Call it after a reconnect, which may lead to another Redis or an older snapshot.
     func forgetOffset() {
         known.withLock { known in
             known.applied = nil
-            known.timesForgotten += 1
+            known.invalidationCount += 1
         }
     }
 
     /// Counts all events that were not counted yet.
     func step() async throws {
-        let timesForgotten = timesForgotten
+        let invalidationCount = invalidationCount
         var offset = try await currentOffset()
         // Read after the offset, because a rebuild takes its offset from a later snapshot of the store.
         let last = try reader.lastEventID()
@@ -80,7 +80,7 @@ final class SalesRelay: Sendable {
             offset = isNext ? try await send(movements, after: offset) : try await rebuild.run()
         }
         known.withLock { known in
-            if known.timesForgotten == timesForgotten { known.applied = offset }
+            if known.invalidationCount == invalidationCount { known.applied = offset }
             known.wasCurrent = true
         }
     }
