@@ -1,4 +1,4 @@
-# Firstcome. Plain `make` prints what there is.
+# Firstcome. `make` without a target lists the targets.
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
@@ -8,16 +8,16 @@ PACKAGES := libhiredis-dev libsqlite3-dev zlib1g-dev redis-server redis-tools
 LINT_PACKAGES := lua-check
 TEST_PACKAGES := openssl gnuplot-nox python3
 COSTS_PACKAGES := valgrind binutils
-# What the service is measured beside and with.
+# What `make bench` compares the service with, the load generator, and what draws the plots.
 BENCH_PACKAGES := webdis wrk nginx-light postgresql-15 gnuplot-nox
 
-# The release links Swift's runtime statically: it starts faster, costs less CPU, and runs where no toolchain is. The run-time
+# The release links Swift's runtime statically: it starts faster, takes less CPU, and runs where no toolchain is. The run-time
 # check for exclusive access stays in debug builds, where every test runs with it.
 RELEASE := -c release --static-swift-stdlib -Xswiftc -enforce-exclusivity=unchecked
 BINARY = $$(swift build $(RELEASE) --show-bin-path)/firstcome
 COSTS = $(BINARY)-costs --thresholds Tests/Costs/thresholds.json
 
-# One process after the other: suites that start servers, fill disks and stop clocks share two cores badly.
+# One process per suite, one after the other: suites start servers and fill disks, and would disturb each other on few cores.
 SUITES := $(shell grep -o '"[A-Za-z]*Tests"' Package.swift | tr -d '"')
 
 # Where `make run` keeps its data and listens.
@@ -25,8 +25,8 @@ DATA ?= data
 HOST ?= 127.0.0.1
 PORT ?= 8080
 
-# How often `make torture` breaks something, or `make bench` measures each row; without it, as often as either sees fit. SEED and
-# ONLY are free to set too.
+# How often `make torture` injects a fault, or `make bench` measures each row; empty for the default of each. SEED and ONLY may be
+# set too.
 ROUNDS ?=
 
 .PHONY: help run test costs thresholds torture fuzz bench build lint format clean

@@ -24,7 +24,7 @@ package final class EventLoopExecutor: TaskExecutor, @unchecked Sendable {
             eventLoop.execute { job.runSynchronously(on: self.asUnownedTaskExecutor()) }
             return
         }
-        // Jobs of one loop tick share one task of the loop: many replies read at once resume many handlers.
+        // The jobs of one tick share one task of the loop, because many replies that are read at once resume many handlers.
         waiting.append(job)
         guard !drainIsScheduled else { return }
         drainIsScheduled = true

@@ -2,14 +2,14 @@ import Synchronization
 
 /// What one event loop has counted of one route.
 ///
-/// Written by its loop alone, so a plain load and store do where several writers would need a locked addition; read by a scrape
-/// from any thread, which may see one request's numbers half added.
+/// Only its loop writes it, so a plain load and store suffice where several writers would need an atomic addition. A scrape may
+/// read it on any thread, and may see one request's numbers half added.
 final class RouteCounters: Sendable {
     /// Upper bounds of the latency histogram in nanoseconds: claims take tens of microseconds, a durable write some milliseconds.
     static let bounds: InlineArray<8, Int64> = [
         100_000, 500_000, 1_000_000, 5_000_000, 10_000_000, 50_000_000, 250_000_000, 1_000_000_000,
     ]
-    /// The same bounds in seconds, as the text format wants them.
+    /// The same bounds in seconds, as the text format requires.
     static let boundLabels = ["0.0001", "0.0005", "0.001", "0.005", "0.01", "0.05", "0.25", "1"]
 
     /// Answers by status class: index 0 is 2xx, index 3 is 5xx.

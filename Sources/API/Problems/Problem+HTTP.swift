@@ -1,6 +1,6 @@
 import HTTPServer
 
-/// The problems that need no business rule: routing, authentication, the form of a request.
+/// The problems of routing, authentication and malformed requests, which involve no business rule.
 extension Problem {
     static func invalid(_ faults: [FieldFault]) -> Problem {
         Problem(code: .invalidRequest, detail: "Some fields are missing or invalid.", faults: faults)

@@ -1,10 +1,10 @@
 import Synchronization
 
-/// What the server counted since its start, and what is open now.
+/// What the server counted since its start, and how many connections and requests it has now.
 package struct HTTPServerStatistics: Sendable, Equatable {
     /// Connections open now.
     package var openConnections: Int
-    /// Requests whose handlers have not answered at once and have not answered yet.
+    /// Requests whose handlers did not answer at once and have not answered yet.
     package var requestsInFlight: Int
     /// Connections accepted since the start, those answered 503 included.
     package var acceptedConnections = 0
@@ -22,8 +22,8 @@ package struct HTTPServerStatistics: Sendable, Equatable {
 
 /// What one event loop has counted.
 ///
-/// Written by its loop alone, so that a plain load and store do where several writers would need a locked addition; read from any
-/// thread.
+/// Only its loop writes it, so a plain load and store suffice where several writers would need an atomic addition. Any thread may
+/// read it.
 final class LoopCounters: Sendable {
     private let acceptedConnections = Atomic<Int>(0)
     private let refusedConnections = Atomic<Int>(0)
@@ -41,7 +41,7 @@ final class LoopCounters: Sendable {
         counter.store(counter.load(ordering: .relaxed) &+ 1, ordering: .relaxed)
     }
 
-    /// Adds what was counted. Each number is right by itself; together they are not one instant.
+    /// Adds the counters. Each is exact, but they are not read at one instant.
     func add(to statistics: inout HTTPServerStatistics) {
         statistics.acceptedConnections += acceptedConnections.load(ordering: .relaxed)
         statistics.refusedConnections += refusedConnections.load(ordering: .relaxed)
