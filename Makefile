@@ -47,10 +47,10 @@ test: packages test-packages ## Build and run every test; the last line counts t
 	swift build --build-tests
 	@Tests/run-suites $(SUITES)
 
-costs: costs-build ## Count what requests cost, and hold it against thresholds and marks: ONLY='claim, sold out'
+costs: costs-build ## Count what requests cost, and compare it with the thresholds: ONLY='claim, sold out'
 	@$(COSTS) $(if $(ONLY),--only '$(ONLY)')
 
-thresholds: costs-build ## Count what requests cost, and make it what `make costs` allows
+thresholds: costs-build ## Count what requests cost, and write it as the new thresholds
 	@$(COSTS) --write $(if $(ONLY),--only '$(ONLY)')
 
 costs-build: packages costs-packages
@@ -58,12 +58,12 @@ costs-build: packages costs-packages
 	swift build $(RELEASE) --product CountingAllocator
 	swift build $(RELEASE) --product firstcome-costs
 
-torture: packages ## Break everything while people shop, and look what was lost: ROUNDS=50 SEED=1 ONLY=Redis
+torture: packages ## Inject faults while customers shop, and check what was lost: ROUNDS=50 SEED=1 ONLY=Redis
 	swift build --product firstcome
 	swift build --product firstcome-torture
 	@$$(swift build --show-bin-path)/firstcome-torture --rounds '$(or $(ROUNDS),50)' $(if $(SEED),--seed '$(SEED)') $(if $(ONLY),--only '$(ONLY)')
 
-fuzz: packages test-packages ## Send the HTTP front what breaks readers of HTTP: REQUESTS=1000000 SECONDS=600 SEED=1
+fuzz: packages test-packages ## Send malformed and hostile requests to the HTTP server: REQUESTS=1000000 SECONDS=600 SEED=1
 	swift build --build-tests
 	@export $(if $(SEED),SEED='$(SEED)') FIRSTCOME_FUZZ_REQUESTS='$(or $(REQUESTS),1000000)'; \
 	swift test --skip-build --filter '^RequestFuzzingTests\.'
@@ -78,7 +78,7 @@ bench: packages bench-packages ## Measure the service beside its peers: QUICK=1 
 	swift build $(RELEASE) --product firstcome-bench
 	@$(BINARY)-bench $(if $(QUICK),--quick) $(if $(ROUNDS),--rounds '$(ROUNDS)') $(if $(ONLY),--only '$(ONLY)') $(if $(BEFORE),--before '$(BEFORE)')
 
-lint: lint-packages ## Check the format of Swift and the sense of Lua
+lint: lint-packages ## Check the format of Swift, and Lua with luacheck
 	swift format lint --strict --recursive --parallel Package.swift Sources Tests lua
 	luacheck --no-color --quiet lua
 

@@ -1,4 +1,4 @@
-/// Holds what a user was told against what the service says now.
+/// Compares the answers that a user got with what the service reports now.
 struct Comparison {
     let customer: Customer
     let account: Account
@@ -35,7 +35,7 @@ struct Comparison {
         for coupon in account.coupons { state(of: coupon) }
     }
 
-    /// A coupon is used by exactly one paid order, or free: nothing is held when nothing is pending.
+    /// A coupon is used by exactly one paid order, or free; none may be held, because no order is pending.
     private func state(of coupon: Account.Coupon) {
         let users = account.orders.values.filter { $0.coupon == coupon.facts.id && ["PAID", "REFUNDED"].contains($0.status) }
         if users.count > 1 { findings.add(.doubled, "coupon \(coupon.facts.id) of \(who) is used by orders \(users.map(\.id))") }
@@ -63,7 +63,7 @@ struct Comparison {
         let paid = account.orders.values.filter { ["PAID", "REFUNDED"].contains($0.status) }
         var payments: [Int64: [Int64]] = [:]
         for entry in account.entries where entry.kind == "PAYMENT" { payments[entry.order ?? 0, default: []].append(-entry.amount) }
-        // What costs nothing moves no money.
+        // An order that costs nothing has no entries.
         for order in paid where payments.removeValue(forKey: order.id) ?? [0] != [order.finalAmount] {
             findings.add(.wrong, "\(who): order \(order.id) is \(order.status), and its payment entries are not [\(order.finalAmount)]")
         }
@@ -119,7 +119,7 @@ struct Comparison {
         }
         if isPaid, !told.mayBePaid { findings.add(.wrong, "\(who): nobody paid order \(order.id), and it is \(order.status)") }
         if order.status == "PENDING" { findings.add(.wrong, "\(who): order \(order.id) is still pending") }
-        // A refund moves a paid order on; every other state that a refusal named is final.
+        // Only PENDING and PAID may change afterwards; every other state that a refusal named is final.
         for state in told.statesShown.subtracting(["PENDING"]) where state != order.status && !(state == "PAID" && isPaid) {
             findings.add(.wrong, "\(who): order \(order.id) was shown as \(state) and is \(order.status)")
         }
@@ -153,7 +153,7 @@ struct Comparison {
 }
 
 extension Record {
-    /// Units of an order that are still sold: what was ordered less what was given back.
+    /// Units of an order that are still sold: what was ordered minus what was refunded.
     func unitsKept(of order: Account.Order) -> [Int64: Int64] {
         switch order.status {
         case "PAID":

@@ -3,15 +3,15 @@ package struct RoundReport: Sendable, CustomStringConvertible {
     package let fault: String
     package var tally = Tally()
     /// From the end of the fault until the service was ready.
-    package var back: Duration = .zero
+    package var recoveryTime: Duration = .zero
     package var rowsAudited: Int64 = 0
     package var findings: [Finding] = []
 
     package var description: String {
-        let verdict = findings.isEmpty ? "nothing lost, nothing twice" : "\(findings.count) FINDINGS"
+        let verdict = findings.isEmpty ? "nothing lost, nothing doubled" : "\(findings.count) FINDINGS"
         return
-            "\(fault): \(tally.answers) answers, \(tally.successes) successes (\(tally.won) claims won), \(tally.unavailable) told to come back, "
-            + "\(tally.lostReplies) answers lost, ready after \(back.milliseconds) ms, \(rowsAudited) rows audited: \(verdict)"
+            "\(fault): \(tally.answers) answers, \(tally.successes) successes (\(tally.won) claims won), "
+            + "\(tally.unavailable) answered 429 or 503, \(tally.lostReplies) answers lost, ready after \(recoveryTime.milliseconds) ms, \(rowsAudited) rows audited: \(verdict)"
     }
 }
 
@@ -21,7 +21,7 @@ package struct TortureReport: Sendable {
     package private(set) var rounds: [RoundReport] = []
     /// Faults that this machine does not allow, with the reason.
     package var skipped: [String: String] = [:]
-    /// What the last look at everybody found.
+    /// What the last comparison, of the customers of all rounds, found.
     package var atTheEnd: [Finding] = []
 
     package var isClean: Bool { atTheEnd.isEmpty && rounds.allSatisfy(\.findings.isEmpty) }
@@ -31,7 +31,7 @@ package struct TortureReport: Sendable {
 
     /// One line for each fault, with what was lost and doubled.
     package var table: String {
-        let columns = ["fault", "rounds", "answers", "successes", "come back", "no answer", "ready after", "lost", "doubled", "wrong"]
+        let columns = ["fault", "rounds", "answers", "successes", "429 or 503", "no answer", "ready after", "lost", "doubled", "wrong"]
         var lines: [[String]] = [columns]
         let grouped = Dictionary(grouping: rounds, by: \.fault)
         for (fault, rounds) in grouped.sorted(by: { $0.key < $1.key }) { lines.append(Self.line(fault, rounds)) }
@@ -54,7 +54,7 @@ package struct TortureReport: Sendable {
     private static func line(_ name: String, _ rounds: [RoundReport], and more: [Finding] = []) -> [String] {
         let tally = rounds.reduce(Tally()) { $0 + $1.tally }
         let findings = rounds.flatMap(\.findings) + more
-        let slowest = rounds.map(\.back).max() ?? .zero
+        let slowest = rounds.map(\.recoveryTime).max() ?? .zero
         return [
             name, "\(rounds.count)", "\(tally.answers)", "\(tally.successes)", "\(tally.unavailable)", "\(tally.lostReplies)",
             "\(slowest.milliseconds) ms",

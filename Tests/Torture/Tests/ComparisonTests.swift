@@ -3,7 +3,7 @@ import Testing
 
 @testable import Torture
 
-/// One customer with a bit of everything, and what the service should say of them.
+/// One customer with one record of each kind, and an account that agrees with it.
 private struct Sample {
     var record = Record()
     var account = Account(balance: 0, coupons: [], entries: [], orders: [:], payments: [:])
@@ -48,7 +48,7 @@ private struct Sample {
     }
 }
 
-/// One thing that must not be, and what the comparison has to say to it.
+/// One contradiction, and the findings that the comparison must report.
 struct Wrong: Sendable, CustomTestStringConvertible {
     let testDescription: String
     fileprivate let happen: @Sendable (inout Sample) -> Void

@@ -5,11 +5,11 @@ import Testing
 
 @testable import Torture
 
-/// The torture in small, and what it must notice.
+/// A short run of the torture, and the defects that it must notice.
 @Suite("The torture", .serialized)
 struct TortureTests {
     private static func torture(rounds: Int) -> TortureRun {
-        // A run that failed is repeated with SEED=.
+        // SEED repeats a run that failed.
         let seed = ProcessInfo.processInfo.environment["SEED"].flatMap { UInt64($0) } ?? .random(in: 1...999_999_999)
         var torture = TortureRun(seed: seed, rounds: rounds)
         (torture.shoppers, torture.connections, torture.shopping) = (100, 140, 200...500)
@@ -34,7 +34,7 @@ struct TortureTests {
     @Test("every fault has a name of its own")
     func names() { #expect(Set(Fault.all.map(\.name)).count == Fault.all.count) }
 
-    /// What somebody does to the store or to Redis behind the service's back, and what must be said of it.
+    /// A change to store or Redis behind the service's back, and the findings that it must lead to.
     struct Harm: Sendable, CustomTestStringConvertible {
         let testDescription: String
         var sql = ""
@@ -60,7 +60,7 @@ struct TortureTests {
                 expected: [(.lost, ": the charge of"), (.wrong, "audit, invariant 4")]),
             Harm(
                 testDescription: "a score is off by one",
-                // Of a product that was sold: one more product on a day is noticed and repaired.
+                // The score of a product that was sold. An additional product on a day would be noticed and repaired.
                 lua: """
                     for _, day in ipairs(redis.call('KEYS', 'ranking:{sales}:2*')) do
                         for _, product in ipairs(redis.call('ZRANGE', day, -1, -1)) do redis.call('ZINCRBY', day, 1, product) end
@@ -92,7 +92,7 @@ struct TortureTests {
             torture.shoppers = 40
             try await environment.waitUntilReady()
             try await environment.renew(customers: 80)
-            let round = try await Round(fault: Fault("none", strike: { _ in }), torture: torture, environment: environment).run()
+            let round = try await Round(fault: Fault("none", inject: { _ in }), torture: torture, environment: environment).run()
             #expect(round.findings == [] && round.rowsAudited > 500)
             var configuration = Configuration()
             configuration.foreignKeysEnabled = false
@@ -100,7 +100,7 @@ struct TortureTests {
                 try $0.execute(sql: harm.sql)
             }
             if !harm.lua.isEmpty { try await environment.command("EVAL", harm.lua, "0") }
-            // Until copies in the service's memory, which cannot know of this, are past their second.
+            // Until the leases of cached values have expired, which this change does not invalidate.
             try await Task.sleep(for: .seconds(1))
             // What was broken does not come right by itself, so waiting for it is of no use.
             _ = try await Verification(environment: environment, customers: environment.customers, patience: .seconds(2)).run()

@@ -1,0 +1,15 @@
+/// The products and campaigns of the present round.
+struct Catalog: Sendable {
+    struct Product: Sendable {
+        let id: Int64
+        let price: Int64
+        /// The stock that it was created with.
+        let stock: Int64
+    }
+
+    var products: [Product] = []
+    /// The open campaigns, with the quantities that were last set.
+    var campaigns: [Int64: Int64] = [:]
+    /// The campaigns of this round.
+    var newCampaigns: [Int64] = []
+}
