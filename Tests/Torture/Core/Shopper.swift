@@ -260,7 +260,9 @@ struct Shopper: Sendable {
     /// Reads what must be answered even without Redis and on a full disk.
     private mutating func look(_ customer: Customer) async {
         guard let product = catalog.products.randomElement(using: &random) else { return }
-        let paths = ["/products/\(product.id)", "/products/top", "/users/\(customer.id)/balance", "/coupons/\(catalog.newCampaigns.first ?? 1)"]
+        let paths = [
+            "/products/\(product.id)", "/products/top", "/users/\(customer.id)/balance", "/coupons/\(catalog.newCampaigns.first ?? 1)",
+        ]
         guard let path = paths.randomElement(using: &random) else { return }
         let request = ServiceClient.Request(caller: customer.caller, path: path, method: "GET")
         if case .answer(let answer) = await client.ask(request), answer.status != 200 {

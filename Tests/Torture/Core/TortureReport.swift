@@ -11,7 +11,8 @@ package struct RoundReport: Sendable, CustomStringConvertible {
         let verdict = findings.isEmpty ? "nothing lost, nothing doubled" : "\(findings.count) FINDINGS"
         return
             "\(fault): \(tally.answers) answers, \(tally.successes) successes (\(tally.won) claims won), "
-            + "\(tally.unavailable) answered 429 or 503, \(tally.lostReplies) answers lost, ready after \(recoveryTime.milliseconds) ms, \(rowsAudited) rows audited: \(verdict)"
+            + "\(tally.unavailable) answered 429 or 503, \(tally.lostReplies) answers lost, "
+            + "ready after \(recoveryTime.milliseconds) ms, \(rowsAudited) rows audited: \(verdict)"
     }
 }
 

@@ -153,7 +153,8 @@ struct Round {
             await withTaskGroup { group in
                 for customer in rest {
                     group.addTask {
-                        let shopper = Shopper(customers: [customer], admin: admin, client: client, catalog: catalog, random: Seeded(seed: 0))
+                        let shopper = Shopper(
+                            customers: [customer], admin: admin, client: client, catalog: catalog, random: Seeded(seed: 0))
                         await shopper.claim(campaign, by: customer, key: nil, copies: 1, retrying: true)
                     }
                 }

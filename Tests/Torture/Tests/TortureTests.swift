@@ -102,7 +102,7 @@ struct TortureTests {
             if !harm.lua.isEmpty { try await environment.command("EVAL", harm.lua, "0") }
             // Until the leases of cached values have expired, which this change does not invalidate.
             try await Task.sleep(for: .seconds(1))
-            // What was broken does not come right by itself, so waiting for it is of no use.
+            // The damage does not repair itself, so a long wait is of no use.
             _ = try await Verification(environment: environment, customers: environment.customers, patience: .seconds(2)).run()
             let findings = environment.findings.take()
             for (kind, text) in harm.expected {

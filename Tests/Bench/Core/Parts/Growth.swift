@@ -1,11 +1,11 @@
 import TestSupport
 
-/// How cost and memory grow with what has piled up: each curve measures the same requests beside little and beside much.
+/// How cost and memory grow with the store: each curve measures the same requests on stores of different sizes.
 struct Growth: BenchPart {
     let title = "growth"
     let rows: [Row] = []
 
-    /// A further curve is a further entry.
+    /// Every curve, in the order in which they run.
     private static let curves: [any GrowthCurve] = [CampaignCurve(), ClaimCurve(), ProductCurve(), OrderCurve()]
 
     func run(_ settings: BenchSettings, _ progress: Progress) async throws -> Findings {
@@ -23,7 +23,7 @@ struct Growth: BenchPart {
         return findings
     }
 
-    /// Opens one service for each size and measures them in alternation; those that are not measured idle.
+    /// Opens one service for each size and measures them in alternation; the others are idle meanwhile.
     private func run(_ curve: some GrowthCurve, _ settings: BenchSettings, _ progress: Progress) async throws -> GrowthResult {
         try await withCleanupStack { cleanup in
             var stands: [(shop: Shop, measure: GrowthMeasure, point: GrowthPoint)] = []
@@ -58,7 +58,7 @@ struct Growth: BenchPart {
 
 typealias GrowthMeasure = @Sendable (_ round: Int) async throws -> Sample
 
-/// One thing that piles up, and the requests that should not feel it.
+/// One kind of data whose amount grows, and the requests whose cost should not depend on it.
 protocol GrowthCurve: Sendable {
     var title: String { get }
     /// What is counted.
@@ -66,9 +66,9 @@ protocol GrowthCurve: Sendable {
     func sizes(isQuick: Bool) -> [Int]
     /// Fills the store before the service opens it.
     func fill(_ store: GrownStore, size: Int) throws
-    /// Prepares the requests on the running service and gives what measures them.
+    /// Prepares the requests on the running service, and returns what measures them.
     func stage(_ shop: Shop, size: Int, _ settings: BenchSettings) async throws -> GrowthMeasure
-    /// What one computation of the top products costs Redis; nil for curves that have nothing to do with it.
+    /// What one computation of the top products costs Redis, in microseconds; nil for curves that do not measure it.
     func refreshMicroseconds(_ shop: Shop) async throws -> Double?
 }
 

@@ -4,7 +4,7 @@ import TestSupport
 
 /// A program in a process of its own, which the kernel ends when this process ends before it.
 package final class ChildProcess: Sendable {
-    /// The program's own: what stands before it becomes it with `exec`.
+    /// The program's own process id: the command before it replaces itself by `exec`.
     package let pid: Int32
     private let process: Mutex<Process>
     private let words: [String]
@@ -17,12 +17,12 @@ package final class ChildProcess: Sendable {
     /// Where what the program prints goes.
     enum Output {
         case nowhere
-        /// The file is begun anew.
+        /// Into this file, which is overwritten.
         case file(String)
         case pipe(Pipe)
     }
 
-    /// - Parameter user: whose rights the program gets; nil keeps ours.
+    /// - Parameter user: the user that the program runs as; nil for the present one.
     static func start(
         _ words: [String], user: String? = nil, environment: [String: String] = [:], output: Output = .nowhere, errors: Output = .nowhere
     ) async throws -> ChildProcess {
@@ -41,7 +41,7 @@ package final class ChildProcess: Sendable {
         }
     }
 
-    /// A file or a pipe on its way to the thread that starts the process; used by one thread at a time.
+    /// A file or a pipe that is passed to the thread that starts the process; used by one thread at a time.
     private struct Handle: @unchecked Sendable {
         let value: Any
 
@@ -61,14 +61,14 @@ package final class ChildProcess: Sendable {
     package var isRunning: Bool { process.withLock { $0.isRunning } }
 
     func send(_ signal: Int32) {
-        // A process that was waited for is another's by now.
+        // After a wait, the process id may belong to another process.
         process.withLock { if $0.isRunning { kill(pid, signal) } }
     }
 
     /// How long a program may take to end by itself.
     private static let patience: Duration = .seconds(15)
 
-    /// Ends the program, by force where it does not go, and waits for it.
+    /// Ends the program, by SIGKILL if it does not end in time, and waits for it.
     func end(_ signal: Int32 = SIGTERM) async {
         send(signal)
         do {
@@ -79,7 +79,7 @@ package final class ChildProcess: Sendable {
         }
     }
 
-    /// Waits for the end; the exit status, or the number of the signal that ended it.
+    /// Waits for the end; returns the exit status, or the number of the signal that ended it.
     func wait() async -> Int32 {
         let process = Handle(process.withLock { $0 })
         let status = try? await offPool { () -> Int32 in

@@ -3,9 +3,9 @@ import TestSupport
 
 /// Runs programs to their end.
 enum Command {
-    /// What the program printed on standard output.
+    /// Runs a program and returns what it printed on standard output. Cancelling the task kills it.
     ///
-    /// - Throws: with what it said on standard error, where it fails. A cancelled task kills it.
+    /// - Throws: an error with the program's standard error, where it fails.
     @discardableResult
     static func run(_ words: [String], user: String? = nil, environment: [String: String] = [:], in folder: TemporaryFolder) async throws
         -> String
@@ -22,7 +22,7 @@ enum Command {
         return printed
     }
 
-    /// The same with what the program prints in a file, where it is much.
+    /// The same, with standard output in a file, for programs that print much.
     static func run(_ words: [String], into file: String, in folder: TemporaryFolder) async throws {
         let complaints = folder.path + "/complaints-\(UInt32.random(in: 0 ... .max))"
         defer { try? FileManager.default.removeItem(atPath: complaints) }
