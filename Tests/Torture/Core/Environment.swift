@@ -23,7 +23,7 @@ final class Environment {
     /// How often it has done so before the round's customers began to shop.
     private var earlyTraps = 0
     private(set) var customers: [Customer] = []
-    private(set) var catalog = Catalog()
+    private(set) var catalogue = Catalogue()
     /// The customers of all rounds.
     private(set) var allCustomers: [Customer] = []
     /// Whether the service uses the data folder's private Redis instead of the one behind the proxy.
@@ -58,7 +58,7 @@ final class Environment {
         self.folder = folder
         self.redis = redis
         self.random = random
-        client = ServiceClient(tally: TallySheet(), findings: findings)
+        client = ServiceClient(counts: RequestCounter(), findings: findings)
         platform = try await DataPlatform(findings: findings)
         proxy = try await CuttingProxy(to: redis.socketPath, in: folder.path)
         port = try TemporaryRedis.freePort()
@@ -186,31 +186,31 @@ extension Environment {
         let tokens = try await Tool.run("token", "--data", dataFolder, "--user", "\(first)-\(last)").lines
         customers = ids.map { Customer(Caller(pool: pool, token: tokens[Int($0 - first)], id: $0)) }
         allCustomers += customers
-        var products: [Catalog.Product] = []
+        var products: [Catalogue.Product] = []
         for index in 0..<12 {
             // A few have so little stock that they run out.
             let (price, stock): (Int64, Int64) = (Int64(700 + 150 * index), index < 3 ? 40 : 1_000_000)
             products.append(.init(id: try await admin.makeProduct(price: price, stock: stock), price: price, stock: stock))
         }
-        catalog.products = products
+        catalogue.products = products
     }
 
     /// Creates the campaigns of a round: one that is sold out at once, one for some of the customers, one for most of them.
     func openCampaigns() async throws {
-        catalog.newCampaigns = []
+        catalogue.currentCampaigns = []
         for quantity in [20, min(90, customers.count / 2), customers.count * 3 / 4].map(Int64.init) {
             let id = try await admin.makeCoupon(quantity: quantity)
-            catalog.campaigns[id] = quantity
-            catalog.newCampaigns.append(id)
+            catalogue.campaigns[id] = quantity
+            catalogue.currentCampaigns.append(id)
         }
         // Campaigns of earlier rounds stay open; the shoppers go on claiming from a few of them.
-        for id in catalog.campaigns.keys.sorted().dropLast(9) { catalog.campaigns[id] = nil }
+        for id in catalogue.campaigns.keys.sorted().dropLast(9) { catalogue.campaigns[id] = nil }
     }
 
     /// Raises the quantity of one of the round's campaigns as an operator does, and retries until there is a final answer.
     func raiseQuantity() {
-        guard let id = catalog.newCampaigns.randomElement(using: &random), let quantity = catalog.campaigns[id] else { return }
-        catalog.campaigns[id] = quantity + 10
+        guard let id = catalogue.currentCampaigns.randomElement(using: &random), let quantity = catalogue.campaigns[id] else { return }
+        catalogue.campaigns[id] = quantity + 10
         let request = ServiceClient.Request(
             caller: admin, path: "/coupons/\(id)", body: #"{"quantity": \#(quantity + 10)}"#, method: "PATCH")
         pendingChanges.append(

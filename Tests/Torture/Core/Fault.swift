@@ -112,10 +112,10 @@ extension Fault {
                     try await environment.killService()
                     return try await environment.restartService()
                 }
-                try await point.provoke(in: environment)
+                try await point.request(in: environment)
                 // Waits for as long as answers go on, because the time to that many passages depends on the machine.
                 try await eventually(
-                    "the service ends \(point.rawValue)", whileCounting: { environment.client.tally.current.answers }, most: 100_000
+                    "the service ends \(point.rawValue)", whileCounting: { environment.client.counts.current.answers }, most: 100_000
                 ) { !environment.isServiceRunning }
                 try await environment.pause(milliseconds: 0...200)
                 try await environment.restartService()
@@ -139,7 +139,7 @@ extension FaultPoint {
     }
 
     /// Causes the service to reach the boundary, where shopping alone does not.
-    fileprivate func provoke(in environment: Environment) async throws {
+    fileprivate func request(in environment: Environment) async throws {
         switch self {
         case .afterEpoch, .afterLoadCoupon, .afterLoadClaims, .beforeSwapSales:
             try await environment.command("FLUSHALL")

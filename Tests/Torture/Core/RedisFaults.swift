@@ -67,7 +67,7 @@ extension Environment {
 
     /// Deletes some of what the service keeps in Redis.
     fileprivate func deleteKeys() async throws {
-        let campaign = catalog.newCampaigns.randomElement(using: &random) ?? 1
+        let campaign = catalogue.currentCampaigns.randomElement(using: &random) ?? 1
         let day = try await command("KEYS", "ranking:{sales}:2*").split(separator: "\n").first.map(String.init)
         let choices = [
             ["coupon:{\(campaign)}"], ["coupon:{\(campaign)}:claims"], ["coupon:{\(campaign)}", "coupon:{\(campaign)}:claims"],

@@ -5,7 +5,7 @@ import TestSupport
 
 /// Sends the requests of shoppers, counts the answers, and retries as a patient client does.
 struct ServiceClient: Sendable {
-    let tally: TallySheet
+    let counts: RequestCounter
     let findings: Findings
 
     /// How long a request is retried, outages included.
@@ -30,10 +30,10 @@ struct ServiceClient: Sendable {
         do {
             let answer = try await request.caller.call(
                 request.method, request.path, body: request.body, headers: request.key.map { ["Idempotency-Key": $0] } ?? [:])
-            tally.count { $0.answers += 1 }
+            counts.count { $0.answers += 1 }
             switch answer.status {
             case 503, 429:
-                tally.count { $0.unavailable += 1 }
+                counts.count { $0.unavailable += 1 }
                 if answer[header: "retry-after"] == nil { findings.add(.wrong, "\(answer.status) without Retry-After: \(answer.text)") }
             case 500...:
                 findings.add(.wrong, "\(request.method) \(request.path): \(answer.status) \(answer.text)")
@@ -41,7 +41,7 @@ struct ServiceClient: Sendable {
             }
             return .answer(answer)
         } catch {
-            tally.count { $0.lostReplies += 1 }
+            counts.count { $0.lostReplies += 1 }
             // A short pause before the client connects again.
             try? await Task.sleep(for: .milliseconds(15))
             return .lost

@@ -9,7 +9,7 @@ struct Shopper: Sendable {
     let customers: [Customer]
     let admin: Caller
     let client: ServiceClient
-    let catalog: Catalog
+    let catalogue: Catalogue
     var random: Seeded
 
     mutating func shop(until isOver: @Sendable () -> Bool) async {
@@ -49,7 +49,7 @@ struct Shopper: Sendable {
     // MARK: - Coupons
 
     mutating func claim(_ customer: Customer) async {
-        let pool = chance(85) ? catalog.newCampaigns : Array(catalog.campaigns.keys)
+        let pool = chance(85) ? catalogue.currentCampaigns : Array(catalogue.campaigns.keys)
         guard let campaign = pool.randomElement(using: &random) else { return }
         await claim(
             campaign, by: customer, key: chance(33) ? ServiceClient.newKey() : nil, copies: chance(25) ? 3 : 1, retrying: chance(88))
@@ -69,7 +69,7 @@ struct Shopper: Sendable {
                 if ServiceClient.isReplay(answer) {
                     customer.note { $0.claims[campaign, default: ClaimRecord()].shown.append(facts) }
                 } else {
-                    client.tally.count { $0.won += 1 }
+                    client.counts.count { $0.won += 1 }
                     customer.note { $0.claims[campaign, default: ClaimRecord()].wins.append(facts) }
                 }
             case (409, "COUPON_ALREADY_CLAIMED"):
@@ -111,7 +111,7 @@ struct Shopper: Sendable {
             }
         }
         if fresh > 1 { client.findings.add(.doubled, "one charge of user \(customer.id) under one key was made \(fresh) times") }
-        if fresh > 0 { client.tally.count { $0.charged += 1 } }
+        if fresh > 0 { client.counts.count { $0.charged += 1 } }
     }
 
     // MARK: - Orders
@@ -120,7 +120,7 @@ struct Shopper: Sendable {
         var units: [Int64: Int64] = [:]
         var lines: [String] = []
         for _ in 0..<Int.random(in: 1...2, using: &random) {
-            guard let product = catalog.products.randomElement(using: &random) else { return nil }
+            guard let product = catalogue.products.randomElement(using: &random) else { return nil }
             let quantity = Int64.random(in: 1...3, using: &random)
             units[product.id, default: 0] += quantity
             lines.append(#"{"productId": \#(product.id), "quantity": \#(quantity)}"#)
@@ -151,7 +151,7 @@ struct Shopper: Sendable {
         if answers.isEmpty { customer.note { $0.unknownOrders += 1 } }
         for answer in answers where answer.status == 201 {
             client.compare(answer, key: key, of: customer)
-            if !ServiceClient.isReplay(answer) { client.tally.count { $0.ordered += 1 } }
+            if !ServiceClient.isReplay(answer) { client.counts.count { $0.ordered += 1 } }
             note(try? answer.json(), basket.units, basket.coupon, of: customer, payment: nil)
         }
     }
@@ -164,7 +164,7 @@ struct Shopper: Sendable {
         if answers.isEmpty { customer.note { $0.unknownOrders += 1 } }
         for answer in answers where answer.status == 201 {
             client.compare(answer, key: key, of: customer)
-            client.tally.count { $0.paid += 1 }
+            client.counts.count { $0.paid += 1 }
             let json = try? answer.json()
             note(json?["order"], basket.units, basket.coupon, of: customer, payment: json?["payment"]?["paymentId"]?.int)
         }
@@ -198,7 +198,7 @@ struct Shopper: Sendable {
                 return client.findings.add(.wrong, "a payment without id: \(answer.text)")
             }
             customer.note { $0.orders[order]?.payments.append(payment) }
-            client.tally.count { $0.paid += 1 }
+            client.counts.count { $0.paid += 1 }
         case (409, "ORDER_NOT_PAYABLE"):
             let state = (try? answer.string("orderStatus")) ?? "?"
             customer.note { _ = $0.orders[order]?.statesShown.insert(state) }
@@ -217,7 +217,7 @@ struct Shopper: Sendable {
         guard let answer = await client.askUntilFinal(request) else { return }
         switch (answer.status, answer.code) {
         case (200, _):
-            client.tally.count { $0.cancelled += 1 }
+            client.counts.count { $0.cancelled += 1 }
             customer.note { $0.orders[order]?.cancellations += 1 }
         // An earlier attempt, whose answer was lost, may have cancelled it.
         case (409, "ORDER_NOT_CANCELLABLE"): break
@@ -247,7 +247,7 @@ struct Shopper: Sendable {
             guard let id = try? answer.int("refundId"), let amount = try? answer.int("amount") else {
                 return client.findings.add(.wrong, "a refund without id or amount: \(answer.text)")
             }
-            client.tally.count { $0.refunded += 1 }
+            client.counts.count { $0.refunded += 1 }
             let refund = RefundRecord(id: id, items: product.map { [$0: 1] }, amount: amount)
             customer.note { $0.refunds[payment, default: []].append(refund) }
         case (409, "REFUND_EXCEEDS_PAYMENT"): break
@@ -259,9 +259,10 @@ struct Shopper: Sendable {
 
     /// Reads what must be answered even without Redis and on a full disk.
     private mutating func look(_ customer: Customer) async {
-        guard let product = catalog.products.randomElement(using: &random) else { return }
+        guard let product = catalogue.products.randomElement(using: &random) else { return }
         let paths = [
-            "/products/\(product.id)", "/products/top", "/users/\(customer.id)/balance", "/coupons/\(catalog.newCampaigns.first ?? 1)",
+            "/products/\(product.id)", "/products/top", "/users/\(customer.id)/balance",
+            "/coupons/\(catalogue.currentCampaigns.first ?? 1)",
         ]
         guard let path = paths.randomElement(using: &random) else { return }
         let request = ServiceClient.Request(caller: customer.caller, path: path, method: "GET")

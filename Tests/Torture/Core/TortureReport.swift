@@ -1,7 +1,7 @@
 /// What one round did and found.
 package struct RoundReport: Sendable, CustomStringConvertible {
     package let fault: String
-    package var tally = Tally()
+    package var counts = RequestCounts()
     /// From the end of the fault until the service was ready.
     package var recoveryTime: Duration = .zero
     package var rowsAudited: Int64 = 0
@@ -10,8 +10,8 @@ package struct RoundReport: Sendable, CustomStringConvertible {
     package var description: String {
         let verdict = findings.isEmpty ? "nothing lost, nothing doubled" : "\(findings.count) FINDINGS"
         return
-            "\(fault): \(tally.answers) answers, \(tally.successes) successes (\(tally.won) claims won), "
-            + "\(tally.unavailable) answered 429 or 503, \(tally.lostReplies) answers lost, "
+            "\(fault): \(counts.answers) answers, \(counts.successes) successes (\(counts.won) claims won), "
+            + "\(counts.unavailable) answered 429 or 503, \(counts.lostReplies) answers lost, "
             + "ready after \(recoveryTime.milliseconds) ms, \(rowsAudited) rows audited: \(verdict)"
     }
 }
@@ -53,11 +53,11 @@ package struct TortureReport: Sendable {
     }
 
     private static func line(_ name: String, _ rounds: [RoundReport], and more: [Finding] = []) -> [String] {
-        let tally = rounds.reduce(Tally()) { $0 + $1.tally }
+        let counts = rounds.reduce(RequestCounts()) { $0 + $1.counts }
         let findings = rounds.flatMap(\.findings) + more
         let slowest = rounds.map(\.recoveryTime).max() ?? .zero
         return [
-            name, "\(rounds.count)", "\(tally.answers)", "\(tally.successes)", "\(tally.unavailable)", "\(tally.lostReplies)",
+            name, "\(rounds.count)", "\(counts.answers)", "\(counts.successes)", "\(counts.unavailable)", "\(counts.lostReplies)",
             "\(slowest.milliseconds) ms",
         ] + Finding.Kind.allCases.map { kind in "\(findings.count { $0.kind == kind })" }
     }

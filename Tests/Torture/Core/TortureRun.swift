@@ -85,7 +85,7 @@ struct Round {
         try await environment.openCampaigns()
         try await fault.prepare(environment)
         try await environment.waitUntilReady()
-        _ = environment.client.tally.take()
+        _ = environment.client.counts.take()
         var report = RoundReport(fault: fault.name)
         let shoppers = makeShoppers()
         let stop = StopFlag()
@@ -110,9 +110,9 @@ struct Round {
             if report.recoveryTime > .seconds(3) { torture.printStep("ready late; the log ends with:\n\(environment.log.suffix(6_000))") }
             if Int.random(in: 0..<3, using: &environment.random) == 0 { environment.raiseQuantity() }
             try await environment.pause(milliseconds: torture.shopping)
-            let tally = environment.client.tally
-            try await eventually("the round has made enough changes", whileCounting: { tally.current.answers }, most: 100_000) {
-                tally.current.successes >= torture.leastSuccesses
+            let counts = environment.client.counts
+            try await eventually("the round has made enough changes", whileCounting: { counts.current.answers }, most: 100_000) {
+                counts.current.successes >= torture.leastSuccesses
             }
         } catch  where error is Fault.NotReached || error is NotInTime {
             environment.findings.add(.wrong, "the fault could not be injected: \(error)")
@@ -128,7 +128,7 @@ struct Round {
         torture.printStep("claiming the remaining coupons")
         await claimTheRest()
         torture.printStep("verifying")
-        report.tally = environment.client.tally.take()
+        report.counts = environment.client.counts.take()
         report.rowsAudited = try await Verification(environment: environment, customers: environment.customers).run()
         try await fault.finish(environment)
         report.findings = environment.findings.take()
@@ -141,20 +141,20 @@ struct Round {
             Shopper(
                 customers: Array(environment.customers[start..<min(start + perShopper, environment.customers.count)]),
                 admin: environment.admin,
-                client: environment.client, catalog: environment.catalog, random: Seeded(seed: environment.random.next()))
+                client: environment.client, catalogue: environment.catalogue, random: Seeded(seed: environment.random.next()))
         }
     }
 
     /// Claims for every customer without a coupon: in the end every coupon must be issued.
     private func claimTheRest() async {
-        let (client, admin, catalog) = (environment.client, environment.admin, environment.catalog)
-        for campaign in catalog.newCampaigns {
+        let (client, admin, catalogue) = (environment.client, environment.admin, environment.catalogue)
+        for campaign in catalogue.currentCampaigns {
             let rest = environment.customers.filter { $0.known.claims[campaign] == nil }
             await withTaskGroup { group in
                 for customer in rest {
                     group.addTask {
                         let shopper = Shopper(
-                            customers: [customer], admin: admin, client: client, catalog: catalog, random: Seeded(seed: 0))
+                            customers: [customer], admin: admin, client: client, catalogue: catalogue, random: Seeded(seed: 0))
                         await shopper.claim(campaign, by: customer, key: nil, copies: 1, retrying: true)
                     }
                 }

@@ -83,8 +83,8 @@ struct Verification {
 
     /// Checks that every coupon of a campaign was issued, each to one user.
     private func campaigns(_ accounts: [Pair]) async throws {
-        for id in environment.catalog.newCampaigns {
-            guard let quantity = environment.catalog.campaigns[id] else { continue }
+        for id in environment.catalogue.currentCampaigns {
+            guard let quantity = environment.catalogue.campaigns[id] else { continue }
             let coupons = accounts.flatMap { $0.account.coupons.map(\.facts).filter { $0.campaign == id } }
             if Int64(coupons.count) != quantity {
                 findings.add(
@@ -111,7 +111,7 @@ struct Verification {
             let record = customer.known
             for order in account.orders.values { sold.merge(record.unitsKept(of: order), uniquingKeysWith: +) }
         }
-        for product in environment.catalog.products {
+        for product in environment.catalogue.products {
             let expected = product.stock - (sold[product.id] ?? 0)
             var stock = Int64.min
             // An order expires by the clock, and the next sweep releases its stock.
@@ -123,12 +123,12 @@ struct Verification {
         }
         // Scores that were lost are rebuilt a moment later.
         var scores: [Int64: Int64] = [:]
-        let isRight = { environment.catalog.products.allSatisfy { scores[$0.id] ?? 0 == sold[$0.id] ?? 0 } }
+        let isRight = { environment.catalogue.products.allSatisfy { scores[$0.id] ?? 0 == sold[$0.id] ?? 0 } }
         try? await eventually("scores", within: patience) {
             scores = try await environment.scores()
             return isRight()
         }
-        for product in environment.catalog.products where scores[product.id] ?? 0 != sold[product.id] ?? 0 {
+        for product in environment.catalogue.products where scores[product.id] ?? 0 != sold[product.id] ?? 0 {
             let (score, units) = (scores[product.id] ?? 0, sold[product.id] ?? 0)
             findings.add(score > units ? .doubled : .lost, "product \(product.id) has score \(score), and \(units) units are sold")
         }

@@ -28,7 +28,7 @@ struct TortureTests {
         #expect(torture.faults.count == 12)
         let report = try await torture.run()
         #expect(report.findings == [], "SEED=\(report.seed)\n\(report.table)")
-        #expect(report.rounds.allSatisfy { $0.tally.successes > 100 && $0.rowsAudited > 1_000 }, "\(report.table)")
+        #expect(report.rounds.allSatisfy { $0.counts.successes > 100 && $0.rowsAudited > 1_000 }, "\(report.table)")
     }
 
     @Test("every fault has a name of its own")

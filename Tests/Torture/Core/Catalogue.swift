@@ -1,5 +1,5 @@
 /// The products and campaigns of the present round.
-struct Catalog: Sendable {
+struct Catalogue: Sendable {
     struct Product: Sendable {
         let id: Int64
         let price: Int64
@@ -11,5 +11,5 @@ struct Catalog: Sendable {
     /// The open campaigns, with the quantities that were last set.
     var campaigns: [Int64: Int64] = [:]
     /// The campaigns of this round.
-    var newCampaigns: [Int64] = []
+    var currentCampaigns: [Int64] = []
 }
