@@ -56,19 +56,20 @@ let package = Package(
     targets: [
         .systemLibrary(name: "CHiredis", providers: [.apt(["libhiredis-dev"])]),
         .target(name: "LuaScripts", path: "lua", resources: luaScripts.map { .embedInCode("\($0).lua") }, swiftSettings: strict),
-        .target(name: "EventLoopTasks", dependencies: [nioCore], swiftSettings: strict),
+        .target(name: "EventLoops", dependencies: [nioCore], swiftSettings: strict),
         .target(name: "FaultPoints", swiftSettings: strict),
         .target(name: "JSON", dependencies: [nioCore], swiftSettings: strict),
-        .target(name: "Redis", dependencies: ["CHiredis", nioCore, nioPosix, nioSSL, collections, logging], swiftSettings: strict),
+        .target(
+            name: "Redis", dependencies: ["CHiredis", "EventLoops", nioCore, nioPosix, nioSSL, collections, logging], swiftSettings: strict),
         .target(name: "Commerce", swiftSettings: strict),
         .target(name: "CSQLiteSettings"),
         .target(
             name: "Store", dependencies: ["Commerce", "CSQLiteSettings", "FaultPoints", grdb, logging], swiftSettings: strict),
-        .target(name: "HTTPServer", dependencies: ["EventLoopTasks", nioCore, nioPosix, logging], swiftSettings: strict),
+        .target(name: "HTTPServer", dependencies: ["EventLoops", nioCore, nioPosix, logging], swiftSettings: strict),
         .target(
             name: "Services",
             dependencies: [
-                "Commerce", "Store", "Redis", "LuaScripts", "JSON", "EventLoopTasks", "FaultPoints", nioCore, nioPosix, nioHTTP1, crypto,
+                "Commerce", "Store", "Redis", "LuaScripts", "JSON", "EventLoops", "FaultPoints", nioCore, nioPosix, nioHTTP1, crypto,
                 httpClient,
                 subprocess, logging, collections, heap, lifecycle,
             ],
@@ -77,7 +78,7 @@ let package = Package(
         .target(
             name: "API",
             dependencies: [
-                "HTTPServer", "Services", "Commerce", "Store", "Redis", "JSON", "FaultPoints", crypto, nioCore, logging,
+                "HTTPServer", "Services", "Commerce", "Store", "Redis", "JSON", "EventLoops", "FaultPoints", crypto, nioCore, logging,
             ],
             resources: [.embedInCode("openapi.json")],
             swiftSettings: strict
@@ -93,7 +94,8 @@ let package = Package(
             swiftSettings: strict
         ),
         .target(
-            name: "TestSupport", dependencies: ["JSON", "HTTPServer", nioCore, nioPosix, logging], path: "Tests/Support/Core",
+            name: "TestSupport", dependencies: ["Commerce", "JSON", "HTTPServer", nioCore, nioPosix, logging, subprocess],
+            path: "Tests/Support/Core",
             swiftSettings: strict),
         .target(
             name: "Torture",
@@ -128,11 +130,11 @@ let package = Package(
         .testTarget(
             name: "BenchTests", dependencies: ["Bench", "BenchPlots", "LoadGenerator", "TestSupport", nioCore, nioPosix],
             path: "Tests/Bench/Tests", swiftSettings: strict),
-        .testTarget(name: "JSONTests", dependencies: ["JSON", nioCore], swiftSettings: strict),
+        .testTarget(name: "JSONTests", dependencies: ["JSON", "TestSupport", nioCore], swiftSettings: strict),
         .testTarget(name: "CommerceTests", dependencies: ["Commerce", "TestSupport"], swiftSettings: strict),
         .testTarget(
             name: "RedisTests",
-            dependencies: ["Redis", "EventLoopTasks", "TestSupport", nioCore, nioPosix, nioEmbedded, nioSSL, logging],
+            dependencies: ["Redis", "EventLoops", "TestSupport", nioCore, nioPosix, nioEmbedded, nioSSL, logging],
             swiftSettings: strict
         ),
         .testTarget(
@@ -156,14 +158,14 @@ let package = Package(
             name: "ServicesTests",
             dependencies: [
                 "Services", "Store", "Redis", "Commerce", "JSON", "HTTPServer", "TestSupport", nioCore, nioPosix, logging, crypto,
-                grdb, httpClient,
+                grdb, httpClient, lifecycle,
             ],
             swiftSettings: strict
         ),
         .testTarget(
             name: "APITests",
             dependencies: [
-                "API", "EventLoopTasks", "HTTPServer", "Services", "Store", "Redis", "Commerce", "JSON", "TestSupport", jwt, crypto,
+                "API", "EventLoops", "HTTPServer", "Services", "Store", "Redis", "Commerce", "JSON", "TestSupport", jwt, crypto,
                 nioCore, nioPosix,
                 nioEmbedded, logging,
             ],
@@ -172,7 +174,8 @@ let package = Package(
         .testTarget(
             name: "EndToEndTests",
             dependencies: [
-                "App", "firstcome", "FaultPoints", "API", "HTTPServer", "Services", "Store", "Redis", "Commerce", "JSON", "TestSupport", nioCore,
+                "App", "firstcome", "FaultPoints", "API", "HTTPServer", "Services", "Store", "Redis", "Commerce", "JSON", "TestSupport",
+                nioCore,
                 nioPosix, grdb,
                 crypto, logging,
             ],

@@ -16,7 +16,7 @@ struct Demo: AsyncParsableCommand {
     @OptionGroup var timeZone: TimeZoneOption
 
     @Option(help: "Where the service listens or will listen, for the lines that are printed.")
-    var url = "http://127.0.0.1:8080"
+    var url = ListenAddress.standard.description(port: nil)
 
     func run() async throws {
         let folder = try DataFolder.make(data.path)

@@ -12,6 +12,10 @@ struct DurationArgument: ExpressibleByArgument, Sendable, Hashable {
         self.milliseconds = milliseconds
     }
 
+    init(_ duration: Duration) {
+        self.init(milliseconds: Int64(duration / .milliseconds(1)))
+    }
+
     init?(argument: String) {
         // "ms" comes before "s" and "m": it ends in one and begins with the other.
         guard let unit = Self.units.first(where: { argument.hasSuffix($0.suffix) }),

@@ -4,7 +4,6 @@ import Commerce
 import Foundation
 import HTTPServer
 import Logging
-import NIOCore
 import Services
 
 /// `firstcome serve`: runs the service.
@@ -20,10 +19,13 @@ struct Serve: AsyncParsableCommand {
             member of the socket's group, which is the folder's group where the folder has the setgid bit (chmod g+s).
             """)
 
-    @Option(help: "The address to listen on, or unix:/path for a unix socket.")
-    var host = "127.0.0.1"
+    /// Where the defaults of the flags are, but for the folder and the calendar, which are not its own.
+    private static let standard = RunConfiguration(dataFolder: "", calendar: .utc)
 
-    @Option(help: "The port to listen on; 0 lets the system choose. (default: \(ListenAddress.defaultPort))")
+    @Option(help: "The address to listen on, or unix:/path for a unix socket.")
+    var host = ListenAddress.standardHost
+
+    @Option(help: "The port to listen on; 0 lets the system choose. (default: \(ListenAddress.standardPort))")
     var port: Int?
 
     @OptionGroup var data: DataOption
@@ -39,16 +41,16 @@ struct Serve: AsyncParsableCommand {
     var dataPlatformSecret: String?
 
     @Option(help: "How long one post to the data platform may take.")
-    var dataPlatformTimeout = DurationArgument(milliseconds: 5_000)
+    var dataPlatformTimeout = DurationArgument(milliseconds: DataPlatform.standardTimeoutMilliseconds)
 
     @Option(help: "Tries, with growing pauses, before an event is parked for an operator.")
-    var dataPlatformTries: Int64 = 20
+    var dataPlatformTries = DataPlatform.standardTries
 
     @Option(help: "The least time between two computations of the top products.")
-    var rankingRefresh = DurationArgument(milliseconds: 1_000)
+    var rankingRefresh = DurationArgument(standard.services.rankingRefresh)
 
     @Option(help: "How often gates, scores and store are compared while nothing seems to have happened to them.")
-    var recoveryInterval = DurationArgument(milliseconds: 10_000)
+    var recoveryInterval = DurationArgument(standard.services.recoveryInterval)
 
     @Option(
         help: ArgumentHelp(
@@ -56,45 +58,45 @@ struct Serve: AsyncParsableCommand {
             How long after its end a campaign stays in Redis. Then its gate is removed: holders are answered from the store, and a change of \
             the campaign brings it back.
             """))
-    var archiveAfter = DurationArgument(milliseconds: 86_400_000)
+    var archiveAfter = DurationArgument(standard.services.archiveAfter)
 
     @Option(
         help: ArgumentHelp(
             """
             How long an event that was delivered stays in the store, at least 7d. Older ones are removed in small steps; payments, orders and             balances stay.
             """))
-    var keepEvents = DurationArgument(milliseconds: 90 * 86_400_000)
+    var keepEvents = DurationArgument(standard.services.keepEvents)
 
     @Option(help: "Threads that serve connections; one leaves the other core of a small machine to Redis and to the store's writer.")
-    var loops = max(1, ProcessInfo.processInfo.activeProcessorCount - 1)
+    var loops = standard.loops
 
     @Option(
         help: "Open connections; further ones are answered 503. Fewer where the limit of open files (ulimit -n) leaves no room for them.")
-    var maxConnections = 10_000
+    var maxConnections = standard.http.maximumConnections
 
     @Option(help: "Requests in progress at once; further ones are answered 429.")
-    var maxRequests = 8_192
+    var maxRequests = standard.http.maximumRequestsInFlight
 
     @Option(help: "The least amount of one charge, in won.")
-    var chargeMin: Int64 = 1_000
+    var chargeMin = standard.services.policy.chargeAmounts.lowerBound.rawValue
 
     @Option(help: "The greatest amount of one charge, in won.")
-    var chargeMax: Int64 = 1_000_000
+    var chargeMax = standard.services.policy.chargeAmounts.upperBound.rawValue
 
     @Option(help: "The greatest balance that charging may reach, in won.")
-    var balanceLimit: Int64 = 10_000_000
+    var balanceLimit = standard.services.policy.balanceLimit.rawValue
 
     @Option(help: "How long a pending order holds stock and coupon.")
-    var orderHold = DurationArgument(milliseconds: 15 * 60_000)
+    var orderHold = DurationArgument(milliseconds: standard.services.policy.orderHoldMilliseconds)
 
     @Option(help: "How long /readyz answers 503 before a service that stops closes its listening socket.")
     var drainDelay = DelayArgument.none
 
     @Option(help: "How long running requests may take to finish when the service stops, after --drain-delay.")
-    var drainTimeout = DurationArgument(milliseconds: 10_000)
+    var drainTimeout = DurationArgument(standard.drainDeadline)
 
     @Option(help: "trace, debug, info, notice, warning, error or critical.")
-    var logLevel = "info"
+    var logLevel = Logger.Level.info.rawValue
 
     func validate() throws {
         guard (0...65_535).contains(port ?? 0) else { throw ValidationError("--port takes 0 to 65535") }
@@ -129,7 +131,7 @@ struct Serve: AsyncParsableCommand {
         logger.logLevel = Logger.Level(rawValue: logLevel) ?? .info
         try folder.closeStoreToOthers(logger: logger)
         let stopSignal = StopSignal()
-        let service = try await start(folder, address, logger: logger)
+        let service = try await RunningService.start(try runConfiguration(folder, address, logger: logger), logger: logger)
         announce(service, folder, address)
         await stopSignal.wait()
         logger.info("stopping")
@@ -139,62 +141,28 @@ struct Serve: AsyncParsableCommand {
         await service.stop()
     }
 
-    private func start(_ folder: DataFolder, _ address: ListenAddress, logger: Logger) async throws -> RunningService {
-        // Before anything is started that would have to be stopped again.
-        try address.check()
-        let configuration = try runConfiguration(folder, address, logger: logger)
-        do {
-            let service = try await RunningService.start(configuration, logger: logger) { try address.check() }
-            do {
-                try address.admitGroup()
-            } catch {
-                await service.stop()
-                throw error
-            }
-            return service
-        } catch let error as IOError where error.errnoCode == EADDRINUSE {
-            throw CommandError("\(address.description(port: nil)) is in use by another program")
-        } catch let error as IOError {
-            throw CommandError("cannot listen on \(address.description(port: nil)): \(String(cString: strerror(error.errnoCode)))")
-        }
-    }
-
     private func runConfiguration(_ folder: DataFolder, _ address: ListenAddress, logger: Logger) throws -> RunConfiguration {
         var configuration = RunConfiguration(dataFolder: folder.path, calendar: try timeZone.calendar())
         configuration.http = address.configuration
-        let share = try connectionShare(logger: logger)
-        configuration.http.maximumConnections = share.connections
-        configuration.http.maximumRefusals = share.refusals
+        configuration.http.maximumConnections = maxConnections
         configuration.http.maximumRequestsInFlight = maxRequests
         configuration.redis = try redis.endpoint()
-        configuration.policy = Policy(
+        configuration.services.policy = Policy(
             chargeAmounts: Won(chargeMin)...Won(chargeMax), balanceLimit: Won(balanceLimit), orderHoldMilliseconds: orderHold.milliseconds)
-        configuration.platform = dataPlatform.map { url in
+        configuration.services.platform = dataPlatform.map { url in
             var platform = DataPlatform(url: url, secret: Array((dataPlatformSecret ?? "").utf8))
             platform.timeoutMilliseconds = dataPlatformTimeout.milliseconds
             platform.maximumTries = dataPlatformTries
             return platform
         }
-        configuration.rankingRefresh = rankingRefresh.duration
-        configuration.recoveryInterval = recoveryInterval.duration
-        configuration.archiveAfter = archiveAfter.duration
-        configuration.keepEvents = keepEvents.duration
+        configuration.services.rankingRefresh = rankingRefresh.duration
+        configuration.services.recoveryInterval = recoveryInterval.duration
+        configuration.services.archiveAfter = archiveAfter.duration
+        configuration.services.keepEvents = keepEvents.duration
         configuration.loops = loops
         configuration.drainDeadline = drainTimeout.duration
+        try configuration.fitConnections(logger: logger)
         return configuration
-    }
-
-    private func connectionShare(logger: Logger) throws -> DescriptorLimit.Share {
-        let limit = DescriptorLimit.raised()
-        let share = try limit.share(wanted: maxConnections, loops: loops)
-        if share.connections < maxConnections {
-            logger.warning(
-                "--max-connections is lowered to what the limit of open files (ulimit -n) has room for",
-                metadata: [
-                    "asked": "\(maxConnections)", "lowered": "\(share.connections)", "limit": "\(limit.descriptors)",
-                ])
-        }
-        return share
     }
 
     private func announce(_ service: RunningService, _ folder: DataFolder, _ address: ListenAddress) {

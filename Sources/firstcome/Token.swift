@@ -16,7 +16,7 @@ struct Token: AsyncParsableCommand {
     var admin = false
 
     @Option(help: "How long the token is valid, such as 30m, 24h or 7d.")
-    var ttl = DurationArgument(milliseconds: 86_400_000)
+    var ttl = DurationArgument(milliseconds: TokenKey.standardLifetimeMilliseconds)
 
     func validate() throws {
         guard admin != (user != nil) else { throw ValidationError("give either --user or --admin") }

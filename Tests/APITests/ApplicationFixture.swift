@@ -1,5 +1,5 @@
 import Commerce
-import EventLoopTasks
+import EventLoops
 import Foundation
 import HTTPServer
 import JSON
@@ -9,6 +9,7 @@ import NIOPosix
 import Redis
 import Services
 import Store
+import TestSupport
 import Testing
 
 @testable import API
@@ -34,9 +35,9 @@ struct ApplicationFixture: Sendable {
         configure: (inout StoreOptions) -> Void = { _ in },
         _ body: @escaping @Sendable (ApplicationFixture) async throws -> Void
     ) async throws {
-        let folder = FileManager.default.temporaryDirectory.appending(path: "firstcome-api-\(UUID().uuidString)").path
-        try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
-        defer { try? FileManager.default.removeItem(atPath: folder) }
+        let temporary = TemporaryFolder()
+        defer { temporary.remove() }
+        let folder = temporary.path
         let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
         let result: Result<Void, any Error>
         do {

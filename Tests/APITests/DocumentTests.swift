@@ -39,6 +39,12 @@ struct DocumentTests {
         #expect(served.count == 31)
     }
 
+    @Test("the document says how long an answer is sent again under its key")
+    func lifetime() throws {
+        let parameter = try #require(try document()["components"]?["parameters"]?["idempotencyKey"]?["description"]?.text)
+        #expect(parameter.hasSuffix("for \(StoredResponse.lifetimeMilliseconds / 3_600_000) hours."))
+    }
+
     @Test("each route names every refusal it can give, under its status, and no other", arguments: RouteTable.routes.indices)
     func refusals(index: Int) throws {
         let route = RouteTable.routes[index].endpoint

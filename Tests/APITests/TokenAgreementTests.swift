@@ -142,7 +142,7 @@ struct TokenAgreementTests {
         let environment = ProcessInfo.processInfo.environment
         let given = environment["SEED"].flatMap(UInt64.init)
         let rounds = environment["ROUNDS"].flatMap(Int.init) ?? 4_000
-        var generator = TokenGenerator(random: Seeded(seed: given ?? .random(in: .min ... .max)))
+        var generator = TokenGenerator(random: SeededGenerator(seed: given ?? .random(in: .min ... .max)))
         let seed = "SEED=\(generator.random.seed)"
         print("tokens as JWTKit reads them: \(seed)")
         let oracle = try await TokenOracle(key: Fixture.key)

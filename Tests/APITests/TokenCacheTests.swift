@@ -147,7 +147,7 @@ struct TokenCacheTests {
 
     @Test("random use finds nothing but what was put in, within the bound")
     func model() throws {
-        var random = Seeded()
+        var random = SeededGenerator()
         let seed = Comment(rawValue: random.description)
         var cache = TokenCache(maximumBytes: 64 << 10)
         var inserted: [String: Identity] = [:]

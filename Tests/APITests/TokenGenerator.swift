@@ -4,7 +4,7 @@ import TestSupport
 
 /// Makes tokens at random: good ones, and others that are wrong in any of the ways that tokens are known to be.
 struct TokenGenerator {
-    var random: Seeded
+    var random: SeededGenerator
 
     mutating func next() -> String {
         var header = Data(chance(0.7) ? Self.ownHeader(chance(0.5)).utf8 : pick(Self.headers).utf8)

@@ -1,4 +1,5 @@
 import Foundation
+import TestSupport
 import Testing
 
 @testable import API
@@ -7,10 +8,9 @@ import Testing
 struct TokenKeyTests {
     /// An empty folder that is gone when the body ends, however it ends.
     private func withFolder(_ body: (String) async throws -> Void) async throws {
-        let folder = FileManager.default.temporaryDirectory.appending(path: "firstcome-key-\(UUID().uuidString)").path
-        try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
-        defer { try? FileManager.default.removeItem(atPath: folder) }
-        try await body(folder)
+        let folder = TemporaryFolder()
+        defer { folder.remove() }
+        try await body(folder.path)
     }
 
     private func put(_ bytes: Int, mode: Int, in folder: String) {

@@ -36,7 +36,7 @@ struct BusinessDayTests {
         let calendar = try #require(BusinessCalendar(timeZoneIdentifier: zone))
         var foundation = Calendar(identifier: .gregorian)
         foundation.timeZone = try #require(TimeZone(identifier: zone))
-        var random = Seeded()
+        var random = SeededGenerator()
         for _ in 0..<1_000 {
             let seconds = Int64.random(in: 0...4_102_444_800, using: &random)
             let parts = foundation.dateComponents([.year, .month, .day], from: Date(timeIntervalSince1970: Double(seconds)))

@@ -10,7 +10,7 @@ struct CivilDateTests {
     func againstFoundation() throws {
         var calendar = Calendar(identifier: .gregorian)
         calendar.timeZone = try #require(TimeZone(secondsFromGMT: 0))
-        var random = Seeded()
+        var random = SeededGenerator()
         // 1600 to 9999: Foundation's calendar is Julian before October 1582.
         for day in (0..<3_000).map({ _ in Int64.random(in: -135_140...2_932_896, using: &random) }) {
             let parts = calendar.dateComponents([.year, .month, .day], from: Date(timeIntervalSince1970: Double(day) * 86_400))

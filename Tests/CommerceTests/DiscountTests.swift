@@ -25,7 +25,7 @@ struct DiscountTests {
 
     @Test("whatever the discount and the total, what is left to pay is neither negative nor more than the total")
     func bounds() {
-        var random = Seeded()
+        var random = SeededGenerator()
         for _ in 0..<5_000 {
             let total = Won(Int64.random(in: 0 ... .max, using: &random) >> Int64.random(in: 0...62, using: &random))
             let amount = Won(Int64.random(in: 1 ... .max, using: &random) >> Int64.random(in: 0...62, using: &random))

@@ -19,7 +19,7 @@ struct InstantTests {
 
     @Test("writing agrees with Foundation for every time in reach")
     func againstFoundation() throws {
-        var random = Seeded()
+        var random = SeededGenerator()
         let style = Date.ISO8601FormatStyle(includingFractionalSeconds: true)
         for _ in 0..<2_000 {
             // Whole seconds, since a Date's double may fall a hair short of a millisecond.

@@ -46,7 +46,7 @@ struct WonTests {
 
     @Test("a share agrees with long division, also where the product needs 128 bits")
     func sharesAgainstLongDivision() {
-        var random = Seeded()
+        var random = SeededGenerator()
         for _ in 0..<5_000 {
             // Every size of number is as likely as any other.
             let amount = Int64.random(in: 0 ... .max, using: &random) >> Int64.random(in: 0...62, using: &random)

@@ -23,7 +23,7 @@ extension EndToEnd.BesideLoadTests {
             for _ in 0..<8 { products.append(try await admin.makeProduct(price: 100, stock: 1_000_000)) }
             for _ in 0..<20 { coupons.append(try await admin.makeCoupon(quantity: 300)) }
             let shop = LoadedShop(admin: admin, users: users, products: products, coupons: coupons)
-            let seed = Seeded().seed
+            let seed = SeededGenerator().seed
             let load = Task { try await shop.run(workers: 48, seed: seed) }
             do {
                 try await eventually("the shop is busy") { shop.record.total > 300 }

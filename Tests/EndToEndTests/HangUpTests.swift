@@ -78,7 +78,7 @@ extension EndToEnd.HangUpTests {
     @Test("100,000 pipelined requests in one write are all answered, in order")
     func hundredThousand() async throws {
         let kinds = [("GET /healthz", 200), ("GET /x", 404), ("GET /api/v1/users/1", 401)]
-        var random = Seeded()
+        var random = SeededGenerator()
         let order = (0..<100_000).map { _ in Int.random(in: 0..<kinds.count, using: &random) }
         let requests = kinds.map { Array(Self.request($0.0).utf8) }
         let bytes = order.flatMap { requests[$0] }

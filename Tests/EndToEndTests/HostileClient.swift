@@ -32,13 +32,13 @@ struct HostileClient {
     enum Ending: CaseIterable { case close, reset, halfCloseAndClose, halfCloseAndReset }
 
     private let targets: HostileTargets
-    private var random: Seeded
+    private var random: SeededGenerator
     private var requests: [HostileRequest] = []
     private let reading: Reading
 
     init(seed: UInt64, targets: HostileTargets) {
         self.targets = targets
-        random = Seeded(seed: seed)
+        random = SeededGenerator(seed: seed)
         reading = Reading.allCases.randomElement(using: &random) ?? .everything
         for _ in 0..<(pick([1, 3, 10, 40])) {
             let next = makeRequest()

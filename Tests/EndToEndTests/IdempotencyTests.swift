@@ -220,10 +220,10 @@ extension EndToEnd.IdempotencyTests {
             let user = try await live.newUser()
             let charge = { try await user.post("/users/\(user.id)/balance/charges", #"{"amount": 1000}"#, key: "daily").expect(201) }
             let first = try await charge()
-            live.clock.stand(at: Instant(milliseconds: start.milliseconds + 86_400_000 - 1))
+            live.clock.stop(at: Instant(milliseconds: start.milliseconds + 86_400_000 - 1))
             #expect(try await charge().text == first.text)
             #expect(try await user.balance == 1_000)
-            live.clock.stand(at: Instant(milliseconds: start.milliseconds + 86_400_000))
+            live.clock.stop(at: Instant(milliseconds: start.milliseconds + 86_400_000))
             let second = try await charge()
             #expect(second[header: "idempotent-replayed"] == nil)
             #expect(try await user.balance == 2_000)

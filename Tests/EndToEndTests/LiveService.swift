@@ -57,7 +57,7 @@ final class LiveService: Sendable {
         let folder = TemporaryFolder()
         defer { folder.remove() }
         let clock = TestClock()
-        if let start = setup.standingClock { clock.stand(at: start) }
+        if let start = setup.standingClock { clock.stop(at: start) }
         let running = try await start(in: folder.path, setup, clock)
         do {
             let live = try await LiveService(folder: folder.path, clock: clock, running: running, connections: setup.connections)
@@ -82,10 +82,10 @@ final class LiveService: Sendable {
         // Event ids that a test can name.
         configuration.firstIncarnation = 0
         configuration.redis = setup.redis
-        configuration.policy = setup.policy
-        configuration.clock = clock.wallClock
-        configuration.recoveryInterval = setup.recoveryInterval
-        configuration.rankingRefresh = setup.rankingRefresh
+        configuration.services.policy = setup.policy
+        configuration.services.clock = clock.wallClock
+        configuration.services.recoveryInterval = setup.recoveryInterval
+        configuration.services.rankingRefresh = setup.rankingRefresh
         var logger = Logger(label: "end-to-end", factory: { _ in SwiftLogNoOpLogHandler() })
         logger.logLevel = .critical
         return try await RunningService.start(configuration, logger: logger)

@@ -33,7 +33,7 @@ final class LoadedShop: Sendable {
         try await withThrowingTaskGroup { group in
             for worker in 0..<workers {
                 group.addTask {
-                    var random = Seeded(seed: seed &+ UInt64(worker))
+                    var random = SeededGenerator(seed: seed &+ UInt64(worker))
                     while !self.isOver.withLock({ $0 }) { try await self.act(&random) }
                 }
             }
@@ -41,7 +41,7 @@ final class LoadedShop: Sendable {
         }
     }
 
-    private func act(_ random: inout Seeded) async throws {
+    private func act(_ random: inout SeededGenerator) async throws {
         guard let user = users.randomElement(using: &random), let product = products.randomElement(using: &random),
             let coupon = coupons.randomElement(using: &random)
         else { return }

@@ -117,10 +117,10 @@ extension EndToEnd.MoneyTests {
             let orders = [try await user.order(product, 2).expect(201), try await user.order(product, 3).expect(201)]
             let (first, second) = (try orders[0].int("orderId"), try orders[1].int("orderId"))
             #expect(try orders[0].string("expiresAt") == Instant(milliseconds: start.milliseconds + 900_000).description)
-            live.clock.stand(at: Instant(milliseconds: start.milliseconds + 899_999))
+            live.clock.stop(at: Instant(milliseconds: start.milliseconds + 899_999))
             #expect(try await user.pay(first).status == 201)
             #expect(try await user.get("/orders/\(second)").string("status") == "PENDING")
-            live.clock.stand(at: Instant(milliseconds: start.milliseconds + 900_000))
+            live.clock.stop(at: Instant(milliseconds: start.milliseconds + 900_000))
             let refusal = try await user.pay(second)
             #expect(refusal.code == "ORDER_NOT_PAYABLE")
             #expect(try refusal.string("orderStatus") == "EXPIRED")

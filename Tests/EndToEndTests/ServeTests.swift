@@ -165,16 +165,7 @@ extension EndToEnd.ServeTests {
             let demo = try await Tool.run("demo", "--data", folder, "--url", "http://127.0.0.1:\(port)")
             try await withServe(folder, ["--port", String(port)]) { _ in
                 let script = demo.lines.drop { !$0.hasPrefix("API=") }.joined(separator: "\n")
-                let output = try await offPool {
-                    let (process, pipe) = (Process(), Pipe())
-                    process.executableURL = URL(fileURLWithPath: "/bin/sh")
-                    process.arguments = ["-c", script]
-                    (process.standardOutput, process.standardError) = (pipe, pipe)
-                    try process.run()
-                    let printed = pipe.fileHandleForReading.readDataToEndOfFile()
-                    process.waitUntilExit()
-                    return String(decoding: printed, as: UTF8.self)
-                }
+                let output = try await Tool.run(program: ["sh", "-c", "exec 2>&1\n" + script]).standardOutput
                 for member in ["chargeId", "issuedCouponId", "orderNumber", "paymentId", "unitsSold", "entryId", "couponId"] {
                     #expect(output.contains("\"\(member)\":"), "\(member): \(output)")
                 }

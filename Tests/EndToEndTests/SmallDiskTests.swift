@@ -34,17 +34,15 @@ extension EndToEnd.SmallDiskTests {
     func program() async throws {
         let disk = try await offPool { try SmallDisk(mebibytes: 1) }
         defer { disk.end() }
-        let process = Process()
-        process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
-        process.arguments = disk.command(wrapping: ["sh", "-c", "echo $$ > \(disk.folder)/pid; exec sleep 600"])
-        try process.run()
-        let pid = "\(process.processIdentifier)\n"
+        let command = disk.command(wrapping: ["sh", "-c", "echo $$ > \(disk.folder)/pid; exec sleep 600"])
+        let process = try await ChildProcess.start(command)
+        let pid = "\(process.pid)\n"
         try await eventually("the program has written") {
             (try? String(contentsOfFile: disk.pathFromOutside + "/pid", encoding: .utf8)) == pid
         }
         disk.end()
         try await eventually("the program has ended") { !process.isRunning }
-        #expect(process.terminationReason == .uncaughtSignal)
+        #expect(process.ending == .signaled(SIGKILL))
         #expect(!FileManager.default.fileExists(atPath: disk.folder))
     }
 }

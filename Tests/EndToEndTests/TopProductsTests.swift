@@ -110,9 +110,9 @@ extension EndToEnd.TopProductsTests {
             let user = try await live.newUser(balance: 100_000)
             _ = try await user.checkout(products[0], 9).expect(201)
             try await Self.expect([[products[0], 9]], live, "today's own sale")
-            live.clock.stand(at: first)
+            live.clock.stop(at: first)
             _ = try await user.checkout(products[1], 3).expect(201)
-            live.clock.stand(at: last)
+            live.clock.stop(at: last)
             let paid = try await user.checkout(products[2], 2).expect(201)
             try await Self.expect([[products[1], 3], [products[2], 2]], live, "the millisecond before the window is out")
             let top = try await live.guest.get("/products/top").expect(200)
@@ -120,7 +120,7 @@ extension EndToEnd.TopProductsTests {
             #expect(try top.string("window", "timeZone") == zone)
             #expect(try paid.string("order", "orderNumber").hasPrefix("20901106-"))
 
-            live.clock.stand(at: Instant(milliseconds: last.milliseconds + 1))
+            live.clock.stop(at: Instant(milliseconds: last.milliseconds + 1))
             _ = try await user.checkout(products[3], 1).expect(201)
             try await Self.expect([[products[2], 2], [products[3], 1]], live, "a millisecond later the first day is out")
         }
@@ -128,7 +128,7 @@ extension EndToEnd.TopProductsTests {
 
     @Test("sales, refunds and views of many days give the same list as counting them", arguments: zip(zones, [UInt64(1), 2, 3]))
     func oracle(zone: String, seed: UInt64) async throws {
-        var random = Seeded(seed: seed)
+        var random = SeededGenerator(seed: seed)
         var setup = LiveService.Setup()
         setup.timeZone = zone
         // New York's clocks go forward on 2090-03-12.
@@ -139,7 +139,7 @@ extension EndToEnd.TopProductsTests {
             let user = try await live.newUser(balance: 10_000_000)
             for dayNumber in 0..<6 {
                 let now = Instant(milliseconds: live.clock.now.milliseconds + 86_400_000 - Int64.random(in: 0..<3_600_000, using: &random))
-                live.clock.stand(at: now)
+                live.clock.stop(at: now)
                 let today = try Self.day(now, in: zone)
                 for _ in 0..<12 {
                     let (product, units) = (products.randomElement(using: &random) ?? 0, Int64.random(in: 1...3, using: &random))
@@ -188,7 +188,7 @@ extension EndToEnd.TopProductsTests {
             let product = try await live.admin.makeProduct(price: 1_000)
             let user = try await live.newUser(balance: 100_000)
             let old = try await user.checkout(product, 5).expect(201).int("payment", "paymentId")
-            live.clock.stand(at: Instant(milliseconds: start.milliseconds + 3 * 86_400_000))
+            live.clock.stop(at: Instant(milliseconds: start.milliseconds + 3 * 86_400_000))
             _ = try await user.checkout(product, 4).expect(201)
             _ = try await live.admin.refund(old, product, 2).expect(201)
             try await Self.expect([[product, 4]], live, "the refund belongs to a day outside the window")

@@ -319,7 +319,7 @@ struct ConnectionStateMachineTests {
 
     @Test("whatever happens in whatever order, one request runs at a time, and nothing follows the end", arguments: 0..<40)
     func randomEvents(seed: UInt64) {
-        var random = Seeded(seed: seed)
+        var random = SeededGenerator(seed: seed)
         var rig = Rig()
         var (running, isSending, hasEnded, answers) = (0, false, false, 0)
         for _ in 0..<400 {

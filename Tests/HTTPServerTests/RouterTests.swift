@@ -122,7 +122,7 @@ struct RouterTests {
             case .malformedPath: return "malformed"
             }
         }
-        var random = Seeded()
+        var random = SeededGenerator()
         let methods: [HTTPMethod] = [.get, .post, .head, .delete]
         for _ in 0..<20_000 {
             let id = UInt64.random(in: 0...40, using: &random) * UInt64.random(in: 1...90_000_000_000_000_000, using: &random)

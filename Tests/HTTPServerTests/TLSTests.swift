@@ -74,12 +74,11 @@ struct TLSTests {
     private func withTLSServer(_ body: (HTTPListener, Int, String) async throws -> Void) async throws {
         let folder = TemporaryFolder()
         defer { folder.remove() }
-        let (key, certificate) = (folder.path + "/key.pem", folder.path + "/cert.pem")
-        try makeCertificate(key: key, certificate: certificate)
-        let chain = try NIOSSLCertificate.fromPEMFile(certificate).map { NIOSSLCertificateSource.certificate($0) }
+        let pair = try await TestCertificate(in: folder)
+        let chain = try NIOSSLCertificate.fromPEMFile(pair.certificate).map { NIOSSLCertificateSource.certificate($0) }
         let context = try NIOSSLContext(
             configuration: .makeServerConfiguration(
-                certificateChain: chain, privateKey: .privateKey(try NIOSSLPrivateKey(file: key, format: .pem))))
+                certificateChain: chain, privateKey: .privateKey(try NIOSSLPrivateKey(file: pair.key, format: .pem))))
         try await withServer(
             configure: {
                 $0.configureChannel = { try $0.pipeline.syncOperations.addHandler(NIOSSLServerHandler(context: context)) }
@@ -88,20 +87,7 @@ struct TLSTests {
                 guard request.path == "/large" else { return await echo(request) }
                 return .text(String(repeating: "x", count: 6 << 20) + "end")
             }
-        ) { server, port in try await body(server, port, certificate) }
-    }
-
-    private func makeCertificate(key: String, certificate: String) throws {
-        let process = Process()
-        process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
-        process.arguments = [
-            "openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost",
-            "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", key, "-out", certificate,
-        ]
-        process.standardError = FileHandle.nullDevice
-        try process.run()
-        process.waitUntilExit()
-        try #require(process.terminationStatus == 0, "openssl makes the certificate")
+        ) { server, port in try await body(server, port, pair.certificate) }
     }
 }
 

@@ -1,5 +1,6 @@
 import JSON
 import NIOCore
+import TestSupport
 import Testing
 
 @Suite("Writing JSON")
@@ -87,7 +88,7 @@ struct JSONWriterTests {
 
     @Test("what was written reads as what it was, for random values of every kind", arguments: [1, 2, 3, 20_261_121] as [UInt64])
     func roundTrips(seed: UInt64) throws {
-        var random = SplitMix64(state: seed)
+        var random = SeededGenerator(seed: seed)
         for round in 0..<500 {
             let value = JSONValue.random(depth: 4, using: &random)
             var writer = JSONWriter(capacity: 16)
@@ -98,21 +99,8 @@ struct JSONWriterTests {
     }
 }
 
-/// Steele, Lea and Flood's generator: small, and the same sequence from the same seed everywhere.
-private struct SplitMix64: RandomNumberGenerator {
-    var state: UInt64
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var mixed = state
-        mixed = (mixed ^ (mixed >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        mixed = (mixed ^ (mixed >> 27)) &* 0x94D0_49BB_1331_11EB
-        return mixed ^ (mixed >> 31)
-    }
-}
-
 extension JSONValue {
-    fileprivate static func random(depth: Int, using random: inout SplitMix64) -> JSONValue {
+    fileprivate static func random(depth: Int, using random: inout SeededGenerator) -> JSONValue {
         switch Int.random(in: 0..<(depth > 0 ? 8 : 6), using: &random) {
         case 0: return .null
         case 1: return .bool(.random(using: &random))
@@ -133,7 +121,7 @@ extension JSONValue {
         }
     }
 
-    private static func text(using random: inout SplitMix64) -> String {
+    private static func text(using random: inout SeededGenerator) -> String {
         let ranges: [ClosedRange<UInt32>] = [0...0x1F, 0x20...0x7F, 0x80...0x7FF, 0xAC00...0xD7A3, 0xE000...0xFFFF, 0x10000...0x10FFFF]
         var text = ""
         for _ in 0..<Int.random(in: 0..<12, using: &random) {

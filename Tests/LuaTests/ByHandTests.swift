@@ -42,26 +42,13 @@ struct ByHandTests {
         let redis = try await LuaServer.emptied()
         for step in Self.session {
             let file = ScriptFile.folder.appending(path: "\(step.script).lua").path
-            let words = ["-s", redis.process.socketPath, "--eval", file] + step.keys + [","] + step.arguments
-            let printed = try await offPool { try Self.redisCLI(words) }
+            let words = ["redis-cli", "-s", redis.process.socketPath, "--eval", file] + step.keys + [","] + step.arguments
+            let printed = try await Tool.run(program: words).lines
             try #require(printed.count == step.printed.count, "\(step.script) printed \(printed)")
             for (line, expected) in zip(printed, step.printed) where expected != "*" {
                 #expect(line == expected, "\(step.script) printed \(printed)")
             }
         }
         #expect(Set(Self.session.map(\.script)) == Set(Scripts.all.map(\.name)))
-    }
-
-    private static func redisCLI(_ words: [String]) throws -> [String] {
-        let process = Process()
-        let output = Pipe()
-        process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
-        process.arguments = ["redis-cli"] + words
-        process.standardOutput = output
-        process.standardError = output
-        try process.run()
-        let text = String(decoding: output.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
-        process.waitUntilExit()
-        return text.split(separator: "\n").map(String.init)
     }
 }

@@ -394,7 +394,7 @@ struct ClaimCouponTests {
 
     @Test("random calls decide and leave what the same claims decide and leave one by one", arguments: 0..<3)
     func model(run: Int) async throws {
-        var random = Seeded()
+        var random = SeededGenerator()
         for round in 0..<12 {
             let redis = try await LuaServer.emptied()
             let (opensAt, closesAt) = (Int64.random(in: 0...400, using: &random), Int64.random(in: 500...900, using: &random))

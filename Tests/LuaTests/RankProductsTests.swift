@@ -338,7 +338,7 @@ struct RankProductsTests {
     @Test("300 random days rank as a plain sort of all products does, however deep each day is looked into", arguments: [1, 2, 2_000])
     func oracle(depth: Int) async throws {
         let redis = try await LuaServer.emptied()
-        var random = Seeded()
+        var random = SeededGenerator()
         for round in 1...300 {
             let days = Days.random(using: &random)
             _ = try await redis.send("FLUSHALL", "SYNC")
@@ -409,7 +409,7 @@ extension LuaServer {
 
 extension RankProductsTests.Days {
     /// Few products with few units and views: nearly every draw has ties, often across the last place.
-    fileprivate static func random(using random: inout Seeded) -> Self {
+    fileprivate static func random(using random: inout SeededGenerator) -> Self {
         let ids = (0..<Int.random(in: 0...30, using: &random)).map { _ in Int64.random(in: 1...120, using: &random) }
         let (most, mostViews) = (Int64.random(in: 1...4, using: &random), Int64.random(in: 0...3, using: &random))
         func day(_ scores: ClosedRange<Int64>) -> [String: Int64] {

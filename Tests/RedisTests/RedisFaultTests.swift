@@ -1,4 +1,4 @@
-import EventLoopTasks
+import EventLoops
 import NIOCore
 import Synchronization
 import TestSupport

@@ -9,20 +9,19 @@ import Testing
 @Suite(.serialized) struct TLSTests {
     @Test("commands go through TLS where the certificate is trusted, and nowhere else")
     func trusted() async throws {
-        let folder = "/tmp/fc-tls-\(UInt32.random(in: 0 ... .max))"
-        try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
-        defer { try? FileManager.default.removeItem(atPath: folder) }
-        let (key, certificate) = (folder + "/key.pem", folder + "/cert.pem")
-        try makeCertificate(key: key, certificate: certificate)
+        let folder = TemporaryFolder()
+        defer { folder.remove() }
+        let pair = try await TestCertificate(in: folder)
         let port = try TemporaryRedis.freePort()
         let arguments = [
-            "--tls-port", "\(port)", "--tls-cert-file", certificate, "--tls-key-file", key, "--tls-ca-cert-file", certificate,
+            "--tls-port", "\(port)", "--tls-cert-file", pair.certificate, "--tls-key-file", pair.key, "--tls-ca-cert-file",
+            pair.certificate,
             "--tls-auth-clients", "no",
         ]
         try await withTemporaryRedis(arguments: arguments) { redis in
             for host in ["127.0.0.1", "localhost"] {
                 let endpoint = try RedisEndpoint(url: "rediss://\(host):\(port)/2")
-                try await withClient(endpoint, configure: { $0.tls.trustRoots = .file(certificate) }) { client in
+                try await withClient(endpoint, configure: { $0.tls.trustRoots = .file(pair.certificate) }) { client in
                     let long = String(repeating: "x", count: 100_000)
                     let echo = try await client.send(RedisCommand("ECHO", .string(long)))
                     #expect(echo.string == long)
@@ -37,18 +36,5 @@ import Testing
                 }
             }
         }
-    }
-
-    private func makeCertificate(key: String, certificate: String) throws {
-        let process = Process()
-        process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
-        process.arguments = [
-            "openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost",
-            "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", key, "-out", certificate,
-        ]
-        process.standardError = FileHandle.nullDevice
-        try process.run()
-        process.waitUntilExit()
-        try #require(process.terminationStatus == 0, "openssl makes the certificate")
     }
 }

@@ -334,7 +334,7 @@ extension Shop {
 struct CachePartsTests {
     @Test("a set of holders contains exactly its users, in the smaller of its two forms", arguments: [1, 40, 100_000])
     func holders(spread: Int64) {
-        var random = Seeded(seed: 7)
+        var random = SeededGenerator(seed: 7)
         let ids = Set((0..<2_000).map { _ in Int64.random(in: 0..<10_000, using: &random) * spread })
         let set = HolderSet(ids.map { UserID($0) })
         #expect(set.count == ids.count)

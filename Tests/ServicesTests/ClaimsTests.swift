@@ -134,7 +134,7 @@ struct ClaimsTests {
                 direct.start()
                 let recovery = ClaimRecovery(
                     store: shop.store, redis: direct, campaigns: shop.campaigns, clock: shop.services.configuration.clock,
-                    logger: Shop.logger)
+                    archiveAfter: shop.services.configuration.archiveAfter, logger: Shop.logger)
                 proxy.inject(.cut(afterReplyBytes: 0))
                 async let answer = shop.claim(coupon, by: user)
                 try await eventually("the script has run") {

@@ -244,7 +244,7 @@ struct DeliveryOutageTests {
 
     @Test("a platform of any manners takes every event in the end, in order for each order", arguments: 0..<4)
     func random(run: Int) async throws {
-        var random = Seeded()
+        var random = SeededGenerator()
         let dice = Mutex(random)
         // How the platform treats a post changes with the hour.
         let manners = Mutex([200])

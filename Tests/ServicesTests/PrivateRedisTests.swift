@@ -10,18 +10,11 @@ import Testing
 struct PrivateRedisTests {
     /// A data folder with a short path, and whatever server runs in it gone afterwards.
     private func withFolder(_ body: (PrivateRedis, String) async throws -> Void) async throws {
-        let folder = "/tmp/fc-private-\(UInt32.random(in: 0 ... .max))"
-        try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
-        let redis = try PrivateRedis(dataFolder: folder)
-        func end() {
-            if let pid = redis.runningPID { kill(pid, SIGKILL) }
-            try? FileManager.default.removeItem(atPath: folder)
-        }
-        do { try await body(redis, folder) } catch {
-            end()
-            throw error
-        }
-        end()
+        let folder = TemporaryFolder()
+        defer { folder.remove() }
+        let redis = try PrivateRedis(dataFolder: folder.path)
+        defer { if let pid = redis.runningPID { kill(pid, SIGKILL) } }
+        try await body(redis, folder.path)
     }
 
     @Test("it starts once, is found again, comes back after kill -9 with what it had, and ends when it is stopped")
@@ -33,19 +26,19 @@ struct PrivateRedisTests {
             #expect(try await !redis.ensureRunning(logger: Shop.logger))
             #expect(try await !PrivateRedis(dataFolder: folder + "/.").ensureRunning(logger: Shop.logger))
             #expect(redis.runningPID == first)
-            #expect(try cli(redis, "SET", "kept", "1") == "OK")
-            #expect(try cli(redis, "CONFIG", "GET", "maxmemory-policy") == "maxmemory-policy\nnoeviction")
-            #expect(try cli(redis, "CONFIG", "GET", "appendonly") == "appendonly\nyes")
+            #expect(try await cli(redis, "SET", "kept", "1") == "OK")
+            #expect(try await cli(redis, "CONFIG", "GET", "maxmemory-policy") == "maxmemory-policy\nnoeviction")
+            #expect(try await cli(redis, "CONFIG", "GET", "appendonly") == "appendonly\nyes")
             // A write that was answered a second ago is in the file, see appendfsync; it is written before the reply either way.
             kill(first, SIGKILL)
             try await eventually("it is gone") { redis.runningPID == nil }
             #expect(try await redis.ensureRunning(logger: Shop.logger))
-            #expect(try cli(redis, "GET", "kept") == "1")
+            #expect(try await cli(redis, "GET", "kept") == "1")
             await redis.stop()
             #expect(redis.runningPID == nil)
             await redis.stop()
             #expect(try await redis.ensureRunning(logger: Shop.logger))
-            #expect(try cli(redis, "GET", "kept") == "1")
+            #expect(try await cli(redis, "GET", "kept") == "1")
             await redis.stop()
         }
     }
@@ -70,7 +63,7 @@ struct PrivateRedisTests {
             #expect(started == 1)
             let log = try String(contentsOfFile: folder + "/redis/redis.log", encoding: .utf8)
             #expect(log.components(separatedBy: "just started").count == 2)
-            #expect(try cli(redis, "PING") == "PONG")
+            #expect(try await cli(redis, "PING") == "PONG")
             await redis.stop()
         }
     }
@@ -81,14 +74,14 @@ struct PrivateRedisTests {
     func damaged(part: String) async throws {
         try await withFolder { redis, folder in
             try await redis.ensureRunning(logger: Shop.logger)
-            #expect(try cli(redis, "SET", "lost", "1") == "OK")
+            #expect(try await cli(redis, "SET", "lost", "1") == "OK")
             await redis.stop()
             let files = folder + "/redis/appendonlydir"
             let name = part == "manifest" ? "appendonly.aof.manifest" : "appendonly.aof.1.incr.aof"
             #expect(FileManager.default.fileExists(atPath: files + "/" + name))
             try "this is no append-only file\n".write(toFile: files + "/" + name, atomically: false, encoding: .utf8)
             #expect(try await redis.ensureRunning(logger: Shop.logger))
-            #expect(try cli(redis, "EXISTS", "lost") == "0")
+            #expect(try await cli(redis, "EXISTS", "lost") == "0")
             let aside = try FileManager.default.contentsOfDirectory(atPath: folder + "/redis").filter {
                 $0.hasPrefix("appendonlydir.damaged-")
             }
@@ -101,7 +94,7 @@ struct PrivateRedisTests {
     func truncated() async throws {
         try await withFolder { redis, folder in
             try await redis.ensureRunning(logger: Shop.logger)
-            #expect(try cli(redis, "SET", "kept", "1") == "OK")
+            #expect(try await cli(redis, "SET", "kept", "1") == "OK")
             await redis.stop()
             let path = folder + "/redis/appendonlydir/appendonly.aof.1.incr.aof"
             let file = try #require(FileHandle(forWritingAtPath: path))
@@ -109,7 +102,7 @@ struct PrivateRedisTests {
             try file.write(contentsOf: Data("*3\r\n$3\r\nSET\r\n$4\r\nha".utf8))
             try file.close()
             #expect(try await redis.ensureRunning(logger: Shop.logger))
-            #expect(try cli(redis, "GET", "kept") == "1")
+            #expect(try await cli(redis, "GET", "kept") == "1")
             #expect(try !FileManager.default.contentsOfDirectory(atPath: folder + "/redis").contains { $0.contains("damaged") })
             await redis.stop()
         }
@@ -119,7 +112,7 @@ struct PrivateRedisTests {
     func otherFailure() async throws {
         try await withFolder { redis, folder in
             try await redis.ensureRunning(logger: Shop.logger)
-            #expect(try cli(redis, "SET", "kept", "1") == "OK")
+            #expect(try await cli(redis, "SET", "kept", "1") == "OK")
             await redis.stop()
             // The socket's name is taken by something that cannot be removed as a file.
             try FileManager.default.createDirectory(atPath: redis.socketPath + "/in-the-way", withIntermediateDirectories: true)
@@ -132,7 +125,7 @@ struct PrivateRedisTests {
             #expect(try !FileManager.default.contentsOfDirectory(atPath: folder + "/redis").contains { $0.contains("damaged") })
             try FileManager.default.removeItem(atPath: log)
             #expect(try await redis.ensureRunning(logger: Shop.logger))
-            #expect(try cli(redis, "GET", "kept") == "1")
+            #expect(try await cli(redis, "GET", "kept") == "1")
             await redis.stop()
         }
     }
@@ -165,15 +158,7 @@ struct PrivateRedisTests {
         }
     }
 
-    private func cli(_ redis: PrivateRedis, _ arguments: String...) throws -> String {
-        let process = Process()
-        process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
-        process.arguments = ["redis-cli", "-s", redis.socketPath] + arguments
-        let output = Pipe()
-        process.standardOutput = output
-        try process.run()
-        let text = String(decoding: output.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
-        process.waitUntilExit()
-        return text.trimmingCharacters(in: .newlines)
+    private func cli(_ redis: PrivateRedis, _ arguments: String...) async throws -> String {
+        try await Tool.run(program: ["redis-cli", "-s", redis.socketPath] + arguments).standardOutput.trimmingCharacters(in: .newlines)
     }
 }

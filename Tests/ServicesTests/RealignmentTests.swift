@@ -56,8 +56,8 @@ struct RealignmentTests {
                 slow.start()
                 try await eventually("connected") { slow.isConnected }
                 let recovery = ClaimRecovery(
-                    store: shop.store, redis: slow, campaigns: shop.campaigns, clock: shop.services.configuration.clock, logger: Shop.logger
-                )
+                    store: shop.store, redis: slow, campaigns: shop.campaigns, clock: shop.services.configuration.clock,
+                    archiveAfter: shop.services.configuration.archiveAfter, logger: Shop.logger)
                 proxy.hold()
                 async let recovered: Void = recovery.run(deep: true)
                 // The store has been read, and the gate is being asked.

@@ -236,7 +236,7 @@ struct SalesRelayTests {
 
     @Test("random sales, refunds, restarts and losses end with the day scores of the ledger", arguments: 0..<3)
     func random(run: Int) async throws {
-        var random = Seeded()
+        var random = SeededGenerator()
         try await withMarket(products: 6) { shop, user, products in
             var ledger = SalesLedger()
             var relay = try shop.makeRelay()

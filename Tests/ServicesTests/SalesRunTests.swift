@@ -13,7 +13,7 @@ struct SalesRunTests {
             let user = try await shop.makeUsers(1, balance: 1_000_000)[0]
             var products: [ProductID] = []
             for _ in 0..<3 { products.append(try await shop.makeProduct(price: 100)) }
-            var random = Seeded(seed: 3)
+            var random = SeededGenerator(seed: 3)
             var payments: [Payment] = []
             for _ in 0..<40 {
                 if let payment = payments.randomElement(using: &random), Int.random(in: 0..<3, using: &random) == 0 {

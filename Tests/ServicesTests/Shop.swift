@@ -21,7 +21,7 @@ final class Shop: Sendable {
     let store: TransactionalStore
     let redis: RedisClient
     let services: CommerceServices
-    let clock: MovableClock
+    let clock: TestClock
     private let background = BackgroundTask()
 
     static let logger = Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() })
@@ -43,7 +43,7 @@ final class Shop: Sendable {
     fileprivate init(_ setup: Setup, server: TemporaryRedis, folder: URL) throws {
         (self.server, self.folder) = (server, folder)
         let calendar = try #require(BusinessCalendar(timeZoneIdentifier: "Asia/Seoul"))
-        let clock = MovableClock()
+        let clock = TestClock()
         self.clock = clock
         var options = StoreOptions(calendar: calendar, eventPayload: EventPayload.render)
         // Event ids and epochs that a test can name.
@@ -61,7 +61,7 @@ final class Shop: Sendable {
         redisConfiguration.drainTimeout = .milliseconds(500)
         redisConfiguration.admission = StoreAdmission.admission(of: store.identity, as: .service)
         redis = RedisClient(configuration: redisConfiguration, eventLoopGroup: MultiThreadedEventLoopGroup.singleton, logger: Self.logger)
-        var configuration = ServicesConfiguration(calendar: calendar, clock: WallClock { clock.now })
+        var configuration = ServicesConfiguration(calendar: calendar, clock: clock.wallClock)
         configuration.rankingRefresh = .milliseconds(50)
         // Tests change gates behind the service's back, and want to see it at once.
         configuration.cacheLease = .zero
@@ -87,7 +87,9 @@ final class Shop: Sendable {
 
     /// A recovery of the test's own, which runs when the test says so.
     var recovery: ClaimRecovery {
-        ClaimRecovery(store: store, redis: redis, campaigns: campaigns, clock: services.configuration.clock, logger: Self.logger)
+        ClaimRecovery(
+            store: store, redis: redis, campaigns: campaigns, clock: services.configuration.clock,
+            archiveAfter: services.configuration.archiveAfter, logger: Self.logger)
     }
 
     /// A second connection to the store's file, such as another process would have.
@@ -130,10 +132,9 @@ func withShop(
     _ setup: Shop.Setup = Shop.Setup(), on server: TemporaryRedis, isolation: isolated (any Actor)? = #isolation,
     _ body: (Shop) async throws -> Void
 ) async throws {
-    let folder = FileManager.default.temporaryDirectory.appending(path: "services-\(UUID().uuidString)")
-    try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
-    defer { try? FileManager.default.removeItem(at: folder) }
-    let shop = try Shop(setup, server: server, folder: folder)
+    let folder = TemporaryFolder()
+    defer { folder.remove() }
+    let shop = try Shop(setup, server: server, folder: folder.url)
     do {
         try await eventually("connected") { shop.redis.isConnected }
         try await body(shop)
@@ -142,40 +143,6 @@ func withShop(
         throw error
     }
     await shop.close()
-}
-
-/// The machine's clock, moved by as much as a test says, or stopped.
-final class MovableClock: Sendable {
-    private enum State {
-        case running(offset: Int64)
-        case stopped(Int64)
-    }
-
-    private let state = Mutex(State.running(offset: 0))
-
-    var now: Instant {
-        switch state.withLock({ $0 }) {
-        case .running(let offset): Instant(milliseconds: WallClock.system.now.milliseconds + offset)
-        case .stopped(let milliseconds): Instant(milliseconds: milliseconds)
-        }
-    }
-
-    func advance(byMilliseconds milliseconds: Int64) {
-        state.withLock { state in
-            switch state {
-            case .running(let offset): state = .running(offset: offset + milliseconds)
-            case .stopped(let time): state = .stopped(time + milliseconds)
-            }
-        }
-    }
-
-    /// From here on the clock runs from that instant.
-    func move(to instant: Instant) {
-        state.withLock { $0 = .running(offset: instant.milliseconds - WallClock.system.now.milliseconds) }
-    }
-
-    /// From here on only the test moves the clock.
-    func stop(at instant: Instant) { state.withLock { $0 = .stopped(instant.milliseconds) } }
 }
 
 /// A write that should have been done was not.

@@ -3,13 +3,7 @@ import Testing
 
 @testable import Store
 
-@Suite struct AuditTests {
-    let home: TemporaryStore
-
-    init() throws {
-        home = try TemporaryStore()
-    }
-
+@Suite(.temporaryStore) struct AuditTests: StoreSuite {
     /// Orders in every state: 1 paid with coupon 1, 2 pending with coupon 2, 3 partly and 4 wholly refunded, 5 cancelled. Coupon 3 is free.
     private func fill() async throws {
         let store = home.store

@@ -2,15 +2,7 @@ import Commerce
 import Store
 import Testing
 
-@Suite struct CampaignsTests {
-    let home: TemporaryStore
-    let store: TransactionalStore
-
-    init() throws {
-        home = try TemporaryStore()
-        store = home.store
-    }
-
+@Suite(.temporaryStore) struct CampaignsTests: StoreSuite {
     @Test(
         "a campaign keeps every term it was made with",
         arguments: [

@@ -2,15 +2,7 @@ import Commerce
 import Store
 import Testing
 
-@Suite struct ClaimsTests {
-    let home: TemporaryStore
-    let store: TransactionalStore
-
-    init() throws {
-        home = try TemporaryStore()
-        store = home.store
-    }
-
+@Suite(.temporaryStore) struct ClaimsTests: StoreSuite {
     private func claim(_ campaign: Campaign, _ user: UserID, _ sequence: Int64, epoch: Int64? = nil) -> Claim {
         Claim(couponID: campaign.id, userID: user, sequence: sequence, epoch: epoch ?? campaign.epoch, issuedAt: noon)
     }

@@ -2,17 +2,7 @@ import Commerce
 import Store
 import Testing
 
-@Suite struct IdempotencyTests {
-    let home: TemporaryStore
-    let store: TransactionalStore
-    let reader: PointReader
-
-    init() throws {
-        home = try TemporaryStore()
-        store = home.store
-        reader = try store.makePointReader()
-    }
-
+@Suite(.temporaryStore) struct IdempotencyTests: StoreSuite {
     private func key(_ key: String = "k", scope: String = "1", route: UInt8 = 7) -> IdempotencyKey {
         IdempotencyKey(scope: scope, key: key, fingerprint: [route, 0, 255])
     }

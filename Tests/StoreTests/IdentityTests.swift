@@ -1,6 +1,7 @@
 import Commerce
 import Foundation
 import GRDB
+import TestSupport
 import Testing
 
 @testable import Store
@@ -43,7 +44,7 @@ struct IdentityTests {
 
     @Test("a used store of an earlier version keeps counting its events, and an empty one begins like a new one", arguments: [true, false])
     func migrated(isUsed: Bool) async throws {
-        let folder = try makeTemporaryFolder()
+        let folder = TemporaryFolder(on: .memory).url
         defer { try? FileManager.default.removeItem(at: folder) }
         let old = try DatabaseQueue(path: folder.appending(path: "store.sqlite").path)
         try Schema.migrator.migrate(old, upTo: "campaigns end")

@@ -2,15 +2,7 @@ import Commerce
 import Store
 import Testing
 
-@Suite struct ListsTests {
-    let home: TemporaryStore
-    let store: TransactionalStore
-
-    init() throws {
-        home = try TemporaryStore()
-        store = home.store
-    }
-
+@Suite(.temporaryStore) struct ListsTests: StoreSuite {
     /// Walks all pages and makes one more item after each.
     private func walk<Item>(
         limit: Int, _ page: (PageRequest) async throws -> Page<Item>, meanwhile: () async throws -> Void

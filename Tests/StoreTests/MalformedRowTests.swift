@@ -4,16 +4,8 @@ import Testing
 
 @testable import Store
 
-@Suite("Rows that no version of this program writes")
-struct MalformedRowTests {
-    let home: TemporaryStore
-    let store: TransactionalStore
-
-    init() throws {
-        home = try TemporaryStore()
-        store = home.store
-    }
-
+@Suite("Rows that no version of this program writes", .temporaryStore)
+struct MalformedRowTests: StoreSuite {
     @Test("a write that needs one fails alone, and the rest of its group commits")
     func group() async throws {
         let gated = try GatedWriter()

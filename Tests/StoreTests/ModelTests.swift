@@ -1,6 +1,7 @@
 import Commerce
 import Foundation
 import Store
+import TestSupport
 import Testing
 
 /// Runs the same random operations on the store and on the model, and compares every answer and, at the end, everything.
@@ -18,19 +19,6 @@ import Testing
     }
 }
 
-/// SplitMix64: a small generator whose whole state is the seed that a failed test prints.
-private struct SeededGenerator: RandomNumberGenerator {
-    var state: UInt64
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var mixed = state
-        mixed = (mixed ^ (mixed >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        mixed = (mixed ^ (mixed >> 27)) &* 0x94D0_49BB_1331_11EB
-        return mixed ^ (mixed >> 31)
-    }
-}
-
 private struct RandomWalk {
     let home: TemporaryStore
     var model: StoreModel
@@ -40,7 +28,7 @@ private struct RandomWalk {
 
     init(seed: UInt64) async throws {
         home = try TemporaryStore()
-        generator = SeededGenerator(state: seed)
+        generator = SeededGenerator(seed: seed)
         _ = try await home.store.makeUsers(8)
         let prices: [Int64] = [999, 3_333, 10_000]
         let stock: [Int64] = [50, 20, 5]

@@ -38,7 +38,7 @@ import Testing
 
     @Test("a store of the first version is brought up to date as it is: same rows, same checks, and sound")
     func migration() async throws {
-        let folder = try makeTemporaryFolder()
+        let folder = TemporaryFolder(on: .memory).url
         defer { try? FileManager.default.removeItem(at: folder) }
         let path = folder.appending(path: "store.sqlite").path
         let old = try DatabaseQueue(path: path)
@@ -101,7 +101,7 @@ import Testing
 
     @Test("a file that is no database is said to be damaged")
     func notADatabase() throws {
-        let folder = try makeTemporaryFolder()
+        let folder = TemporaryFolder(on: .memory).url
         defer { try? FileManager.default.removeItem(at: folder) }
         try Data(repeating: 0x41, count: 8_192).write(to: folder.appending(path: "store.sqlite"))
         let error = #expect(throws: StoreError.self) { try TemporaryStore.open(folder) }

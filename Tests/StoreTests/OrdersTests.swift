@@ -2,17 +2,7 @@ import Commerce
 import Store
 import Testing
 
-@Suite struct OrdersTests {
-    let home: TemporaryStore
-    let store: TransactionalStore
-    let reader: PointReader
-
-    init() throws {
-        home = try TemporaryStore()
-        store = home.store
-        reader = try store.makePointReader()
-    }
-
+@Suite(.temporaryStore) struct OrdersTests: StoreSuite {
     @Test("an order holds stock and coupon, and keeps names and prices as they were")
     func holding() async throws {
         let user = try await store.makeUsers(1)[0]

@@ -3,15 +3,7 @@ import Store
 import Synchronization
 import Testing
 
-@Suite struct OutboxTests {
-    let home: TemporaryStore
-    let store: TransactionalStore
-
-    init() throws {
-        home = try TemporaryStore()
-        store = home.store
-    }
-
+@Suite(.temporaryStore) struct OutboxTests: StoreSuite {
     /// Two paid orders; the first is refunded in part: events 1 and 3 are the first order's, event 2 the second's.
     private func threeEvents() async throws {
         let user = try await store.makeUsers(1, balance: 100_000)[0]

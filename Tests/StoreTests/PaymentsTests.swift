@@ -2,17 +2,7 @@ import Commerce
 import Store
 import Testing
 
-@Suite struct PaymentsTests {
-    let home: TemporaryStore
-    let store: TransactionalStore
-    let reader: PointReader
-
-    init() throws {
-        home = try TemporaryStore()
-        store = home.store
-        reader = try store.makePointReader()
-    }
-
+@Suite(.temporaryStore) struct PaymentsTests: StoreSuite {
     @Test("a payment moves money, stock, coupon, order and outbox together")
     func paying() async throws {
         let user = try await store.makeUsers(1, balance: 30_000)[0]

@@ -2,15 +2,7 @@ import Commerce
 import Store
 import Testing
 
-@Suite struct ProductsTests {
-    let home: TemporaryStore
-    let store: TransactionalStore
-
-    init() throws {
-        home = try TemporaryStore()
-        store = home.store
-    }
-
+@Suite(.temporaryStore) struct ProductsTests: StoreSuite {
     @Test("a product is what was made of it, and changes field by field")
     func changing() async throws {
         let reader = try store.makePointReader()

@@ -2,17 +2,7 @@ import Commerce
 import Store
 import Testing
 
-@Suite struct RefundsTests {
-    let home: TemporaryStore
-    let store: TransactionalStore
-    let reader: PointReader
-
-    init() throws {
-        home = try TemporaryStore()
-        store = home.store
-        reader = try store.makePointReader()
-    }
-
+@Suite(.temporaryStore) struct RefundsTests: StoreSuite {
     private func paid(
         _ items: [(ProductID, Int64)], by user: UserID, coupon: IssuedCouponID? = nil, at now: Instant = noon
     ) async throws -> Checkout {

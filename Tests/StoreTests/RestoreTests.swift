@@ -1,6 +1,7 @@
 import Commerce
 import Foundation
 import GRDB
+import TestSupport
 import Testing
 
 @testable import Store
@@ -129,7 +130,7 @@ struct RestoreTests {
 
     @Test("a backup of an earlier version is brought up to date")
     func earlierVersion() async throws {
-        let folder = try makeTemporaryFolder()
+        let folder = TemporaryFolder(on: .memory).url
         defer { try? FileManager.default.removeItem(at: folder) }
         let file = folder.appending(path: "old.sqlite").path
         let old = try DatabaseQueue(path: file)

@@ -4,16 +4,8 @@ import Testing
 
 @testable import Store
 
-@Suite("What may be forgotten")
-struct RetentionTests {
-    let home: TemporaryStore
-    let store: TransactionalStore
-
-    init() throws {
-        home = try TemporaryStore()
-        store = home.store
-    }
-
+@Suite("What may be forgotten", .temporaryStore)
+struct RetentionTests: StoreSuite {
     /// A sale for each instant, in milliseconds after noon; the second one is refunded in part right after it.
     private func sell(at instants: [Int64]) async throws {
         let user = try await store.makeUsers(1, balance: 1_000_000)[0]

@@ -11,19 +11,19 @@ import Testing
     /// So few characters that parts of names meet by chance; folding changes some of them.
     private static let characters = ["감", "귤", "귤", "A", "a", "b", "é", "E\u{301}", "0", "0", " "]
 
-    private static func text(_ lengths: ClosedRange<Int>, _ random: inout Seeded) -> String {
+    private static func text(_ lengths: ClosedRange<Int>, _ random: inout SeededGenerator) -> String {
         (0..<Int.random(in: lengths, using: &random)).map { _ in characters.randomElement(using: &random) ?? "a" }.joined()
     }
 
     /// A store, and what it has to have.
     private struct Shop {
         let home: TemporaryStore
-        var random: Seeded
+        var random: SeededGenerator
         var products: [Int64: Product] = [:]
         /// Products that were made or changed since the pages began.
         var touched: Set<Int64> = []
 
-        init(seed: Seeded, budget: Int) throws {
+        init(seed: SeededGenerator, budget: Int) throws {
             random = seed
             home = try TemporaryStore { $0.searchBudget = budget }
         }
@@ -91,7 +91,7 @@ import Testing
 
     @Test("pages show what a plain filter shows, in order, also while other products are made and changed", arguments: budgets)
     func model(budget: Int) async throws {
-        let seed = Seeded()
+        let seed = SeededGenerator()
         var shop = try Shop(seed: seed, budget: budget)
         let chunk = Int64(NameIndex.placesInChunk)
         for start in [1, chunk - 15, 5 * chunk - 1] {
@@ -187,7 +187,7 @@ import Testing
 
     @Test("the products of an older store are found after its migration")
     func migration() async throws {
-        let folder = try makeTemporaryFolder()
+        let folder = TemporaryFolder(on: .memory).url
         defer { try? FileManager.default.removeItem(at: folder) }
         let old = try DatabaseQueue(
             path: folder.appending(path: "store.sqlite").path, configuration: .writer(try TemporaryStore.defaultOptions()))
@@ -215,7 +215,7 @@ import Testing
 
     @Test("places in the index are what was put in and not taken out, in their shortest form")
     func places() {
-        var random = Seeded()
+        var random = SeededGenerator()
         for most in [3, 1_100, NameIndex.placesInChunk] {
             var (set, model): (PlaceSet, Set<UInt16>) = (PlaceSet(), [])
             for _ in 0..<5_000 {

@@ -2,17 +2,7 @@ import Commerce
 import Store
 import Testing
 
-@Suite struct UsersTests {
-    let home: TemporaryStore
-    let store: TransactionalStore
-    let reader: PointReader
-
-    init() throws {
-        home = try TemporaryStore()
-        store = home.store
-        reader = try store.makePointReader()
-    }
-
+@Suite(.temporaryStore) struct UsersTests: StoreSuite {
     @Test("ids of users count up from 1, and a user exists from the answer on")
     func ids() async throws {
         #expect(!store.userExists(UserID(1)))

@@ -14,7 +14,7 @@ package struct Tour {
     ///   - socketPath: of the folder's private Redis.
     package init(key: TokenKey, url: String, socketPath: String) {
         let now = WallClock.system.now
-        let end = now.advanced(byMilliseconds: 86_400_000) ?? now
+        let end = now.advanced(byMilliseconds: TokenKey.standardLifetimeMilliseconds) ?? now
         user = key.sign(.user(UserID(1)), issuedAt: now, expiresAt: end)
         admin = key.sign(.anyAdmin, issuedAt: now, expiresAt: end)
         (self.url, self.socketPath) = (url, socketPath)

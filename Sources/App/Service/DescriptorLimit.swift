@@ -1,17 +1,19 @@
 import Foundation
 import Glibc
+import HTTPServer
+package import Logging
 
 /// The limit of open files, and how many connections fit under it.
-package struct DescriptorLimit: Sendable, Equatable {
+struct DescriptorLimit: Sendable, Equatable {
     /// Descriptors that the process may have open.
-    package let descriptors: Int
+    let descriptors: Int
     /// Those that are open already, inherited ones included.
     let open: Int
 
     /// Connections that fit: those that are served, and those beyond them that are being answered 503.
-    package struct Share: Sendable, Equatable {
-        package let connections: Int
-        package let refusals: Int
+    struct Share: Sendable, Equatable {
+        let connections: Int
+        let refusals: Int
     }
 
     /// Refusals at once where the limit has room for them.
@@ -22,7 +24,7 @@ package struct DescriptorLimit: Sendable, Equatable {
     private static let mostRaised: rlim_t = 1 << 20
 
     /// Raises the soft limit of the process to the hard one; the limit that holds afterwards.
-    package static func raised() -> DescriptorLimit {
+    static func raised() -> DescriptorLimit {
         var limit = rlimit()
         guard getrlimit(resource, &limit) == 0 else { return DescriptorLimit(descriptors: 1024, open: 0) }
         let wanted = min(limit.rlim_max, mostRaised)
@@ -47,7 +49,7 @@ package struct DescriptorLimit: Sendable, Equatable {
     /// Connections that may be open under the limit, as many as wanted where they fit.
     ///
     /// - Throws: where the limit leaves too few to serve.
-    package func share(wanted: Int, loops: Int) throws(CommandError) -> Share {
+    func share(wanted: Int, loops: Int) throws(CommandError) -> Share {
         let needed = open + Self.reserve(loops: loops) + Self.fewestConnections
         guard descriptors >= needed else {
             throw CommandError(
@@ -56,5 +58,21 @@ package struct DescriptorLimit: Sendable, Equatable {
         let free = descriptors - open - Self.reserve(loops: loops)
         let refusals = min(Self.mostRefusals, max(free - wanted, free / 8))
         return Share(connections: min(wanted, free - refusals), refusals: refusals)
+    }
+}
+
+extension RunConfiguration {
+    /// Raises the limit of open files as far as it may be raised, and lowers the number of connections to what then fits.
+    ///
+    /// - Throws: where the limit leaves too few to serve.
+    package mutating func fitConnections(logger: Logger) throws(CommandError) {
+        let (limit, wanted) = (DescriptorLimit.raised(), http.maximumConnections)
+        let share = try limit.share(wanted: wanted, loops: loops)
+        if share.connections < wanted {
+            logger.warning(
+                "--max-connections is lowered to what the limit of open files (ulimit -n) has room for",
+                metadata: ["asked": "\(wanted)", "lowered": "\(share.connections)", "limit": "\(limit.descriptors)"])
+        }
+        (http.maximumConnections, http.maximumRefusals) = (share.connections, share.refusals)
     }
 }

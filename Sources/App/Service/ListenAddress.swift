@@ -1,13 +1,17 @@
 import Foundation
 import Glibc
 package import HTTPServer
+import NIOCore
 
 /// Where `serve` listens, as `--host` and `--port` say it.
 package enum ListenAddress: Sendable, Equatable {
     case tcp(host: String, port: Int)
     case unixSocket(path: String)
 
-    package static let defaultPort = 8080
+    /// Where it listens if nothing is said: on the loopback address alone.
+    package static let standard = ListenAddress.tcp(host: standardHost, port: standardPort)
+    package static let standardHost = "127.0.0.1"
+    package static let standardPort = 8080
     private static let unixPrefix = "unix:"
     /// `sockaddr_un.sun_path` on Linux, less its final NUL.
     private static let longestSocketPath = 107
@@ -15,7 +19,7 @@ package enum ListenAddress: Sendable, Equatable {
     /// - Parameter port: nil where none is given.
     package init(host: String, port: Int?) throws(CommandError) {
         guard host.hasPrefix(Self.unixPrefix) else {
-            self = .tcp(host: host, port: port ?? Self.defaultPort)
+            self = .tcp(host: host, port: port ?? Self.standardPort)
             return
         }
         let path = String(host.dropFirst(Self.unixPrefix.count))
@@ -26,6 +30,13 @@ package enum ListenAddress: Sendable, Equatable {
         }
         guard port == nil else { throw CommandError("--port has no meaning with --host unix:..., leave it out") }
         self = .unixSocket(path: path)
+    }
+
+    package init(_ address: HTTPServerConfiguration.Address) {
+        switch address {
+        case .tcp(let host, let port): self = .tcp(host: host, port: port)
+        case .unixSocket(let path): self = .unixSocket(path: path)
+        }
     }
 
     package var configuration: HTTPServerConfiguration {
@@ -45,7 +56,7 @@ package enum ListenAddress: Sendable, Equatable {
 
     /// Throws where listening would fail, or would take a socket from a program that still listens on it. A socket file that nobody
     /// listens on is left for the server to replace.
-    package func check() throws(CommandError) {
+    func check() throws(CommandError) {
         guard case .unixSocket(let path) = self else { return }
         var status = stat()
         guard lstat(path, &status) == 0 else {
@@ -91,10 +102,17 @@ package enum ListenAddress: Sendable, Equatable {
     ///
     /// The socket is made with the process' umask, for its account alone. In a folder with the setgid bit it has the folder's group,
     /// which is how a proxy under another account is let in.
-    package func admitGroup() throws(CommandError) {
+    func admitGroup() throws(CommandError) {
         guard case .unixSocket(let path) = self else { return }
         guard chmod(path, 0o660) == 0 else {
             throw CommandError("the mode of \(path) cannot be set: \(String(cString: strerror(errno)))")
         }
+    }
+
+    /// What the system has said against listening, in one line; any other error as it is.
+    func describing(_ error: any Error) -> any Error {
+        guard let error = error as? IOError else { return error }
+        guard error.errnoCode != EADDRINUSE else { return CommandError("\(description(port: nil)) is in use by another program") }
+        return CommandError("cannot listen on \(description(port: nil)): \(String(cString: strerror(error.errnoCode)))")
     }
 }

@@ -21,10 +21,11 @@ package final class RunningService: Sendable {
 
     /// Starts everything and returns once clients can connect. Gates are recovered in the background: `/readyz` says when they are there.
     ///
-    /// - Parameter beforeListening: is called right before the port listens; where it throws, the start fails.
-    package static func start(
-        _ configuration: RunConfiguration, logger: Logger, beforeListening: @Sendable () throws -> Void = {}
-    ) async throws -> RunningService {
+    /// - Throws: `CommandError` where the address cannot be listened on.
+    package static func start(_ configuration: RunConfiguration, logger: Logger) async throws -> RunningService {
+        let address = ListenAddress(configuration.http.address)
+        // Before anything is started that would have to be stopped again.
+        try address.check()
         let tokenKey = try TokenKey.load(fromDataFolder: configuration.dataFolder)
         var parts = ServiceParts(loops: MultiThreadedEventLoopGroup(numberOfThreads: configuration.loops))
         do {
@@ -34,13 +35,15 @@ package final class RunningService: Sendable {
                 configuration: configuration.http, eventLoopGroup: parts.loops, responder: api.responder(on:),
                 refusalResponse: api.refusalResponse, logger: logger)
             api.reportStatistics(of: server)
-            try beforeListening()
+            // Another program may have begun to listen meanwhile.
+            try address.check()
             try await server.start()
             parts.server = (server, configuration.drainDeadline)
+            try address.admitGroup()
             return RunningService(services: services, server: server, tokenKey: tokenKey, parts: parts)
         } catch {
             await parts.end()
-            throw error
+            throw address.describing(error)
         }
     }
 

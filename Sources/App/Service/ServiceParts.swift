@@ -34,8 +34,8 @@ struct ServiceParts: Sendable {
     mutating func openServices(_ configuration: RunConfiguration, logger: Logger) async throws -> CommerceServices {
         let folder = DataFolder(path: configuration.dataFolder)
         let store = try folder.openStore(
-            policy: configuration.policy, calendar: configuration.calendar, firstIncarnation: configuration.firstIncarnation,
-            logger: logger)
+            policy: configuration.services.policy, calendar: configuration.services.calendar,
+            firstIncarnation: configuration.firstIncarnation, logger: logger)
         self.store = store
         let endpoint =
             if let given = configuration.redis { given } else { try await startPrivateRedis(folder, for: store, logger: logger) }
@@ -45,12 +45,7 @@ struct ServiceParts: Sendable {
         let redis = RedisClient(configuration: client, eventLoopGroup: loops, logger: logger)
         redis.start()
         self.redis = redis
-        var options = ServicesConfiguration(policy: configuration.policy, calendar: configuration.calendar, clock: configuration.clock)
-        options.rankingRefresh = configuration.rankingRefresh
-        options.recoveryInterval = configuration.recoveryInterval
-        options.archiveAfter = configuration.archiveAfter
-        options.keepEvents = configuration.keepEvents
-        options.platform = configuration.platform
+        var options = configuration.services
         options.privateRedis = privateRedis
         let services = try CommerceServices(configuration: options, store: store, redis: redis, eventLoopGroup: loops, logger: logger)
         self.services = services

@@ -45,6 +45,13 @@ package struct BusinessCalendar: Sendable {
         (timeZone, self.timeZoneIdentifier) = (zone, timeZoneIdentifier)
     }
 
+    private init(timeZone: TimeZone, timeZoneIdentifier: String) {
+        (self.timeZone, self.timeZoneIdentifier) = (timeZone, timeZoneIdentifier)
+    }
+
+    /// The calendar of UTC, which every system knows.
+    package static let utc = BusinessCalendar(timeZone: .gmt, timeZoneIdentifier: "UTC")
+
     /// The business day that contains the instant.
     package func day(of instant: Instant) -> BusinessDay {
         let seconds = instant.milliseconds.flooringDivision(by: 1000).quotient

@@ -1,3 +1,4 @@
+import EventLoops
 import NIOCore
 
 /// Performs what the state machine of one connection decides: runs the handler, renders answers and moves bytes.
@@ -163,7 +164,7 @@ extension HTTPConnection {
             let request = HTTPRequest(head: head, bytes: bytes, chunks: chunks, eventLoop: loop.eventLoop, receivedAt: now)
             run(request, number, now)
         case .refuse(let refusal, let form):
-            loop.counters.countRejected()
+            loop.counters.rejectedRequests.add()
             render(loop.refusalResponse(refusal), form, now)
         case .sendContinue:
             withOutput { $0.writeStaticString("HTTP/1.1 100 Continue\r\n\r\n") }
@@ -176,10 +177,10 @@ extension HTTPConnection {
 
     private func run(_ request: consuming HTTPRequest, _ number: Int, _ now: NIODeadline) {
         guard loop.mayRun else {
-            loop.counters.countRefused()
+            loop.counters.refusedRequests.add()
             return answer(number, loop.refusalResponse(.tooManyRequests), now)
         }
-        loop.counters.countRequest()
+        loop.counters.requests.add()
         switch loop.handler(request) {
         case .now(let response):
             answer(number, response, now)

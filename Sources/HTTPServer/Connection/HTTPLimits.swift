@@ -7,7 +7,7 @@ package struct HTTPLimits: Sendable, Equatable {
     /// Connections beyond `maximumConnections` that are being answered 503; one more is closed without an answer.
     package var maximumRefusals: Int = 256
     /// Requests inside handlers at once, over all connections; one more is answered 429.
-    package var maximumRequestsInFlight: Int = 4_096
+    package var maximumRequestsInFlight: Int = 8_192
     /// Bytes of one request body.
     package var maximumBodyBytes: Int = 64 * 1024
     /// Bytes of request line and header fields of one request; also bounds what chunked framing and trailers may add, and how

@@ -1,3 +1,4 @@
+package import EventLoops
 package import Logging
 package import NIOCore
 import NIOPosix
@@ -118,7 +119,7 @@ package final class HTTPListener: Sendable {
     }
 
     /// The executor handlers prefer on this loop; nil when the loop is not one of the server's.
-    package func executor(on eventLoop: any EventLoop) -> (any TaskExecutor)? {
+    package func executor(on eventLoop: any EventLoop) -> EventLoopExecutor? {
         loops[ObjectIdentifier(eventLoop)]?.executor
     }
 
@@ -171,7 +172,7 @@ package final class HTTPListener: Sendable {
 
     private func initialize(_ channel: any Channel) throws {
         guard let loop = loops[ObjectIdentifier(channel.eventLoop)] else { throw HTTPServerError.foreignEventLoop }
-        loop.counters.countAccepted()
+        loop.counters.acceptedConnections.add()
         let refusal: HTTPRefusal? =
             if loop.isDraining {
                 .draining
@@ -181,7 +182,7 @@ package final class HTTPListener: Sendable {
                 nil
             }
         if refusal != nil {
-            loop.counters.countRefusedConnection()
+            loop.counters.refusedConnections.add()
             guard ServerContext.take(context.openRefusals, limit: loop.limits.maximumRefusals) else {
                 throw HTTPServerError.tooManyConnections
             }

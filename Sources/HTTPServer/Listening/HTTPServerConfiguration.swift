@@ -1,7 +1,6 @@
-import EventLoopTasks
 package import NIOCore
 
-/// Where the server listens, its bounds, and what it shares with others. The bounds are members of this type as well.
+/// Where the server listens, and its bounds. The bounds are members of this type as well.
 @dynamicMemberLookup
 package struct HTTPServerConfiguration: Sendable {
     /// Where a server listens.
@@ -18,8 +17,6 @@ package struct HTTPServerConfiguration: Sendable {
     package var backlog: Int = 1024
     /// Every bound.
     package var limits = HTTPLimits()
-    /// The task executor handlers prefer on a loop; replace it to share one with other clients of the loop.
-    package var executor: @Sendable (any EventLoop) -> any TaskExecutor = { EventLoopExecutor(eventLoop: $0) }
     /// Prepares each accepted channel before the HTTP handler is added to it, for example with TLS. An error closes the connection.
     package var configureChannel: (@Sendable (any Channel) throws -> Void)?
 

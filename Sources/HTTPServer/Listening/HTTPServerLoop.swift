@@ -1,3 +1,4 @@
+import EventLoops
 import Logging
 import NIOCore
 import Synchronization
@@ -46,7 +47,8 @@ extension Atomic<Int> {
 /// Safety of `@unchecked Sendable`: the variables are touched on `eventLoop` only, which every entry asserts.
 final class HTTPServerLoop: @unchecked Sendable {
     let eventLoop: any EventLoop
-    let executor: any TaskExecutor
+    /// Runs the tasks of all handlers; the only one of its loop.
+    let executor: EventLoopExecutor
     let context: ServerContext
     let limits: HTTPLimits
     let handler: HTTPResponder
@@ -66,7 +68,7 @@ final class HTTPServerLoop: @unchecked Sendable {
 
     init(eventLoop: any EventLoop, context: ServerContext, handler: @escaping HTTPResponder) {
         self.eventLoop = eventLoop
-        self.executor = context.configuration.executor(eventLoop)
+        self.executor = EventLoopExecutor(eventLoop: eventLoop)
         self.context = context
         self.limits = context.configuration.limits
         self.handler = handler

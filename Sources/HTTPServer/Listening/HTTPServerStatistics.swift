@@ -1,4 +1,4 @@
-import Synchronization
+import EventLoops
 
 /// What the server counted since its start, and how many connections and requests it has now.
 package struct HTTPServerStatistics: Sendable, Equatable {
@@ -21,32 +21,19 @@ package struct HTTPServerStatistics: Sendable, Equatable {
 }
 
 /// What one event loop has counted.
-///
-/// Only its loop writes it, so a plain load and store suffice where several writers would need an atomic addition. Any thread may
-/// read it.
 final class LoopCounters: Sendable {
-    private let acceptedConnections = Atomic<Int>(0)
-    private let refusedConnections = Atomic<Int>(0)
-    private let requests = Atomic<Int>(0)
-    private let refusedRequests = Atomic<Int>(0)
-    private let rejectedRequests = Atomic<Int>(0)
-
-    func countAccepted() { LoopCounters.count(acceptedConnections) }
-    func countRefusedConnection() { LoopCounters.count(refusedConnections) }
-    func countRequest() { LoopCounters.count(requests) }
-    func countRefused() { LoopCounters.count(refusedRequests) }
-    func countRejected() { LoopCounters.count(rejectedRequests) }
-
-    private static func count(_ counter: borrowing Atomic<Int>) {
-        counter.store(counter.load(ordering: .relaxed) &+ 1, ordering: .relaxed)
-    }
+    let acceptedConnections = LoopCounter()
+    let refusedConnections = LoopCounter()
+    let requests = LoopCounter()
+    let refusedRequests = LoopCounter()
+    let rejectedRequests = LoopCounter()
 
     /// Adds the counters. Each is exact, but they are not read at one instant.
     func add(to statistics: inout HTTPServerStatistics) {
-        statistics.acceptedConnections += acceptedConnections.load(ordering: .relaxed)
-        statistics.refusedConnections += refusedConnections.load(ordering: .relaxed)
-        statistics.requests += requests.load(ordering: .relaxed)
-        statistics.refusedRequests += refusedRequests.load(ordering: .relaxed)
-        statistics.rejectedRequests += rejectedRequests.load(ordering: .relaxed)
+        statistics.acceptedConnections += acceptedConnections.value
+        statistics.refusedConnections += refusedConnections.value
+        statistics.requests += requests.value
+        statistics.refusedRequests += refusedRequests.value
+        statistics.rejectedRequests += rejectedRequests.value
     }
 }

@@ -1,3 +1,4 @@
+import EventLoops
 package import Logging
 package import NIOCore
 

@@ -1,4 +1,4 @@
-import Synchronization
+import EventLoops
 
 /// What a client has done since it was made, for metrics.
 package struct RedisStatistics: Sendable, Equatable {
@@ -29,12 +29,12 @@ package struct RedisStatistics: Sendable, Equatable {
 
 /// The counters of one connection: written on its loop only, read anywhere.
 final class RedisCounters: Sendable {
-    let sent = RedisCounter()
-    let connects = RedisCounter()
-    let overloaded = RedisCounter()
-    let unknownOutcomes = RedisCounter()
-    let timedOut = RedisCounter()
-    let pending = RedisCounter()
+    let sent = LoopCounter()
+    let connects = LoopCounter()
+    let overloaded = LoopCounter()
+    let unknownOutcomes = LoopCounter()
+    let timedOut = LoopCounter()
+    let pending = LoopCounter()
 
     var snapshot: RedisStatistics {
         RedisStatistics(
@@ -46,14 +46,4 @@ final class RedisCounters: Sendable {
             pending: pending.value
         )
     }
-}
-
-/// A number with one writer, so that adding needs no atomic read-modify-write.
-final class RedisCounter: Sendable {
-    private let number = Atomic<Int>(0)
-
-    var value: Int { number.load(ordering: .relaxed) }
-
-    func add(_ amount: Int = 1) { number.store(number.load(ordering: .relaxed) &+ amount, ordering: .relaxed) }
-    func set(_ value: Int) { number.store(value, ordering: .relaxed) }
 }

@@ -1,3 +1,4 @@
+import EventLoops
 import NIOCore
 
 /// The `async` face of a connection. A task that runs on the connection's loop stays on its thread.

@@ -1,3 +1,4 @@
+import EventLoops
 package import NIOCore
 import Synchronization
 

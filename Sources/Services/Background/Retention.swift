@@ -11,15 +11,14 @@ package struct Retention: Sendable {
     /// How long a delivered event is kept.
     let keepEvents: Duration
 
-    /// How long answers are remembered under their idempotency keys: 24 hours, from the HTTP contract.
-    private static let keepAnswers: Duration = .seconds(86_400)
-
     /// The least time that events have to be kept: a ranking is rebuilt from those of its days.
     package static let leastKeepEvents: Duration = .seconds(86_400 * (RankingDays.kept + 2))
 
     /// Removes what is due by now.
     func step() async throws {
-        try await removeAll(olderThan: Self.keepAnswers) { [store] in try await store.purgeStoredResponses(before: $0) }
+        try await removeAll(olderThan: .milliseconds(StoredResponse.lifetimeMilliseconds)) { [store] in
+            try await store.purgeStoredResponses(before: $0)
+        }
         try await removeAll(olderThan: keepEvents) { [store] in try await store.pruneEvents(before: $0) }
     }
 

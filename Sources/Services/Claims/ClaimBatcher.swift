@@ -1,8 +1,8 @@
 import Commerce
+import EventLoops
 import NIOCore
 import Redis
 import Store
-import Synchronization
 
 /// A claim that Redis has to decide.
 struct ClaimRequest: Sendable {
@@ -36,15 +36,15 @@ final class ClaimBatcher: @unchecked Sendable {
     /// The batches of this tick.
     private var open: [ClaimBatch] = []
     private var spare: [ClaimBatch] = []
-    private let calls = Atomic<Int>(0)
-    private let claims = Atomic<Int>(0)
+    private let calls = LoopCounter()
+    private let claims = LoopCounter()
 
     init(eventLoop: any EventLoop, redis: RedisConnection) { (self.eventLoop, self.redis) = (eventLoop, redis) }
 
     /// Calls of `claim_coupon` that were sent. Readable anywhere.
-    var callCount: Int { calls.load(ordering: .relaxed) }
+    var callCount: Int { calls.value }
     /// The claims in them. Readable anywhere.
-    var claimCount: Int { claims.load(ordering: .relaxed) }
+    var claimCount: Int { claims.value }
 
     /// Adds a claim to its campaign's next call. `decided` gets the batch and Redis' reply, on the loop; that of the batch's first claim
     /// is called for all of them.
@@ -79,8 +79,8 @@ final class ClaimBatcher: @unchecked Sendable {
         guard let decided = batch.decided else { return }
         batch.decided = nil
         if batch.campaign.openBatch === batch { batch.campaign.openBatch = nil }
-        calls.store(calls.load(ordering: .relaxed) + 1, ordering: .relaxed)
-        claims.store(claims.load(ordering: .relaxed) + batch.requests.count, ordering: .relaxed)
+        calls.add()
+        claims.add(batch.requests.count)
         let users = batch.requests.map(\.user.rawValue)
         redis.send(RedisCommand(batch.campaign.call, arguments: users)) { decided(batch, $0) }
     }

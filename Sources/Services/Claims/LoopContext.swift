@@ -1,4 +1,3 @@
-package import EventLoopTasks
 package import NIOCore
 package import Redis
 package import Store
@@ -10,8 +9,6 @@ package final class LoopContext: DeliveryContext, Sendable {
     package let eventLoop: any EventLoop
     package let redis: RedisConnection
     package let reader: PointReader
-    /// For tasks that begin outside a request's own and shall stay on the loop.
-    package let executor: EventLoopExecutor
 
     let campaigns: CampaignCache
     let issuedCoupons: IssuedCouponCache
@@ -25,7 +22,6 @@ package final class LoopContext: DeliveryContext, Sendable {
         campaigns = CampaignCache(eventLoop: eventLoop, store: store, reader: reader, redis: redis, lease: lease)
         issuedCoupons = IssuedCouponCache(eventLoop: eventLoop, store: store, reader: reader, redis: redis, lease: lease)
         batcher = ClaimBatcher(eventLoop: eventLoop, redis: redis)
-        executor = EventLoopExecutor(eventLoop: eventLoop)
     }
 
     package func deliver(_ work: @escaping @Sendable () -> Void) {

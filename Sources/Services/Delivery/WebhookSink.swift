@@ -12,9 +12,13 @@ package struct DataPlatform: Sendable {
     /// The key of the HMAC-SHA256 signature, shared with the platform.
     package let secret: [UInt8]
     /// How long the answer to a POST may take from when it was sent, and a connection until it is made.
-    package var timeoutMilliseconds: Int64 = 5_000
-    /// Tries that count against an event before it is parked; 20 take about an hour and a half.
-    package var maximumTries: Int64 = 20
+    package var timeoutMilliseconds = standardTimeoutMilliseconds
+    /// Tries that count against an event before it is parked.
+    package var maximumTries = standardTries
+
+    package static let standardTimeoutMilliseconds: Int64 = 5_000
+    /// They take about an hour and a half.
+    package static let standardTries: Int64 = 20
 
     package init(url: String, secret: [UInt8]) {
         (self.url, self.secret) = (url, secret)

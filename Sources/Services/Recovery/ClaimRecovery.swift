@@ -61,7 +61,7 @@ final class ClaimRecovery: Sendable {
     static let archivedLimit = 10_000
 
     init(
-        store: TransactionalStore, redis: RedisClient, campaigns: Campaigns, clock: WallClock, archiveAfter: Duration = .seconds(86_400),
+        store: TransactionalStore, redis: RedisClient, campaigns: Campaigns, clock: WallClock, archiveAfter: Duration,
         logger: Logger
     ) {
         (self.store, self.redis, self.campaigns, self.clock, self.logger) = (store, redis, campaigns, clock, logger)

@@ -55,15 +55,17 @@ package enum StoredResponseLookup: Sendable, Equatable {
     case reused
 }
 
-/// How long an answer is remembered: 24 hours, from the HTTP contract.
-private let memoryMilliseconds: Int64 = 24 * 3600 * 1000
+extension StoredResponse {
+    /// How long it is sent again under its key: 24 hours, from the HTTP contract.
+    package static let lifetimeMilliseconds: Int64 = 24 * 3600 * 1000
+}
 
 extension Database {
-    /// What is remembered under the key; an answer of 24 hours ago or older is absent, whether purged or not.
+    /// What is remembered under the key; an answer past its lifetime is absent, whether purged or not.
     func answer(for key: IdempotencyKey, at now: Instant) throws -> StoredResponseLookup {
         let found = try first(
             "SELECT fingerprint, status, body FROM idempotency WHERE scope = ? AND key = ? AND created_at > ?",
-            key.scope, key.key, now.milliseconds - memoryMilliseconds
+            key.scope, key.key, now.milliseconds - StoredResponse.lifetimeMilliseconds
         ) { row -> StoredResponseLookup in
             guard row.blob(0) == key.fingerprint else { return .reused }
             return .stored(StoredResponse(status: Int(row.int(1)), body: row.blob(2)))

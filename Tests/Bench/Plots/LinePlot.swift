@@ -53,8 +53,8 @@ extension LinePlot {
             "set title \(title.quoted)", "set xlabel \(xLabel.quoted)", "set ylabel \(yLabel.quoted)",
             "set offsets graph 0.02, graph 0.02, 0, 0", "set autoscale xfix",
         ]
-        // A single line needs no legend, because title and axis name it.
-        if series.count == 1 { lines.append("unset key") }
+        // Without names there is no legend.
+        if series.allSatisfy(\.name.isEmpty) { lines.append("unset key") }
         lines += axis("x", xScale) + axis("y", yScale)
         if let xRange { lines.append("set xrange [\(xRange.lowerBound):\(xRange.upperBound)]") }
         if let yRange { lines.append("set yrange [\(yRange.lowerBound):\(yRange.upperBound)]") }

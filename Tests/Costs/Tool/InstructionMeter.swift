@@ -46,6 +46,8 @@ struct InstructionMeter: Meter {
 
     private func ask(_ question: String) async throws -> String {
         let answer = try await Tool.run(program: ["vgdb", "--pid=\(pid)"] + question.split(separator: " ").map(String.init))
+        // vgdb wakes a server that waits in a system call through ptrace, and on a busy machine leaves it stopped now and then.
+        kill(pid, SIGCONT)
         guard answer.status == 0 else { throw CostFailure("vgdb failed: \(answer.standardError)") }
         return answer.standardOutput
     }

@@ -3,10 +3,10 @@ import TestSupport
 /// Makes requests of every shape: some put together by the grammar with a part that is odd now and then, the others entries of the
 /// corpus with a few bytes changed.
 package struct RequestGenerator {
-    private var random: Seeded
+    private var random: SeededGenerator
 
     package init(seed: UInt64) {
-        random = Seeded(seed: seed)
+        random = SeededGenerator(seed: seed)
     }
 
     /// The bytes that one connection sends.

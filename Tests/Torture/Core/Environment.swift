@@ -16,7 +16,7 @@ final class Environment {
     var redis: TemporaryRedis
     let pool: HTTPPool
     let admin: Caller
-    var random: Seeded
+    var random: SeededGenerator
     private(set) var service: ServeProcess?
     /// The fault point at which the service ends itself; nil without one.
     private var trap: Trap?
@@ -38,7 +38,7 @@ final class Environment {
     static let redisArguments = ["--appendonly", "yes", "--appendfsync", "everysec"]
 
     /// Starts everything except the shoppers.
-    static func start(random: Seeded, connections: Int) async throws -> Environment {
+    static func start(random: SeededGenerator, connections: Int) async throws -> Environment {
         let folder = TemporaryFolder()
         do {
             let redis = try await offPool { try TemporaryRedis(arguments: redisArguments, onTCP: true) }
@@ -54,7 +54,7 @@ final class Environment {
         }
     }
 
-    private init(folder: TemporaryFolder, redis: TemporaryRedis, random: Seeded, connections: Int) async throws {
+    private init(folder: TemporaryFolder, redis: TemporaryRedis, random: SeededGenerator, connections: Int) async throws {
         self.folder = folder
         self.redis = redis
         self.random = random

@@ -10,7 +10,7 @@ struct Shopper: Sendable {
     let admin: Caller
     let client: ServiceClient
     let catalogue: Catalogue
-    var random: Seeded
+    var random: SeededGenerator
 
     mutating func shop(until isOver: @Sendable () -> Bool) async {
         while !isOver(), !Task.isCancelled {

@@ -29,7 +29,7 @@ package struct TortureRun: Sendable {
     /// Runs all rounds. Findings are in the report; an error means that the torture itself could not continue.
     package func run() async throws -> TortureReport {
         printLine("torture: SEED=\(seed) ROUNDS=\(rounds), \(shoppers) shoppers on up to \(connections) connections")
-        let environment = try await Environment.start(random: Seeded(seed: seed), connections: connections)
+        let environment = try await Environment.start(random: SeededGenerator(seed: seed), connections: connections)
         do {
             let report = try await run(in: environment)
             await environment.end()
@@ -141,7 +141,7 @@ struct Round {
             Shopper(
                 customers: Array(environment.customers[start..<min(start + perShopper, environment.customers.count)]),
                 admin: environment.admin,
-                client: environment.client, catalogue: environment.catalogue, random: Seeded(seed: environment.random.next()))
+                client: environment.client, catalogue: environment.catalogue, random: SeededGenerator(seed: environment.random.next()))
         }
     }
 
@@ -154,7 +154,7 @@ struct Round {
                 for customer in rest {
                     group.addTask {
                         let shopper = Shopper(
-                            customers: [customer], admin: admin, client: client, catalogue: catalogue, random: Seeded(seed: 0))
+                            customers: [customer], admin: admin, client: client, catalogue: catalogue, random: SeededGenerator(seed: 0))
                         await shopper.claim(campaign, by: customer, key: nil, copies: 1, retrying: true)
                     }
                 }

@@ -86,7 +86,7 @@ struct TortureTests {
 
     @Test("what is broken by hand is found by the torture and by the audit", arguments: Harm.all)
     func noticed(harm: Harm) async throws {
-        let environment = try await Environment.start(random: Seeded(), connections: 80)
+        let environment = try await Environment.start(random: SeededGenerator(), connections: 80)
         do {
             var torture = Self.torture(rounds: 1)
             torture.shoppers = 40

@@ -32,7 +32,7 @@ final class Shop: Sendable {
         try FileManager.default.createDirectory(atPath: data, withIntermediateDirectories: true)
         try await prepare(data)
         let tool = try Tool.executable().path
-        let token = try await Command.run([tool, "token", "--data", data, "--admin"], in: folder)
+        let token = try await Command.run([tool, "token", "--data", data, "--admin"])
         let service = try await ServeProcess.start(
             data,
             ["--port", "0", "--redis", redis.url, "--log-level", "warning", "--order-hold", "24h", "--loops", String(loops)],
@@ -76,7 +76,7 @@ final class Shop: Sendable {
     func tokens(from first: Int, to last: Int) async throws -> Tokens {
         let file = folder.path + "/tokens"
         let tool = try Tool.executable().path
-        try await Command.run([tool, "token", "--data", dataFolder, "--user", "\(first)-\(last)"], into: file, in: folder)
+        try await Command.run([tool, "token", "--data", dataFolder, "--user", "\(first)-\(last)"], into: file)
         return try Tokens(file: file)
     }
 
@@ -95,7 +95,7 @@ final class Shop: Sendable {
     /// - Throws: an error with its report, where an invariant is broken.
     func audit() async throws {
         let tool = try Tool.executable().path
-        try await Command.run([tool, "audit", "--data", dataFolder, "--redis", redis.url], in: folder)
+        try await Command.run([tool, "audit", "--data", dataFolder, "--redis", redis.url])
     }
 }
 

@@ -17,7 +17,7 @@ struct Pgbench: Sendable {
             [Postgres.program("pgbench")] + postgres.connection + ["-n", "-M", "prepared", "-j", "1", "-c", String(clients)]
             + ["-T", String(seconds), "-l", "--log-prefix", log, "-f", file] + settings + [Postgres.database]
         let (meter, sessions) = (try Meter(server: postgres.watched), postgres.watched.childCount)
-        let printed = try await Command.run(words, in: folder)
+        let printed = try await Command.run(words)
         guard let output = PgbenchOutput(parsing: printed) else {
             throw BenchFailure("pgbench printed: \(printed)")
         }

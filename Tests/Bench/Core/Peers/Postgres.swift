@@ -28,11 +28,11 @@ final class Postgres: Sendable {
         cleanup.add { folder.remove() }
         self.folder = folder
         user = geteuid() == 0 ? "postgres" : nil
-        if let user { try await Command.run(["chown", user, folder.path], in: folder) }
+        if let user { try await Command.run(["chown", user, folder.path]) }
         let data = folder.path + "/data"
         try await Command.run(
             [Self.program("initdb"), "-D", data, "-U", Self.role, "--auth", "trust", "--locale", "C", "--encoding", "UTF8", "--no-sync"],
-            user: user, in: folder)
+            user: user)
         let flags = Self.settings.sorted { $0.key < $1.key }.flatMap { ["-c", "\($0.key)=\($0.value)"] }
         let process = try await ChildProcess.start(
             [Self.program("postgres"), "-D", data, "-k", folder.path] + flags, user: user, errors: .file(folder.path + "/log"))
@@ -56,7 +56,7 @@ final class Postgres: Sendable {
     @discardableResult
     func sql(_ statements: String) async throws -> String {
         let words = [Self.program("psql")] + connection + ["-d", Self.database, "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-c"]
-        return try await Command.run(words + [statements], in: folder).trimmingCharacters(in: .whitespacesAndNewlines)
+        return try await Command.run(words + [statements]).trimmingCharacters(in: .whitespacesAndNewlines)
     }
 
     /// Waits until the sessions of the last load are gone, so that their CPU time is counted.

@@ -17,7 +17,7 @@ struct RedisBenchmark: Sendable {
             ["redis-benchmark", "-s", redis.socketPath, "-c", "64", "-n", String(requests), "-P", String(pipeline)]
             + ["-r", String(Self.keyspace), "--csv", "--precision", "3"] + words
         let meter = try Meter(server: Watched(pid: pid))
-        let printed = try await Command.run(command, in: folder)
+        let printed = try await Command.run(command)
         guard let output = RedisBenchmarkOutput(parsing: printed) else {
             throw BenchFailure("redis-benchmark printed: \(printed)")
         }

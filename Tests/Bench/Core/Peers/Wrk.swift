@@ -32,7 +32,7 @@ struct Wrk: Sendable {
             file.path, String(total), String(connections),
         ]
         let meter = try Meter(server: server, redis: redis)
-        let printed = try await Command.run(words, in: folder)
+        let printed = try await Command.run(words)
         guard let output = WrkOutput(parsing: printed) else { throw BenchFailure("wrk printed: \(printed)") }
         var sample = Sample(requests: output.requests, seconds: output.seconds)
         try meter.read(into: &sample)

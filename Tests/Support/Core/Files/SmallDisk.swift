@@ -88,7 +88,7 @@ package final class SmallDisk: Sendable {
     /// Ends whatever runs on the disk, and the disk.
     package func end() {
         try? lifeline.fileHandleForWriting.close()
-        shell.withLock { $0.waitUntilExit() }
+        waitForEnd(ofProcess: holder)
         // The shell has removed it, unless it never came as far as mounting.
         try? FileManager.default.removeItem(atPath: folder)
     }

@@ -1,18 +1,15 @@
 import Foundation
-import Synchronization
 
 /// A `firstcome serve` in a process of its own, which the kernel ends when this process ends before it.
 package final class ServeProcess: Sendable {
     package let firstLine: String
     /// 0 where it listens on a unix socket.
     package let port: Int
-    package let pid: Int32
-    private let process: Mutex<Process>
+    private let process: ChildProcess
     private let log: String
 
-    private init(_ process: Process, firstLine: String, port: Int, log: String) {
-        (self.firstLine, self.port, self.log, pid) = (firstLine, port, log, process.processIdentifier)
-        self.process = Mutex(process)
+    private init(_ process: ChildProcess, firstLine: String, port: Int, log: String) {
+        (self.process, self.firstLine, self.port, self.log) = (process, firstLine, port, log)
     }
 
     /// Starts `serve` on a folder and waits for its first line.
@@ -26,34 +23,23 @@ package final class ServeProcess: Sendable {
     ) async throws -> ServeProcess {
         let command = wrapping([try Tool.executable().path, "serve", "--data", folder] + arguments)
         let log = log ?? folder + "/serve.log"
-        return try await offPool {
-            if !FileManager.default.fileExists(atPath: log) { try Data().write(to: URL(fileURLWithPath: log)) }
-            let errors = try FileHandle(forWritingTo: URL(fileURLWithPath: log))
-            defer { try? errors.close() }
-            let start = try errors.seekToEnd()
-            let output = Pipe()
-            let process = Process()
-            process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
-            process.arguments = ["setpriv", "--pdeathsig", "KILL", "--"] + command
-            process.environment = Tool.environment(environment)
-            (process.standardOutput, process.standardError) = (output, errors)
-            try Spawner.run { try process.run() }
-            var line = Data()
-            while line.last != UInt8(ascii: "\n") {
-                let more = output.fileHandleForReading.availableData
-                if more.isEmpty { break }
-                line += more
-            }
-            let text = String(decoding: line, as: UTF8.self).trimmingCharacters(in: .newlines)
-            guard let match = text.firstMatch(of: #/^firstcome listens on (?:http://[^ ]+:(\d+)|unix:[^ ]+) /#),
-                let port = Int(match.1 ?? "0")
-            else {
-                process.terminate()
-                process.waitUntilExit()
-                throw NotServing(printed: text, log: Self.text(of: log, from: start), status: process.terminationStatus)
-            }
-            return ServeProcess(process, firstLine: text, port: port, log: log)
+        let logged = (try? FileManager.default.attributesOfItem(atPath: log)[.size] as? NSNumber)?.uint64Value ?? 0
+        let process = try await ChildProcess.start(command, environment: environment, output: .collected, errors: .file(log))
+        do {
+            try await eventually("serve has printed a line") { process.output.contains("\n") || !process.isRunning }
+        } catch {
+            await process.end(SIGKILL)
+            throw error
         }
+        let line = String(process.output.prefix { !$0.isNewline })
+        guard let match = line.firstMatch(of: #/^firstcome listens on (?:http://[^ ]+:(\d+)|unix:[^ ]+) /#),
+            let port = Int(match.1 ?? "0")
+        else {
+            await process.end()
+            let status = process.ending?.number ?? -1
+            throw NotServing(printed: line, log: Self.text(of: log, from: logged), status: status)
+        }
+        return ServeProcess(process, firstLine: line, port: port, log: log)
     }
 
     /// A service that ended before it listened.
@@ -68,18 +54,17 @@ package final class ServeProcess: Sendable {
 
     package var standardError: String { Self.text(of: log, from: 0) }
 
-    package var isRunning: Bool { process.withLock { $0.isRunning } }
+    package var pid: Int32 { process.pid }
+
+    package var isRunning: Bool { process.isRunning }
 
     /// The signal that ended it; nil while it runs, and where it has exited.
     package var endingSignal: Int32? {
-        process.withLock { !$0.isRunning && $0.terminationReason == .uncaughtSignal ? $0.terminationStatus : nil }
+        if case .signaled(let signal) = process.ending { signal } else { nil }
     }
 
     /// Sends a signal, if the process still runs.
-    package func send(_ signal: Int32) {
-        // A process that was waited for is another's by now.
-        process.withLock { if $0.isRunning { kill(pid, signal) } }
-    }
+    package func send(_ signal: Int32) { process.send(signal) }
 
     /// Sends a signal and waits for the end; the exit status, or nil where a signal ended it.
     @discardableResult
@@ -91,7 +76,7 @@ package final class ServeProcess: Sendable {
     /// Waits for the end; the exit status, or nil where a signal ended it.
     package func wait() async throws -> Int32? {
         try await eventually("the service has ended") { !isRunning }
-        return process.withLock { $0.terminationReason == .exit ? $0.terminationStatus : nil }
+        return if case .exited(let status) = process.ending { status } else { nil }
     }
 
     private static func text(of path: String, from offset: UInt64) -> String {

@@ -81,22 +81,10 @@ package final class TemporaryRedis: Sendable {
             // A line means that the folder is still needed; a pipe that closes without one, that this process died.
             try? running.lifeline.fileHandleForWriting.write(contentsOf: Data("\n".utf8))
             try? running.lifeline.fileHandleForWriting.close()
-            Self.waitForEnd(of: running.pid)
+            waitForEnd(ofProcess: running.pid)
             server = nil
         }
         try? FileManager.default.removeItem(atPath: socketPath)
-    }
-
-    /// Waits until a killed process has ended. Not by Foundation: beside others that are started at that moment, its `Process` can miss
-    /// the end of a child, and then `waitUntilExit` never returns and takes a whole core.
-    private static func waitForEnd(of pid: Int32) {
-        let start = ContinuousClock.now
-        // "pid (name) state ...": Z is a process whose parent has not asked for its end yet (proc_pid_stat(5)).
-        while let status = try? String(contentsOfFile: "/proc/\(pid)/stat", encoding: .utf8), !status.contains(") Z "),
-            start.duration(to: .now) < hangLimit
-        {
-            usleep(1_000)
-        }
     }
 
     package func restart() throws {

@@ -33,8 +33,8 @@ package enum Tool {
         ["PATH": ProcessInfo.processInfo.environment["PATH"] ?? "/usr/bin:/bin", "HOME": "/tmp"].merging(additions) { $1 }
     }
 
-    /// Seconds after which a command is killed: one that should have been refused must fail its test, not hold it up.
-    private static let deadline = 300.0
+    /// After which a command is killed: one that should have been refused must fail its test, not hold it up.
+    private static let deadline: Duration = .seconds(300)
 
     /// Runs a command of the tool to its end.
     ///
@@ -49,24 +49,6 @@ package enum Tool {
 
     /// Runs any program, found in the usual places, to its end.
     package static func run(program: [String], environment: [String: String] = [:]) async throws -> Output {
-        try await offPool {
-            let (process, output, errors) = (Process(), Pipe(), Pipe())
-            process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
-            process.arguments = program
-            process.environment = Self.environment(environment)
-            (process.standardOutput, process.standardError) = (output, errors)
-            try process.run()
-            let pid = process.processIdentifier
-            let timeout = DispatchWorkItem { kill(pid, SIGKILL) }
-            DispatchQueue.global().asyncAfter(deadline: .now() + deadline, execute: timeout)
-            // What a command complains of fits into the pipe's buffer; what it prints may not.
-            let printed = output.fileHandleForReading.readDataToEndOfFile()
-            let complained = errors.fileHandleForReading.readDataToEndOfFile()
-            process.waitUntilExit()
-            timeout.cancel()
-            return Output(
-                status: process.terminationStatus, standardOutput: String(decoding: printed, as: UTF8.self),
-                standardError: String(decoding: complained, as: UTF8.self))
-        }
+        try await ChildProcess.run(program, environment: environment, deadline: deadline)
     }
 }

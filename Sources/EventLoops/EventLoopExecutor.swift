@@ -12,7 +12,7 @@ package final class EventLoopExecutor: TaskExecutor, @unchecked Sendable {
     private var spare: [UnownedJob] = []
     private var drainIsScheduled = false
 
-    /// Wraps a loop; two executors over one loop do no harm.
+    /// Wraps a loop. Tasks of two executors over one loop take turns by two queues, so one for each loop is enough.
     package init(eventLoop: any EventLoop) {
         self.eventLoop = eventLoop
     }

@@ -1,5 +1,5 @@
 /// A generator whose run can be repeated: SplitMix64 (Steele, Lea, Flood 2014), the seed of which a failing test prints.
-package struct Seeded: RandomNumberGenerator, CustomStringConvertible {
+package struct SeededGenerator: RandomNumberGenerator, CustomStringConvertible {
     package let seed: UInt64
     private var state: UInt64
 

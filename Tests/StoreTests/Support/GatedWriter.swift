@@ -15,7 +15,7 @@ final class GatedWriter: Sendable {
     private let gate = DispatchSemaphore(value: 0)
 
     init(_ configure: (inout StoreOptions) -> Void = { _ in }) throws {
-        folder = try makeTemporaryFolder()
+        folder = TemporaryFolder(on: .memory).url
         var options = try TemporaryStore.defaultOptions()
         configure(&options)
         let connection = try DatabaseQueue(path: folder.appending(path: "file.sqlite").path, configuration: .writer(options))

@@ -2,6 +2,8 @@ import Commerce
 import Foundation
 import GRDB
 import Logging
+import Synchronization
+import TestSupport
 import Testing
 
 @testable import Store
@@ -12,7 +14,7 @@ final class TemporaryStore: Sendable {
     let store: TransactionalStore
 
     init(logger: Logger? = nil, _ configure: (inout StoreOptions) -> Void = { _ in }) throws {
-        folder = try makeTemporaryFolder()
+        folder = TemporaryFolder(on: .memory).url
         do {
             store = try Self.open(folder, logger: logger, configure)
         } catch {
@@ -21,9 +23,28 @@ final class TemporaryStore: Sendable {
         }
     }
 
-    deinit {
+    deinit { remove() }
+
+    /// Closes the store and removes its folder.
+    func remove() {
         store.close()
         try? FileManager.default.removeItem(at: folder)
+    }
+
+    /// That of the running test, in a ``StoreSuite``.
+    @TaskLocal static var current: TemporaryStore?
+
+    private let openReader = Mutex<PointReader?>(nil)
+
+    /// One connection for point reads, opened at its first use.
+    var reader: PointReader {
+        get throws {
+            try openReader.withLock { reader in
+                let opened = try reader ?? store.makePointReader()
+                reader = opened
+                return opened
+            }
+        }
     }
 
     var path: String { folder.appending(path: "store.sqlite").path }

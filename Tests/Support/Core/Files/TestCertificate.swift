@@ -1,0 +1,14 @@
+/// A certificate for `localhost` and 127.0.0.1 that signs itself, with its key, as PEM files in a folder.
+package struct TestCertificate: Sendable {
+    package let certificate: String
+    package let key: String
+
+    package init(in folder: TemporaryFolder) async throws {
+        (certificate, key) = (folder.path + "/cert.pem", folder.path + "/key.pem")
+        let openssl = try await Tool.run(program: [
+            "openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost",
+            "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", key, "-out", certificate,
+        ])
+        guard openssl.status == 0 else { throw Tool.Missing(description: "openssl made no certificate: \(openssl.standardError)") }
+    }
+}
