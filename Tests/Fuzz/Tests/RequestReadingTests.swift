@@ -3,7 +3,7 @@ import RequestFuzzing
 import TestSupport
 import Testing
 
-/// The server's reader of requests, held against NIOHTTP1's decoder.
+/// The server's reader of requests, compared with NIOHTTP1's decoder.
 @Suite("Reading requests")
 struct RequestReadingTests {
     private static func number(_ name: String) -> Int? { ProcessInfo.processInfo.environment[name].flatMap { Int($0) } }
