@@ -1,6 +1,6 @@
 package import NIOCore
 
-/// Runs Swift tasks on one event loop, so that an async handler resumes where its connection lives.
+/// Runs Swift tasks on one event loop, so that an async handler resumes on the loop of its connection.
 ///
 /// Jobs that become ready while others run wait for the next round, so that no chain of jobs keeps the loop from its I/O.
 ///

@@ -73,7 +73,7 @@ package enum FaultPoint: String, CaseIterable, Sendable {
         guard let value = ProcessInfo.processInfo.environment[variable] else { return nil }
         let parts = value.split(separator: ":")
         guard parts.count == 2, let point = FaultPoint(rawValue: String(parts[0])), let last = Int(parts[1]), last > 0 else {
-            // A test that asks for a boundary that does not exist would pass without having tested anything.
+            // Without this, a test with a misspelled boundary would pass without testing anything.
             fatalError("\(variable)=\(value): there is no such boundary")
         }
         return Trap(point, last: last)

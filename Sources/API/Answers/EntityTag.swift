@@ -75,7 +75,7 @@ enum EntityTagCondition: Sendable, Equatable {
 }
 
 extension Call {
-    /// What `If-Match` asks of the resource that the request changes; nil without the field.
+    /// The condition of `If-Match` on the resource that the request changes; nil without the field.
     func ifMatch() throws(RequestFault) -> EntityTagCondition? {
         guard let field = request.value(of: .ifMatch) else { return nil }
         guard let condition = EntityTagCondition(field) else {

@@ -48,7 +48,7 @@ extension Problem {
             ])
     }
 
-    /// The answers the HTTP server gives without asking a route.
+    /// The problem of an answer that the HTTP server gives by itself.
     init(_ refusal: HTTPRefusal) {
         switch refusal {
         case .badRequest(let reason): self = .invalid(reason)

@@ -9,7 +9,7 @@ package final class HTTPResponse: Sendable {
     package let status: Int
     /// Status line, fields, a `Date` field with a placeholder value, the empty line, and the body.
     private let bytes: ByteBuffer
-    /// Bytes of status line and fields; the `Date` field begins behind them.
+    /// Bytes of status line and fields; the `Date` field follows them.
     private let fieldByteCount: Int
 
     /// Makes an answer. Control characters in field values are sent as spaces, so that no value can begin another field.

@@ -9,7 +9,7 @@ struct RequestHeadParser {
         case complete(RequestHead)
         /// The head is well-formed so far, and its end has not been read.
         case incomplete
-        /// The bytes are no acceptable head. `isHead` where they ask by HEAD, whose answer has no body.
+        /// The bytes are not an acceptable head. `isHead` is set where the method is HEAD, whose answer has no body.
         case refused(HTTPRefusal, isHead: Bool)
     }
 

@@ -57,7 +57,7 @@ package struct BenchRun: Sendable {
             if isThere { sections += [title.map { "### \($0)" }, text].compactMap(\.self) }
         }
         add(nil, report.rowTable, when: !findings.rows.isEmpty)
-        if let sale = findings.flashSale { add("A flash sale: \(sale.coupons) coupons, \(sale.users) people", sale.table, when: true) }
+        if let sale = findings.flashSale { add("A flash sale: \(sale.coupons) coupons, \(sale.users) users", sale.table, when: true) }
         add("At a fixed rate", report.openLoopTable, when: !findings.openLoop.isEmpty)
         add("Growth", report.growthTable, when: !findings.growth.isEmpty)
         add("Recovery and audit", report.operationTable, when: !findings.operations.isEmpty)

@@ -24,7 +24,7 @@ package struct OpenLoop: Sendable {
     package var wakeInterval: TimeAmount = .microseconds(50)
 
     package init(port: Int, requests: [ByteBuffer], rate: Double, seconds: Double, connections: Int) {
-        precondition(!requests.isEmpty && rate > 0 && seconds > 0 && connections > 0, "nothing to send, or nobody to send it")
+        precondition(!requests.isEmpty && rate > 0 && seconds > 0 && connections > 0, "requests, a rate, a time and connections are needed")
         (self.port, self.requests, self.rate, self.seconds, self.connections) = (port, requests, rate, seconds, connections)
     }
 

@@ -37,6 +37,6 @@ package final class TestClock: Sendable {
         state.withLock { $0 = .running(offset: instant.milliseconds - WallClock.system.now.milliseconds) }
     }
 
-    /// Stops the clock at its time, so that only the test moves it.
+    /// Stops the clock at that instant, so that only the test moves it.
     package func stop(at instant: Instant) { state.withLock { $0 = .stopped(instant.milliseconds) } }
 }

@@ -91,7 +91,7 @@ struct Record: Sendable {
     var answersByKey: [String: String] = [:]
     var nextCharge: Int64 = 5_000
 
-    /// Coupons that the user knows to be theirs.
+    /// The coupons that answers have shown to the user.
     var coupons: [CouponFacts] { claims.values.compactMap { $0.wins.first ?? $0.shown.first } }
 
     mutating func newChargeAmount() -> Int64 {

@@ -175,7 +175,7 @@ extension Environment {
     }
 }
 
-// MARK: - Goods and people
+// MARK: - Products, campaigns and customers
 
 extension Environment {
     /// Makes new users and products; the previous ones get no more requests.

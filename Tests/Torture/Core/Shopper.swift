@@ -79,7 +79,7 @@ struct Shopper: Sendable {
                 }
                 customer.note { $0.claims[campaign, default: ClaimRecord()].shown.append(facts) }
             case (409, "COUPON_SOLD_OUT"):
-                if hadCoupon { client.findings.add(.lost, "user \(customer.id) has coupon \(campaign) and was told that it is sold out") }
+                if hadCoupon { client.findings.add(.lost, "user \(customer.id) has coupon \(campaign) and was refused as sold out") }
             // Without retries, a copy may be answered while the first one still runs.
             case (503, _), (429, _), (_, "IDEMPOTENCY_KEY_IN_USE"): break
             default: client.findings.add(.wrong, "a claim of open campaign \(campaign) answered \(answer.status) \(answer.text)")

@@ -17,7 +17,7 @@ struct TortureTests {
         return torture
     }
 
-    @Test("faults of every kind while people shop: nothing is lost and nothing doubled")
+    @Test("faults of every kind while customers shop: nothing is lost and nothing doubled")
     func short() async throws {
         var torture = Self.torture(rounds: 12)
         torture.faults = [
@@ -84,7 +84,7 @@ struct TortureTests {
         ]
     }
 
-    @Test("what is broken by hand is found by the torture and by the audit", arguments: Harm.all)
+    @Test("damage to store or Redis is found by the torture and by the audit", arguments: Harm.all)
     func noticed(harm: Harm) async throws {
         let environment = try await Environment.start(random: SeededGenerator(), connections: 80)
         do {

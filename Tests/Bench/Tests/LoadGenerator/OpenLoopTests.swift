@@ -8,7 +8,7 @@ import Testing
 struct OpenLoopTests {
     private static let request = [ByteBuffer(string: "GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")]
 
-    @Test("a stall of the server is seen by everybody who came meanwhile, not only by those who had a connection")
+    @Test("a stall of the server delays every request that is due meanwhile, not only those that have a connection")
     func coordinatedOmission() async throws {
         let result = try await SmallServer.run(.stall(.milliseconds(500), atRequest: 300)) { server in
             try await OpenLoop.run(port: server.port, requests: Self.request, rate: 1_000, seconds: 2, connections: 8)
@@ -37,7 +37,7 @@ struct OpenLoopTests {
         #expect(result.generator.cpuShare > 0)
     }
 
-    @Test("more than the server can do: all connections stay busy, and who is not served in time counts as unanswered")
+    @Test("above the maximum rate all connections stay busy, and requests without an answer in time are unanswered")
     func overload() async throws {
         let result = try await SmallServer.run(.stall(.seconds(4), atRequest: 100)) { server in
             var plan = OpenLoop(port: server.port, requests: Self.request, rate: 1_000, seconds: 0.2, connections: 2)
@@ -79,7 +79,7 @@ struct OpenLoopTests {
         #expect(result.errors == OpenLoopResult.Errors(malformed: 10, replaced: 20), "\(result)")
     }
 
-    @Test("nobody there: the run fails instead of measuring nothing")
+    @Test("without a server the run fails instead of measuring nothing")
     func nobodyThere() async throws {
         let port = try TemporaryRedis.freePort()
         await #expect(throws: (any Error).self) {

@@ -39,7 +39,7 @@ final class SmallServer: Sendable {
         port = channel.localAddress?.port ?? 0
     }
 
-    /// Runs `body` beside a server that ends when `body` does.
+    /// Runs `body` with a server that ends with it.
     static func run<Value: Sendable>(
         _ behaviour: Behaviour = .answer(ok), isolation: isolated (any Actor)? = #isolation, _ body: (SmallServer) async throws -> Value
     ) async throws -> Value {

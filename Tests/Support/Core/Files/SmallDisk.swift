@@ -4,7 +4,7 @@ import Synchronization
 /// A disk of a few MiB for one test: a tmpfs that no other process sees and that disappears however the test ends.
 ///
 /// It is mounted in a mount namespace of its own, which a small shell holds open until the pipe from this process closes. Then
-/// the shell ends every process that still lives in the namespace, and the mount goes with the last of them. So only
+/// the shell ends every process that is still in the namespace, and the mount ends with the last of them. So only
 /// programs started by ``command(wrapping:)`` find the files at ``folder``; this process reaches them at ``pathFromOutside``.
 package final class SmallDisk: Sendable {
     /// The machine does not allow this process to mount a file system, or lacks a tool for it.

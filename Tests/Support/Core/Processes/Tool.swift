@@ -33,7 +33,7 @@ package enum Tool {
         ["PATH": ProcessInfo.processInfo.environment["PATH"] ?? "/usr/bin:/bin", "HOME": "/tmp"].merging(additions) { $1 }
     }
 
-    /// After which a command is killed: one that should have been refused must fail its test, not hold it up.
+    /// The time after which a command is killed, so that one that should have ended fails its test instead of blocking it.
     private static let deadline: Duration = .seconds(300)
 
     /// Runs a command of the tool to its end.
