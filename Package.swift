@@ -114,9 +114,8 @@ let package = Package(
         .target(
             name: "Bench",
             dependencies: [
-                "BenchPlots", "Commerce", "JSON", "LoadGenerator", "LuaScripts", "Services", "Store", "TestSupport", grdb, nioCore,
-                nioPosix,
-                nioHTTP1, logging,
+                "BenchPlots", "Commerce", "JSON", "LoadGenerator", "LuaScripts", "Services", "Store", "TestSupport", argumentParser, grdb,
+                nioCore, nioPosix, nioHTTP1, logging,
             ], path: "Tests/Bench/Core",
             swiftSettings: strict),
         .executableTarget(

@@ -9,15 +9,15 @@
 --
 -- RETURNS  an array of integers, the code first:
 --   1 ADJUSTED         remaining
---   2 BELOW_ISSUED     claims: more have been granted than the new quantity; nothing changed
---   3 NOT_LOADED
---   4 PAUSED
---   5 OTHER_STORE      the gate is of another store or incarnation; nothing changed
+--   2 BELOW_ISSUED     claims: more than the new quantity have been granted; nothing changed
+--   3 NOT_LOADED       there is no gate
+--   4 PAUSED           the gate is being built; nothing changed
+--   5 OTHER_STORE      the gate belongs to another store or incarnation; nothing changed
 --
 -- COST     O(1)
--- KEEPS    invariants 1 and 3: remaining = quantity - claims, decided where claims are decided
+-- KEEPS    invariants 1 and 3: remaining = quantity - claims; no claim is decided while this script runs
 
--- tonumber() alone takes 'nan', 'inf' and '1.5', and a gate with such a field would be damaged.
+-- tonumber() also accepts 'nan', 'inf' and '1.5'; a gate with such a field would be damaged.
 local function is_integer(text)
   return text and #text <= 15 and string.find(text, '^%-?%d+$')
 end

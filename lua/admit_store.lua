@@ -3,15 +3,15 @@
 -- KEYS[1]  ranking:{sales}:store    string: the store that Redis serves, as id:incarnation
 -- KEYS[2]  ranking:{sales}:applied  string: the last event counted
 -- ARGV[1]  the store that asks, as id:incarnation
--- ARGV[2]  1 where events that were counted for a store without a name are this store's: an earlier version wrote none; otherwise 0
--- ARGV[3]  1 writes the name into a Redis that serves no store, 0 leaves it as it is
+-- ARGV[2]  1 if scores without a store's name, as earlier versions left them, belong to this store; otherwise 0
+-- ARGV[3]  1 to write the name into a Redis that serves no store yet, 0 to leave such a Redis unchanged
 --
 -- RETURNS  an array, the code first:
 --   1 ADMITTED
 --   2 OTHER_STORE      the store that Redis serves
---   3 UNKNOWN_STORE    the last event counted, for a store that has left no name
+--   3 UNKNOWN_STORE    the last event counted: the scores belong to a store that wrote no name
 --
--- COST     O(1); writes once in the life of a Redis
+-- COST     O(1); writes only where Redis holds no store's name yet
 -- KEEPS    invariants 3 and 7: gates and scores of one store are not used by another one, nor by another incarnation of it
 
 local store = redis.call('GET', KEYS[1])

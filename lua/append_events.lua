@@ -1,20 +1,20 @@
--- append_events: appends events to the stream, and notes up to which event it goes.
+-- append_events: appends events to the stream and stores the id of the last one.
 --
 -- KEYS[1]  events:{orders}       stream: the events, as consumers read them
 -- KEYS[2]  events:{orders}:last  string: the id of the last event appended
--- ARGV[1]  what KEYS[2] has to hold; empty where it must not exist
--- ARGV[2]  how many entries the stream keeps, roughly: Redis trims whole nodes
+-- ARGV[1]  the expected value of KEYS[2]; empty if the key must not exist
+-- ARGV[2]  number of entries that the stream keeps (approximate: Redis trims whole nodes only)
 -- ARGV[3..] event id, type, order id, payload, event id, type, ...: in the order of the ids
 --
 -- RETURNS  an array of integers, the code first:
 --   1 APPENDED         events
---   2 OTHER_LAST       the stream ends with another event: it lost some, or somebody else appended; nothing changed
+--   2 OTHER_LAST       the stream ends with another event: Redis lost writes, or another client appended; nothing changed
 --
 -- COST     O(N) for N events
--- KEEPS    the stream holds every event up to KEYS[2] that it was given: both are written together, so a Redis that forgets its latest
---          writes forgets them together, and the next call shows it
+-- KEEPS    stream and KEYS[2] are written together: a Redis that loses its latest writes loses both, and the next call answers
+--          OTHER_LAST
 
--- tonumber() alone takes 'nan', ' 5' and '1.5', which Redis refuses later, in the middle of the writes.
+-- tonumber() also accepts 'nan', ' 5' and '1.5', which Redis would refuse later, after the first writes.
 local function is_integer(text)
   return text and #text <= 15 and string.find(text, '^%-?%d+$')
 end

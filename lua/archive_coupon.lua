@@ -6,12 +6,12 @@
 --
 -- RETURNS  an array of integers, the code first:
 --   1 REMOVED          keys removed, 0 to 2
---   2 SUPERSEDED       epoch: the gate is of a later epoch; nothing changed
+--   2 SUPERSEDED       epoch: the gate has a later epoch; nothing changed
 --
 -- COST     O(1); the claims are freed in the background
--- KEEPS    invariant 3: a gate that was built after the campaign was brought back stays
+-- KEEPS    invariant 3: a gate that was built after a PATCH brought the campaign back is not removed
 
--- tonumber() alone takes 'nan', 'inf' and '1.5'.
+-- tonumber() also accepts 'nan', 'inf' and '1.5'.
 local function is_integer(text)
   return text and #text <= 15 and string.find(text, '^%-?%d+$')
 end
@@ -19,7 +19,7 @@ end
 assert(is_integer(ARGV[1]), 'epoch')
 if redis.call('TYPE', KEYS[1]).ok == 'hash' then
   local epoch = redis.call('HGET', KEYS[1], 'epoch')
-  -- One digit less than an argument may have, as for load_coupon.
+  -- A longer epoch was not written by these scripts, see load_coupon.
   if is_integer(epoch) and #epoch <= 14 and tonumber(epoch) > tonumber(ARGV[1]) then
     return { 2, tonumber(epoch) }
   end

@@ -1,4 +1,4 @@
--- claim_coupon: decides claims of one coupon campaign in the order of their arrival, first come, first served.
+-- claim_coupon: decides claims of one coupon campaign in the order of their arrival.
 --
 -- KEYS[1]  coupon:{ID}         hash: the campaign's gate
 -- KEYS[2]  coupon:{ID}:claims  sorted set: user id -> sequence
@@ -16,11 +16,12 @@
 --   7 NOT_LOADED       0
 --   8 DAMAGED          0: a field or the user's own sequence is missing or not a whole number, or the claims are gone. The epoch is 0
 --                      where it is damaged too
---   9 OTHER_STORE      0: the gate is of another store or incarnation
+--   9 OTHER_STORE      0: the gate belongs to another store or incarnation
 --
--- COST     O(M log N) for M user ids and N claims; a call without a win writes nothing and keeps nothing
--- KEEPS    invariants 1 and 3: sequence and remaining move with the members they stand for, in one HSET and one ZADD;
---          a refusal names the epoch and the terms it rests on, so that a gate that went back in time is not believed
+-- COST     O(M log N) for M user ids and N claims; a call without a win writes nothing
+-- KEEPS    invariants 1 and 3: sequence and remaining change together with the claims they count, by one HSET and one ZADD;
+--          a refusal carries the gate's epoch and the term it was decided by, so that the caller can compare them with the store's:
+--          a Redis that was restored from an older snapshot may hold others
 
 local coupon = redis.call('HMGET', KEYS[1], 'state', 'remaining', 'sequence', 'opensAt', 'closesAt', 'epoch',
   'quantity', 'builtAt', 'store')
@@ -58,7 +59,7 @@ end
 if not state and not epoch then
   return decide_all(7, 0)
 end
--- A gate of an earlier version names no store.
+-- A gate written by an earlier version has no field `store` and is accepted.
 if coupon[9] and coupon[9] ~= ARGV[1] then
   return decide_all(9, 0)
 end
@@ -72,11 +73,11 @@ end
 if state ~= 'open' or not (remaining and sequence and opens_at and closes_at and epoch and quantity) then
   return decide_all(8, 0)
 end
--- A remainder is never below zero, so the sum of the remainders is zero only where each of them is; nan equals nothing.
+-- Lua's % is never negative here, so the sum is 0 only if each number is whole; a nan makes it differ from 0.
 local fractions = remaining % 1 + sequence % 1 + opens_at % 1 + closes_at % 1 + quantity % 1
 local greatest = math.max(remaining, sequence, opens_at, closes_at, quantity)
 local least = math.min(remaining, sequence, opens_at, closes_at, quantity)
--- A sequence of more than 14 digits was not given by this script, and load_claims takes 15: there is always room for further ones.
+-- Only damage makes a sequence longer than 14 digits. load_claims accepts 15, so it can load every sequence that this script grants.
 if fractions ~= 0 or greatest > 2 ^ 53 or least < -2 ^ 53 or sequence >= 1e14 then
   return decide_all(8, 0)
 end
@@ -85,15 +86,15 @@ local anyone_holds = false
 for index = 1, #ARGV - 1 do
   anyone_holds = anyone_holds or places[index]
 end
--- Places were given and nobody holds one: the claims are lost, and deciding without them would turn holders away.
+-- Sequences were granted, but KEYS[2] is gone: deciding without it would give users who have a coupon another one or a refusal.
 if sequence > 0 and not anyone_holds and redis.call('EXISTS', KEYS[2]) == 0 then
   return decide_all(8, 0)
 end
 
-local won, members = {}, {}
+local granted, members = {}, {}
 for index = 1, #ARGV - 1 do
   local user = ARGV[index + 1]
-  local place = tonumber(places[index] or won[user])
+  local place = tonumber(places[index] or granted[user])
   if place and (place % 1 ~= 0 or place > 2 ^ 53 or place < 1) then
     decide(index, 8, 0)
   elseif place then
@@ -107,7 +108,7 @@ for index = 1, #ARGV - 1 do
   else
     sequence = sequence + 1
     remaining = remaining - 1
-    won[user] = sequence
+    granted[user] = sequence
     members[#members + 1] = string.format('%.0f', sequence)
     members[#members + 1] = user
     decide(index, 1, sequence)

@@ -7,13 +7,13 @@
 --
 -- RETURNS  an array of integers, the code first:
 --   1 LOADED           claims in the gate now
---   2 SUPERSEDED       epoch: the gate belongs to another build, or is open already
+--   2 SUPERSEDED       epoch: the gate belongs to another build, or is open
 --   3 NOT_LOADED       the gate has vanished since load_coupon
 --
 -- COST     O(M log N) for M pairs
--- KEEPS    invariant 3: only the build that paused the gate fills it; builtAt (ms) says when it last did
+-- KEEPS    invariant 3: only the build that paused the gate fills it; builtAt (ms) is the time of its last write
 
--- tonumber() alone takes 'nan', ' 5' and '1.5', which Redis refuses later, in the middle of the writes.
+-- tonumber() also accepts 'nan', ' 5' and '1.5', which Redis would refuse later, after the first writes.
 local function is_integer(text)
   return text and #text <= 15 and string.find(text, '^%-?%d+$')
 end

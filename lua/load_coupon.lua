@@ -1,4 +1,4 @@
--- load_coupon: starts building a campaign's gate from the store. The gate stays paused until open_coupon.
+-- load_coupon: begins to build a campaign's gate from the store. The gate stays paused until open_coupon opens it.
 --
 -- KEYS[1]  coupon:{ID}         hash: the campaign's gate
 -- KEYS[2]  coupon:{ID}:claims  sorted set: user id -> sequence
@@ -13,11 +13,11 @@
 --   2 SUPERSEDED       epoch: a gate of the same or a later epoch exists; nothing changed
 --
 -- COST     O(1); the old claims are freed in the background
--- KEEPS    a gate of another store or incarnation is replaced by a later one only: epochs begin at the incarnation;
---          invariant 1: claims decided before this moment carry an older epoch, which the store refuses;
---          builtAt (ms) says when a build last wrote, so that another service can tell a running build from an abandoned one
+-- KEEPS    invariant 1: claims decided before this call carry an older epoch, which the store refuses. A gate of another store or
+--          incarnation is replaced only by one with a later epoch (a campaign's epochs start at the store's incarnation).
+--          builtAt (ms) is the time of a build's last write: by it, another service tells a running build from an abandoned one
 
--- tonumber() alone takes 'nan', 'inf' and '1.5', and a gate with such a field would be damaged.
+-- tonumber() also accepts 'nan', 'inf' and '1.5'; a gate with such a field would be damaged.
 local function is_integer(text)
   return text and #text <= 15 and string.find(text, '^%-?%d+$')
 end
@@ -28,7 +28,7 @@ local epoch = tonumber(ARGV[1])
 -- A key that is not a hash, or whose epoch is not a whole number, was not written by these scripts and is replaced.
 if redis.call('TYPE', KEYS[1]).ok == 'hash' then
   local existing = redis.call('HGET', KEYS[1], 'epoch')
-  -- One digit less than an argument may have, so that there is always a later epoch.
+  -- At most 14 digits, one less than ARGV[1] may have: so there is always a later epoch.
   if is_integer(existing) and #existing <= 14 and tonumber(existing) >= epoch then
     return { 2, tonumber(existing) }
   end

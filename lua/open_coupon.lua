@@ -9,7 +9,7 @@
 --   1 OPENED           remaining
 --   2 SUPERSEDED       epoch: the gate belongs to another build
 --   3 NOT_LOADED       the gate has vanished since load_coupon
---   4 INCOMPLETE       claims in the gate: not what the store has
+--   4 INCOMPLETE       claims in the gate: not as many as ARGV[2]
 --
 -- COST     O(log N)
 -- KEEPS    invariant 3: remaining = quantity - claims, and the next sequence follows the highest one issued

@@ -1,7 +1,7 @@
--- rank_products: answers the products that sold most in three business days, from a union that all callers share.
+-- rank_products: returns the products that sold most in three business days, from a union that all callers share.
 --
--- KEYS[1]  ranking:{sales}:top:3d  sorted set: product id -> units sold in the three days; where very many products were sold, of those
---          alone that may be among the best
+-- KEYS[1]  ranking:{sales}:top:3d  sorted set: product id -> units sold in the three days; if the days have more than 10 * ARGV[3]
+--          members, only those products that may be among the best
 -- KEYS[2]  ranking:{sales}:YYYY-MM-DD, today
 -- KEYS[3]  ranking:{sales}:YYYY-MM-DD, yesterday
 -- KEYS[4]  ranking:{sales}:YYYY-MM-DD, the day before
@@ -9,28 +9,28 @@
 -- KEYS[6]  ranking:{sales}:views:YYYY-MM-DD, yesterday
 -- KEYS[7]  ranking:{sales}:views:YYYY-MM-DD, the day before
 -- KEYS[8]  ranking:{sales}:applied    string: the last event counted
--- KEYS[9]  ranking:{sales}:result     list: the instant of the last union (ms), what was asked, what it rests on, the union's members,
---          then its answer
+-- KEYS[9]  ranking:{sales}:result     list: instant of the last union (ms), its request, its basis (the offset and the days' members), the
+--          number of its members, then its result
 -- KEYS[10] ranking:{sales}:unchanged  string: the instant of the last union; record_views and swap_sales remove it
--- ARGV[1]  how many products to answer (at most 1,000)
--- ARGV[2]  seconds after which union and result may go when nobody makes them anew
--- ARGV[3]  how many of each day's best to look at first, where the days have more than ten times as many members
--- ARGV[4]  ms: the last result is answered while it is younger, whatever has come in since
+-- ARGV[1]  number of products to return (at most 1,000)
+-- ARGV[2]  seconds after which union and result expire if no call computes them again
+-- ARGV[3]  number of each day's best products to read first, if the days have more than ten times as many members
+-- ARGV[4]  ms: a younger result is returned again, whatever was counted since
 --
--- RETURNS  an array of strings: the instant (ms) of which the answer is, then product id, units, views, product id, units, views, ...
+-- RETURNS  an array of strings: the instant (ms) of the result, then product id, units, views, product id, units, views, ...
 --   best first: more units, then more views, then the newer product (the greater id)
---   The instant is that of the call, or that of the last union where this is younger than ARGV[4] and something has come in since
+--   The instant is that of the call; it is that of the last union if that is younger than ARGV[4] and something was counted since
 --
--- COST     O(1) for a result that is answered again, which writes nothing. Otherwise O(D log D) for the D products that are the best of
---          some day, where these decide; otherwise ten times as many, and in the end O(N log N) for all N products sold in the three
---          days. O(T * places) for the T products that tie at the last place.
--- KEEPS    scores are plain units; ties are settled after the union and before cutting; the answer is that of the whole union (the
---          threshold algorithm of Fagin, Lotem and Naor, "Optimal aggregation algorithms for middleware", 2001).
---          A result is answered again only for the same days and number of products. It is unchanged while the offset, the number of
---          members of each day and of the union are the same and nobody has removed KEYS[10]: units move with the offset or by
---          swap_sales, views by record_views. Scores that somebody changes by hand are seen with the next of these.
+-- COST     O(1), without a write, if the last result is returned again. Otherwise O(D log D) for the D best products of the days; if
+--          these do not decide the result, the same with ten times as many, and at most O(N log N) for all N products sold in the
+--          three days. In addition O(T * ARGV[1]) for the T products that tie for the last place.
+-- KEEPS    scores are plain units; ties are settled after the union and before cutting; the result is that of the union of all
+--          products (the threshold algorithm of Fagin, Lotem and Naor, "Optimal aggregation algorithms for middleware", 2001).
+--          A result is returned again only for the same days and number of products. It counts as unchanged while the offset and the
+--          numbers of members of each day and of the union are the same and KEYS[10] exists: record_sales changes the offset,
+--          swap_sales and record_views remove KEYS[10]. A score that was changed by hand is seen after the next of these calls.
 
--- tonumber() alone takes 'nan', ' 5' and '1.5', which Redis refuses later, in the middle of the writes.
+-- tonumber() also accepts 'nan', ' 5' and '1.5', which Redis would refuse later, after the first writes.
 local function is_integer(text)
   return text and #text <= 15 and string.find(text, '^%-?%d+$')
 end
@@ -54,14 +54,14 @@ local applied = redis.call('TYPE', KEYS[8]).ok == 'string' and redis.call('GET',
 local request = table.concat({ ARGV[1], table.concat(KEYS, ' ', 2, 7) }, ' ')
 local basis = table.concat({ applied, table.concat(counts, ' ') }, ' ')
 
--- Whether nothing has come in since the union at that instant, of so many members, was made.
+-- Whether nothing was counted since the union of that instant, with that number of members.
 local function is_unchanged(made_at, size)
   local kind = redis.call('TYPE', KEYS[1]).ok
   return (kind == 'zset' or kind == 'none') and tostring(redis.call('ZCARD', KEYS[1])) == size
     and redis.call('TYPE', KEYS[10]).ok == 'string' and redis.call('GET', KEYS[10]) == made_at
 end
 
--- A key of another type is no result, and is replaced below.
+-- A key of another type holds no result and is replaced below.
 local result = {}
 if redis.call('TYPE', KEYS[9]).ok == 'list' then
   result = redis.call('LRANGE', KEYS[9], 0, 3 + 3 * places)
@@ -87,8 +87,8 @@ local function totals(ids, first_key)
   return sums
 end
 
--- Makes the union of the best of each day alone. True when nobody else can have as many units as the last place: whoever is among the
--- best of no day has at most the last one's units on each.
+-- Computes the union of only the `depth` best products of each day. True if no other product can have as many units as the last place:
+-- a product that is among the best of no day has, on each day, at most the units of the last of them.
 local function gather(depth)
   local ids, seen, bound = {}, {}, 0
   for day = 2, 4 do
@@ -127,7 +127,7 @@ if not is_enough then
 end
 redis.call('EXPIRE', KEYS[1], ARGV[2])
 
--- Everybody who ties with the last place is a candidate: Redis' own order of ties is not ours.
+-- All products that tie for the last place are candidates: Redis orders equal scores by member, not by views.
 local last = redis.call('ZREVRANGE', KEYS[1], places - 1, places - 1, 'WITHSCORES')
 local least = '(0'
 if last[2] and tonumber(last[2]) > 0 then
@@ -135,7 +135,7 @@ if last[2] and tonumber(last[2]) > 0 then
 end
 local candidates = redis.call('ZCOUNT', KEYS[1], least, '+inf')
 
--- Ids are strings of digits without leading zeros: the longer is the greater, then the alphabet decides.
+-- Ids are strings of digits without leading zeros: the longer one is greater; strings of one length compare like their numbers.
 local function is_better(left, right)
   if left.units ~= right.units then
     return left.units > right.units
@@ -149,7 +149,7 @@ local function is_better(left, right)
   return left.id > right.id
 end
 
--- Candidates may be all there are, where everything sold once: they are looked at piece by piece, and only the best are kept.
+-- All products are candidates if each sold one unit: they are read in chunks, and only the best are kept.
 local best = {}
 for first = 0, candidates - 1, chunk do
   local scored = redis.call('ZREVRANGE', KEYS[1], first, math.min(first + chunk, candidates) - 1, 'WITHSCORES')

@@ -1,4 +1,4 @@
--- record_sales: counts the units of outbox events of one business day, one after the other without a gap, exactly once.
+-- record_sales: adds the units of successive outbox events to the scores of their business day, exactly once.
 --
 -- KEYS[1]  ranking:{sales}:applied     string: the last event counted
 -- KEYS[2]  ranking:{sales}:YYYY-MM-DD  sorted set: product id -> units sold that business day
@@ -6,21 +6,21 @@
 -- KEYS[4]  ranking:{sales}:store       string: the store that Redis serves, as id:incarnation
 -- ARGV[1]  id of the first event
 -- ARGV[2]  id of the last event
--- ARGV[3]  when the day's key may go (seconds since the epoch)
+-- ARGV[3]  when the day's key expires (Unix time in seconds)
 -- ARGV[4]  store, as id:incarnation
--- ARGV[5..] product id, units, product id, units, ...: what all the events come to (units negative for refunds)
+-- ARGV[5..] product id, units, product id, units, ...: the sums over all the events (negative for refunds)
 --
 -- RETURNS  an array of integers, the code first:
 --   1 APPLIED          id of the last event
---   2 NOT_NEXT         the last event counted: the first one given is a repetition or skips one; nothing changed
---   3 NO_OFFSET        nothing is known about what was counted: rebuild from the store
---   4 DAY_CHANGED      the day holds another number of products than was counted: somebody deleted it; rebuild from the store
---   5 OTHER_STORE      the scores are of another store or incarnation; nothing changed
+--   2 NOT_NEXT         the last event counted: ARGV[1] is not the one after it; nothing changed
+--   3 NO_OFFSET        KEYS[1] holds no event id: rebuild the scores from the store
+--   4 DAY_CHANGED      the day holds another number of products than were counted, so it was deleted: rebuild the scores
+--   5 OTHER_STORE      the scores belong to another store or incarnation; nothing changed
 --
 -- COST     O(M log N) for M products
--- KEEPS    invariant 7: the scores and the offset move together, and a day that lost its scores is not counted on
+-- KEEPS    invariant 7: scores and offset change together, and nothing is added to a day that lost its scores
 
--- tonumber() alone takes 'nan', ' 5' and '1.5', which Redis refuses later, in the middle of the writes.
+-- tonumber() also accepts 'nan', ' 5' and '1.5', which Redis would refuse later, after the first writes.
 local function is_integer(text)
   return text and #text <= 15 and string.find(text, '^%-?%d+$')
 end
@@ -47,7 +47,7 @@ if tonumber(applied) + 1 ~= first then
   return { 2, tonumber(applied) }
 end
 
--- A refund of a day that has left Redis changes no ranking any more.
+-- Once the day's key has expired, its refunds change no ranking any more.
 local is_kept = tonumber(redis.call('TIME')[1]) < expires_at
 if is_kept and products ~= counted then
   return { 4 }

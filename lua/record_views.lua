@@ -1,17 +1,18 @@
 -- record_views: adds product views to a business day.
 --
 -- KEYS[1]  ranking:{sales}:views:YYYY-MM-DD  sorted set: product id -> views that business day
--- KEYS[2]  ranking:{sales}:unchanged         string: there while the last result of rank_products is that of all views
--- ARGV[1]  when the day's key may go (seconds since the epoch)
+-- KEYS[2]  ranking:{sales}:unchanged         string: exists while the last result of rank_products includes all views
+-- ARGV[1]  when the day's key expires (Unix time in seconds)
 -- ARGV[2..] product id, views, product id, views, ...
 --
 -- RETURNS  an array of integers, the code first:
 --   1 RECORDED         products
 --
 -- COST     O(M log N) for M products
--- KEEPS    no invariant: views break ties only, and a repetition after a lost reply may count some twice. The ranking is made anew
+-- KEEPS    no invariant: views only break ties, and a call repeated after a lost reply counts them twice. Removing KEYS[2] has the
+--          ranking computed again
 
--- tonumber() alone takes 'nan', ' 5' and '1.5', which Redis refuses later, in the middle of the writes.
+-- tonumber() also accepts 'nan', ' 5' and '1.5', which Redis would refuse later, after the first writes.
 local function is_integer(text)
   return text and #text <= 15 and string.find(text, '^%-?%d+$')
 end

@@ -1,23 +1,23 @@
--- swap_sales: puts day scores that were rebuilt from the store in place of the present ones, with their offset.
+-- swap_sales: replaces the day scores and the offset by those rebuilt from the store.
 --
 -- KEYS[1]  ranking:{sales}:applied     string: the last event counted
 -- KEYS[2]  ranking:{sales}:products    hash: name of a day's key -> products that were counted into it
--- KEYS[3]  ranking:{sales}:unchanged   string: there while the last result of rank_products is that of all sales
+-- KEYS[3]  ranking:{sales}:unchanged   string: exists while the last result of rank_products includes all sales
 -- KEYS[4]  ranking:{sales}:store       string: the store that Redis serves, as id:incarnation
 -- KEYS[5..] ranking:{sales}:YYYY-MM-DD and its staged key, in turn: sorted sets: product id -> units
 -- ARGV[1]  the last event that the rebuilt scores contain
 -- ARGV[2]  store, as id:incarnation
--- ARGV[3..] for each day in turn: when its key may go (seconds since the epoch), and how many products were staged
+-- ARGV[3..] for each day in turn: when its key expires (Unix time in seconds), and the number of products staged
 --
 -- RETURNS  an array of integers, the code first:
 --   1 SWAPPED          days that have sales
---   2 INCOMPLETE       what was staged is not all there: Redis forgot it, or is another one by now; nothing changed
---   3 OTHER_STORE      the scores are of another store or incarnation; nothing changed
+--   2 INCOMPLETE       staged products are missing: Redis lost writes or was replaced by another one; nothing changed
+--   3 OTHER_STORE      the scores belong to another store or incarnation; nothing changed
 --
 -- COST     O(D) for D days; the old scores are freed in the background
--- KEEPS    invariant 7: no reader sees scores without their offset; the ranking is made anew
+-- KEEPS    invariant 7: no reader sees scores without their offset. Removing KEYS[3] has the ranking computed again
 
--- tonumber() alone takes 'nan', ' 5' and '1.5', which Redis refuses later, in the middle of the writes.
+-- tonumber() also accepts 'nan', ' 5' and '1.5', which Redis would refuse later, after the first writes.
 local function is_integer(text)
   return text and #text <= 15 and string.find(text, '^%-?%d+$')
 end

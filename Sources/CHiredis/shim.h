@@ -3,9 +3,9 @@
 
 #include <hiredis/hiredis.h>
 
-// hiredis' reader calls back while it parses. The callbacks' table changed between 0.14 (Debian 12) and 1.x: an array's
-// length became size_t, and doubles and booleans came with RESP3. The sink below is the one shape Swift sees; every
-// function answers 1 to go on and 0 to refuse the reply, which makes the reader fail.
+// hiredis' reader calls functions while it parses. Their table changed between 0.14 (Debian 12) and 1.x: an array's
+// length became size_t, and doubles and booleans came with RESP3. Swift sees only the sink below, which is the same for
+// both. Each of its functions returns 1 to go on, or 0 to refuse the reply, which makes the reader fail.
 typedef struct redisReplySink {
     void *context;
     int (*string)(void *context, int type, const char *bytes, size_t count);
@@ -43,7 +43,7 @@ static void *redisReplySinkArray(const redisReadTask *task, size_t count) {
     return redisReplySinkResult(sink, sink->array(sink->context, task->type, count));
 }
 
-// RESP3 only. The client never asks for RESP3, so a server that sends these is out of step: refused.
+// RESP3 only. The client never asks for RESP3, so a server that sends these violates the protocol; the reply is refused.
 static void *redisReplySinkDouble(const redisReadTask *task, double value, char *bytes, size_t count) {
     (void)task; (void)value; (void)bytes; (void)count;
     return NULL;
@@ -63,7 +63,7 @@ static void *redisReplySinkArray(const redisReadTask *task, int count) {
 
 #endif
 
-// A reader that tells `sink` what it reads. The sink must outlive the reader.
+// A reader that passes what it parses to `sink`. The sink must outlive the reader.
 static inline redisReader *redisReaderCreateWithSink(redisReplySink *sink) {
     static redisReplyObjectFunctions functions = {
         .createString = redisReplySinkString,

@@ -3,9 +3,9 @@ package enum DisplayName {
     /// Unicode code points, as JSON Schema's `maxLength` counts them.
     package static let lengths = 1...200
 
-    /// Why a name is refused, in words for a problem's `reason`; `nil` for a good one.
+    /// Why a name is refused, in words for a problem's `reason`; `nil` for a valid one.
     package static func fault(in name: String) -> String? {
-        // A scalar has at most four bytes, and counting bytes takes no time.
+        // The bytes are counted first, in constant time: a scalar has at most four.
         guard name.utf8.count <= lengths.upperBound * 4, lengths.contains(name.unicodeScalars.count) else {
             return "must have 1 to 200 characters"
         }

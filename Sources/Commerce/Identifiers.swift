@@ -29,5 +29,5 @@ package typealias RefundID = Identifier<Refund>
 package typealias ChargeID = Identifier<Charge>
 /// The id of one movement of a user's balance.
 package typealias EntryID = Identifier<BalanceEntry>
-/// The id of an outbox event; events count up from 1 without a gap, in commit order.
+/// The id of an outbox event; within an incarnation of the store, ids rise by 1 in commit order.
 package typealias EventID = Identifier<OrderEvent>

@@ -1,4 +1,4 @@
-/// An answer of the business rules that is not a success. Refusals are values: nothing went wrong, and nothing changed.
+/// Why the business rules refuse a request. A refusal is a value, not an error: nothing failed and nothing changed.
 package enum Refusal: Sendable, Equatable {
     case userNotFound
     case productNotFound(ProductID)
@@ -7,12 +7,12 @@ package enum Refusal: Sendable, Equatable {
     case paymentNotFound
     case eventNotFound
 
-    /// The thing exists and belongs to somebody else.
+    /// The entity exists and belongs to another user.
     case notYours
 
     case amountOutOfRange(ClosedRange<Won>)
     case balanceLimitExceeded(limit: Won, balance: Won)
-    /// A quantity below the coupons already issued.
+    /// The new quantity is below the number of coupons already issued.
     case quantityIssued(issued: Int64)
 
     case couponSoldOut
@@ -28,15 +28,15 @@ package enum Refusal: Sendable, Equatable {
     /// An event that is not parked cannot be retried.
     case eventNotParked
 
-    /// What the request's condition names is not the state of the thing any more.
+    /// The condition of the request (`If-Match`) does not hold for the entity's present state.
     case preconditionFailed
     case idempotencyKeyReused
     case idempotencyKeyInUse
 
-    /// A request whose parts are each well-formed but impossible together, such as a total beyond `Int64`.
+    /// Each part of the request is well-formed, but not their combination, such as a total beyond `Int64`.
     case invalid(field: String, reason: String)
 
-    /// Why an order cannot use a coupon; raw values as in the HTTP contract.
+    /// Why an order cannot use a coupon; raw values as in `Sources/API/openapi.json`.
     package enum CouponFault: String, Sendable {
         case notYours = "NOT_YOURS"
         case used = "USED"
@@ -46,7 +46,7 @@ package enum Refusal: Sendable, Equatable {
     }
 }
 
-/// What a use case answers: its value, or why it was refused.
+/// The outcome of a use case: its value, or why it was refused.
 package enum Outcome<Value: Sendable>: Sendable {
     case done(Value)
     case refused(Refusal)

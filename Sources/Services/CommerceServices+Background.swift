@@ -8,7 +8,9 @@ extension CommerceServices: Service {
         // Before the first look at the gates: a connection that is made from here on is followed, whichever of the two comes first.
         let connects = redis.connectEvents()
         let services = backgroundWork(following: connects).map {
-            ServiceGroupConfiguration.ServiceConfiguration(service: $0, serviceName: $0.name)
+            // One that ends by itself ends no other.
+            ServiceGroupConfiguration.ServiceConfiguration(
+                service: $0, successTerminationBehavior: .ignore, serviceName: $0.name)
         }
         try await ServiceGroup(configuration: ServiceGroupConfiguration(services: services, logger: logger)).run()
     }
@@ -16,8 +18,7 @@ extension CommerceServices: Service {
     /// Every piece of background work. They begin together. A graceful shutdown ends one after the other, beginning with the last:
     /// what others need stands before them.
     private func backgroundWork(following connects: AsyncStream<RedisClient.ConnectEvent>) -> [BackgroundService] {
-        let recovery = CheckedRecovery(
-            check: redisCheck, recovery: recovery, redis: redis, relay: relay, delivery: delivery)
+        let recovery = CheckedRecovery(check: redisCheck, recovery: recovery, redis: redis, relay: relay, delivery: delivery)
         let follower = ReconnectFollower(recovery: recovery, redis: redis, logger: logger)
         let regular = RegularRecovery(
             recovery: recovery, interval: configuration.recoveryInterval, steps: backgroundSteps, logger: logger)

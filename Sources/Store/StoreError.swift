@@ -1,10 +1,10 @@
 import GRDB
 
-/// What went wrong in the store, as opposed to what the business rules refused.
+/// A failure of the store. What the business rules refuse is a `Refusal`.
 package struct StoreError: Error, CustomStringConvertible {
-    /// The kind of failure; callers decide by it what to answer.
+    /// The kind of failure, by which callers decide what to answer.
     package enum Code: Sendable, Hashable {
-        /// The store cannot write or read just now: the disk is full, an I/O error, a foreign writer. Nothing was changed.
+        /// The store cannot write or read at present: the disk is full, an I/O error, another process writes. Nothing was changed.
         case unavailable
         /// A bounded queue is full. Nothing was tried.
         case overloaded
@@ -12,7 +12,7 @@ package struct StoreError: Error, CustomStringConvertible {
         case newerVersion
         /// The file is damaged or is no database.
         case corrupt
-        /// A row holds what no version of this program writes. The file is sound, and so are the other rows: only what needs this row fails.
+        /// A row has values that no version of this program writes. File and other rows are sound: only what needs this row fails.
         case malformedRow
         /// The store was closed before the work was taken.
         case closed
@@ -20,7 +20,7 @@ package struct StoreError: Error, CustomStringConvertible {
         case readOnly
         /// A cursor that no list of this kind gave out.
         case invalidCursor
-        /// A read whose caller has gone, so that its result is of no use.
+        /// A read whose caller was cancelled.
         case cancelled
         /// A defect of this program.
         case `internal`
@@ -45,7 +45,7 @@ extension StoreError: CustomDebugStringConvertible {
 }
 
 extension Database {
-    /// Reads a row that one of many needs; nil where it is malformed, so that the others go on.
+    /// Reads a row; nil where it is malformed, so that work on other rows can go on.
     func readable<Value>(_ read: () throws -> Value?) throws -> Value? {
         do {
             return try read()
@@ -56,7 +56,7 @@ extension Database {
 }
 
 extension StoreError {
-    /// Classes any error of the database by what SQLite says about it.
+    /// Classifies any error by SQLite's result code.
     init(classifying error: any Error) {
         switch error {
         case let known as StoreError:
@@ -70,7 +70,7 @@ extension StoreError {
         }
     }
 
-    /// A read that kept its snapshot for too long.
+    /// The error of a read that was ended because it held its snapshot for too long.
     init(interrupting cause: DatabaseError?) {
         self = StoreError(.unavailable, "a read took so long that it was ended to keep the write-ahead log bounded", cause: cause)
     }

@@ -11,7 +11,7 @@ package struct StoreOptions: Sendable {
 
     /// The number of a new store's first incarnation, see ``StoreIdentity``; nil for the present time. With 0 event ids count from 1.
     package var firstIncarnation: Int64?
-    /// Below the ids of this incarnation's events. Set when the store is opened.
+    /// All event ids of this incarnation are greater. Set when the store is opened.
     var eventBase: Int64 = 0
 
     /// Opens for snapshots and lists alone, also beside a running service; writes are refused.
@@ -20,15 +20,15 @@ package struct StoreOptions: Sendable {
     package var maximumGroup = 512
     /// The most writes that may wait for the writer; past it a write is `.overloaded`.
     package var maximumQueued = 16_384
-    /// How long the writer waits for company before it starts a group. 0: a commit's own fsync is all the waiting there is.
+    /// How long the writer waits for more jobs before it starts a group. With 0, jobs only collect while a commit is flushed.
     package var groupDelayMicroseconds: UInt32 = 0
     package var serviceReads = ReadLaneOptions(connections: 2, maximumReads: 1_024)
     package var personalReads = ReadLaneOptions(connections: 2, maximumReads: 512)
-    /// Open lists: on half of the cores, because their answers, too, cost the event loops time.
+    /// Public lists: on half of the cores, because sending their answers takes time of the event loops too.
     package var browseReads = ReadLaneOptions.browse(cores: ProcessInfo.processInfo.activeProcessorCount)
     /// What a page of products may cost, in units of ``SearchBudget/Step``: less than 5 ms of a core.
     package var searchBudget = usualSearchBudget
-    /// How long the writer waits for a foreign process that holds the write lock.
+    /// How long the writer waits for another process that holds the write lock.
     package var busyTimeoutMilliseconds = 2_000
     /// Pages (4 KiB each) in the write-ahead log at which a commit copies it back to the database file: 16 MiB.
     package var checkpointPages = 4_096
@@ -36,7 +36,7 @@ package struct StoreOptions: Sendable {
     /// ``LogBound``.
     package var maximumLogBytes: Int64 = 512 << 20
 
-    /// Told of what writes make due; each store has its own.
+    /// The listeners for work that writes make due; each store has its own.
     var dueWork = DueWorkListeners()
 
     /// SQLite's page size, which no store changes.
@@ -52,7 +52,7 @@ package struct StoreOptions: Sendable {
     }
 }
 
-/// Everything there is to say about an order's event when it is written.
+/// The facts from which an event's payload is rendered when the event is written.
 package struct EventFacts: Sendable {
     package let id: EventID
     package let kind: OrderEvent.Kind

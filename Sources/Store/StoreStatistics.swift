@@ -1,4 +1,4 @@
-/// What the writer did since the store was opened, and how it stands: for the metrics page.
+/// Counts of a store since it was opened, and its present state, for metrics.
 package struct StoreStatistics: Sendable, Equatable {
     /// Committed transactions.
     package var groups = 0
@@ -21,6 +21,6 @@ package struct StoreStatistics: Sendable, Equatable {
     package var commitSeconds = 0.0
     /// Bytes of the write-ahead log on disk now.
     package var walBytes: Int64 = 0
-    /// Lists, snapshots and the service's own reads.
+    /// The read lanes.
     package var reads: [ReadLane: ReadLaneStatistics] = [:]
 }

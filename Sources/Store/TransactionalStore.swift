@@ -4,9 +4,9 @@ import GRDB
 package import Logging
 import Synchronization
 
-/// The truth for everything a person owns: balances, orders, payments, issued coupons and the outbox.
+/// The source of truth for everything that a user owns: balances, orders, payments, issued coupons; and for the outbox of events.
 ///
-/// One SQLite file in WAL mode. Writes go through the group-commit writer and are durable when they are answered; reads take
+/// One SQLite file in WAL mode. Writes go through the group-commit writer and are durable when they are answered; reads have
 /// connections of their own and never wait for a write.
 package final class TransactionalStore: Sendable {
     let options: StoreOptions
@@ -16,7 +16,7 @@ package final class TransactionalStore: Sendable {
     private let writer: GroupCommitWriter?
     private let lanes: ReadLanes
     private let newestUser: Atomic<Int64>
-    /// Which rows changed since they were read; a store that is only read sees no change.
+    /// The versions of cached rows; in a store that was opened for reading, they never rise.
     package let rowVersions: RowVersions
     var dueWork: DueWorkListeners { options.dueWork }
 
@@ -32,9 +32,9 @@ package final class TransactionalStore: Sendable {
         rowVersions = writer?.rowVersions ?? RowVersions()
     }
 
-    /// Opens the store in the file at `path`, making or migrating it where needed.
+    /// Opens the store in the file at `path`, and creates or migrates it where needed.
     ///
-    /// Keeping a second service off the same file is the caller's part and so is `close`, for a store keeps a thread until it is closed.
+    /// The caller must keep a second service off the file, and must call `close()`: the store's threads run until then.
     package static func open(path: String, options: StoreOptions, logger: Logger) throws(StoreError) -> TransactionalStore {
         _ = Self.settings
         do {
@@ -56,8 +56,8 @@ package final class TransactionalStore: Sendable {
         }
     }
 
-    /// Made before the first connection of the process; where somebody else was faster, SQLite works as it does by itself.
-    private static let settings = csqlite_leave_out_memory_statistics()
+    /// Applied before the first connection of the process; if SQLite is in use already, its own setting stays.
+    private static let settings = csqlite_disable_memory_statistics()
 
     private static func openForWriting(_ path: String, _ options: StoreOptions, _ logger: Logger) throws -> DatabaseQueue {
         guard !BackupMark.isSet(path) else {
@@ -67,20 +67,21 @@ package final class TransactionalStore: Sendable {
         let connection = try DatabaseQueue(path: path, configuration: .writer(options))
         // Before anything is written: a newer store stays as it is.
         try connection.read { try refuseNewerVersion($0) }
-        // GRDB's WAL setup chose NORMAL, which may lose the last commits together with the power.
+        // GRDB's setup of WAL mode chooses NORMAL, which may lose the last commits when the power fails.
         try connection.writeWithoutTransaction { try $0.execute(sql: "PRAGMA synchronous = FULL") }
         try Schema.migrator(firstIncarnation: options.firstIncarnation).migrate(connection)
         do {
-            // What a crash has left in the log is in the file from now on, the identity too. Where a reader is in the way, the log stays.
+            // Copies what a crash has left in the log into the file, so that the file alone has the identity. While a reader needs the
+            // log, it stays.
             try connection.writeWithoutTransaction { try $0.execute(sql: "PRAGMA wal_checkpoint(TRUNCATE)") }
         } catch {
-            // The file may have to grow for it, and the disk be full: reads are served all the same.
+            // The disk may be too full for the file to grow; the store is opened all the same, to serve reads.
             logger.notice("the write-ahead log was not copied back", metadata: ["error": "\(StoreError(classifying: error))"])
         }
         return connection
     }
 
-    /// For a store that is opened for reading: nobody migrates it.
+    /// For a store that is opened for reading, and so not migrated.
     private static func refuseOtherVersion(_ db: Database) throws {
         try refuseNewerVersion(db)
         guard try Schema.migrator.hasCompletedMigrations(db) else {
@@ -100,7 +101,7 @@ package final class TransactionalStore: Sendable {
         writer?.close()
     }
 
-    /// What the writer did and how it stands.
+    /// Counts since the store was opened, and its present state.
     package var statistics: StoreStatistics {
         var statistics = writer?.statistics ?? StoreStatistics()
         statistics.reads = lanes.statistics
@@ -110,7 +111,7 @@ package final class TransactionalStore: Sendable {
     /// How many users there are; ids run from 1 to this without a gap.
     package var userCount: Int64 { newestUser.load(ordering: .acquiring) }
 
-    /// Whether the user's creation has committed. Lock-free: it stands before every claim.
+    /// Whether the user's creation has committed. Lock-free, because every claim asks it.
     package func userExists(_ id: UserID) -> Bool {
         id.rawValue >= 1 && id.rawValue <= userCount
     }
@@ -126,7 +127,7 @@ package final class TransactionalStore: Sendable {
     }
 }
 
-// MARK: - The two ways in
+// MARK: - Writes and reads
 
 extension TransactionalStore {
     /// Queues a job for the next commit group; the completion runs in the context once the commit is durable, or at once, on this
@@ -181,7 +182,7 @@ extension TransactionalStore {
         try await lanes.read(lane) { db, _ in try body(db) }
     }
 
-    /// Runs reads that have to fit together, in the lane of the service's own.
+    /// Runs reads in one consistent snapshot, in the lane `service`.
     ///
     /// A snapshot may be ended as `unavailable` when it keeps the write-ahead log from starting over for too long.
     package func snapshot<Value: Sendable>(

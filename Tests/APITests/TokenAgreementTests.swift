@@ -139,10 +139,8 @@ struct TokenAgreementTests {
 
     @Test("whatever JWTKit refuses is refused, over tokens of every kind with bytes and parts changed at random")
     func fuzz() async throws {
-        let environment = ProcessInfo.processInfo.environment
-        let given = environment["SEED"].flatMap(UInt64.init)
-        let rounds = environment["ROUNDS"].flatMap(Int.init) ?? 4_000
-        var generator = TokenGenerator(random: SeededGenerator(seed: given ?? .random(in: .min ... .max)))
+        let rounds = TestSettings.number("ROUNDS") ?? 4_000
+        var generator = TokenGenerator(random: SeededGenerator(seed: TestSettings.seed))
         let seed = "SEED=\(generator.random.seed)"
         print("tokens as JWTKit reads them: \(seed)")
         let oracle = try await TokenOracle(key: Fixture.key)

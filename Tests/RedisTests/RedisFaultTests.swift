@@ -257,7 +257,7 @@ import Testing
     @Test("a reply lost after the script ran is an unknown outcome; wherever in the reply the cut falls", arguments: 0...3)
     func cutReply(bytes: Int) async throws {
         try await withTemporaryRedis { redis in
-            let proxy = try await CuttingProxy(to: redis.socketPath, in: redis.directory)
+            let proxy = try await FaultProxy(to: redis.socketPath, in: redis.directory)
             try await withClient(.unix(path: proxy.socketPath), configure: { $0.scripts = [Self.countOnce] }) { client in
                 proxy.inject(.cut(afterReplyBytes: bytes))
                 let lost = await outcome { () async throws(RedisError) in
@@ -277,7 +277,7 @@ import Testing
     @Test("a repeatable script whose reply is lost is sent again and answers")
     func repeatsAfterCut() async throws {
         try await withTemporaryRedis { redis in
-            let proxy = try await CuttingProxy(to: redis.socketPath, in: redis.directory)
+            let proxy = try await FaultProxy(to: redis.socketPath, in: redis.directory)
             try await withClient(.unix(path: proxy.socketPath), configure: { $0.scripts = [Self.countAgain] }) { client in
                 proxy.inject(.cut(afterReplyBytes: 2))
                 let reply = try await client.firstConnection.evaluate(Self.countAgain, keys: ["runs"], arguments: ["won"])
@@ -293,7 +293,7 @@ import Testing
     @Test("of a pipeline that is cut in the middle, no caller hears a guess")
     func cutPipeline() async throws {
         try await withTemporaryRedis { redis in
-            let proxy = try await CuttingProxy(to: redis.socketPath, in: redis.directory)
+            let proxy = try await FaultProxy(to: redis.socketPath, in: redis.directory)
             try await withClient(.unix(path: proxy.socketPath)) { client in
                 // ":1\r\n" to ":5\r\n" pass, and half of the sixth.
                 proxy.inject(.cut(afterReplyBytes: 22))

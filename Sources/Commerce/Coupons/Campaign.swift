@@ -1,6 +1,6 @@
 /// A coupon campaign: a limited number of coupons, first come, first served.
 package struct Campaign: Sendable, Equatable {
-    /// Where a campaign stands now; raw values as in the HTTP contract.
+    /// A campaign's status at an instant; raw values as in `Sources/API/openapi.json`.
     package enum Status: String, Sendable, CaseIterable {
         case scheduled = "SCHEDULED"
         case open = "OPEN"
@@ -13,9 +13,9 @@ package struct Campaign: Sendable, Equatable {
     /// Coupons with a row in the store.
     package let issued: Int64
     package let createdAt: Instant
-    /// Counts the times the gate in Redis was built anew from the store. A claim decided under an older epoch has no force.
+    /// The number of the last build of the gate in Redis. The store refuses claims that were decided under an older epoch.
     package let epoch: Int64
-    /// Whether the campaign's gate was removed from Redis, or is being removed, because it ended long ago. Claims are answered from the store.
+    /// Whether the gate was or is being removed from Redis because the campaign ended long ago. Claims are answered from the store.
     package let isArchived: Bool
 
     package var remaining: Int64 { terms.quantity - issued }
@@ -38,7 +38,7 @@ package struct CampaignTerms: Sendable, Equatable {
     package var discount: Discount
     package var quantity: Int64
     package var opensAt: Instant
-    /// The first instant at which nobody can claim any more; `nil` for a campaign without an end.
+    /// The first instant at which claims are refused as closed; `nil` for a campaign without an end.
     package var closesAt: Instant?
     /// How long an issued coupon can be used, in seconds from its issue.
     package var validForSeconds: Int64
@@ -67,7 +67,7 @@ package struct CampaignChange: Sendable, Equatable {
     package var quantity: Int64?
     package var opensAt: Instant?
     package var closesAt: Instant?
-    /// Takes the end away; `closesAt` is nil then.
+    /// Removes the campaign's end; `closesAt` is nil then.
     package var removesEnd: Bool
 
     package init(quantity: Int64? = nil, opensAt: Instant? = nil, closesAt: Instant? = nil, removesEnd: Bool = false) {

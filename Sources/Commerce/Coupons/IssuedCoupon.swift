@@ -1,6 +1,6 @@
-/// One coupon in one user's hands.
+/// A coupon that was issued to a user.
 package struct IssuedCoupon: Sendable, Equatable {
-    /// Where the coupon stands now; raw values as in the HTTP contract.
+    /// A coupon's status at an instant; raw values as in `Sources/API/openapi.json`.
     package enum Status: String, Sendable, CaseIterable {
         case issued = "ISSUED"
         case held = "HELD"
@@ -8,7 +8,7 @@ package struct IssuedCoupon: Sendable, Equatable {
         case expired = "EXPIRED"
     }
 
-    /// What the store keeps: expiry is a matter of the clock, not of a row.
+    /// The stored state. Expiry is not stored: ``status(at:)`` derives it from `expiresAt`.
     package enum State: Int64, Sendable {
         case issued = 0
         case held = 1
@@ -22,7 +22,7 @@ package struct IssuedCoupon: Sendable, Equatable {
     package let name: String
     package let discount: Discount
     package let minOrderAmount: Won
-    /// The place in the queue of claims: 1 for the first who came.
+    /// The claim's place in the order of the campaign's claims, from 1.
     package let sequence: Int64
     package let state: State
     package let issuedAt: Instant

@@ -1,6 +1,6 @@
 package import Foundation
 
-/// A calendar day in the business time zone, such as `2026-11-20`; days compare and count as on the wall calendar.
+/// A calendar day in the business time zone, such as `2026-11-20`.
 package struct BusinessDay: Hashable, Comparable, Sendable, CustomStringConvertible {
     /// Days since 1970-01-01; also how the store keeps a day.
     package let number: Int64
@@ -61,7 +61,7 @@ package struct BusinessCalendar: Sendable {
 
     /// The first instant of the day: local midnight, or the end of the gap where a clock change skips midnight.
     package func start(of day: BusinessDay) -> Instant {
-        // No zone is further than 15 hours from UTC, and a zone's days follow one another: search the boundary.
+        // A binary search for the boundary: no zone is more than 15 hours from UTC, and local days never go backwards.
         var before = (day.number * 86_400 - 16 * 3600) * 1000
         var inside = (day.number * 86_400 + 16 * 3600) * 1000
         while inside - before > 1 {
@@ -71,7 +71,7 @@ package struct BusinessCalendar: Sendable {
         return Instant(milliseconds: inside)
     }
 
-    /// The days whose sales count on `today` for the 3-day top: today and the two days before, newest first.
+    /// The days whose sales count in the top list of `today`: that day and the two days before, newest first.
     package func rankingWindow(endingOn today: BusinessDay) -> [BusinessDay] {
         (0..<3).map { today.advanced(byDays: -$0) }
     }

@@ -1,4 +1,4 @@
-/// A point in time: milliseconds since 1970-01-01T00:00:00Z, the precision of the HTTP contract and of the keys in Redis.
+/// A point in time: milliseconds since 1970-01-01T00:00:00Z, the precision of the API and of Redis' fields.
 package struct Instant: Hashable, Comparable, Sendable, CustomStringConvertible {
     package let milliseconds: Int64
 
@@ -15,7 +15,7 @@ package struct Instant: Hashable, Comparable, Sendable, CustomStringConvertible 
         return Instant(milliseconds: sum)
     }
 
-    /// What RFC 3339 can write with a four digit year, from the epoch on.
+    /// The milliseconds of the years 1970 to 9999; RFC 3339 has four digits for a year.
     package static let representable: ClosedRange<Int64> = 0...253_402_300_799_999
 
     /// RFC 3339 in UTC with milliseconds: `2026-11-20T03:04:05.678Z`.

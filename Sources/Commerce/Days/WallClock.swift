@@ -1,6 +1,6 @@
 import Foundation
 
-/// Where the service takes the time from; tests put their own in.
+/// The service's clock; tests inject their own.
 package struct WallClock: Sendable {
     private let read: @Sendable () -> Instant
 

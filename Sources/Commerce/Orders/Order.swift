@@ -1,6 +1,6 @@
 /// An order of products, with prices as they were when it was placed.
 package struct Order: Sendable, Equatable {
-    /// Where an order stands; raw values as in the HTTP contract.
+    /// An order's status; raw values as in `Sources/API/openapi.json`.
     package enum Status: String, Sendable, CaseIterable {
         case pending = "PENDING"
         case paid = "PAID"
@@ -12,7 +12,7 @@ package struct Order: Sendable, Equatable {
     package let id: OrderID
     package let number: OrderNumber
     package let userID: UserID
-    /// What the store keeps; see ``status(at:)`` for what people see.
+    /// The stored status; clients are shown ``status(at:)``.
     package let storedStatus: Status
     package let lines: [OrderLine]
     package let totalAmount: Won
@@ -24,7 +24,7 @@ package struct Order: Sendable, Equatable {
 
     package var finalAmount: Won { Won(totalAmount.rawValue - discountAmount.rawValue) }
 
-    /// A pending order is over the moment its time is, also before the sweeper has given back what it holds.
+    /// The status at an instant: a pending order is expired from `expiresAt` on, even while it still holds stock and coupon in the store.
     package func status(at now: Instant) -> Status {
         storedStatus == .pending && now >= expiresAt ? .expired : storedStatus
     }
@@ -61,7 +61,7 @@ package struct OrderLine: Sendable, Equatable {
     }
 }
 
-/// A wish for some units of a product, in an order or in a refund.
+/// Units of a product that an order or a refund asks for.
 package struct RequestedItem: Sendable, Hashable {
     package let productID: ProductID
     package let quantity: Int64

@@ -1,12 +1,12 @@
-/// Something that happened to a paid order, told to the ranking and to the data platform exactly once and at least once, respectively.
+/// The sale or a refund of an order. The ranking counts it exactly once; the data platform receives it at least once.
 package struct OrderEvent: Sendable, Equatable {
-    /// What happened; raw values appear in the messages to the data platform.
+    /// What happened; messages to the data platform carry the raw values.
     package enum Kind: String, Sendable {
         case paid = "ORDER_PAID"
         case refunded = "ORDER_REFUNDED"
     }
 
-    /// How far the message to the data platform has come; states only move forward, except for a parked one that an operator retries.
+    /// The delivery state of the message to the data platform. A parked or delivered event waits again only if it is retried on purpose.
     package enum Delivery: Int64, Sendable {
         case waiting = 0
         case delivered = 1

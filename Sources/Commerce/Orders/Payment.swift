@@ -1,4 +1,4 @@
-/// The payment of an order out of a balance.
+/// The payment of an order from its user's balance.
 package struct Payment: Sendable, Equatable {
     package let id: PaymentID
     package let orderID: OrderID
@@ -26,7 +26,7 @@ package struct Payment: Sendable, Equatable {
     }
 }
 
-/// Money given back for some or all units of a payment.
+/// A refund of some or all units of a paid order.
 package struct Refund: Sendable, Equatable {
     package let id: RefundID
     package let paymentID: PaymentID

@@ -1,4 +1,4 @@
-/// The business limits that an operator may set; the defaults are those of the HTTP contract.
+/// The business limits that an operator may set, with their defaults.
 package struct Policy: Sendable {
     /// The least and the most one charge may add.
     package var chargeAmounts: ClosedRange<Won>
@@ -17,7 +17,7 @@ package struct Policy: Sendable {
     }
 }
 
-/// Upper bounds of single values, chosen far above any real shop and far below where sums could overflow unnoticed.
+/// The bounds of single values: far above those of any real shop, and far below values whose sums could overflow unnoticed.
 package enum Bounds {
     /// One trillion won.
     package static let price: ClosedRange<Int64> = 1...1_000_000_000_000

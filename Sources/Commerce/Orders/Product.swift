@@ -9,7 +9,7 @@ package struct Product: Sendable, Equatable {
     package let held: Int64
     package let createdAt: Instant
 
-    /// Units that can still be ordered now: the `stock` of the HTTP contract.
+    /// Units that can still be ordered now; the API calls them `stock`.
     package var available: Int64 { stock - held }
 
     package init(id: ProductID, name: String, price: Won, stock: Int64, held: Int64, createdAt: Instant) {
@@ -19,7 +19,7 @@ package struct Product: Sendable, Equatable {
 
 /// Which products a list shows and in which order.
 package struct ProductFilter: Sendable, Hashable {
-    /// The order of a list; raw values as in the HTTP contract.
+    /// The order of a list; raw values as in `Sources/API/openapi.json`.
     package enum Sort: String, Sendable, CaseIterable {
         case newest
         case priceAscending = "price"

@@ -9,7 +9,7 @@ package struct User: Sendable, Equatable {
     }
 }
 
-/// What a user has to spend.
+/// The balance of a user.
 package struct Balance: Sendable, Equatable {
     package let userID: UserID
     package let amount: Won
@@ -21,7 +21,7 @@ package struct Balance: Sendable, Equatable {
     }
 }
 
-/// Money put on a balance.
+/// An amount added to a user's balance.
 package struct Charge: Sendable, Equatable {
     package let id: ChargeID
     package let userID: UserID
@@ -37,7 +37,7 @@ package struct Charge: Sendable, Equatable {
 
 /// One movement of a user's balance.
 package struct BalanceEntry: Sendable, Equatable {
-    /// Why the balance moved; raw values as in the HTTP contract.
+    /// Why the balance moved; raw values as in `Sources/API/openapi.json`.
     package enum Kind: String, Sendable {
         case charge = "CHARGE"
         case payment = "PAYMENT"
@@ -46,7 +46,7 @@ package struct BalanceEntry: Sendable, Equatable {
 
     package let id: EntryID
     package let kind: Kind
-    /// Signed: what came in is positive, what went out negative.
+    /// Positive for money received, negative for money spent.
     package let amount: Won
     package let balanceAfter: Won
     package let orderID: OrderID?

@@ -1,4 +1,4 @@
-/// An amount of money in whole won (KRW has no decimals). Arithmetic is checked: what would overflow `Int64` is `nil`.
+/// An amount of money in whole won (KRW has no decimals). Arithmetic is checked: a result beyond `Int64` is `nil`.
 package struct Won: Hashable, Comparable, Sendable, CustomStringConvertible {
     package let rawValue: Int64
 

@@ -2,10 +2,11 @@ import EventLoops
 package import Logging
 package import NIOCore
 
-/// Redis for a whole process: one connection per event loop, made on `start()` and kept until `close()`, which has to be
-/// called before the client is let go.
+/// A Redis client with one connection per event loop.
+///
+/// `start()` opens the connections and `close()` closes them; call `close()` before you release the client.
 package final class RedisClient: Sendable {
-    /// A connection is ready, for the first time or again.
+    /// A connection has become ready, for the first time or again.
     package struct ConnectEvent: Sendable {
         package let eventLoop: any EventLoop
         /// How often this loop's connection has become ready, from 1.
@@ -61,18 +62,18 @@ package final class RedisClient: Sendable {
         connections.map(\.counters.snapshot).reduce(RedisStatistics(), +)
     }
 
-    /// Every connect from now on. A consumer that is busy finds the latest event, not all of them.
+    /// A stream of the connects from now on. It buffers only the latest event, so a slow consumer misses earlier ones.
     package func connectEvents() -> AsyncStream<ConnectEvent> { events.stream() }
 
-    /// Calls back, on the connection's loop, each time a ready connection is lost or an attempt at one fails; it must not block.
+    /// Calls `callback` on the connection's loop each time a ready connection is lost or an attempt to connect fails; it must not block.
     package func onDisconnect(_ callback: @escaping @Sendable () -> Void) { events.onLoss(callback) }
 
-    /// Gives up every ready connection and makes others: for a server that turned out not to be the right one.
+    /// Closes every ready connection with this error and connects again, for example if the server turned out to serve another store.
     package func reconnect(because error: RedisError) {
         for connection in connections { connection.eventLoop.execute { connection.reconnect(because: error) } }
     }
 
-    /// Refuses new commands, waits for the replies that are due, at most `drainTimeout`, and closes all connections.
+    /// Refuses new commands, waits at most `drainTimeout` for the replies that are due, and closes all connections.
     package func close() async {
         await withTaskGroup { group in
             for connection in connections {
@@ -86,7 +87,7 @@ package final class RedisClient: Sendable {
     }
 }
 
-/// Sending by whichever connection is nearest: the current loop's own, where there is one.
+/// Sends on the connection of the current event loop or, from elsewhere, on any connection.
 extension RedisClient {
     private var anyConnection: RedisConnection { connection(on: eventLoopGroup.any()) }
 

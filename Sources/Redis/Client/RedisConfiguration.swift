@@ -4,14 +4,14 @@ package import NIOSSL
 /// How a client reaches its server and how long it waits. Every queue has a bound here.
 package struct RedisConfiguration: Sendable {
     package var endpoint: RedisEndpoint
-    /// What `CLIENT LIST` shows.
+    /// The client's name in `CLIENT LIST`.
     package var clientName = "firstcome"
     /// How long a caller waits for a reply.
     package var commandDeadline: TimeAmount = .seconds(2)
     /// How long connecting, TLS and the handshake may take together.
     package var connectTimeout: TimeAmount = .seconds(5)
-    /// How long a server may stay silent while it owes replies before the connection is closed and opened anew: two deadlines. On a
-    /// connection that swallows replies nothing else would ever end the outage.
+    /// How long a server may send nothing while replies are due before the connection is closed and opened again: two deadlines.
+    /// Nothing else would ever end a connection on which replies get lost.
     package var stallTimeout: TimeAmount = .seconds(4)
     /// How long `close()` waits for replies that are still due.
     package var drainTimeout: TimeAmount = .seconds(5)
@@ -21,9 +21,9 @@ package struct RedisConfiguration: Sendable {
     package var maximumReplyBytes = 64 << 20
     /// The wait before the first attempt to reconnect; it doubles with each failure, and up to half of it is random.
     package var minimumBackoff: TimeAmount = .milliseconds(20)
-    /// The longest wait between two attempts to reconnect. It adds to the time that claims are away once the server is back.
+    /// The longest wait between two attempts to reconnect: claims may fail for this long after the server is back.
     package var maximumBackoff: TimeAmount = .milliseconds(500)
-    /// Refuses a server that is a replica: it would answer scripts that only read from data that may be old, and refuse the others.
+    /// Refuses a replica: it answers scripts that only read from data that may be stale, and refuses scripts that write.
     package var requiresPrimary = true
     /// Loaded in every handshake, so that `EVALSHA` finds them.
     package var scripts: [RedisScript] = []

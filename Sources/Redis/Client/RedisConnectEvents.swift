@@ -1,6 +1,6 @@
 import Synchronization
 
-/// Tells any number of streams about connects, and callbacks about connections that are lost.
+/// Publishes connects to streams, and lost connections to callbacks.
 final class RedisConnectEvents: Sendable {
     private let lossCallbacks = Mutex<[@Sendable () -> Void]>([])
     private let continuations = Mutex<[AsyncStream<RedisClient.ConnectEvent>.Continuation]>([])

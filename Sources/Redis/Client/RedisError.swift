@@ -1,12 +1,12 @@
 /// What went wrong between a caller and Redis: a code to act on, a message that is safe to show, and the cause if there is one.
 package struct RedisError: Error, Sendable {
-    /// What a caller can do about it differs by code.
+    /// The kind of failure, by which callers decide what to do.
     package enum Code: Sendable, Hashable {
         /// The queue of waiting replies is full; nothing was sent.
         case overloaded
         /// No reply within the command's deadline. The server may still run it: the outcome is unknown.
         case timedOut
-        /// The connection broke between the command and its reply: it may have run or not.
+        /// The connection broke between the command and its reply: the server may have run the command or not.
         case unknownOutcome
         /// There is no connection; nothing was sent.
         case notConnected
@@ -18,9 +18,9 @@ package struct RedisError: Error, Sendable {
         case server(RedisServerError.Kind)
         /// The server sent bytes that are not RESP 2, or more than the configured limit.
         case protocolViolation
-        /// The server is a replica, or does not say that it is none; nothing was sent.
+        /// The server is a replica, or does not say whether it is one; nothing was sent.
         case notPrimary
-        /// The server is not for this client, see ``RedisAdmission``; nothing was sent.
+        /// The server's answer to ``RedisAdmission`` excludes this client; nothing was sent.
         case notAdmitted
         /// A URL, a TLS setting, a password or a script that cannot work as configured.
         case misconfigured
@@ -37,7 +37,7 @@ package struct RedisError: Error, Sendable {
         self.cause = cause
     }
 
-    /// The error a server's error reply turns into for callers of `send` and `evaluate`.
+    /// The error that callers of `send` and `evaluate` get for an error reply of the server.
     package init(_ error: RedisServerError) {
         self.init(.server(error.kind), error.message)
     }
@@ -102,7 +102,7 @@ package struct RedisServerError: Sendable, Hashable, CustomStringConvertible {
 
     package init(message: String) { self.message = message }
 
-    /// What the error is about. Redis 6.2 wraps what a command in a script answered, and then the inner error counts:
+    /// The kind of the error. Redis 6.2 wraps the error of a command inside a script; then the inner error decides:
     /// `ERR Error running script (call to f_...): @user_script:1: -READONLY You can't write against a read only replica.`
     package var kind: Kind {
         if message.hasPrefix("ERR Error running script"), let inner = message.firstRange(of: ": -") {

@@ -4,11 +4,11 @@ import NIOCore
 import NIOPosix
 import Synchronization
 
-/// Says in the log that Redis is gone and that it is back: one line each, however many connections there are and however often they try.
+/// Logs once that Redis is gone and once that it is back, however many connections there are and however often they try.
 ///
-/// While Redis stays away a line reminds of it, at most once a minute. What is known lives in a mutex: connections are on several loops.
+/// While Redis stays away, a reminder is logged at most once a minute. The state is in a mutex, because connections are on several loops.
 final class RedisOutageLog: Sendable {
-    /// What the log has to be told.
+    /// A line to log.
     enum Line: Equatable {
         case gone
         case stillGone(for: Duration)
@@ -18,7 +18,8 @@ final class RedisOutageLog: Sendable {
     private struct Outage {
         let since: NIODeadline
         var lastLine: NIODeadline
-        var without: Set<ObjectIdentifier>
+        /// The connections that are not ready.
+        var lost: Set<ObjectIdentifier>
     }
 
     private let endpoint: RedisEndpoint
@@ -31,7 +32,7 @@ final class RedisOutageLog: Sendable {
         (self.endpoint, self.logger) = (endpoint, logger)
     }
 
-    /// A connection, or the attempt at one, has ended, and another will be tried.
+    /// A connection or an attempt to connect has ended, and another attempt will follow.
     func lost(_ connection: ObjectIdentifier, because error: RedisError, now: NIODeadline = .now()) {
         let line = note(loss: connection, now: now)
         switch line {
@@ -54,10 +55,10 @@ final class RedisOutageLog: Sendable {
     func note(loss connection: ObjectIdentifier, now: NIODeadline) -> Line? {
         outage.withLock { outage in
             guard var known = outage else {
-                outage = Outage(since: now, lastLine: now, without: [connection])
+                outage = Outage(since: now, lastLine: now, lost: [connection])
                 return .gone
             }
-            known.without.insert(connection)
+            known.lost.insert(connection)
             defer { outage = known }
             guard now - known.lastLine >= Self.reminderInterval else { return nil }
             known.lastLine = now
@@ -68,8 +69,8 @@ final class RedisOutageLog: Sendable {
     func note(ready connection: ObjectIdentifier, now: NIODeadline) -> Line? {
         outage.withLock { known in
             guard let since = known?.since else { return nil }
-            known?.without.remove(connection)
-            guard known?.without.isEmpty == true else { return nil }
+            known?.lost.remove(connection)
+            guard known?.lost.isEmpty == true else { return nil }
             known = nil
             return .back(after: Duration(now - since))
         }
@@ -77,13 +78,13 @@ final class RedisOutageLog: Sendable {
 }
 
 extension RedisError {
-    /// The message with what caused it, in words, for logs.
+    /// The message and its causes in one line, for logs.
     package var reason: String {
         guard let cause else { return message }
         return "\(message): \(Self.words(cause))"
     }
 
-    /// What people are told of an error of a library below. Its own text may be the dump of a structure with other errors inside.
+    /// A readable text for an error of SwiftNIO, whose own text may be the dump of a structure with other errors inside.
     private static func words(_ error: any Error) -> String {
         switch error {
         case let error as RedisError: error.reason
@@ -98,7 +99,7 @@ extension RedisError {
 
     private static func words(ofAttempts error: NIOConnectionError) -> String {
         if let first = error.connectionErrors.first { return words(first.error) }
-        // Neither family of addresses was found.
+        // Without a connection error, the name had neither an IPv4 nor an IPv6 address.
         return "the name \(error.host) is not known"
     }
 }

@@ -1,6 +1,6 @@
 import EventLoops
 
-/// What a client has done since it was made, for metrics.
+/// Counts of a client since it was made, for metrics.
 package struct RedisStatistics: Sendable, Equatable {
     /// Commands written to a connection; a command written twice counts twice.
     package var sent = 0

@@ -1,9 +1,9 @@
 /// A script that decides at the end of every handshake whether this client may use the server.
 ///
-/// It is one of the configuration's scripts, which the handshake loads before.
+/// The script must be one of the configuration's `scripts`, which the handshake loads first.
 package struct RedisAdmission: Sendable, Equatable {
     let command: RedisCommand
-    /// Asks a server that has admitted this client, and on whose connection it still is.
+    /// The call that asks again on a connection whose handshake admitted this client.
     private let renewal: RedisCommand
     /// Reads the script's answer: why the client must not use the server, or nil where it may.
     let refusal: @Sendable (RedisValue) -> String?
@@ -23,7 +23,7 @@ package struct RedisAdmission: Sendable, Equatable {
         return refusal(reply).map { RedisError(.notAdmitted, $0) }
     }
 
-    /// Asks a server again to which the client is connected already.
+    /// Asks the connected server again: returns why the client must no longer use it, or nil where it may.
     package nonisolated(nonsending) func ask(_ client: RedisClient) async throws(RedisError) -> RedisError? {
         error(given: try await client.send(renewal))
     }

@@ -1,6 +1,6 @@
 import NIOCore
 
-/// The handler of one socket: parses what arrives with hiredis and passes the replies on. Each attempt to connect has its own.
+/// The handler of one socket: parses its bytes with hiredis and passes the replies on. Each attempt to connect has its own handler.
 final class RedisChannelHandler: ChannelInboundHandler {
     typealias InboundIn = ByteBuffer
     typealias OutboundOut = ByteBuffer
@@ -22,7 +22,7 @@ final class RedisChannelHandler: ChannelInboundHandler {
         context.writeAndFlush(wrapOutboundOut(buffer), promise: nil)
     }
 
-    /// Closes the socket; the connection hears nothing more from it.
+    /// Closes the socket; the connection gets no more events from it.
     func detach() {
         connection = nil
         context?.close(promise: nil)

@@ -1,7 +1,7 @@
 import EventLoops
 import NIOCore
 
-/// The `async` face of a connection. A task that runs on the connection's loop stays on its thread.
+/// The `async` functions of a connection. A task that runs on the connection's loop stays on its thread.
 extension RedisConnection {
     /// Sends one command and waits for its reply. An error reply is thrown, with the code `.server`.
     package nonisolated(nonsending) func send(_ command: RedisCommand) async throws(RedisError) -> RedisValue {
@@ -17,10 +17,10 @@ extension RedisConnection {
         try await outcome(of: RedisCommand(script, keys: keys, arguments: arguments)).get()
     }
 
-    /// Sends the commands together and waits for all replies, in order. Error replies stand in their places.
+    /// Sends the commands together and waits for all replies, in order. Error replies are elements of the result.
     ///
     /// Other commands may run in between: for atomicity use a script. Throws the first failure that is not an error reply,
-    /// once every command is settled; all commands are refused, or none.
+    /// once every command has its reply or failure. Where the queue has no room for all commands, none is sent.
     package nonisolated(nonsending) func pipeline(_ commands: [RedisCommand]) async throws(RedisError) -> [RedisValue] {
         if commands.isEmpty { return [] }
         let ticket = RedisTicket()
@@ -36,7 +36,7 @@ extension RedisConnection {
 
     private nonisolated(nonsending) func outcome(of command: RedisCommand) async -> Result<RedisValue, RedisError> {
         guard eventLoop.inEventLoop else { return await outcomeFromElsewhere(of: command) }
-        if Task.isCancelled { return .failure(RedisError(.cancelled, "the caller was cancelled before it asked")) }
+        if Task.isCancelled { return .failure(Self.cancelledBeforeSending) }
         let id = nextCommandID
         return await withTaskCancellationHandler {
             await withUnsafeContinuation { enqueue(command, .continuation($0)) }
@@ -51,7 +51,7 @@ extension RedisConnection {
             await withUnsafeContinuation { continuation in
                 eventLoop.execute {
                     if ticket.isCancelled {
-                        continuation.resume(returning: .failure(RedisError(.cancelled, "the caller was cancelled before it asked")))
+                        continuation.resume(returning: .failure(Self.cancelledBeforeSending))
                     } else {
                         ticket.ids = self.nextCommandID..<(self.nextCommandID + 1)
                         self.enqueue(command, .continuation(continuation))
@@ -63,6 +63,8 @@ extension RedisConnection {
         }
     }
 
+    private static let cancelledBeforeSending = RedisError(.cancelled, "the caller was cancelled before its command was sent")
+
     private func onLoop(_ body: @escaping @Sendable (RedisConnection) -> Void) {
         if eventLoop.inEventLoop { body(self) } else { eventLoop.execute { body(self) } }
     }
@@ -73,7 +75,7 @@ extension RedisConnection {
         _ continuation: UnsafeContinuation<Result<[RedisValue], RedisError>, Never>
     ) {
         if ticket.isCancelled {
-            continuation.resume(returning: .failure(RedisError(.cancelled, "the caller was cancelled before it asked")))
+            continuation.resume(returning: .failure(Self.cancelledBeforeSending))
         } else if let refusal = refusal(ofCommands: commands.count) {
             if refusal.code == .overloaded { counters.overloaded.add(commands.count) }
             continuation.resume(returning: .failure(refusal))
@@ -90,7 +92,7 @@ extension RedisConnection {
     }
 }
 
-/// The ids of commands for their cancellation, where the loop gives the ids only later.
+/// The ids of a caller's commands, by which it cancels them. Off the loop, the caller makes the ticket before the loop assigns the ids.
 ///
 /// Safety of `@unchecked Sendable`: touched on the connection's loop only.
 private final class RedisTicket: @unchecked Sendable {

@@ -4,7 +4,7 @@ import NIOCore
 /// Decides what a connection does after each event, without doing it: no I/O, no clock, no randomness of its own.
 ///
 /// Replies carry no id: the nth reply answers the nth command. So a command keeps its place in `pending` until its reply has
-/// come, also when its caller has given up: then only the waiter is removed, and the reply is dropped.
+/// come. When its caller gives up, only the waiter is removed, and the reply is dropped.
 ///
 /// `Waiter` stands for the caller that waits for the reply. Every waiter passed in comes out exactly once.
 struct RedisConnectionStateMachine<Waiter> {
@@ -27,16 +27,16 @@ struct RedisConnectionStateMachine<Waiter> {
         /// Nil once the caller gave up.
         var waiter: Waiter?
         var deadline: NIODeadline
-        /// True once any connection took the bytes: from then on the outcome is unknown until a reply comes.
+        /// True once the bytes were written to any connection: from then on the outcome is unknown until a reply comes.
         var wasSent = false
         /// The script is sent with its source, because the server said that it does not know it.
         var withSource = false
-        /// It was sent anew behind commands with greater ids.
+        /// It was sent again, behind commands with greater ids.
         var isOutOfOrder = false
     }
 
     private(set) var phase = Phase.idle
-    /// In the order of the bytes on the wire; deadlines never decrease from front to back. Ids do for entries that are out of order.
+    /// In the order of the bytes on the wire. From front to back, deadlines never decrease; ids do only at entries that are out of order.
     private(set) var pending: Deque<Entry> = []
     /// Entries at the front whose bytes this connection has flushed.
     private(set) var sentCount = 0
@@ -73,14 +73,14 @@ extension RedisConnectionStateMachine {
     enum EnqueueAction {
         /// Write the command's bytes in this tick.
         case write
-        /// Keep it: the very first connection is being made.
+        /// Keep it: the first attempt to connect is under way.
         case hold
         case fail(RedisError)
     }
 
-    /// Takes a command. `waiter` stays with the caller where the answer is `.fail`.
+    /// Takes a command. On `.fail`, the caller still has to resume `waiter`.
     mutating func enqueue(_ command: RedisCommand, _ waiter: Waiter, now: NIODeadline) -> EnqueueAction {
-        // A refused command uses its id up too, so that cancelling it later finds no other command.
+        // A refused command consumes an id too, so that cancelling it later cancels no other command.
         defer { nextID += 1 }
         if let refusal = refusal(ofCommands: 1) { return .fail(refusal) }
         pending.append(Entry(id: nextID, command: command, waiter: waiter, deadline: now + limits.commandDeadline))
@@ -102,24 +102,24 @@ extension RedisConnectionStateMachine {
         return nil
     }
 
-    /// The bytes of all pending commands went to the socket.
+    /// Notes that the bytes of all pending commands were written to the socket.
     mutating func flushed(now: NIODeadline) {
         if sentCount == 0 { lastProgress = now }
         sentCount = pending.count
     }
 
-    /// The caller gave up: its waiter comes back, its place in the queue stays.
+    /// Removes and returns the waiter of a command whose caller gave up; the command keeps its place in the queue.
     mutating func cancel(_ id: ID) -> Waiter? {
         guard let index = index(of: id) else { return nil }
         defer { pending[index].waiter = nil }
         return pending[index].waiter
     }
 
-    /// The place of a command in the queue. The search is linear only while a script that the server forgot is being sent again.
+    /// The place of a command in the queue. The search is linear only while a script is being sent again with its source.
     private func index(of id: ID) -> Int? {
         guard outOfOrderCount == 0 else { return pending.firstIndex { $0.id == id } }
         guard let first = pending.first?.id, id >= first else { return nil }
-        // Ids without gaps are the rule; gaps are left by a connection that broke.
+        // Ids have gaps only after a connection broke.
         let guess = Int(clamping: id - first)
         if guess < pending.count, pending[guess].id == id { return guess }
         var (low, high) = (0, pending.count)
@@ -144,7 +144,7 @@ extension RedisConnectionStateMachine {
         case deliverAndDisconnect(Waiter, RedisValue, RedisError)
         /// Nobody waits for this reply any more, or it belongs to the handshake.
         case ignore
-        /// The server forgot the script: write the command again, with the source.
+        /// The server does not have the script any more: write the command again, with the source.
         case writeWithSource(RedisCommand)
         /// The handshake is done: write these, which waited for it.
         case ready([Entry])
@@ -160,18 +160,18 @@ extension RedisConnectionStateMachine {
         }
     }
 
-    /// Something arrived: the server is alive.
+    /// Notes that the server has sent something.
     mutating func progressed(now: NIODeadline) { lastProgress = now }
 
     private mutating func receivedReply(_ value: RedisValue) -> ReceiveAction {
         guard sentCount > 0 else {
-            return .disconnect(RedisError(.protocolViolation, "the server sent a reply that nothing asked for"))
+            return .disconnect(RedisError(.protocolViolation, "the server sent a reply that belongs to no command"))
         }
         var entry = pending.removeFirst()
         sentCount -= 1
         if expiredCount > 0 { expiredCount -= 1 }
         if entry.isOutOfOrder { outOfOrderCount -= 1 }
-        // Redis keeps its clients' connections when it becomes a replica, and scripts that only read would go on being answered.
+        // A Redis that becomes a replica keeps its clients' connections, and would go on answering scripts that only read.
         if case .error(let error) = value, limits.requiresPrimary, phase == .ready, error.isFromReplica {
             let reason = RedisError(.notPrimary, "it is a replica")
             guard let waiter = entry.waiter else { return .disconnect(reason) }
@@ -220,7 +220,7 @@ extension RedisConnectionStateMachine {
         var reconnectAfter: TimeAmount?
     }
 
-    /// The time has come to connect. False where the connection was closed meanwhile.
+    /// Begins an attempt to connect. False where the connection was closed meanwhile.
     mutating func connect(now: NIODeadline) -> Bool {
         guard phase == .idle || phase == .backingOff else { return false }
         phase = .connecting
@@ -228,7 +228,7 @@ extension RedisConnectionStateMachine {
         return true
     }
 
-    /// The socket is connected: these commands are the handshake, to be sent in one write. Nil where the socket is not wanted any more.
+    /// The socket is connected: these commands are the handshake, to be sent in one write. Nil where the attempt was given up.
     mutating func connected() -> [RedisCommand]? {
         guard phase == .connecting else { return nil }
         phase = .handshaking
@@ -302,14 +302,14 @@ extension RedisConnectionStateMachine {
         var nextTick: NIODeadline?
     }
 
-    /// Fails the commands whose deadline has passed, and gives up a server that stays silent.
+    /// Fails the commands whose deadline has passed, and disconnects from a server that sends nothing for too long.
     mutating func tick(now: NIODeadline) -> TickAction {
         var action = TickAction()
         action.expired = expire(now: now)
         if phaseDeadline <= now, phase != .idle, phase != .backingOff, phase != .closed {
             action.disconnect = RedisError(.timedOut, "\(limits.endpoint) did not finish \(phase) in time")
         } else if let stall = stallDeadline, stall <= now {
-            action.disconnect = RedisError(.timedOut, "\(limits.endpoint) owes replies and stays silent")
+            action.disconnect = RedisError(.timedOut, "\(limits.endpoint) owes replies and has sent nothing for too long")
         }
         action.nextTick = nextTick
         return action
@@ -346,14 +346,14 @@ extension RedisConnectionStateMachine {
 
 extension RedisConnectionStateMachine {
     enum CloseAction {
-        /// Replies are due: they are awaited until `drainTimeout`.
+        /// Replies are due: wait for them, at most `drainTimeout`.
         case drain
         /// Close the socket, if there is one, and report `disconnected`.
         case closeNow
         case none
     }
 
-    /// No command is taken from here on; those already sent still get their replies.
+    /// Takes no more commands; those already sent still get their replies.
     mutating func close(now: NIODeadline) -> CloseAction {
         switch phase {
         case .ready where !pending.isEmpty:

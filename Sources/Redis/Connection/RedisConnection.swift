@@ -6,12 +6,12 @@ import Synchronization
 ///
 /// Commands of one loop tick leave in one write. Replies resume their callers on the loop. What a caller can expect:
 ///
-/// - While the very first attempt to connect is under way, commands wait for it, at most until their deadline. Whenever
-///   else there is no connection they fail at once with `.notConnected`.
+/// - While the very first attempt to connect is under way, commands wait for it, at most until their deadline. At any
+///   other time without a connection, they fail at once with `.notConnected`.
 /// - A command without a reply at its deadline fails with `.timedOut`; one whose connection breaks with `.unknownOutcome`.
 ///   Both may have run. Repeatable commands that were sent are sent again by the next connection instead.
 /// - Cancelling a caller's task ends its wait with `.cancelled` and changes nothing for the others.
-/// - A script that the server forgot is sent once more with its source, behind the commands already sent.
+/// - A script that the server does not have any more is sent once more with its source, behind the commands already sent.
 ///
 /// Safety of `@unchecked Sendable`: all mutable state is touched on `eventLoop` only; every entry point asserts it or hops.
 package final class RedisConnection: @unchecked Sendable {
@@ -29,14 +29,14 @@ package final class RedisConnection: @unchecked Sendable {
     private var attempts = 0
     private var outgoing = ByteBuffer()
     private var isFlushScheduled = false
-    /// The time of the first command of this tick, which all others of the tick share.
+    /// The time of the first command of this tick; all commands of the tick use it.
     private var tickTime = NIODeadline.distantPast
     private var timer: Scheduled<Void>?
     private var timerTime = NIODeadline.distantFuture
     private var closePromise: EventLoopPromise<Void>?
     private let readiness = Atomic(false)
 
-    /// A larger buffer is given back after its bytes left.
+    /// A write buffer larger than this is freed after its bytes were written.
     private static let keptBufferBytes = 256 << 10
 
     init(
@@ -84,7 +84,7 @@ package final class RedisConnection: @unchecked Sendable {
         }
     }
 
-    /// Gives up a ready connection, with unknown outcomes for what was sent, and makes another.
+    /// Closes a ready connection and connects again; commands that were sent have an unknown outcome.
     func reconnect(because error: RedisError) {
         if machine.isReady { disconnect(because: error) }
     }
@@ -160,7 +160,7 @@ extension RedisConnection {
     }
 }
 
-// MARK: - What the socket tells
+// MARK: - Events of the socket
 
 extension RedisConnection {
     func received(_ value: RedisValue) {
@@ -186,7 +186,7 @@ extension RedisConnection {
         if machine.isDrained { disconnect(because: RedisError(.closed, "the Redis client is closed")) }
     }
 
-    /// A socket that comes after its attempt was given up is closed again.
+    /// Sends the handshake; closes the socket if its attempt to connect was given up meanwhile.
     private func connected(_ handler: RedisChannelHandler, _ attempt: Int) {
         guard attempt == attempts, let opening = machine.connected() else { return handler.detach() }
         self.handler = handler
@@ -209,7 +209,7 @@ extension RedisConnection {
         onReady(self)
     }
 
-    /// The connection, or the attempt at one, is over: lets go of the socket and tells everybody concerned.
+    /// Ends the connection or the attempt to connect: closes the socket, schedules the next attempt and fails the waiting commands.
     func disconnect(because error: RedisError) {
         eventLoop.assertInEventLoop()
         readiness.store(false, ordering: .relaxed)

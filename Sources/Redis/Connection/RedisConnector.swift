@@ -42,7 +42,7 @@ struct RedisConnector: Sendable {
         guard case .tcp(let host, _) = configuration.endpoint.address else {
             return try NIOSSLClientHandler(context: context, serverHostname: nil)
         }
-        // Server names are names: for an address NIOSSL wants none and checks the certificate against the address itself.
+        // NIOSSL takes no IP address as the server's name; without a name, it checks the certificate against the address.
         let isAddress = (try? SocketAddress(ipAddress: host, port: 0)) != nil
         return try NIOSSLClientHandler(context: context, serverHostname: isAddress ? nil : host)
     }

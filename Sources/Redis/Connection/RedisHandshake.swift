@@ -1,4 +1,4 @@
-/// One command of the handshake and what its reply has to be. All of them leave in one write.
+/// One command of the handshake and what its reply has to be. All commands of the handshake are sent in one write.
 struct RedisHandshakeStep: Equatable {
     enum Purpose: Equatable {
         case authenticate
@@ -7,7 +7,7 @@ struct RedisHandshakeStep: Equatable {
         case checkRole
         case load(RedisScript)
         case admit(RedisAdmission)
-        /// Shows that the server answers commands at all, where nothing else would.
+        /// Checks that the server serves commands: the other steps are optional, or may fail.
         case ping
     }
 
@@ -43,14 +43,14 @@ struct RedisHandshakeStep: Equatable {
     func failure(given reply: RedisValue) -> RedisError? {
         if case .error(let error) = reply {
             switch (purpose, error.kind) {
-            // A name is a courtesy to whoever reads CLIENT LIST; some users may not set one.
+            // The name only helps readers of CLIENT LIST, and some users may not set one.
             case (.nameClient, .notPermitted), (.nameClient, .other): return nil
-            // Such a server refuses writes, and PING to tell its watchers; what only reads it still answers.
+            // A server that cannot persist refuses writes, and PING so that monitors notice; it still answers reads.
             case (.ping, .cannotPersist): return nil
             case (.load(let script), .other):
                 return RedisError(.misconfigured, "the server refuses the script \(script.name): \(error.message)")
-            // A user without the right to ROLE, or a server that does not know it: whether this is a replica stays unknown. Such a
-            // server is refused, since believing a replica turns people away for good, and granting ROLE is one line for an operator.
+            // The user may not run ROLE, or the server does not know it, so this may be a replica. It is refused: claims would be
+            // refused for good on a replica's stale data, while an operator grants ROLE with one line.
             case (.checkRole, .notPermitted), (.checkRole, .other):
                 return RedisError(.notPrimary, "it does not say whether it is a replica: ROLE answers \(error.message)")
             case (.authenticate, _): return RedisError(.server(error.kind), "the server refuses the user or the password")
@@ -62,7 +62,7 @@ struct RedisHandshakeStep: Equatable {
             let role = reply.array?.first?.string
             return RedisError(.notPrimary, role == "slave" ? "it is a replica" : "it is no primary: its role is \(role ?? "unknown")")
         case .load(let script) where reply.string != script.sha1:
-            return RedisError(.protocolViolation, "the server names the script \(script.name) differently")
+            return RedisError(.protocolViolation, "the server computed another digest for the script \(script.name)")
         case .admit(let admission): return admission.error(given: reply)
         case .authenticate, .selectDatabase, .nameClient, .checkRole, .load, .ping: return nil
         }

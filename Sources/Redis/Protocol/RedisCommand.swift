@@ -9,7 +9,7 @@ package struct RedisCommand: Sendable, Equatable {
     }
 
     let content: Content
-    /// Sent again after a connection broke before its reply, while its deadline lasts.
+    /// Whether the command is sent again, until its deadline, if the connection breaks before its reply.
     package let isRepeatable: Bool
 
     /// A command by its words, for example `RedisCommand("SET", "key", 1)`.
@@ -75,7 +75,9 @@ package struct RedisCommand: Sendable, Equatable {
     }
 }
 
-/// A script's call with its keys and first arguments rendered once, for calls that differ only in those that follow. Copying it copies one reference.
+/// A script's call whose keys and first arguments are rendered once, for calls that differ only in the arguments that follow.
+///
+/// Copying it copies one reference.
 package final class RedisPreparedCall: Sendable, Equatable {
     let script: RedisScript
     let keys: [RedisArgument]

@@ -1,7 +1,7 @@
 import CHiredis
 import NIOCore
 
-/// Builds a `RedisValue` from what hiredis' reader tells, in the order of the bytes.
+/// Builds a `RedisValue` from the callbacks of hiredis' reader, which come in the order of the bytes.
 ///
 /// hiredis announces an array before its elements, so the arrays that still lack elements form a stack.
 final class RedisReplyBuilder {
@@ -10,12 +10,12 @@ final class RedisReplyBuilder {
         var missing: Int
     }
 
-    /// Room reserved at most when an array is announced: a count is a claim of the server's until the elements arrive.
+    /// The most elements reserved when an array is announced: the server may announce more than it sends.
     private static let maximumReservation = 1024
 
     private var open: [OpenArray] = []
     private var reply: RedisValue?
-    /// Why a reply was refused, where the reader itself found nothing wrong.
+    /// Why this builder refused a reply; nil where it refused none.
     private(set) var refusal: String?
 
     /// The finished reply; the builder is ready for the next one.

@@ -23,7 +23,7 @@ final class RedisReplyReader {
         sink = .allocate(capacity: 1)
         sink.initialize(to: builder.makeSink())
         guard let reader = redisReaderCreateWithSink(sink) else { fatalError("out of memory") }
-        // An empty buffer above this size is given back before the next bytes; the default of 16 KiB would do so on every read.
+        // hiredis frees an empty buffer above this size before the next bytes; with the default of 16 KiB it would do so on every read.
         reader.pointee.maxbuf = 256 << 10
         self.reader = reader
     }
@@ -36,7 +36,7 @@ final class RedisReplyReader {
 
     /// Takes all of `bytes` and hands over each reply they complete.
     ///
-    /// - Throws: `.protocolViolation`; the reader is of no use afterwards.
+    /// - Throws: `.protocolViolation`; the reader must not be used afterwards.
     func read(_ bytes: ByteBuffer, _ handle: (RedisValue) -> Void) throws(RedisError) {
         var rest = bytes
         while let piece = rest.readSlice(length: min(Self.feedSize, rest.readableBytes)), piece.readableBytes > 0 {

@@ -7,7 +7,7 @@ package struct RedisScript: Sendable {
     /// - Parameters:
     ///   - name: for messages, for example the file's name.
     ///   - keyCount: how many keys every call passes.
-    ///   - isRepeatable: true when running it twice with the same keys and arguments answers and leaves the same as once.
+    ///   - isRepeatable: true when running it twice with the same keys and arguments has the same answer and effect as running it once.
     ///     Only such a script is sent again when a connection broke before its reply.
     package init(name: String, source: String, keyCount: Int, isRepeatable: Bool = false) {
         content = Content(name: name, source: source, keyCount: keyCount, isRepeatable: isRepeatable)

@@ -1,4 +1,4 @@
-/// SHA-1 (FIPS 180-4), which Redis uses to name scripts. It guards nothing here: it has to match the server's digest.
+/// SHA-1 (FIPS 180-4), which Redis uses to name scripts. It is not used for security: it has to match the server's digest.
 enum SHA1 {
     /// The digest in lower-case hexadecimal.
     static func hexadecimal(of message: some Sequence<UInt8>) -> String {

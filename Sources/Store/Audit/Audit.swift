@@ -1,10 +1,10 @@
 import GRDB
 
-/// What the audit found on one of the promises that the store makes.
+/// The result of one rule of the audit.
 package struct AuditResult: Sendable, Equatable {
-    /// The number of the invariant in the design.
+    /// The number of the invariant in the guide *Architecture*.
     package let invariant: Int
-    /// The promise, as a sentence.
+    /// The rule as a sentence.
     package let claim: String
     package let rowsChecked: Int64
     package let violationCount: Int64
@@ -14,18 +14,18 @@ package struct AuditResult: Sendable, Equatable {
     package var holds: Bool { violationCount == 0 }
 }
 
-/// One promise as two queries: what it covers, and what breaks it.
+/// A rule of the audit as two queries: one counts the rows that it covers, one finds the rows that break it.
 struct AuditRule: Sendable {
     let invariant: Int
     let claim: String
     /// Gives the number of rows that the rule covers.
     let coverage: String
-    /// Gives a text per violation.
+    /// Gives one text for each violation.
     let violations: String
 }
 
 extension Snapshot {
-    /// Checks every promise that the store can check alone; `progress` hears of each before it starts, from 0.
+    /// Checks every rule that needs the store alone; calls `progress` before each rule and at the end, with the number of rules checked.
     package func audit(progress: (_ done: Int, _ of: Int) -> Void = { _, _ in }) throws(StoreError) -> [AuditResult] {
         var results: [AuditResult] = []
         for rule in AuditRule.all {

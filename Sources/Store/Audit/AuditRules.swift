@@ -1,4 +1,5 @@
-// The promises of the design as SQL. Each joins whole tables once, so their cost grows with the rows and not with their square.
+// The invariants of the guide *Architecture* that the store can check alone, as SQL. Each query joins whole tables once, so its cost
+// grows with the number of rows and not with its square.
 
 extension AuditRule {
     static let all = coupons + money + stock + states + outbox + [names]
@@ -165,7 +166,7 @@ extension AuditRule {
 
     private static let outbox = [
         AuditRule(
-            // Of the first payments and refunds the events may have been removed; that all of them are gone is seen as well.
+            // The events of the first payments and refunds may have been removed (`pruned_events`); none of those may be left.
             invariant: 8, claim: "every payment and every refund has its event, unless old events were removed",
             coverage: "SELECT (SELECT count(*) FROM payments) + (SELECT count(*) FROM refunds)",
             violations: """
@@ -186,8 +187,8 @@ extension AuditRule {
         AuditRule(
             invariant: 8, claim: "events are numbered without a gap, and each is delivered, waiting or parked",
             coverage: "SELECT count(*) FROM events",
-            // The first event of an incarnation follows its base, the first that was not removed follows those that were, and every other
-            // one the event before it.
+            // The id before an event's is that of another event, the base of an incarnation, or the id of the last event that was
+            // removed.
             violations: """
                 SELECT 'event ' || id || ': delivery ' || delivery FROM events WHERE delivery NOT IN (0, 1, 2)
                 UNION ALL

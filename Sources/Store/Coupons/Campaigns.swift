@@ -2,8 +2,8 @@ package import Commerce
 import GRDB
 
 extension TransactionalStore {
-    /// Makes a campaign of which nothing is issued yet. Its epochs begin at the store's incarnation, so that a gate which an earlier
-    /// incarnation left under the same id is of an earlier epoch.
+    /// Creates a campaign. Its epochs start at the store's incarnation, so a gate that an earlier incarnation left under the same id has
+    /// an earlier epoch.
     package func createCampaign(
         _ terms: CampaignTerms, in context: WriteContext<Campaign>
     ) async throws(StoreError) -> WriteResult<Campaign> {
@@ -21,7 +21,7 @@ extension TransactionalStore {
         }
     }
 
-    /// Changes quantity or window, and brings an archived campaign back to life: it has a gate again from here on.
+    /// Changes quantity or window. An archived campaign becomes live again, so its gate may be built again.
     ///
     /// Refused: `couponNotFound`, `preconditionFailed` where `condition` does not hold for the campaign as it is, `quantityIssued`,
     /// `invalid` for a window that ends before it begins.
@@ -49,9 +49,9 @@ extension TransactionalStore {
     /// Raises a live campaign's epoch to `epoch`: from the commit on, the store refuses every claim that was decided under an older
     /// one and that it does not have yet.
     ///
-    /// Nil where the store's epoch is that or a later one already, so another service builds the gate, or where the campaign is archived.
+    /// Nil where the store's epoch is `epoch` or later already, because another service builds the gate, or where the campaign is archived.
     ///
-    /// The writer runs it between claims: what was recorded before it belongs to the rebuilt gate, what comes after it is stale.
+    /// The writer runs it between claims: those recorded before it will be in the rebuilt gate, later ones of the older gate are stale.
     package func bumpEpoch(
         of id: CouponID, to epoch: Int64, context: (any DeliveryContext)? = nil
     ) async throws(StoreError) -> Outcome<Campaign?> {
@@ -65,12 +65,12 @@ extension TransactionalStore {
     }
 }
 
-// MARK: - The end of a campaign
+// MARK: - Archiving
 
 /// A campaign that is to be archived, as it was when its gate was compared with the store.
 package struct ArchivalCandidate: Sendable, Equatable {
     package let id: CouponID
-    /// The epoch of the store then: where it has moved on, the gate may have changed too.
+    /// The store's epoch then; if it has risen since, the gate may have changed too.
     package let epoch: Int64
     /// The epoch of the gate then, 0 where there was none.
     package let gateEpoch: Int64
@@ -80,7 +80,7 @@ package struct ArchivalCandidate: Sendable, Equatable {
     }
 }
 
-/// A campaign whose gate has to go: every gate up to that epoch.
+/// A campaign whose gate has to be removed from Redis, if its epoch is at most `epoch`.
 package struct ArchivedGate: Sendable, Equatable {
     package let id: CouponID
     package let epoch: Int64
@@ -91,10 +91,10 @@ package struct ArchivedGate: Sendable, Equatable {
 }
 
 extension TransactionalStore {
-    /// Marks campaigns that ended before `limit` and whose epoch is still that of the candidate, all in one commit. Their gates may be
-    /// removed from then on: no claim that one of them decides is recorded any more.
+    /// Begins to archive the campaigns that ended before `limit` and whose epoch is still that of the candidate, all in one commit. Their
+    /// gates may be removed from then on, because the store refuses the claims that these decide.
     ///
-    /// - Returns: what was marked, each with its new epoch, which is later than the gate's too.
+    /// - Returns: the campaigns that are being archived, each with its new epoch, which is also later than the gate's.
     package func beginArchiving(
         _ candidates: [ArchivalCandidate], endedBefore limit: Instant, at now: Instant
     ) async throws(StoreError) -> [ArchivedGate] {
@@ -103,18 +103,18 @@ extension TransactionalStore {
             for candidate in candidates {
                 rowVersions.changing(candidate.id.rawValue, in: .campaigns)
                 let epoch = max(candidate.epoch, candidate.gateEpoch) + 1
-                let marked = try db.changes(
+                let changed = try db.changes(
                     """
                     UPDATE campaigns SET archival = 1, archived_at = ?, epoch = ?
                     WHERE id = ? AND epoch = ? AND archival < 2 AND closes_at <= ?
                     """, now, epoch, candidate.id, candidate.epoch, limit)
-                if marked > 0 { gates.append(ArchivedGate(id: candidate.id, epoch: epoch)) }
+                if changed > 0 { gates.append(ArchivedGate(id: candidate.id, epoch: epoch)) }
             }
             return gates
         }
     }
 
-    /// Notes that the gates are gone, all in one commit. A campaign that was brought back meanwhile stays as it is.
+    /// Notes that the gates were removed, all in one commit. A campaign that became live again meanwhile stays as it is.
     package func finishArchiving(_ gates: [ArchivedGate]) async throws(StoreError) {
         try await write(context: nil) { db in
             for gate in gates {
@@ -131,7 +131,7 @@ extension CampaignTerms {
     }
 }
 
-/// A discount as the store keeps it: type 0 is a fixed amount, type 1 a percentage with an optional maximum.
+/// A discount as stored: type 0 is a fixed amount, type 1 a percentage with an optional maximum.
 struct DiscountColumns {
     let type: Int64
     let value: Int64

@@ -25,14 +25,14 @@ package struct ClaimWrite: Sendable {
     }
 }
 
-/// What the store makes of a claim.
+/// What the store decides on a claim.
 package enum ClaimRecord: Sendable, Equatable {
     /// The coupon was written now.
     case issued(IssuedCoupon)
-    /// The same user with the same sequence was there already.
+    /// The coupon was in the store already, for the same user and sequence.
     case known(IssuedCoupon)
     /// The store contradicts the claim: another epoch, the sequence is another user's, the user has another sequence, or all are issued.
-    /// Redis went back in time, and the gate has to be rebuilt.
+    /// Redis lost writes, and the gate has to be rebuilt.
     case stale
     case campaignMissing
     case userMissing
@@ -51,10 +51,10 @@ package struct IssuedClaim: Sendable, Equatable {
 }
 
 extension TransactionalStore {
-    /// Writes the coupons of claims of one campaign in one job, each accepted or refused by itself; writing one again finds it `known`.
+    /// Writes the coupons of claims of one campaign in one job. Each is accepted or refused by itself; one written before is `known`.
     ///
-    /// The completion gets one result for each claim, in their order, in the context; a failure concerns all of them. Only the answer
-    /// of an `issued` coupon is stored under its idempotency key, and a claim is `refused` only with `idempotencyKeyReused`.
+    /// The completion runs in the context and gets one result for each claim, in their order; a failure applies to all of them. Only the
+    /// answer of an `issued` coupon is stored under its idempotency key, and a claim is `refused` only with `idempotencyKeyReused`.
     package func recordClaims(
         _ writes: [ClaimWrite], of coupon: CouponID, context: any DeliveryContext,
         completion: @escaping @Sendable (Result<[WriteResult<ClaimRecord>], StoreError>) -> Void
@@ -115,7 +115,7 @@ private struct CouponIssuing {
     private var codes = SystemRandomNumberGenerator()
     private var issued: Int64 = 0
 
-    /// A row that would break a unique key, of the user or of the sequence, is left out, so that the other claims of the call get theirs.
+    /// A row that would violate a unique key, by user or by sequence, is skipped, so that the other claims of the call get their rows.
     private static let insertionQuery = """
         INSERT INTO issued_coupons (code, coupon_id, user_id, sequence, issued_at, expires_at) VALUES (?, ?, ?, ?, ?, ?)
         ON CONFLICT DO NOTHING
@@ -141,7 +141,7 @@ private struct CouponIssuing {
             sequence: claim.sequence, state: .issued, issuedAt: claim.issuedAt, expiresAt: expiresAt, usedAt: nil, orderID: nil)
     }
 
-    /// Counts what was issued.
+    /// Adds the number of issued coupons to the campaign's.
     func end() throws {
         guard issued > 0 else { return }
         try db.run("UPDATE campaigns SET issued = issued + ? WHERE id = ?", issued, campaign.id)
@@ -149,7 +149,7 @@ private struct CouponIssuing {
 }
 
 extension CampaignTerms {
-    /// When a coupon that is issued then expires; the last instant that can be written where it would be later.
+    /// When a coupon issued at that instant expires; at most the last representable instant.
     fileprivate func expiry(ofCouponIssuedAt issuedAt: Instant) -> Instant {
         let latest = Instant(milliseconds: Instant.representable.upperBound)
         let validity = validForSeconds.multipliedReportingOverflow(by: 1000)

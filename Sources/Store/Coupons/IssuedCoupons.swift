@@ -29,17 +29,17 @@ extension Database {
             usedAt: row.optionalInstant(13), orderID: row.optionalID(14))
     }
 
-    /// The coupon waits for a pending order.
+    /// Holds the coupon for a pending order.
     func hold(_ coupon: IssuedCouponID, for order: OrderID) throws {
         try run("UPDATE issued_coupons SET state = 1, order_id = ? WHERE id = ?", order, coupon)
     }
 
-    /// The coupon is spent on a paid order.
+    /// Marks the coupon as used by a paid order.
     func use(_ coupon: IssuedCouponID, on order: OrderID, at now: Instant) throws {
         try run("UPDATE issued_coupons SET state = 2, order_id = ?, used_at = ? WHERE id = ?", order, now, coupon)
     }
 
-    /// The coupon is the user's again, as long as it is the order's: a coupon that has moved on stays where it is.
+    /// Makes the coupon usable again if the order still holds or used it; otherwise changes nothing.
     func giveBack(_ coupon: IssuedCouponID, from order: OrderID) throws {
         try run(
             "UPDATE issued_coupons SET state = 0, order_id = NULL, used_at = NULL WHERE id = ? AND order_id = ?", coupon, order)

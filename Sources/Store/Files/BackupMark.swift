@@ -4,15 +4,16 @@ import GRDBSQLite
 
 /// The mark of a file that `firstcome backup` made.
 ///
-/// A backup that is copied over a store's file by hand meets the write-ahead log that a crash has left beside that file. SQLite cannot tell
-/// and replays the log, which mixes two states. So no service opens a marked file: a restore takes the mark away.
+/// If a backup is copied over a store's file by hand, the write-ahead log that a crash left beside that file may still be there. SQLite
+/// cannot know that the log belongs to another state, and replays it into the backup. So no service opens a marked file; a restore removes
+/// the mark.
 enum BackupMark {
-    /// Marks a copy, and has it stand alone: with the journal mode of a service, opening the copy would make two more files beside it.
+    /// Marks a copy and takes it out of WAL mode: opening a copy in WAL mode would create two more files beside it.
     static func set(_ path: String) throws(StoreError) {
         do {
             let copy = try DatabaseQueue(path: path)
             try copy.writeWithoutTransaction { db in
-                // A store that this version never migrated has no identity yet, and is restored like one that has.
+                // A store from before there were identities has no place for the mark; it can be restored all the same.
                 guard try db.tableExists("identity") else { return }
                 try db.execute(sql: "PRAGMA journal_mode = DELETE")
                 try db.execute(sql: "UPDATE identity SET is_backup = 1")
@@ -25,7 +26,7 @@ enum BackupMark {
 
     /// Whether the file itself is marked, whatever a write-ahead log beside it holds; false for a file that cannot be read.
     ///
-    /// An immutable file is read without its log, and closing it does not copy the log back into it.
+    /// The file is opened as immutable: so SQLite does not read the log, and does not copy it back into the file on closing.
     static func isSet(_ path: String) -> Bool {
         var characters = CharacterSet.urlPathAllowed
         characters.remove("?")

@@ -1,12 +1,12 @@
 import Foundation
 import GRDB
 
-/// Gives the room that removed rows have left back to the disk. Without it the room is used by the rows that come next.
+/// Returns the space of removed rows to the disk; without it, SQLite reuses that space for later rows.
 package enum StoreCompaction {
-    /// Writes the store's file anew; nobody else has it open. Needs as much free room on its disk as the store takes.
+    /// Rewrites the store's file, which nobody else may have open. Needs as much free space on the disk as the store takes.
     ///
     /// - Returns: the sizes of the file in bytes before and after.
-    /// - Throws: `StoreError`; the store is as it was then.
+    /// - Throws: `StoreError`; the store is unchanged then.
     package static func run(_ path: String, options: StoreOptions) throws(StoreError) -> (before: Int64, after: Int64) {
         do {
             let connection = try DatabaseQueue(path: path, configuration: .writer(options))

@@ -3,8 +3,8 @@ import GRDB
 
 /// Copies of the whole store at one moment, made beside a running service.
 ///
-/// A snapshot keeps the write-ahead log from starting over, so it lasts only as long as the copying, about a second for a gigabyte:
-/// nothing is flushed to the disk meanwhile, and work that takes longer reads the copy.
+/// A snapshot keeps the write-ahead log from starting over, so it is held only while copying, about a second for a gigabyte: the copy is
+/// not flushed to the disk meanwhile, and work that takes longer reads the copy.
 enum StoreCopy {
     /// Copies the store at `path` to a new file, which is marked as a backup and durable on return. A failure leaves no file.
     static func make(of path: String, at destination: String) throws {
@@ -16,17 +16,18 @@ enum StoreCopy {
             try flush(destination, isFolder: false)
             try flush(URL(fileURLWithPath: destination).deletingLastPathComponent().path, isFolder: true)
         } catch {
-            // Half a copy would look like a whole one, and stand in the way of the next.
+            // An incomplete copy could be mistaken for a complete one.
             for file in [destination, destination + "-journal", destination + "-wal"] { unlink(file) }
             throw error
         }
     }
 
-    /// Runs `body` on a copy beside the store that is gone afterwards, however the process ends.
+    /// Runs `body` on a temporary copy beside the store, which disappears even if the process is killed.
     static func withTemporary<Value>(of path: String, _ body: (Database) throws -> Value) throws -> Value {
         let name = "\(path).copy-\(getpid())-\(UInt64.random(in: .min ... .max))"
         let copy = try DatabaseQueue(path: name, configuration: .copy)
-        // The file lives as long as it is open. SQLite looks by its name for a log, which gets the mode of the file of that name.
+        // The unlinked file exists while it is open. SQLite may still create a log beside its name, with the mode of the file of that name:
+        // so an empty file stands there.
         unlink(name)
         defer { for file in [name, name + "-wal"] { unlink(file) } }
         guard FileManager.default.createFile(atPath: name, contents: nil, attributes: [.posixPermissions: 0o600]) else {
@@ -65,13 +66,13 @@ enum StoreCopy {
 }
 
 extension Configuration {
-    /// A copy that nobody else looks at before it is complete: without a journal, and without a wait for the disk.
+    /// For a copy that nobody else opens before it is complete: without a journal, and without waiting for the disk.
     fileprivate static var copy: Configuration {
         var configuration = Configuration()
         configuration.label = "store-copy"
         configuration.prepareDatabase { db in
             db.addAuditFunctions()
-            // Without it, SQLite would make files for what several connections share.
+            // Otherwise SQLite would create the files that several connections share.
             try db.execute(sql: "PRAGMA locking_mode = EXCLUSIVE")
             try db.execute(sql: "PRAGMA journal_mode = OFF")
             try db.execute(sql: "PRAGMA synchronous = OFF")
@@ -82,15 +83,17 @@ extension Configuration {
 }
 
 extension TransactionalStore {
-    /// Copies the store as it is now to a new file, while it serves.
+    /// Copies the store's present state to a new file, while it serves.
     package func backup(to destination: String) async throws(StoreError) {
         try await onThread { path in
             try StoreCopy.make(of: path, at: destination)
         }
     }
 
-    /// Checks every promise that the store can check alone, see ``Snapshot/audit(progress:)``: on a copy of its own, or where the disk has
-    /// no room for one on the store itself, whose write-ahead log then grows as long as the check takes.
+    /// Checks every rule of the audit that needs the store alone, see ``Snapshot/audit(progress:)``.
+    ///
+    /// The checks run on a temporary copy. Where the disk has no room for one, they run on the store itself, whose write-ahead log then
+    /// grows for as long as they take.
     package func audit(progress: @escaping @Sendable (_ done: Int, _ of: Int) -> Void = { _, _ in }) async throws(StoreError)
         -> [AuditResult]
     {
@@ -101,7 +104,7 @@ extension TransactionalStore {
         }
     }
 
-    /// Runs what takes seconds on a thread of its own: it may delay neither a lane nor the cooperative pool.
+    /// Runs work that takes seconds on a thread of its own, so that it delays neither a read lane nor the cooperative pool.
     private func onThread<Value: Sendable>(_ work: @escaping @Sendable (String) throws -> Value) async throws(StoreError) -> Value {
         let path = path
         let result: Result<Value, StoreError> = await withUnsafeContinuation { continuation in

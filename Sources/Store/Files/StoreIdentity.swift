@@ -4,22 +4,22 @@ import GRDB
 
 /// Which store this is: a random id that was made with it, and its incarnation, which rises with every restore.
 ///
-/// A backup that is restored goes on from an older state than Redis and the data platform know. So whatever they keep carries this pair,
-/// or an event id, which no two incarnations share.
+/// A restored backup continues from an older state than the one that Redis and the data platform have seen. So all that they keep carries
+/// this pair or an event id, and no two incarnations use the same event id.
 package struct StoreIdentity: Sendable, Hashable, CustomStringConvertible {
     package let store: String
     /// The Unix time in milliseconds at which the incarnation began; 0 for a store that was made before there were incarnations.
     package let incarnation: Int64
-    /// The ids of the incarnation's events are greater.
+    /// All event ids of the incarnation are greater than this one.
     package let eventBase: Int64
 
-    /// Event ids that each millisecond has room for: 100,000 events a second on average never reach the base of a later incarnation. Ids
-    /// stay within 15 digits until the year 2286: whole numbers of that size are exact in Lua and in JSON.
+    /// Event ids reserved for each millisecond: at up to 100,000 events a second on average, no id reaches the base of a later
+    /// incarnation. Ids stay within 15 digits until the year 2286; whole numbers of that size are exact in Lua and in JSON.
     static let eventsPerMillisecond: Int64 = 100
     /// The greatest incarnation whose events have ids of 15 digits.
     static let greatestIncarnation: Int64 = 9_999_999_999_999
 
-    /// An incarnation that begins now, after all that are known, and whose events have greater ids than any known one.
+    /// The number of an incarnation that begins now: greater than `known`, and with event ids greater than `lastEvent`.
     static func nextIncarnation(after known: Int64, lastEvent: Int64) throws(StoreError) -> Int64 {
         let next = max(now, known + 1, lastEvent / eventsPerMillisecond + 1)
         guard next <= greatestIncarnation else { throw StoreError(.internal, "there is no room for another incarnation of the store") }
@@ -28,17 +28,17 @@ package struct StoreIdentity: Sendable, Hashable, CustomStringConvertible {
 
     static var now: Int64 { Int64(Date().timeIntervalSince1970 * 1_000) }
 
-    /// As Redis keeps it: the store's id, a colon and the incarnation.
+    /// As stored in Redis: the store's id, a colon and the incarnation.
     package var description: String { "\(store):\(incarnation)" }
 
     package init(store: String, incarnation: Int64, eventBase: Int64) {
         (self.store, self.incarnation, self.eventBase) = (store, incarnation, eventBase)
     }
 
-    /// In words, for people.
+    /// The identity as a text for operators.
     package var words: String { Self.words(description) }
 
-    /// What the text of an identity says, in words; the text itself where it is none.
+    /// A text for operators, made from an identity's ``description``; the quoted argument where it is none.
     package static func words(_ text: String) -> String {
         let parts = text.split(separator: ":")
         guard parts.count == 2, let incarnation = Int64(parts[1]) else { return "\"\(text.prefix(80))\"" }
@@ -48,18 +48,21 @@ package struct StoreIdentity: Sendable, Hashable, CustomStringConvertible {
 }
 
 extension Database {
-    /// The identity, which a store that was set up has.
+    /// The store's identity.
+    ///
+    /// Throws `corrupt` where the migrated store has none.
     func identity() throws -> StoreIdentity {
         let found = try first(
             """
             SELECT i.store, n.number, n.event_base FROM identity i, incarnations n ORDER BY n.number DESC LIMIT 1
             """
         ) { StoreIdentity(store: $0.text(0), incarnation: $0.int(1), eventBase: $0.int(2)) }
-        guard let found else { throw StoreError(.corrupt, "the store does not say which store it is") }
+        guard let found else { throw StoreError(.corrupt, "the store has no identity") }
         return found
     }
 
-    /// Gives a store that has none its id and first incarnation. One that was used before keeps its event ids, which count from 1.
+    /// Gives a store without an identity its id and first incarnation. A store that was used before gets incarnation 0, whose event ids
+    /// count from 1.
     func makeIdentity(firstIncarnation: Int64?) throws {
         let isUsed =
             try integer(

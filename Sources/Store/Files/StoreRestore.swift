@@ -3,12 +3,12 @@ import FaultPoints
 import Foundation
 import GRDB
 
-/// Puts a backup in the place of a store that nobody has open.
+/// Replaces a store that nobody has open by a backup.
 ///
 /// The new file is copied, checked and made ready under a temporary name; the former store's write-ahead log is copied back into its file;
-/// then one rename puts the new file in place. So a crash at any moment leaves either store, whole.
+/// then one rename puts the new file in place. So a crash at any moment leaves one of the two stores, complete.
 package enum StoreRestore {
-    /// What a restore has done.
+    /// The result of a restore.
     package struct Report: Sendable {
         package let identity: StoreIdentity
         package let counts: StoreCounts
@@ -19,9 +19,9 @@ package enum StoreRestore {
     }
 
     /// - Parameters:
-    ///   - file: the backup. Where a write-ahead log lies beside it, what that holds is restored too.
+    ///   - file: the backup; the content of a write-ahead log beside it is restored too.
     ///   - path: the store's file, whose folder exists and is locked by the caller.
-    /// - Throws: `StoreError` where the file is no store, is damaged or was written by a newer version. The store is as it was then.
+    /// - Throws: `StoreError` where the file is no store, is damaged or was written by a newer version. The store is unchanged then.
     package static func run(file: String, to path: String) throws(StoreError) -> Report {
         let draft = path + draftSuffix
         do {
@@ -54,13 +54,13 @@ extension StoreRestore {
             throw StoreError(.unavailable, "there is no file \(file)")
         }
         guard size(of: file + "-journal") == 0 else {
-            throw StoreError(.corrupt, "\(file) is half a backup: its making was interrupted, and left \(file)-journal")
+            throw StoreError(.corrupt, "\(file) is an incomplete backup: making it was interrupted and left \(file)-journal")
         }
         guard size(of: file + "-wal") > 0 else { return try copyAlone(file, to: draft) }
         guard !BackupMark.isSet(file) else {
             throw StoreError(.corrupt, "\(file) is a backup, and the write-ahead log beside it is of another file: remove \(file)-wal")
         }
-        // A copy of a folder, or the file of a store that is in use: SQLite reads file and log together.
+        // The file was copied together with its log, or its store is in use: SQLite reads file and log together.
         let source = try DatabaseQueue(path: file, configuration: .reader())
         defer { try? source.close() }
         let copy = try DatabaseQueue(path: draft)
@@ -88,7 +88,7 @@ extension StoreRestore {
         }
     }
 
-    /// Brings the checked file up to date and begins its new incarnation, then has it stand alone.
+    /// Migrates the checked file, begins its new incarnation, and copies its log back so that the file alone is complete.
     private static func makeReady(
         _ connection: DatabaseQueue, after former: FormerStore?
     ) throws -> (StoreIdentity, StoreCounts, EventID?) {
@@ -101,7 +101,7 @@ extension StoreRestore {
                 after: max(old.incarnation, former?.incarnation ?? 0), lastEvent: max(lastEvent, former?.lastEvent ?? 0))
             try db.beginIncarnation(number)
             try db.run("UPDATE identity SET is_backup = 0")
-            // A gate of an earlier incarnation is of an earlier epoch: none of its decisions is accepted.
+            // So the gates of earlier incarnations have an earlier epoch, and the store refuses the claims that they decide.
             try db.run("UPDATE campaigns SET epoch = max(epoch, ?)", number)
             return (try db.identity(), try db.storeCounts(), lastEvent == 0 ? nil : EventID(lastEvent))
         }
@@ -141,9 +141,9 @@ extension StoreRestore {
 
     /// Copies the write-ahead log that a crash has left back into the former store's file, so that this file alone is that store.
     ///
-    /// - Returns: nil where there is no former store, or none that can be read: it may be damaged, which is why somebody restores.
+    /// - Returns: nil where there is no former store, or where it cannot be read: it may be damaged, which is a reason to restore.
     private static func settleFormerStore(_ path: String) -> FormerStore? {
-        // A backup that was copied here by hand must not have the log of another state copied into it either.
+        // A marked file is a backup that was copied here by hand: the log beside it belongs to another state and must not get into it.
         guard FileManager.default.fileExists(atPath: path), !BackupMark.isSet(path) else { return nil }
         do {
             let connection = try DatabaseQueue(path: path, configuration: .writer(try options))
@@ -164,12 +164,12 @@ extension StoreRestore {
         var kept: String?
         if FileManager.default.fileExists(atPath: path) {
             let name = "\(path).before-\(StoreIdentity.now)"
-            // A second name for the same file: the rename below takes the first one away.
+            // A hard link keeps the former file under a second name when the rename below replaces the first.
             if link(path, name) != 0 { try FileManager.default.copyItem(atPath: path, toPath: name) }
             kept = name
         }
         FaultPoint.beforeRestoreRename.reached()
-        // Empty, since the log was copied back. Of a store that could not be read they are kept beside it.
+        // They are empty once the log was copied back. Those of a store that could not be read are moved to its new name.
         for companion in companions where FileManager.default.fileExists(atPath: path + companion) {
             if let kept, size(of: path + companion) > 0, companion != "-shm" {
                 try FileManager.default.moveItem(atPath: path + companion, toPath: kept + companion)

@@ -12,7 +12,7 @@ struct OrderDraft {
     var finalAmount: Won { Won(total.rawValue - discount.rawValue) }
 }
 
-/// Unwinds a decision whose answer is no; never leaves the job that makes the decision.
+/// Thrown inside a job to refuse; ``Database/refusable(_:)`` catches it, so it never leaves the job.
 struct RefusedDecision: Error {
     let refusal: Refusal
 
@@ -63,7 +63,7 @@ extension Database {
             userID: userID, lines: lines, total: total, discount: discount ?? .zero, issuedCouponID: issuedCouponID)
     }
 
-    /// What the coupon takes off; a coupon that does not exist and one of somebody else are told apart by nobody.
+    /// The coupon's discount. A coupon that does not exist is refused like one of another user, so no caller learns which ids exist.
     private func couponDiscount(_ id: IssuedCouponID, for userID: UserID, total: Won, at now: Instant) throws -> Won {
         guard let coupon = try issuedCoupon(id), coupon.userID == userID else { throw RefusedDecision(.couponNotUsable(.notYours)) }
         switch coupon.status(at: now) {
@@ -76,7 +76,7 @@ extension Database {
         return coupon.discount.amount(offTotal: total)
     }
 
-    /// The order with this id if the caller may act on it; `by` is `nil` for an admin.
+    /// The order with this id, if the user may act on it; `user` is `nil` for an admin.
     ///
     /// Throws `RefusedDecision`: `orderNotFound`, `notYours`.
     func order(_ id: OrderID, for user: UserID?) throws -> Order {

@@ -21,9 +21,9 @@ extension TransactionalStore {
         }
     }
 
-    /// Ends a pending order and frees what it held; `by` is `nil` for an admin.
+    /// Cancels a pending order and frees what it held; `user` is `nil` for an admin.
     ///
-    /// Refused: `orderNotFound`, `notYours`, `orderNotCancellable`, also when its time is over.
+    /// Refused: `orderNotFound`, `notYours`, `orderNotCancellable`, also for an order that has expired but is still pending in the store.
     package func cancelOrder(
         _ id: OrderID, by user: UserID?, in context: WriteContext<Order>
     ) async throws(StoreError) -> WriteResult<Order> {
@@ -37,7 +37,7 @@ extension TransactionalStore {
         }
     }
 
-    /// Ends pending orders whose time is over, at most `limit` of them, frees what they held, and says how many.
+    /// Expires pending orders whose `expiresAt` has passed, at most `limit`, frees what they held, and returns their number.
     package func expireOrders(at now: Instant, limit: Int = 500) async throws(StoreError) -> Int {
         try await write(context: nil) { db in
             let due: [OrderID] = try db.all(
@@ -53,7 +53,7 @@ extension TransactionalStore {
         }
     }
 
-    /// When the next pending order's time is over; `nil` while none is pending.
+    /// When the next pending order expires; `nil` while none is pending.
     package func nextExpiry() async throws(StoreError) -> Instant? {
         try await read(.service) { db in
             try db.first("SELECT min(expires_at) FROM orders WHERE status = 0") { $0.optionalInstant(0) } ?? nil
@@ -88,7 +88,7 @@ extension Database {
             expiresAt: expiresAt, paidAt: paidAt)
     }
 
-    /// Two plain statements: RETURNING would have SQLite make a table in memory for one number.
+    /// Two plain statements: for RETURNING, SQLite would create a table in memory.
     private func nextOrderNumber(of day: BusinessDay) throws -> Int64 {
         if let last = try first("SELECT last FROM order_counters WHERE day = ?", day, read: { $0.int(0) }) {
             try run("UPDATE order_counters SET last = ? WHERE day = ?", last + 1, day)
@@ -98,7 +98,7 @@ extension Database {
         return 1
     }
 
-    /// Ends a pending order without payment: the one place that frees stock and coupon, so they come back once.
+    /// Ends a pending order without payment: the only place that frees held stock and coupon, so each is freed once.
     func end(_ order: Order, as status: Order.Status) throws -> Order {
         try move(order.id, from: .pending, to: status)
         for line in order.lines { try release(line.quantity, of: line.productID) }

@@ -2,7 +2,7 @@ package import Commerce
 import GRDB
 
 extension TransactionalStore {
-    /// Pays a pending order out of its user's balance: everything that follows from it is in the same transaction.
+    /// Pays a pending order from its user's balance: balance, stock, coupon, payment and event change in one transaction.
     ///
     /// Refused: `orderNotFound`, `notYours`, `orderNotPayable`, and `insufficientBalance`, after which the order is still payable.
     package func pay(
@@ -26,7 +26,7 @@ extension TransactionalStore {
         }
     }
 
-    /// Orders and pays in one transaction; when it is refused nothing remains, no order either.
+    /// Orders and pays in one transaction; a refusal leaves nothing, no order either.
     ///
     /// Refused: as `placeOrder` and `pay`.
     package func checkout(
@@ -59,7 +59,7 @@ extension Database {
         return after
     }
 
-    /// Moves the money, spends the coupon and writes payment and event of an order that is paid now.
+    /// Moves the money, marks the coupon as used, and writes the payment and the event of an order that is paid now.
     fileprivate func settle(_ order: Order, balanceAfter: Won, options: StoreOptions, at now: Instant) throws -> Payment {
         if order.finalAmount > .zero {
             try transfer(

@@ -2,9 +2,9 @@ package import Commerce
 import GRDB
 
 extension TransactionalStore {
-    /// Gives back units and their share of what was paid; `items` is `nil` for all that is left.
+    /// Refunds units and their share of the amount paid; `items` is `nil` for all units that are left.
     ///
-    /// A part is worth its share of the paid amount, rounded down; the refund that returns the last unit pays the exact rest.
+    /// The share is rounded down; the refund that returns the last unit pays the exact rest.
     /// Refused: `paymentNotFound`, `refundExceedsPayment`, `invalid`.
     package func refund(
         paymentID: PaymentID, items: [RequestedItem]?, in context: WriteContext<Refund>
@@ -28,7 +28,7 @@ private struct RefundDraft {
     /// Whether no unit of the order is left afterwards.
     let emptiesPayment: Bool
     let balanceAfter: Won
-    /// What the refund falls on: the day of the sale.
+    /// The business day of the sale, from which the ranking subtracts the units.
     let saleDay: BusinessDay
     let restoresCoupon: Bool
 }

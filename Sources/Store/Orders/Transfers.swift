@@ -1,7 +1,7 @@
 import Commerce
 import GRDB
 
-/// Money that moves between a user and the house; the raw value is what the store keeps.
+/// Why money moves between a user and the house; raw values as stored.
 enum Movement: Int64 {
     case charge = 0
     case payment = 1
@@ -28,7 +28,7 @@ enum Movement: Int64 {
 extension Database {
     /// Moves money and the user's balance together: the only place where a balance changes.
     ///
-    /// Requires a positive amount: what costs nothing moves nothing and leaves no row.
+    /// Requires a positive amount: for an amount of 0, callers write no transfer.
     @discardableResult
     func transfer(
         _ movement: Movement, user: UserID, amount: Won, balanceAfter: Won, orderID: OrderID?, at now: Instant

@@ -2,7 +2,7 @@ package import Commerce
 import GRDB
 
 extension TransactionalStore {
-    /// Makes a user with balance 0; ids count up from 1.
+    /// Creates a user with balance 0; ids count up from 1.
     package func createUser(
         name: String, in context: WriteContext<User>
     ) async throws(StoreError) -> WriteResult<User> {
@@ -18,7 +18,7 @@ extension TransactionalStore {
         }
     }
 
-    /// Puts money on a balance.
+    /// Adds money to a user's balance.
     ///
     /// Refused: `amountOutOfRange`, `userNotFound`, `balanceLimitExceeded`.
     package func charge(

@@ -1,7 +1,7 @@
 package import Commerce
 import GRDB
 
-/// An event with what its delivery needs: the platform or the stream gets the payload.
+/// A waiting event with what its delivery needs; the payload goes to the data platform or to the stream.
 package struct OutgoingEvent: Sendable, Equatable {
     package let id: EventID
     package let kind: OrderEvent.Kind
@@ -9,11 +9,11 @@ package struct OutgoingEvent: Sendable, Equatable {
     package let payload: String
     /// Attempts that failed.
     package let attempts: Int64
-    /// When the next attempt was planned, by the clock of then.
+    /// When the next attempt is due, by the clock at the time of the last one.
     package let nextAttemptAt: Instant
 }
 
-/// What one event does to the scores of a day.
+/// The units that one event adds to the scores of its day.
 package struct SalesMovement: Sendable, Equatable {
     package let eventID: EventID
     package let saleDay: BusinessDay
@@ -32,47 +32,47 @@ package struct EventRecord: Sendable, Equatable {
 }
 
 extension TransactionalStore {
-    /// The units that events after one moved, in order and without a gap, of at most `limit` events: what the ranking counts.
+    /// The units of the events after `id`, in order and without a gap, of at most `limit` events: what the relay counts.
     package func movements(after id: EventID, limit: Int) async throws(StoreError) -> [SalesMovement] {
         try await read(.service) { db in try db.movements(after: id, through: EventID(id.rawValue + Int64(limit))) }
     }
 
-    /// The newest event; before the first of this incarnation, the base that its ids follow.
+    /// The id of the newest event; before the first event of this incarnation, the incarnation's base.
     package func lastEventID() async throws(StoreError) -> EventID {
         try await read(.service) { [options] in try $0.lastEventID(base: options.eventBase) }
     }
 
-    /// Waiting events after one, in the order of their ids.
+    /// Waiting events after `id`, in the order of their ids.
     ///
-    /// A parked event holds back the later ones of its order: these are left out until it is retried.
+    /// A parked event holds back the later events of its order: they are left out until it is retried.
     package func waitingEvents(after id: EventID, limit: Int) async throws(StoreError) -> [OutgoingEvent] {
         try await read(.service) { db in try db.all(Outbox.waiting, id, limit, read: Outbox.outgoing) }
     }
 
-    /// Those of some events that wait, in any order.
+    /// The waiting events among `ids`, in their order.
     package func waitingEvents(_ ids: [EventID]) async throws(StoreError) -> [OutgoingEvent] {
         try await read(.service) { db in
             try ids.compactMap { id in try db.first(Outbox.waitingByID, id, read: Outbox.outgoing) }
         }
     }
 
-    /// The platform took the message; says whether the state moved, which it does once.
+    /// Marks an event as delivered; returns false where it was already.
     @discardableResult
     package func markDelivered(_ id: EventID) async throws(StoreError) -> Bool {
         try await write(context: nil) { db in
-            // Also from parked: a late acceptance outweighs what was given up.
+            // Also a parked event: if its last attempt was accepted late, it needs no retry.
             try db.changes(Outbox.delivered, id) == 1
         }
     }
 
-    /// The same for many events in one write; an event that is delivered already stays so.
+    /// Marks events as delivered in one write; those delivered before stay as they are.
     package func markDelivered(_ ids: [EventID]) async throws(StoreError) {
         try await write(context: nil) { db in
             for id in ids { try db.run(Outbox.delivered, id) }
         }
     }
 
-    /// An attempt failed and there will be another; leaves an event that is delivered or parked as it is.
+    /// Notes a failed attempt that will be repeated; returns false for an event that is delivered or parked, which stays as it is.
     @discardableResult
     package func markFailed(_ id: EventID, nextAttemptAt: Instant, error: String) async throws(StoreError) -> Bool {
         try await write(context: nil) { db in
@@ -82,7 +82,7 @@ extension TransactionalStore {
         }
     }
 
-    /// The last attempt failed: the message waits for an operator. Leaves a delivered event as it is.
+    /// Parks an event after its last failed attempt: it waits for an operator. Returns false where it was not waiting, and changes nothing.
     @discardableResult
     package func park(_ id: EventID, error: String) async throws(StoreError) -> Bool {
         try await write(context: nil) { db in
@@ -91,7 +91,7 @@ extension TransactionalStore {
         }
     }
 
-    /// Sends a parked message on its way again, at once and with all its attempts.
+    /// Has a parked event delivered again: it is due at once and has all its attempts.
     ///
     /// Refused: `eventNotFound`, `eventNotParked`.
     package func retryParked(
@@ -109,12 +109,12 @@ extension TransactionalStore {
         return outcome
     }
 
-    /// Sends every parked message on its way again, and says how many there were. Other writes get their turn in between: each takes
-    /// at most `step` messages.
+    /// Has every parked event delivered again and returns their number. Each write changes at most `step` events, so that other writes
+    /// run in between.
     package func retryAllParked(
         at now: Instant, step: Int = 500, context: (any DeliveryContext)? = nil
     ) async throws(StoreError) -> Int {
-        // An event that is parked again meanwhile is not sent forever: what was parked at first lies below this.
+        // Only events up to the newest one of now: events that are appended and parked meanwhile do not prolong this.
         let last = try await lastEventID()
         var (retried, after) = (0, EventID(0))
         defer { if retried > 0 { dueWork.tell(.retriedEvents) } }
@@ -131,12 +131,12 @@ extension TransactionalStore {
         }
     }
 
-    /// Has delivered events after one wait again, for their sink has lost them; at most so many, the newest. Says how many.
+    /// Has delivered events after `id` delivered again, because their sink lost them: at most the newest `limit`. Returns their number.
     package func redeliver(after id: EventID, atMost limit: Int, at now: Instant, step: Int = 500) async throws(StoreError) -> Int {
         let last = try await lastEventID()
         let first = max(id.rawValue, last.rawValue - Int64(limit))
         var count = 0
-        // From the newest down: where this ends early, what is left is still after `id`.
+        // From the newest down: if this ends early, the events that are left are still after `id`, and the next call finds them.
         var before = last.rawValue + 1
         while before > first + 1 {
             let range = max(first, before - 1 - Int64(step))..<before
@@ -214,7 +214,7 @@ extension Database {
         }
     }
 
-    /// The newest event, or the incarnation's base where it has none yet.
+    /// The id of the newest event; before the first event of this incarnation, the incarnation's base.
     func lastEventID(base: Int64) throws -> EventID {
         EventID(max(try integer("SELECT max(id) FROM events"), base))
     }

@@ -1,13 +1,13 @@
 package import Commerce
 import GRDB
 
-// What may be forgotten, in steps so small that the requests between them notice nothing.
+// Removal of old rows, in steps so small that they do not delay the requests between them.
 
 extension TransactionalStore {
-    /// Removes delivered events that happened before an instant, the oldest first, at most `limit` of them, and says how many.
+    /// Removes delivered events that happened before an instant, the oldest first, at most `limit`, and returns their number.
     ///
-    /// Events go in the order of their ids: one that is waiting or parked stays, and so do all after it. The newest event stays in any case,
-    /// for the next one counts on from its id. The units that the events moved go with them: a ranking of their days could not be rebuilt.
+    /// Events are removed in the order of their ids: a waiting or parked event stays, and so do all after it. The newest event always
+    /// stays, because the next id is counted from it. The events' units are removed too, so the scores of their days cannot be rebuilt.
     package func pruneEvents(before instant: Instant, limit: Int = 100) async throws(StoreError) -> Int {
         try await write(context: nil) { db in
             let pruned = try db.prunedEvents()
@@ -26,7 +26,7 @@ extension TransactionalStore {
         }
     }
 
-    /// Forgets answers remembered before an instant, the oldest first, at most `limit` of them, and says how many.
+    /// Removes responses stored before an instant, the oldest first, at most `limit`, and returns their number.
     package func purgeStoredResponses(before: Instant, limit: Int = 100) async throws(StoreError) -> Int {
         try await write(context: nil) { db in
             try db.changes(
@@ -38,7 +38,7 @@ extension TransactionalStore {
     }
 }
 
-/// Which events were removed: all up to one id, which were those of the first payments and of the first refunds.
+/// Which events were removed: all up to `through`, those of the first `payments` payments and the first `refunds` refunds.
 struct PrunedEvents: Equatable {
     let through: EventID
     let payments: Int64

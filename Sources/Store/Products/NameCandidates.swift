@@ -1,12 +1,12 @@
 import GRDB
 
-/// Places of products in their chunk, as bits: what the rows of an index for several parts have in common.
+/// A bitmap of the places of products in their chunk; it intersects the rows that the index has for several parts.
 struct PlaceBitmap {
     private var words: [UInt64]
 
     private static let wordCount = NameIndex.placesInChunk / 64
 
-    /// - Parameter bytes: of a row of the index.
+    /// - Parameter bytes: the column `products` of a row of the index.
     init(_ bytes: UnsafeRawBufferPointer) {
         words = Array(repeating: 0, count: Self.wordCount)
         guard bytes.count != PlaceSet.bitmapBytes else {
@@ -21,7 +21,7 @@ struct PlaceBitmap {
         }
     }
 
-    /// Keeps what is also in a row of the index.
+    /// Keeps the places that are also in this row of the index.
     mutating func formIntersection(_ bytes: UnsafeRawBufferPointer) {
         guard bytes.count != PlaceSet.bitmapBytes else {
             for index in words.indices {
@@ -45,7 +45,7 @@ struct PlaceBitmap {
 
     func contains(_ place: Int) -> Bool { words[place >> 6] & 1 << UInt64(place & 63) != 0 }
 
-    /// Calls the body with the places below `bound`, highest first, until it wants no more.
+    /// Calls the body with the places below `bound`, highest first, until it returns false.
     func descending(below bound: Int, while body: (Int) throws -> Bool) rethrows {
         guard bound > 0 else { return }
         for index in stride(from: (bound - 1) >> 6, through: 0, by: -1) {
@@ -62,13 +62,13 @@ struct PlaceBitmap {
 
 /// The products whose names have all of some parts, read from the index chunk by chunk.
 ///
-/// Whether the parts stand side by side only the name says.
+/// A candidate's name may have the parts in other places than the text that is searched, so callers compare the name itself.
 struct NameCandidates {
     private var parts: [NamePart]
-    /// What was read; nil for a chunk without a candidate.
+    /// The chunks that were read; nil for a chunk without a candidate.
     private var known: [Int64: PlaceBitmap?] = [:]
 
-    /// So few products are looked at sooner than one more row of the index is read for them.
+    /// With at most this many candidates, reading the products costs less than reading one more row of the index.
     private static let fewEnough = 2
 
     init(_ parts: [NamePart]) {
@@ -99,7 +99,7 @@ struct NameCandidates {
             }
             let count = isPresent == nil ? 0 : common?.count ?? 0
             guard count > 0 else {
-                // The part that has just ruled out a whole chunk is the first to be asked in the next one.
+                // The part that has just ruled out a whole chunk is read first in the next one.
                 parts.swapAt(0, index)
                 return nil
             }

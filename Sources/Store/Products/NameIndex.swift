@@ -4,10 +4,10 @@ package import GRDB
 /// The search index of product names: which products have a part in their name.
 ///
 /// A row belongs to one part and one chunk of 16,384 products with successive ids. Reading the rows of a few parts for all
-/// chunks of a million products takes less than a millisecond, so what has all parts is found however rare or common each is. The
-/// index holds no prices: pages in the order of prices come from the index of prices and from this one together.
+/// chunks of a million products takes less than a millisecond, so the products that have all parts are found fast, however common
+/// each part is. The index holds no prices: pages in the order of prices combine it with the index of prices.
 enum NameIndex {
-    /// The table, kept by the transactions that make and rename products.
+    /// The table; the transactions that create and rename products keep it up to date.
     static let schema = """
         CREATE TABLE product_name_index (
             key INTEGER PRIMARY KEY,
@@ -15,10 +15,10 @@ enum NameIndex {
         ) STRICT;
         """
 
-    /// The bits of a product's id that say its place in its chunk.
+    /// The lower bits of a product's id, which are its place in its chunk.
     static let placeBits: Int64 = 14
     static let placesInChunk = 1 << placeBits
-    /// What a key has left for the chunk: enough for 34 billion products.
+    /// The bits of a key that are left for the chunk: enough for 34 billion products.
     static let chunkBits: Int64 = 63 - NamePart.bits
 
     static func chunk(of id: Int64) -> Int64 { id >> placeBits }
@@ -69,7 +69,7 @@ struct PlaceSet: Equatable {
         let (index, isMember) = find(place)
         guard !isMember else { return }
         bytes.insert(contentsOf: [UInt8(truncatingIfNeeded: place), UInt8(truncatingIfNeeded: place >> 8)], at: 2 * index)
-        // Longer than any list: from here on a bitmap.
+        // The list is as long as a bitmap now, which is how the two are told apart: it becomes one.
         if isBitmap { self = PlaceSet(listed) }
     }
 
@@ -83,7 +83,7 @@ struct PlaceSet: Equatable {
         if bytes.reduce(0, { $0 + $1.nonzeroBitCount }) * 2 < Self.bitmapBytes { self = PlaceSet(places) }
     }
 
-    /// What the bytes say as a list.
+    /// The places, where the bytes are a list.
     private var listed: [UInt16] {
         stride(from: 0, to: bytes.count - 1, by: 2).map { UInt16(bytes[$0]) | UInt16(bytes[$0 + 1]) << 8 }
     }
@@ -105,12 +105,12 @@ struct PlaceSet: Equatable {
 // MARK: - Upkeep
 
 extension Database {
-    /// Has a new product found by its name.
+    /// Adds a new product to the index.
     func addToNameIndex(_ id: ProductID, _ folded: String) throws {
         try changeNameIndex(id, NamePart.all(of: folded)) { $0.insert($1) }
     }
 
-    /// Has a product found by its new name and no longer by its old one.
+    /// Replaces a product's old name by its new one in the index.
     func renameInNameIndex(_ id: ProductID, from old: String, to new: String) throws {
         let (before, after) = (NamePart.all(of: old), NamePart.all(of: new))
         try changeNameIndex(id, before.subtracting(after)) { $0.remove($1) }
@@ -133,7 +133,7 @@ extension Database {
         }
     }
 
-    /// Indexes the products of a store whose index is empty: an old one's, or one that was filled by SQL. Takes memory for one chunk.
+    /// Fills the empty index of a store that is migrated or was filled by SQL. Takes memory for one chunk at a time.
     package func buildNameIndex() throws {
         let last = try integer("SELECT max(id) FROM products")
         for chunk in 0...NameIndex.chunk(of: last) {

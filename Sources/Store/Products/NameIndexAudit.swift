@@ -1,8 +1,8 @@
 import Commerce
 import GRDB
 
-// The audit compares the index of names with the names by marks: numbers whose sum over all pairs of a part and a product is as good as
-// never the same for two different sets of pairs. So each side is read once, and no side is kept in memory.
+// The audit compares the index of names with the names by a checksum. Each pair of a part and a product has a mark, a hash of 38 bits; two
+// different sets of pairs hardly ever have the same sum of marks. So names and index are read once each, and neither is kept in memory.
 
 extension NameIndex {
     /// `name_mark(name_folded, id)`: the sum of the marks that the index should have for a product.
@@ -17,7 +17,7 @@ extension NameIndex {
         return PlaceSet(bytes: Array(data)).places.reduce(0) { $0 + mark(key >> chunkBits, Int($1)) }
     }
 
-    /// Has 38 bits: a chunk of names of 200 characters sums up to less than 63.
+    /// The mark of a pair. It has 38 bits, so that the sum for a chunk of names of 200 characters has less than 63.
     private static func mark(_ part: Int64, _ place: Int) -> Int64 {
         // The finalizer of SplitMix64.
         var bits = UInt64(bitPattern: part) << 14 ^ UInt64(place)

@@ -1,6 +1,6 @@
-/// A part of a product's name that the search index knows: one character, or two that are neighbours.
+/// A part of a product's name in the search index: one character, or two adjacent ones.
 ///
-/// A character is a Unicode scalar of the folded name, see ``ProductName/folded(_:)``. One or two Hangul syllables are a part as they are.
+/// A character is a Unicode scalar of the folded name, see ``ProductName/folded(_:)``. A Hangul syllable is one character.
 struct NamePart: Hashable, Comparable {
     /// The two scalars, 21 bits each; the upper one is 0 for a single character.
     let rawValue: Int64
@@ -32,7 +32,7 @@ struct NamePart: Hashable, Comparable {
         return parts
     }
 
-    /// Parts that each name with this folded text in it has: of one or two characters the text itself, else pairs from all over it.
+    /// Parts that every name containing this folded text has: a text of one or two characters itself, otherwise pairs from all over it.
     static func needed(toFind text: String) -> [NamePart] {
         let scalars = Array(text.unicodeScalars)
         guard scalars.count > 1 else { return scalars.map { NamePart($0) } }
@@ -41,6 +41,6 @@ struct NamePart: Hashable, Comparable {
         return (0..<mostNeeded).map { pairs[$0 * pairs.count / mostNeeded] }
     }
 
-    /// So many pairs leave hardly a name that has them all and not the text; reading more would cost more than it saves.
+    /// The most pairs to read. Hardly any name has this many without the text, so reading more would cost more than it saves.
     private static let mostNeeded = 12
 }

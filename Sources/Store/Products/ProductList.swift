@@ -4,7 +4,7 @@ import GRDB
 extension TransactionalStore {
     /// Products that pass a filter, in its order. Equal prices are ordered by id, in the direction of the prices.
     ///
-    /// A page examines a bounded number of products. Where few of many pass it can so be short of its limit, or empty, and go on.
+    /// A page examines a bounded number of products. Where few of many pass, it may be short or empty and still have a next cursor.
     package func products(_ filter: ProductFilter, page: PageRequest) async throws(StoreError) -> Page<Product> {
         try await read(.browse) { [budget = options.searchBudget] db in
             var search = try ProductSearch(filter, page, SearchBudget(budget))
@@ -13,16 +13,16 @@ extension TransactionalStore {
     }
 }
 
-/// One page of products on its way.
+/// The search for one page of products.
 ///
-/// Where few can pass they are collected, by the index of names or that of prices, and sorted; otherwise the page walks in its order and
-/// examines what comes.
+/// Where only few products can pass, by the index of names or that of prices, they are read and sorted. Otherwise the search walks
+/// through the products in the order of the list and examines each.
 private struct ProductSearch {
     private let filter: ProductFilter
     private let limit: Int
-    /// What the folded name has to contain; empty where any name passes.
+    /// The text that the folded name has to contain; empty where any name passes.
     private let text: String
-    /// Where the page starts: behind this one.
+    /// The page starts behind this place; nil for the first page.
     private let start: Place?
     private let prices: ClosedRange<Int64>
     private var candidates: NameCandidates?
@@ -41,7 +41,7 @@ private struct ProductSearch {
     private enum End {
         case limit
         case list
-        /// Everything up to this place is examined.
+        /// The budget is spent; everything up to this place was examined.
         case budget(Place)
     }
 
@@ -52,7 +52,7 @@ private struct ProductSearch {
         text = filter.nameContains.map(ProductName.folded) ?? ""
         if !text.isEmpty { candidates = NameCandidates(NamePart.needed(toFind: text)) }
         let (least, most) = (filter.minPrice?.rawValue ?? 0, filter.maxPrice?.rawValue ?? .max)
-        // A range that ends before it begins has no prices, and no product has the price 0.
+        // A range that ends before it begins becomes 0...0, in which there is no product: prices are positive.
         prices = least <= most ? least...most : 0...0
         start = try page.cursor.map { text in
             let key = try Cursor(text, list: filter.sort.list, keyLength: filter.sort.keyLength).key
@@ -85,7 +85,7 @@ extension ProductSearch {
         return candidates == nil ? try walkTable(from: first, db) : try walkNames(from: first, db)
     }
 
-    /// The products in the range of prices, where they are few.
+    /// The products in the range of prices; nil where there are too many to examine all.
     private func idsOfFewPrices(_ db: Database) throws -> [Int64]? {
         let most = budget.products(forOneIn: 2)
         let ids = try db.all(
@@ -171,7 +171,7 @@ extension ProductSearch {
         return end
     }
 
-    /// The products that can have the text in their names, where they are few.
+    /// The products that can have the text in their names; nil where there are too many to examine all.
     private mutating func idsOfFewNames(_ db: Database) throws -> [Int64]? {
         guard candidates != nil else { return nil }
         let most = budget.products(forOneIn: 2)
@@ -191,7 +191,7 @@ extension ProductSearch {
 // MARK: - Products
 
 extension ProductSearch {
-    /// Makes the page of these alone.
+    /// Makes the page from these products alone.
     private mutating func collect(_ ids: [Int64], _ db: Database) throws -> End {
         let isNewest = filter.sort == .newest
         var places: [Place] = []
@@ -212,7 +212,7 @@ extension ProductSearch {
         return filter.sort == .priceAscending ? place > start : place < start
     }
 
-    /// Takes a product where it passes the filter.
+    /// Appends a product to the page where it passes the filter.
     private mutating func examine(_ id: Int64, _ db: Database) throws {
         budget.spend(.product)
         let product = try withProduct(id, db) { passes($0) ? Database.product($0) : nil } ?? nil
@@ -231,7 +231,7 @@ extension ProductSearch {
             "SELECT \(Database.productColumns) FROM products WHERE id = ? AND instr(name_folded, ?) > 0", id, text, read: body)
     }
 
-    /// Whether a product whose name fits passes the rest of the filter.
+    /// Whether a product whose name contains the text passes the rest of the filter.
     private func passes(_ row: Columns) -> Bool {
         prices.contains(row.int(2)) && (!filter.inStockOnly || row.int(3) > row.int(4))
     }
@@ -247,7 +247,7 @@ extension ProductFilter.Sort {
         }
     }
 
-    /// Goes on behind the product with this price and id.
+    /// The cursor of the page that starts behind the product with this price and id.
     fileprivate func cursor(_ price: Int64, _ id: Int64) -> Cursor {
         switch self {
         case .newest: Cursor(list: list, key: [id])

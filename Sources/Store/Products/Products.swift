@@ -8,7 +8,7 @@ package struct ProductChange: Sendable, Equatable {
     package var price: Won?
     /// Units that can be ordered from now on, beside those that pending orders hold.
     package var available: Int64?
-    /// Units that come in (positive) or are taken away (negative). Not together with `available`.
+    /// Units to add to the stock (positive) or to take away (negative). Not together with `available`.
     package var stockChange: Int64?
 
     package init(name: String? = nil, price: Won? = nil, available: Int64? = nil, stockChange: Int64? = nil) {
@@ -17,7 +17,7 @@ package struct ProductChange: Sendable, Equatable {
 }
 
 extension TransactionalStore {
-    /// Makes a product with `stock` units on hand.
+    /// Creates a product with `stock` units on hand.
     package func createProduct(
         name: String, price: Won, stock: Int64, in context: WriteContext<Product>
     ) async throws(StoreError) -> WriteResult<Product> {
@@ -45,7 +45,7 @@ extension TransactionalStore {
             if let condition, !condition(old) { return .refused(.preconditionFailed) }
             let available = change.available ?? old.available + (change.stockChange ?? 0)
             guard available >= 0 else { return .refused(.outOfStock(id, available: old.available)) }
-            // Refunds may have brought more units back than a product may be given.
+            // Refunds may have raised the stock above the bound; such a product may still be changed.
             guard available <= Bounds.stock.upperBound || available <= old.available else {
                 return .refused(.invalid(field: "stockChange", reason: "must leave at most \(Bounds.stock.upperBound) units to be ordered"))
             }
@@ -66,7 +66,7 @@ extension TransactionalStore {
 
 /// How product names are compared in a search.
 enum ProductName {
-    /// One form for what differs only in case or Unicode normalization; upper case first, so that ß meets ss.
+    /// Names that differ only in case or Unicode normalization have the same form; upper case comes first, so that ß becomes ss.
     static func folded(_ name: String) -> String {
         name.uppercased().lowercased().precomposedStringWithCanonicalMapping
     }
@@ -84,27 +84,27 @@ extension Database {
             id: row.id(0), name: row.text(1), price: row.won(2), stock: row.int(3), held: row.int(4), createdAt: row.instant(5))
     }
 
-    /// Units that an order reserves; the stock on hand stays.
+    /// Holds units for a pending order; they stay in the stock on hand.
     func hold(_ units: Int64, of product: ProductID) throws {
         try run("UPDATE products SET held = held + ? WHERE id = ?", units, product)
     }
 
-    /// Units reserved no longer.
+    /// Frees held units.
     func release(_ units: Int64, of product: ProductID) throws {
         try run("UPDATE products SET held = held - ? WHERE id = ?", units, product)
     }
 
-    /// Reserved units that are sold now.
+    /// Takes held units, which are sold now, out of the stock.
     func takeHeld(_ units: Int64, of product: ProductID) throws {
         try run("UPDATE products SET stock = stock - ?, held = held - ? WHERE id = ?", units, units, product)
     }
 
-    /// Units sold without a reservation before.
+    /// Takes units that were not held before out of the stock.
     func take(_ units: Int64, of product: ProductID) throws {
         try run("UPDATE products SET stock = stock - ? WHERE id = ?", units, product)
     }
 
-    /// Sold units that came back.
+    /// Puts refunded units back into the stock.
     func putBack(_ units: Int64, of product: ProductID) throws {
         try run("UPDATE products SET stock = stock + ? WHERE id = ?", units, product)
     }

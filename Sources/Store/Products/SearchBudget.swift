@@ -1,6 +1,6 @@
-/// What one page of products may cost. A page whose budget is spent ends early and says where the next one goes on.
+/// The most that one page of products may cost. When it is spent, the page ends early with a cursor for the next one.
 struct SearchBudget {
-    /// What costs, in units of about a quarter of a microsecond.
+    /// The cost of each kind of step, in units of about a quarter of a microsecond.
     enum Step: Int {
         /// An entry of the index of prices.
         case priceEntry = 1
@@ -22,6 +22,6 @@ struct SearchBudget {
 
     var isSpent: Bool { remaining <= 0 }
 
-    /// So many products can be looked at by their ids for a part of the budget.
+    /// How many products can be read by id for one `part`th of the rest of the budget.
     func products(forOneIn part: Int) -> Int { remaining / part / Step.product.rawValue }
 }

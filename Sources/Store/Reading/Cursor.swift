@@ -2,7 +2,7 @@ import Commerce
 import Foundation
 import GRDB
 
-/// Where a list goes on: the sort key of the last item, wrapped so that clients do not build on it.
+/// Where a list continues: the sort key of the last item, encoded so that clients do not depend on it.
 ///
 /// Spelled `<list>.<number>.<number>...` in base64url; a cursor of another list, or of another order of the list, is refused.
 struct Cursor {
@@ -20,7 +20,7 @@ struct Cursor {
 
     /// Reads a client's cursor; throws `invalidCursor` for anything that this list did not give out.
     init(_ text: String, list: String, keyLength: Int) throws {
-        // No list has longer ones; what is longer is not even decoded.
+        // No list gives out longer cursors, so a longer text is not even decoded.
         guard text.utf8.count <= 128, !text.contains("=") else { throw Self.invalid }
         let base64 = text.replacing("-", with: "+").replacing("_", with: "/")
         let padding = String(repeating: "=", count: (4 - base64.utf8.count % 4) % 4)
@@ -36,17 +36,17 @@ struct Cursor {
     private static let invalid = StoreError(.invalidCursor, "the cursor is not one of this list")
 }
 
-/// A list newest first, by id: one query shape for most lists.
+/// A list ordered by id, newest first, as most lists are.
 struct NewestFirst {
     let list: String
 
-    /// Ids below this one come next.
+    /// The page holds ids below this one.
     func bound(_ page: PageRequest) throws -> Int64 {
         guard let text = page.cursor else { return .max }
         return try Cursor(text, list: list, keyLength: 1).key[0]
     }
 
-    /// Makes a page of one row more than was asked for: that one only says that there is more.
+    /// Makes a page from up to one row more than requested; the extra row only shows that there is a next page.
     func page<Item>(_ rows: [Item], _ request: PageRequest, id: (Item) -> Int64) -> Page<Item> {
         let items = Array(rows.prefix(request.limit))
         guard rows.count > request.limit, let last = items.last else { return Page(items: items, nextCursor: nil) }

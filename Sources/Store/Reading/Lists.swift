@@ -1,7 +1,7 @@
 package import Commerce
 import GRDB
 
-// Pages go on from the last item's key (no OFFSET): items made meanwhile neither repeat nor hide one.
+// Pages continue from the last item's key (no OFFSET): items created meanwhile neither repeat nor hide one.
 
 extension TransactionalStore {
     /// All campaigns, newest first.
@@ -40,7 +40,7 @@ extension TransactionalStore {
         }
     }
 
-    /// A user's coupons that have the status now, or all of them; newest first.
+    /// A user's coupons that have the status at `now`, or all of them; newest first.
     package func issuedCoupons(
         of user: UserID, status: IssuedCoupon.Status?, at now: Instant, page: PageRequest
     ) async throws(StoreError) -> Page<IssuedCoupon> {
@@ -61,11 +61,11 @@ extension TransactionalStore {
         }
     }
 
-    /// Events by how far their messages are, or all of them; newest first.
+    /// Events in a delivery state, or all of them; newest first.
     package func events(state: OrderEvent.Delivery?, page: PageRequest) async throws(StoreError) -> Page<EventRecord> {
         try await read(.personal) { db in
             let list = NewestFirst(list: "events")
-            // Spelled out and not an argument: only so does SQLite take the partial indexes of the few that are not delivered.
+            // Spelled out and not an argument: otherwise SQLite could not use the partial indexes of the few undelivered events.
             let condition =
                 switch state {
                 case nil: "WHERE"

@@ -3,8 +3,8 @@ import GRDB
 
 /// A read-only connection for reads by key, run at once on the caller's thread.
 ///
-/// Such a read takes microseconds, less than handing it to another thread would. Each event loop has its own; from several threads
-/// it is safe too, only serial. It sees every commit that was answered before the read began.
+/// Such a read takes microseconds, less than handing it to another thread would. Each event loop has its own reader; several threads may
+/// share one, but it runs one read at a time. A read sees every commit that was answered before it began.
 package final class PointReader: Sendable {
     private let connection: DatabaseQueue
     private let eventBase: Int64
@@ -56,17 +56,17 @@ package final class PointReader: Sendable {
         try read { try $0.payment(id) }
     }
 
-    /// What is remembered under the key now.
+    /// The response that is stored under the key at `now`.
     package func answer(for key: IdempotencyKey, at now: Instant) throws(StoreError) -> StoredResponseLookup {
         try read { try $0.answer(for: key, at: now) }
     }
 
-    /// The newest event; before the first of this incarnation, the base that its ids follow.
+    /// The id of the newest event; before the first event of this incarnation, the incarnation's base.
     package func lastEventID() throws(StoreError) -> EventID {
         try read { try $0.lastEventID(base: eventBase) }
     }
 
-    /// Without BEGIN and COMMIT: a single statement is its own snapshot, and what several statements read here never changes.
+    /// Without BEGIN and COMMIT: each statement is its own snapshot, and no method here needs one for several statements together.
     private func read<Value>(_ body: (Database) throws -> Value) throws(StoreError) -> Value {
         do {
             return try connection.unsafeRead(body)

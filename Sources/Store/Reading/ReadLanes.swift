@@ -11,7 +11,7 @@ final class ReadLanes: Sendable {
         service = try ReaderQueue(.service, path: path, options: options.serviceReads, logger: logger)
         personal = try ReaderQueue(.personal, path: path, options: options.personalReads, logger: logger)
         browse = try ReaderQueue(.browse, path: path, options: options.browseReads, logger: logger)
-        // Only now, when nothing fails any more: a thread keeps its lane.
+        // Last, when nothing can fail any more: a thread keeps its lane alive until the lane is closed.
         for lane in ReadLane.allCases { self[lane].start() }
     }
 
@@ -23,7 +23,7 @@ final class ReadLanes: Sendable {
         }
     }
 
-    /// Runs a read in its lane, in one snapshot. Where the lane lets it, the read ends with the task that waits for it.
+    /// Runs a read in its lane, in one snapshot. Cancelling the task ends the read where ``ReadLane/endsWithItsTask`` is true.
     func read<Value: Sendable>(
         _ lane: ReadLane, _ body: @escaping @Sendable (Database, RunningRead) throws -> Value
     ) async throws(StoreError) -> Value {
@@ -46,7 +46,7 @@ final class ReadLanes: Sendable {
         Dictionary(uniqueKeysWithValues: ReadLane.allCases.map { ($0, self[$0].statistics) })
     }
 
-    /// Ends the reads that began before an instant, in every lane, and says how many.
+    /// Ends the reads that began before an instant, in every lane, and returns their number.
     func endReads(begunBefore instant: ContinuousClock.Instant) -> Int {
         ReadLane.allCases.reduce(0) { $0 + self[$1].endReads(begunBefore: instant) }
     }

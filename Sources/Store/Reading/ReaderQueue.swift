@@ -6,7 +6,7 @@ import Synchronization
 
 /// The reads of one lane: a bounded queue, and a few threads with a read-only connection each.
 ///
-/// A long read costs neither the cooperative pool nor an event loop a thread, and in WAL mode it never blocks the writer.
+/// A long read blocks neither a thread of the cooperative pool nor an event loop, and in WAL mode it never blocks the writer.
 final class ReaderQueue: Sendable {
     /// A read that was admitted.
     private struct Job {
@@ -29,7 +29,7 @@ final class ReaderQueue: Sendable {
     private let limit: Int
     private let connections: [InterruptibleConnection]
     private let state = Mutex(State())
-    /// Counts the jobs that were admitted, and on closing once for each thread.
+    /// Signalled once for each admitted job, and on closing once for each thread.
     private let wakeup = DispatchSemaphore(value: 0)
     private let threads = DispatchGroup()
     private let logger: Logger
@@ -42,7 +42,7 @@ final class ReaderQueue: Sendable {
         connections = try (0..<options.connections).map { _ in try InterruptibleConnection(path: path, configuration: .reader()) }
     }
 
-    /// Starts the threads, which keep the lane until it is closed.
+    /// Starts the threads, which keep the lane alive until it is closed.
     func start() {
         for (index, connection) in connections.enumerated() {
             threads.enter()
@@ -50,7 +50,7 @@ final class ReaderQueue: Sendable {
                 // Set by the thread itself: a name given before the start stays in Foundation, and tools show the name of the one
                 // that started it.
                 Thread.current.name = "\(lane)-reader-\(index)"
-                giveWay()
+                lowerPriority()
                 while let job = next() {
                     job.run(connection)
                 }
@@ -68,7 +68,7 @@ final class ReaderQueue: Sendable {
         }
     }
 
-    /// Runs a read soon, in one snapshot; the completion runs on the reader's thread, or at once on this one when not admitted.
+    /// Queues a read, which runs in one snapshot. The completion runs on the reader's thread, or at once on this one when not admitted.
     func submit<Value: Sendable>(
         _ read: RunningRead, _ body: @escaping @Sendable (Database) throws -> Value,
         completion: @escaping @Sendable (Result<Value, StoreError>) -> Void
@@ -76,7 +76,7 @@ final class ReaderQueue: Sendable {
         enqueue(read, completion) { connection in try connection.read(read, body) }
     }
 
-    /// Drops a read that waits, and ends one that runs or is yet to come: nobody waits for it any more.
+    /// Ends a read whose caller was cancelled: one that waits is dropped, one that runs is ended, one that is yet to come is not admitted.
     func cancel(_ read: RunningRead) {
         read.end(.cancelled)
         let dropped = state.withLock { state -> Job? in
@@ -88,7 +88,7 @@ final class ReaderQueue: Sendable {
     }
 
     /// Ends the reads that began before an instant and still run; each fails as unavailable, in the middle of its statement or before its
-    /// next one. Says how many.
+    /// next one. Returns their number.
     func endReads(begunBefore instant: ContinuousClock.Instant) -> Int {
         let reads = state.withLock { $0.running.filter { $0.began < instant } }
         for (read, _) in reads { read.end(.logTooLong) }
@@ -162,7 +162,7 @@ extension ReaderQueue {
         while true {
             wakeup.wait()
             let (job, isOver) = state.withLock { state -> (Job?, Bool) in
-                // Nothing waits where the read that this wakeup counts was dropped.
+                // Nothing waits where the read that was signalled here was dropped.
                 guard !state.waiting.isEmpty else { return (nil, state.isClosed) }
                 let job = state.waiting.removeFirst()
                 state.running.append((job.read, .now))
@@ -173,8 +173,8 @@ extension ReaderQueue {
         }
     }
 
-    /// Lowers the priority of this thread as its lane wants it; on Linux a nice value is a thread's own.
-    private func giveWay() {
+    /// Gives this thread the nice value of its lane; on Linux, a nice value belongs to a single thread.
+    private func lowerPriority() {
         #if os(Linux)
         guard lane.niceness > 0, setpriority(__priority_which_t(PRIO_PROCESS.rawValue), 0, lane.niceness) != 0 else { return }
         logger.notice("the lane keeps its priority", metadata: ["lane": "\(lane)", "errno": "\(errno)"])

@@ -1,13 +1,13 @@
 import Synchronization
 
-/// One read on its way through its lane, which others may end.
+/// A read that waits or runs in a lane, and that other threads may end.
 final class RunningRead: Sendable {
     /// Why a read ends early.
     enum Ending: UInt8, AtomicRepresentable {
         case none
         /// Its snapshot keeps the write-ahead log from starting over.
         case logTooLong
-        /// Nobody waits for it any more.
+        /// Its caller was cancelled.
         case cancelled
     }
 
@@ -28,10 +28,10 @@ final class RunningRead: Sendable {
         }
     }
 
-    /// What the read failed with, for the one who waits for it.
+    /// The error that the read's caller gets.
     func failure(_ error: any Error) -> StoreError {
         ending == .cancelled ? Self.cancelled : StoreError(classifying: error)
     }
 
-    static let cancelled = StoreError(.cancelled, "nobody waits for the read any more")
+    static let cancelled = StoreError(.cancelled, "the caller of the read was cancelled")
 }

@@ -1,7 +1,7 @@
 package import Commerce
 import GRDB
 
-/// The store at one moment: everything read through one snapshot fits together, whatever is committed meanwhile.
+/// The store at one moment: all reads through one snapshot are consistent, whatever is committed meanwhile.
 ///
 /// Valid inside the closure that receives it, and used on that thread alone.
 package struct Snapshot {
@@ -25,7 +25,7 @@ extension Snapshot {
         try reading { try $0.all(Database.campaignQuery + " ORDER BY id", read: Database.campaign) }
     }
 
-    /// The campaigns that have a gate or lose it just now, by id. Costs what they are, however many are archived.
+    /// The live campaigns and those that are being archived, by id. The cost depends on their number, however many are archived.
     package func liveCampaigns() throws(StoreError) -> [Campaign] {
         try reading {
             try $0.all(
@@ -38,7 +38,7 @@ extension Snapshot {
         try reading { try $0.all("SELECT id FROM campaigns WHERE archival = 2 ORDER BY id") { $0.id(0) } }
     }
 
-    /// Campaigns that were archived since an instant, those archived last first, at most `limit`.
+    /// Campaigns that were archived since an instant, the latest first, at most `limit`.
     package func gatesArchived(since start: Instant, limit: Int) throws(StoreError) -> [ArchivedGate] {
         try reading { db in
             try db.all(
@@ -50,7 +50,7 @@ extension Snapshot {
         }
     }
 
-    /// Issued coupons of a campaign by sequence, from after one on, at most `limit`.
+    /// Issued coupons of a campaign with a sequence after `afterSequence`, by sequence, at most `limit`.
     package func claims(of id: CouponID, afterSequence: Int64 = 0, limit: Int) throws(StoreError) -> [IssuedClaim] {
         try reading { db in
             try db.all(
@@ -62,7 +62,7 @@ extension Snapshot {
 
     /// Units sold less units refunded on a business day, by product; products that come to 0 are left out.
     ///
-    /// `through` is the last event that counts; without it all do.
+    /// `last` is the last event that counts; where it is nil, all do.
     package func salesTotals(on day: BusinessDay, through last: EventID? = nil) throws(StoreError) -> [ProductUnits] {
         try reading { db in
             try db.all(
@@ -74,12 +74,12 @@ extension Snapshot {
         }
     }
 
-    /// The newest event; before the first of this incarnation, the base that its ids follow.
+    /// The id of the newest event; before the first event of this incarnation, the incarnation's base.
     package func lastEventID() throws(StoreError) -> EventID {
         try reading { db in try db.lastEventID(base: try db.identity().eventBase) }
     }
 
-    /// How much there is of everything.
+    /// The number of rows of each kind.
     package func counts() throws(StoreError) -> StoreCounts {
         try reading { try $0.storeCounts() }
     }
@@ -106,7 +106,7 @@ package struct StoreCounts: Sendable, Equatable {
     package let refunds: Int64
     package let events: Int64
 
-    /// Nobody has ever used the store: everything else needs a user, a product or a campaign first.
+    /// True for a store that was never used: all other rows need a user, a product or a campaign first.
     package var isEmpty: Bool { users == 0 && products == 0 && campaigns == 0 }
 }
 
@@ -121,7 +121,7 @@ extension TransactionalStore {
         try await snapshot { snapshot throws(StoreError) in try snapshot.salesTotals(on: day) }
     }
 
-    /// How much there is of everything.
+    /// The number of rows of each kind.
     package func counts() async throws(StoreError) -> StoreCounts {
         try await snapshot { snapshot throws(StoreError) in try snapshot.counts() }
     }

@@ -2,7 +2,7 @@ import Commerce
 import GRDB
 import GRDBSQLite
 
-// How the domain's values become statement arguments: what counts or points in time is an INTEGER.
+// The domain's values as arguments of statements: amounts, ids, days and instants are INTEGER.
 
 extension Won: StatementBinding {
     func bind(to sqliteStatement: SQLiteStatement, at index: CInt) -> CInt {
@@ -28,7 +28,7 @@ extension Identifier: StatementBinding {
     }
 }
 
-/// Bytes that become a BLOB; an empty one stays a blob and does not turn into NULL.
+/// Bytes that are bound as a BLOB; no bytes are an empty BLOB and not NULL.
 struct Blob: StatementBinding {
     let bytes: [UInt8]
 

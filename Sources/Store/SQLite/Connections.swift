@@ -8,14 +8,14 @@ extension Configuration {
         var configuration = Configuration()
         configuration.label = "store-writer"
         configuration.journalMode = .wal
-        // A foreign process may hold the lock for a moment; the writer's own process never does.
+        // Another process may hold the write lock for a moment; nothing else in this process takes it.
         configuration.busyMode = .timeout(Double(options.busyTimeoutMilliseconds) / 1000)
         // The writer's thread stays inside the connection for its whole life and ends every transaction it begins.
         configuration.allowsUnsafeTransactions = true
         let (checkpointPages, keptLogBytes) = (options.checkpointPages, LogBound.keptCheckpoints * options.checkpointBytes)
         configuration.prepareDatabase { db in
-            // No memory map: a page that is mapped is looked for in the write-ahead log each time it is read, and one in the cache,
-            // which nobody but the writer can make stale, is not.
+            // No memory map: SQLite looks for a mapped page in the write-ahead log each time it is read, but not for a page in the
+            // cache, which only the writer itself can make stale.
             try db.execute(sql: "PRAGMA cache_size = -65536")
             try db.execute(sql: "PRAGMA mmap_size = 0")
             try db.execute(sql: "PRAGMA temp_store = MEMORY")
@@ -27,9 +27,9 @@ extension Configuration {
 
     /// Connections for lists, snapshots and point reads.
     ///
-    /// They map the database file. A read that comes to one of a million products takes a third longer without the map, for each
-    /// commit outdates what such a connection has in its cache. SQLite shortens the file only when no reader can be in the part that
-    /// goes; somebody else who does it while the store is open ends the process.
+    /// They map the database file: each commit makes the cache of such a connection stale, so without the map a read by key takes a
+    /// third longer among a million products. SQLite truncates the file only where no reader can be; another program that truncates
+    /// it while the store is open ends the process by a signal.
     static func reader() -> Configuration {
         var configuration = Configuration()
         configuration.label = "store-reader"
@@ -46,7 +46,7 @@ extension Configuration {
 }
 
 extension Database {
-    /// What the rules of the audit call, on every connection that it may use.
+    /// Adds the SQL functions that rules of the audit call; for every connection that the audit may use.
     func addAuditFunctions() {
         for function in [NameIndex.nameMark, NameIndex.rowMark] { add(function: function) }
     }

@@ -1,35 +1,35 @@
-/// Decides what is done about a write-ahead log that does not start over, from its size after each commit.
+/// Decides, from the size of the write-ahead log after each commit, what to do about a log that does not start over.
 ///
 /// The log starts over once everything in it is copied to the database file and no reader needs it. Reads that overlap without a pause
-/// keep it growing although each of them is short, and one long read does, in whatever process. So a log that has grown too far is asked
-/// to start over while the writer waits for a moment, and past the bound the reads that have lasted longest are ended.
+/// keep it growing although each of them is short, and so does one long read, in any process. So the writer restarts a log that has grown
+/// too far, waiting for its readers for a moment; past the bound, the reads that have lasted longest are ended.
 struct LogBound {
     /// What the writer has to do now.
     enum Action: Equatable {
         case nothing
-        /// To copy the log back and to wait for its readers, shortly.
+        /// Copy the log back and wait for its readers for a moment, so that it can start over.
         case restart
-        /// To end the reads that began before an instant; `isNews` the first time since the log was short.
+        /// End the reads that began before an instant; `isNews` is true the first time since the log was short.
         case endReads(begunBefore: ContinuousClock.Instant, isNews: Bool)
-        /// To say that the log, which was past its bound, is short again.
+        /// Report that the log, which was past its bound, is short again.
         case sayShort(after: Duration)
     }
 
-    /// Bytes from which the log is asked to start over, again with each `step` that it grows.
+    /// Bytes from which the log is restarted, again with each `step` that it grows.
     private let restartBytes: Int64
     private let step: Int64
     /// Bytes from which reads are ended, again with each quarter of it.
     private let limit: Int64
 
-    /// When the log was first asked in vain to start over: older reads are what keeps it.
+    /// When a restart failed for the first time: reads that began before keep the log from starting over.
     private var stalledSince: ContinuousClock.Instant?
     private var alarmedSince: ContinuousClock.Instant?
-    /// When reads were last ended: what has begun before is older than a quarter of the bound.
+    /// When reads were last ended. The next time, after another quarter of the bound, those that began before this are ended.
     private var endedAt: ContinuousClock.Instant?
     private var nextRestart: Int64
     private var nextEnding: Int64
 
-    /// A log that has started over keeps this many bytes of its file, in checkpoints.
+    /// How much of its file a log keeps when it starts over, in units of `checkpointBytes`.
     static let keptCheckpoints: Int64 = 4
 
     init(checkpointBytes: Int64, limit: Int64) {
@@ -58,7 +58,7 @@ struct LogBound {
         return .restart
     }
 
-    /// The log was asked to start over, and some reader still needs it.
+    /// Notes that a restart failed because a reader still needs the log.
     mutating func restartFailed(at now: ContinuousClock.Instant) {
         stalledSince = stalledSince ?? now
     }

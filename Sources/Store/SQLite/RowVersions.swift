@@ -2,22 +2,22 @@ import GRDB
 import GRDBSQLite
 import Synchronization
 
-/// How often rows that are cached in memory were changed, so that a cache can tell whether its copy is still the row.
+/// Versions of the rows that are cached in memory: they rise with each change, so that a cache can tell whether its copy is current.
 ///
-/// SQLite itself names each changed row to the writer's connection, so no statement can be forgotten. The versions move after the
-/// commit and before its callers are answered: a client that has heard of a change sees it counted. Changes by another process are
-/// not counted; a copy of a row has a lease besides, see ``CacheLease``.
+/// SQLite's update hook names each changed row of the writer's connection, so no statement can be forgotten. The versions rise after the
+/// commit and before its callers are answered, so a client that was told of a change is never served the older copy. Changes by another
+/// process raise no version; therefore each cached copy also has a lease, see `CacheLease` in Services.
 ///
 /// The versions are atomics that only the writer thread changes, so readers on many threads share no lock.
 package final class RowVersions: Sendable {
     /// The tables whose rows are cached.
     package enum Table: Int, Sendable, CaseIterable {
         case issuedCoupons, products, users
-        /// Changes of quantity, window, epoch and archival alone, which the writes that change them name themselves: each win changes
-        /// the number of issued coupons, and no cache needs that.
+        /// Only changes of quantity, window, epoch and archival, which the writes that make them report themselves: each win changes the
+        /// number of issued coupons, and no cache needs that.
         case campaigns
 
-        /// The table whose every change SQLite names.
+        /// The table whose changes the update hook reports; nil where the writes report them.
         fileprivate var watchedName: String? {
             switch self {
             case .issuedCoupons: "issued_coupons"
@@ -28,7 +28,7 @@ package final class RowVersions: Sendable {
         }
     }
 
-    /// One version for all rows of a table whose ids have the same last bits: a version for each row would grow without end.
+    /// Rows of a table whose ids have the same last bits share a version: one for each row would take memory without bound.
     private static let slots = 4_096
 
     /// Safety of `nonisolated(unsafe)`: the pointer never changes, and what it points to is atomic.
@@ -53,7 +53,7 @@ package final class RowVersions: Sendable {
         versions[Self.place(id, table)].load(ordering: .acquiring)
     }
 
-    /// Reads a row whose id only the row itself tells, and its version; no version where something changed meanwhile.
+    /// Reads a row whose id is known only from the row, and its version; the version is nil where something was committed meanwhile.
     package func versioned<Row>(
         in table: Table, id: (Row) -> Int64, _ read: () throws(StoreError) -> Row?
     ) throws(StoreError) -> (row: Row, version: UInt64?)? {
@@ -69,9 +69,9 @@ package final class RowVersions: Sendable {
 // MARK: - On the writer thread
 
 extension RowVersions {
-    /// Has SQLite name every row that a statement of this connection changes or deletes.
+    /// Sets SQLite's update hook, which names every row that a statement of this connection changes or deletes.
     ///
-    /// The pointer stays good: the writer holds this object as long as its connection.
+    /// The pointer stays valid: the writer holds this object as long as its connection.
     func watch(_ db: Database) {
         sqlite3_update_hook(
             db.sqliteConnection,
@@ -88,11 +88,11 @@ extension RowVersions {
         pending.withLock { $0.append(Self.place(id, table)) }
     }
 
-    /// Counts what the transaction has changed. To be called after its end, whichever way it ended, and before its callers are answered.
+    /// Raises the versions of the rows that the transaction changed. Call it after COMMIT or ROLLBACK, before the callers are answered.
     func transactionEnded() {
         pending.withLock { pending in
             guard !pending.isEmpty else { return }
-            // First, so that a reader who sees a new version of a row it read before sees that something was committed, too.
+            // `commits` first: so whoever sees the new version of a row also sees that something was committed.
             commits.wrappingAdd(1, ordering: .releasing)
             for place in pending { versions[place].wrappingAdd(1, ordering: .releasing) }
             pending.removeAll(keepingCapacity: true)

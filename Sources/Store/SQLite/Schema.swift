@@ -1,10 +1,10 @@
 import GRDB
 
-/// The shape of the store. A migration that was ever released is never edited; a change is a new one.
+/// The store's schema as migrations. A migration that was released is never edited; a change is a new migration.
 enum Schema {
     static var migrator: DatabaseMigrator { migrator(firstIncarnation: nil) }
 
-    /// - Parameter firstIncarnation: the number of a new store's incarnation; nil for the present time.
+    /// - Parameter firstIncarnation: the number of a new store's first incarnation; nil for the present time.
     static func migrator(firstIncarnation: Int64?) -> DatabaseMigrator {
         var migrator = DatabaseMigrator()
         migrator.registerMigration("v1") { db in
@@ -51,7 +51,7 @@ enum Schema {
         ) STRICT;
         """
 
-    /// `x IN (0, 1, 2)` has SQLite open, fill and close a table in memory for each row that is written; a range costs nothing.
+    /// For `x IN (0, 1, 2)`, SQLite opens, fills and closes a table in memory for each row that is written; a range needs none.
     ///
     /// The rows stay as they are, so the text of the schema is changed in place, by the procedure that SQLite documents for
     /// changes of checks (lang_altertable.html, "Making Other Kinds Of Table Schema Changes").
@@ -67,10 +67,10 @@ enum Schema {
         try db.execute(sql: "PRAGMA writable_schema = OFF")
     }
 
-    /// How far a campaign is on its way out of Redis: 0 has a gate, 1 loses it, 2 has none.
+    /// A campaign's archival: 0 is live, 1 is being archived (its gate is being removed from Redis), 2 is archived and has no gate.
     ///
-    /// The campaigns of an old store all have a gate. The partial indexes hold the few that recovery looks at; a claim changes none
-    /// of their columns, so issuing a coupon costs no more than before.
+    /// All campaigns of an older store are live. The partial indexes hold the few that recovery reads; a claim changes none of their
+    /// columns, so issuing a coupon costs no more than before.
     private static let campaignArchival = """
         ALTER TABLE campaigns ADD COLUMN archival INTEGER NOT NULL DEFAULT 0 CHECK (archival BETWEEN 0 AND 2);
         ALTER TABLE campaigns ADD COLUMN archived_at INTEGER CHECK ((archived_at IS NULL) = (archival = 0));
@@ -78,7 +78,7 @@ enum Schema {
         CREATE INDEX campaigns_archived ON campaigns (archived_at) WHERE archival = 2;
         """
 
-    /// Waiting events are read in the order of their ids: delivery times its tries by itself, and lists show the newest first.
+    /// Waiting events are read in the order of their ids: the delivery schedules its attempts itself, and lists are by id too.
     private static let waitingEventsByID = """
         DROP INDEX events_waiting;
         CREATE INDEX events_waiting ON events (id) WHERE delivery = 0;

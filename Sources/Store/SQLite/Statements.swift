@@ -59,7 +59,7 @@ extension Database {
         return try rows(of: statement, sql, read: read)
     }
 
-    /// Runs through all rows that a query gives, keeping none.
+    /// Calls the body with each row that a query gives, without collecting them.
     func forEach<each Argument: StatementBinding>(
         _ sql: String, _ arguments: repeat each Argument, body: (Columns) throws -> Void
     ) throws {
@@ -75,7 +75,7 @@ extension Database {
         }
     }
 
-    /// Runs through the rows that a query gives until the body wants no more.
+    /// Calls the body with the rows that a query gives until it returns false.
     func walk<each Argument: StatementBinding>(
         _ sql: String, _ arguments: repeat each Argument, while body: (Columns) throws -> Bool
     ) throws {
@@ -159,20 +159,20 @@ struct Columns {
 
     /// The bytes of a blob as SQLite has them; valid inside the closure.
     func withBlob<Value>(_ index: CInt, _ body: (UnsafeRawBufferPointer) throws -> Value) rethrows -> Value {
-        // The length is asked after the bytes, as SQLite wants it.
+        // SQLite wants to be asked for the bytes first and for their length after them.
         let bytes = sqlite3_column_blob(statement, index)
         return try body(UnsafeRawBufferPointer(start: bytes, count: bytes == nil ? 0 : Int(sqlite3_column_bytes(statement, index))))
     }
 
     func bool(_ index: CInt) -> Bool { int(index) != 0 }
     func won(_ index: CInt) -> Won { Won(int(index)) }
-    /// A value that no version writes is read as the nearest one that can be written out: it must not end the process.
+    /// An instant. One outside the representable range, which no version writes, is clamped to it: it must not end the process.
     func instant(_ index: CInt) -> Instant {
         let range = Instant.representable
         return Instant(milliseconds: min(max(int(index), range.lowerBound), range.upperBound))
     }
 
-    /// See ``instant(_:)``.
+    /// A day, clamped like ``instant(_:)``.
     func day(_ index: CInt) -> BusinessDay { BusinessDay(number: min(max(int(index), 0), Self.lastDay)) }
 
     private static let lastDay = Instant.representable.upperBound / 86_400_000

@@ -1,8 +1,8 @@
 import Foundation
 
-/// The file beside the store in which commits stand until they are copied back.
+/// The write-ahead log: the file beside the store's that holds commits until they are copied back into the store's file.
 ///
-/// It starts over once everything in it is copied and no reader needs it, so a reader that never ends lets it grow.
+/// It starts over once everything in it is copied back and no reader needs it, so it grows while a reader does not end.
 struct WriteAheadLog: Sendable {
     private let path: String
 

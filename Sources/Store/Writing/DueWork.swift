@@ -1,17 +1,17 @@
 package import Commerce
 import Synchronization
 
-/// What a commit has made due for the background work.
+/// Background work that a commit has made due.
 package enum DueWork: Sendable, Equatable {
-    /// Events were appended: the ranking counts them and the data platform gets them.
+    /// Events were appended: for the relay and for the delivery.
     case newEvents
-    /// Events that were passed over before wait again.
+    /// Events that were parked, or delivered to a sink that lost them, wait again.
     case retriedEvents
-    /// Orders were placed, the first of which is over at that instant.
+    /// Orders were placed, the first of which expires at that instant.
     case orderExpiry(Instant)
 }
 
-/// Tells listeners what commits have made due, so that nobody has to ask the store again and again.
+/// Tells listeners what commits have made due, so that background work need not poll the store.
 final class DueWorkListeners: Sendable {
     private let listeners = Mutex<[@Sendable (DueWork) -> Void]>([])
     /// What the open transaction makes due. Touched by the writer thread alone, so the lock is always free.
@@ -22,13 +22,13 @@ final class DueWorkListeners: Sendable {
     /// Notes that the open transaction appends an event.
     func noteEvent() { pending.withLock { $0.events = true } }
 
-    /// Notes that the open transaction places an order that is over at that instant.
+    /// Notes that the open transaction places an order that expires at that instant.
     func noteOrder(expiringAt instant: Instant) {
         pending.withLock { $0.expiry = min($0.expiry ?? instant, instant) }
     }
 
-    /// Tells what was noted, once for a whole group. To be called after the transaction's end, whichever way it ended: to look in vain
-    /// does no harm.
+    /// Tells what was noted, once for a whole group. Call it after COMMIT or ROLLBACK: a listener that looks for work in vain does no
+    /// harm.
     func transactionEnded() {
         let (events, expiry) = pending.withLock { pending in
             defer { pending = (false, nil) }
@@ -38,7 +38,7 @@ final class DueWorkListeners: Sendable {
         if let expiry { tell(.orderExpiry(expiry)) }
     }
 
-    /// Called on the writer thread once the commit is durable.
+    /// Calls the listeners on this thread; the commit must be durable.
     func tell(_ work: DueWork) {
         for listener in listeners.withLock({ $0 }) { listener(work) }
     }
@@ -46,6 +46,7 @@ final class DueWorkListeners: Sendable {
 
 extension TransactionalStore {
     /// Calls the listener after each commit that made something due, on the writer thread and before the callers are answered; it must
-    /// not block. Commits of other processes are not told.
+    /// not block. ``DueWork/retriedEvents`` is reported by the task that retried, after its commit. Commits of other processes are not
+    /// reported.
     package func onDueWork(_ listener: @escaping @Sendable (DueWork) -> Void) { dueWork.add(listener) }
 }

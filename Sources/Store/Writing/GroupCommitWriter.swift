@@ -8,8 +8,8 @@ import Synchronization
 
 /// One thread that owns the write connection and commits whatever waits as one transaction.
 ///
-/// While a commit is on its way to the disk new jobs pile up: they are the next group. So an fsync is shared by as many jobs as
-/// came during the last one, and a lone job waits for nobody. Results leave only after the commit is durable.
+/// Jobs that arrive while a commit is flushed to the disk form the next group. So an fsync is shared by as many jobs as arrived during
+/// the one before, and a lone job waits for no other. Results are delivered only after the commit is durable.
 ///
 /// A job first decides (reads), then writes; a refusal comes before the first write, so a group needs no savepoints. When a job
 /// throws, the group is rolled back and its jobs run again with a savepoint each: the failing one then fails alone.
@@ -25,7 +25,7 @@ final class GroupCommitWriter: Sendable {
     private let outage = Mutex<Outage?>(nil)
     private let thread = DispatchGroup()
 
-    /// Groups that failed one after the other for the same reason.
+    /// Consecutive groups that failed for the same reason.
     private struct Outage {
         let reason: String
         var groups = 1
@@ -33,8 +33,8 @@ final class GroupCommitWriter: Sendable {
 
     /// Starts the thread.
     ///
-    /// - Parameter endReads: ends the reads of this process that began before an instant, and says how many; called on the writer's thread
-    ///   while the write-ahead log is too long.
+    /// - Parameter endReads: ends the reads of this process that began before an instant, and returns their number; called on the
+    ///   writer's thread while the write-ahead log is too long.
     init(
         connection: DatabaseQueue, options: StoreOptions, logger: Logger, endReads: @escaping @Sendable (ContinuousClock.Instant) -> Int
     ) {
@@ -118,7 +118,7 @@ extension GroupCommitWriter {
                 options.dueWork.transactionEnded()
                 queue.answered(weight: Self.weight(of: group))
                 deliver(group)
-                keep(&logBound, on: db)
+                enforce(&logBound, on: db)
                 start = group.endIndex
             }
             jobs.removeAll(keepingCapacity: true)
@@ -151,7 +151,7 @@ extension GroupCommitWriter {
             let durable = DispatchTime.now().uptimeNanoseconds
             for job in group { job.committed() }
             count(Self.weight(of: group), working: decided - began, committing: durable - decided)
-            outageIsOver()
+            logEndOfOutage()
         } catch {
             abandon(group, after: error, on: db)
         }
@@ -186,16 +186,16 @@ extension GroupCommitWriter {
         }
     }
 
-    /// Nothing of the group is in the store, and each of its callers learns that. The next group tries afresh, so the store
-    /// heals by itself once there is room again.
+    /// Fails all jobs of a group that was not committed. The next group begins a new transaction, so writing works again as soon as its
+    /// cause has gone.
     private func abandon(_ group: ArraySlice<any WriteJob>, after error: any Error, on db: Database) {
         let classified = StoreError(classifying: error)
-        // Whatever kept the transaction from committing, to its callers the store was not able to write.
+        // Whatever the cause, for the callers the store was unable to write.
         let failure = classified.code == .corrupt ? classified : StoreError(.unavailable, classified.message, cause: classified.cause)
         for job in group { job.fail(failure) }
         counters.withLock { $0.commitFailures += 1 }
-        tell(of: failure)
-        // SQLite has rolled back by itself after some failures; otherwise it is up to us.
+        logOutage(failure)
+        // After some failures SQLite has rolled back by itself; after others this has to do it.
         guard db.isInsideTransaction else { return }
         do {
             try db.run("ROLLBACK")
@@ -204,8 +204,8 @@ extension GroupCommitWriter {
         }
     }
 
-    /// One line when writing begins to fail, not one for each group: the log may well be on the disk that is full.
-    private func tell(of failure: StoreError) {
+    /// Logs once when writing begins to fail, and not for each group: the log may be on the disk that is full.
+    private func logOutage(_ failure: StoreError) {
         let isNews = outage.withLock { outage in
             if outage?.reason == failure.message {
                 outage?.groups += 1
@@ -218,12 +218,12 @@ extension GroupCommitWriter {
         logger.error("the store cannot write, and goes on when it can again", metadata: ["error": "\(failure.debugDescription)"])
     }
 
-    private func outageIsOver() {
+    private func logEndOfOutage() {
         guard let past = outage.withLock({ $0.take() }) else { return }
         logger.notice("the store writes again", metadata: ["failed": "\(past.groups)", "after": "\(past.reason)"])
     }
 
-    /// Whether an error says something about the disk and not about one job: then trying job by job would fail as often.
+    /// Whether an error concerns the whole store and not one job: then running the jobs one by one would fail as well.
     private static func concernsAll(_ error: any Error) -> Bool {
         switch StoreError(classifying: error).code {
         case .unavailable, .corrupt: true
@@ -231,8 +231,8 @@ extension GroupCommitWriter {
         }
     }
 
-    /// Keeps the write-ahead log short: without a bound it would fill the disk beside a reader that does not end.
-    private func keep(_ bound: inout LogBound, on db: Database) {
+    /// Bounds the write-ahead log: otherwise it would fill the disk while a reader does not end.
+    private func enforce(_ bound: inout LogBound, on db: Database) {
         let bytes = log.bytes
         switch bound.committed(bytes: bytes, at: .now) {
         case .nothing: break
@@ -253,7 +253,7 @@ extension GroupCommitWriter {
     /// How long commits wait for the readers of a log that has to start over.
     private static let restartWaitMilliseconds: CInt = 20
 
-    /// Copies the log back, and waits until the reads that need it have ended; false where one goes on. The next commit starts it over.
+    /// Copies the log back and waits until the reads that need it have ended; false where one goes on. The next commit starts it over.
     private func restartLog(on db: Database) -> Bool {
         sqlite3_busy_timeout(db.sqliteConnection, Self.restartWaitMilliseconds)
         defer { sqlite3_busy_timeout(db.sqliteConnection, CInt(options.busyTimeoutMilliseconds)) }

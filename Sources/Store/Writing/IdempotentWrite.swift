@@ -1,12 +1,12 @@
 package import Commerce
 import GRDB
 
-/// What identifies a request that must not take effect twice.
+/// The key of a request that must not take effect twice.
 package struct IdempotencyKey: Sendable, Hashable {
-    /// Whose key it is: keys of two users never meet.
+    /// Whose key it is: the same key in two scopes is two keys.
     package let scope: String
     package let key: String
-    /// A digest of route and body; another one under the same key is another request.
+    /// A digest of route and body. The same key with another fingerprint is refused.
     package let fingerprint: [UInt8]
 
     package init(scope: String, key: String, fingerprint: [UInt8]) {
@@ -14,7 +14,7 @@ package struct IdempotencyKey: Sendable, Hashable {
     }
 }
 
-/// An answer as it was sent, to be sent again byte for byte.
+/// A response as it was sent, to be sent again byte for byte.
 package struct StoredResponse: Sendable, Equatable {
     package let status: Int
     package let body: [UInt8]
@@ -24,10 +24,10 @@ package struct StoredResponse: Sendable, Equatable {
     }
 }
 
-/// Asks a write to keep its answer in its own transaction.
+/// How a write stores its response in its own transaction.
 package struct IdempotentWrite<Value: Sendable>: Sendable {
     package let key: IdempotencyKey
-    /// Renders the answer; called inside the transaction, and once more when its group has to be repeated.
+    /// Renders the response; called inside the transaction, and once more when its group has to be repeated.
     package let render: @Sendable (Value) -> StoredResponse
 
     package init(key: IdempotencyKey, render: @escaping @Sendable (Value) -> StoredResponse) {
@@ -35,33 +35,33 @@ package struct IdempotentWrite<Value: Sendable>: Sendable {
     }
 }
 
-/// What a write came to.
+/// The outcome of a write.
 package enum WriteResult<Value: Sendable>: Sendable {
     /// Committed, and durable.
     case done(Value)
-    /// Refused by a rule; nothing changed and nothing is remembered.
+    /// Refused by a rule; nothing changed and no response is stored.
     case refused(Refusal)
-    /// The same request took effect before; this was its answer.
+    /// The same request took effect before; this was its response.
     case replayed(StoredResponse)
 }
 
 extension WriteResult: Equatable where Value: Equatable {}
 
-/// What the store remembers about a key.
+/// What is stored under an idempotency key.
 package enum StoredResponseLookup: Sendable, Equatable {
     case absent
     case stored(StoredResponse)
-    /// The key belongs to another request.
+    /// The key was used for a request with another fingerprint.
     case reused
 }
 
 extension StoredResponse {
-    /// How long it is sent again under its key: 24 hours, from the HTTP contract.
+    /// How long a response is sent again under its key: 24 hours, as `Sources/API/openapi.json` says.
     package static let lifetimeMilliseconds: Int64 = 24 * 3600 * 1000
 }
 
 extension Database {
-    /// What is remembered under the key; an answer past its lifetime is absent, whether purged or not.
+    /// What is stored under the key; a response past its lifetime counts as absent, whether purged or not.
     func answer(for key: IdempotencyKey, at now: Instant) throws -> StoredResponseLookup {
         let found = try first(
             "SELECT fingerprint, status, body FROM idempotency WHERE scope = ? AND key = ? AND created_at > ?",
@@ -73,7 +73,7 @@ extension Database {
         return found ?? .absent
     }
 
-    /// Runs a job unless its answer is known already, and remembers the answer of a success in the same transaction.
+    /// Runs a job unless a response is stored under its key, and stores the response of a success in the same transaction.
     func once<Value>(
         _ idempotency: IdempotentWrite<Value>?, at now: Instant, job: (Database) throws -> Outcome<Value>
     ) throws -> WriteResult<Value> {
@@ -93,7 +93,7 @@ extension Database {
         }
     }
 
-    /// Runs a job that must refuse before it writes: a group has no savepoint that could take a write back.
+    /// Runs a job and checks that it did not write before it refused: a group has no savepoint that could undo the write.
     func deciding<Value>(_ job: (Database) throws -> Outcome<Value>) throws -> Outcome<Value> {
         let changesBefore = totalChangesCount
         let outcome = try job(self)

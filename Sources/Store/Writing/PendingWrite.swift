@@ -3,7 +3,7 @@ import GRDB
 /// A job that waits for the writer, with its type erased.
 protocol WriteJob: AnyObject, Sendable {
     var context: (any DeliveryContext)? { get }
-    /// How many writes of callers the job makes: what bounds the queue and is counted.
+    /// How many writes of callers the job makes: the bound of the queue and the statistics count these.
     var weight: Int { get }
     /// Runs the job inside the current transaction and keeps its result. Throws what the database throws.
     ///
@@ -11,7 +11,7 @@ protocol WriteJob: AnyObject, Sendable {
     func run(_ db: Database) throws
     /// Replaces the result by a failure.
     func fail(_ error: StoreError)
-    /// Called on the writer thread once the commit is durable, before anybody hears of it.
+    /// Called on the writer thread once the commit is durable, before any result is delivered.
     func committed()
     /// Hands the result to the caller; called once, in the caller's context.
     func deliver()
@@ -20,7 +20,7 @@ protocol WriteJob: AnyObject, Sendable {
 /// One caller's job and, later, its result.
 ///
 /// Safe to send although it is mutable: `result` is written by the writer thread alone, and read after that only by `deliver`,
-/// which the context runs after the writer has let go of the job. Both hand-overs pass through a lock.
+/// which the context runs after the writer is done with the job. A lock orders the hand-over to the writer and the one back.
 final class PendingWrite<Value: Sendable>: WriteJob, @unchecked Sendable {
     let context: (any DeliveryContext)?
     let weight: Int

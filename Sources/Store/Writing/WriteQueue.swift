@@ -3,7 +3,7 @@ import Synchronization
 
 /// The bounded queue between callers on any thread and the one writer thread.
 ///
-/// State lives in the mutex. A submit while the writer works costs the lock alone; only a sleeping writer is woken.
+/// State lives in the mutex. While the writer works, a submit costs only the lock; a sleeping writer is woken.
 final class WriteQueue: Sendable {
     enum Admission {
         case admitted
@@ -13,7 +13,7 @@ final class WriteQueue: Sendable {
 
     private struct State {
         var waiting: [any WriteJob] = []
-        /// Weight admitted and not yet answered: `waiting` and what the writer has in hand.
+        /// Weight of the jobs admitted and not yet answered: those in `waiting` and those that the writer has taken.
         var depth = 0
         var writerSleeps = false
         var isClosed = false
@@ -52,7 +52,7 @@ final class WriteQueue: Sendable {
         if wakes { wakeup.signal() }
     }
 
-    /// Swaps everything that waits with the empty array given, sleeping until there is something; `false` once closed and empty.
+    /// Sleeps until jobs wait and swaps them with the empty array given; `false` once the queue is closed and empty.
     func takeAll(into jobs: inout [any WriteJob]) -> Bool {
         while true {
             let sleeps = state.withLock { state -> Bool? in

@@ -9,7 +9,7 @@ struct BenchTool: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "firstcome-bench",
         abstract: "Measures the service and its peers, prints tables and writes all numbers as JSON.",
-        subcommands: [Run.self, Draw.self, Bare.self, Channel.self], defaultSubcommand: Run.self)
+        subcommands: [Run.self, Draw.self, Bare.self, BareChannelCommand.self], defaultSubcommand: Run.self)
 }
 
 /// The benchmark itself.
@@ -87,15 +87,4 @@ struct Bare: AsyncParsableCommand {
     var port: Int
 
     func run() async throws { try await BareServer.serve(port: port) }
-}
-
-/// A peer of the refused-claim rows, in a process of its own.
-struct Channel: AsyncParsableCommand {
-    static let configuration = CommandConfiguration(
-        commandName: "bare-channel", abstract: "Answers everything with the same bytes.", shouldDisplay: false)
-
-    @Option(help: "The port to listen on.")
-    var port: Int
-
-    func run() async throws { try await BareChannel.serve(port: port) }
 }

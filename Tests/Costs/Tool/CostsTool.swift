@@ -8,7 +8,7 @@ import TestSupport
 struct CostsTool: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "firstcome-costs", abstract: "Counts what one request costs on each hot route, and compares it with thresholds.",
-        subcommands: [Measure.self, Bare.self], defaultSubcommand: Measure.self)
+        subcommands: [Measure.self, BareChannelCommand.self], defaultSubcommand: Measure.self)
 }
 
 /// The measurement itself.
@@ -47,15 +47,4 @@ struct Measure: AsyncParsableCommand {
         print("\nFAILED\n\n" + report.problems.map { "- \($0)" }.joined(separator: "\n"))
         throw ExitCode(1)
     }
-}
-
-/// The reference, in a process of its own.
-struct Bare: AsyncParsableCommand {
-    static let configuration = CommandConfiguration(
-        commandName: "bare-channel", abstract: "Answers everything with the same bytes.", shouldDisplay: false)
-
-    @Option(help: "The port to listen on.")
-    var port: Int
-
-    func run() async throws { try await BareChannel.serve(port: port) }
 }

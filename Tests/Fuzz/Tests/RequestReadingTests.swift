@@ -6,8 +6,6 @@ import Testing
 /// The server's reader of requests, compared with NIOHTTP1's decoder.
 @Suite("Reading requests")
 struct RequestReadingTests {
-    private static func number(_ name: String) -> Int? { ProcessInfo.processInfo.environment[name].flatMap { Int($0) } }
-
     @Test("every known trick is read as the decoder reads it, or otherwise for a reason that is written down, however it is split")
     func corpus() async throws {
         let (failures, unmet) = try await offPool {
@@ -31,8 +29,8 @@ struct RequestReadingTests {
 
     @Test("random requests in random pieces are read as the decoder reads them, or otherwise for a reason that is written down")
     func random() async throws {
-        let seed = Self.number("SEED").map { UInt64($0) } ?? UInt64.random(in: 1...999_999_999)
-        let wanted = Self.number("FIRSTCOME_FUZZ_REQUESTS")
+        let seed = TestSettings.seed
+        let wanted = TestSettings.number("FIRSTCOME_FUZZ_REQUESTS")
         let failures = try await offPool {
             let end = ContinuousClock.now + .seconds(wanted == nil ? 20 : 36_000)
             var generator = RequestGenerator(seed: seed)

@@ -2,7 +2,7 @@ import Store
 import Testing
 
 /// Opens a store for each test of a suite and removes it after the test, also after one that fails.
-struct TemporaryStoreTrait: SuiteTrait, TestScoping {
+struct TemporaryStoreTrait: SuiteTrait, TestTrait, TestScoping {
     /// Not the suite shares a store: each of its tests gets one.
     var isRecursive: Bool { true }
 

@@ -19,7 +19,7 @@ package func together<Element: Sendable>(
 
 extension [HTTPAnswer] {
     /// How often each status, with the code where there is one, such as `["201": 100, "409 COUPON_SOLD_OUT": 4900]`.
-    package var tally: [String: Int] {
+    package var statusCounts: [String: Int] {
         reduce(into: [:]) { $0[[String($1.status), $1.code].compactMap(\.self).joined(separator: " "), default: 0] += 1 }
     }
 

@@ -11,7 +11,7 @@ final class Environment {
     let findings = Findings()
     let client: ServiceClient
     let platform: DataPlatform
-    let proxy: CuttingProxy
+    let proxy: FaultProxy
     /// The Redis behind the proxy.
     var redis: TemporaryRedis
     let pool: HTTPPool
@@ -60,7 +60,7 @@ final class Environment {
         self.random = random
         client = ServiceClient(counts: RequestCounter(), findings: findings)
         platform = try await DataPlatform(findings: findings)
-        proxy = try await CuttingProxy(to: redis.socketPath, in: folder.path)
+        proxy = try await FaultProxy(to: redis.socketPath, in: folder.path)
         port = try TemporaryRedis.freePort()
         pool = HTTPPool(port: port, maximumConnections: connections)
         // `firstcome token` makes the token key of the data folder, so the service finds it.

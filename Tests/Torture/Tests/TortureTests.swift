@@ -9,9 +9,7 @@ import Testing
 @Suite("The torture", .serialized)
 struct TortureTests {
     private static func torture(rounds: Int) -> TortureRun {
-        // SEED repeats a run that failed.
-        let seed = ProcessInfo.processInfo.environment["SEED"].flatMap { UInt64($0) } ?? .random(in: 1...999_999_999)
-        var torture = TortureRun(seed: seed, rounds: rounds)
+        var torture = TortureRun(seed: TestSettings.seed, rounds: rounds)
         (torture.shoppers, torture.connections, torture.shopping) = (100, 140, 200...500)
         torture.leastSuccesses = 120
         return torture
