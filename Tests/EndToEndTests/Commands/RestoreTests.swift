@@ -53,7 +53,7 @@ extension EndToEnd.RestoreTests {
             }
         }
 
-        /// Every body that came under each key. The platform keeps the contract where each has one.
+        /// Every body that came under each key. Delivery is correct where each has one.
         var bodies: [String: Set<String>] {
             platform.posts.reduce(into: [:]) { $0[$1.idempotencyKey, default: []].insert($1.body) }
         }
