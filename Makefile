@@ -1,4 +1,4 @@
-# Firstcome. Plain `make` prints what there is.
+# Firstcome. `make` without a target lists the targets.
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
@@ -8,16 +8,16 @@ PACKAGES := libhiredis-dev libsqlite3-dev zlib1g-dev redis-server redis-tools
 LINT_PACKAGES := lua-check
 TEST_PACKAGES := openssl gnuplot-nox python3
 COSTS_PACKAGES := valgrind binutils
-# What the service is measured beside and with.
+# What `make bench` compares the service with, the load generator, and what draws the plots.
 BENCH_PACKAGES := webdis wrk nginx-light postgresql-15 gnuplot-nox
 
-# The release links Swift's runtime statically: it starts faster, costs less CPU, and runs where no toolchain is. The run-time
+# The release links Swift's runtime statically: it starts faster, takes less CPU, and runs where no toolchain is. The run-time
 # check for exclusive access stays in debug builds, where every test runs with it.
 RELEASE := -c release --static-swift-stdlib -Xswiftc -enforce-exclusivity=unchecked
 BINARY = $$(swift build $(RELEASE) --show-bin-path)/firstcome
 COSTS = $(BINARY)-costs --thresholds Tests/Costs/thresholds.json
 
-# One process after the other: suites that start servers, fill disks and stop clocks share two cores badly.
+# One process per suite, one after the other: suites start servers and fill disks, and would disturb each other on few cores.
 SUITES := $(shell grep -o '"[A-Za-z]*Tests"' Package.swift | tr -d '"')
 
 # Where `make run` keeps its data and listens.
@@ -25,8 +25,8 @@ DATA ?= data
 HOST ?= 127.0.0.1
 PORT ?= 8080
 
-# How often `make torture` breaks something, or `make bench` measures each row; without it, as often as either sees fit. SEED and
-# ONLY are free to set too.
+# How often `make torture` injects a fault, or `make bench` measures each row; empty for the default of each. SEED and ONLY may be
+# set too.
 ROUNDS ?=
 
 .PHONY: help run test costs thresholds torture fuzz bench build lint format clean
@@ -47,10 +47,10 @@ test: packages test-packages ## Build and run every test; the last line counts t
 	swift build --build-tests
 	@Tests/run-suites $(SUITES)
 
-costs: costs-build ## Count what requests cost, and hold it against thresholds and marks: ONLY='claim, sold out'
+costs: costs-build ## Count what requests cost, and compare it with the thresholds: ONLY='claim, sold out'
 	@$(COSTS) $(if $(ONLY),--only '$(ONLY)')
 
-thresholds: costs-build ## Count what requests cost, and make it what `make costs` allows
+thresholds: costs-build ## Count what requests cost, and write it as the new thresholds
 	@$(COSTS) --write $(if $(ONLY),--only '$(ONLY)')
 
 costs-build: packages costs-packages
@@ -58,12 +58,12 @@ costs-build: packages costs-packages
 	swift build $(RELEASE) --product CountingAllocator
 	swift build $(RELEASE) --product firstcome-costs
 
-torture: packages ## Break everything while people shop, and look what was lost: ROUNDS=50 SEED=1 ONLY=Redis
+torture: packages ## Inject faults while customers shop, and check what was lost: ROUNDS=50 SEED=1 ONLY=Redis
 	swift build --product firstcome
 	swift build --product firstcome-torture
 	@$$(swift build --show-bin-path)/firstcome-torture --rounds '$(or $(ROUNDS),50)' $(if $(SEED),--seed '$(SEED)') $(if $(ONLY),--only '$(ONLY)')
 
-fuzz: packages test-packages ## Send the HTTP front what breaks readers of HTTP: REQUESTS=1000000 SECONDS=600 SEED=1
+fuzz: packages test-packages ## Send malformed and hostile requests to the HTTP server: REQUESTS=1000000 SECONDS=600 SEED=1
 	swift build --build-tests
 	@export $(if $(SEED),SEED='$(SEED)') FIRSTCOME_FUZZ_REQUESTS='$(or $(REQUESTS),1000000)'; \
 	swift test --skip-build --filter '^RequestFuzzingTests\.'
@@ -78,7 +78,7 @@ bench: packages bench-packages ## Measure the service beside its peers: QUICK=1 
 	swift build $(RELEASE) --product firstcome-bench
 	@$(BINARY)-bench $(if $(QUICK),--quick) $(if $(ROUNDS),--rounds '$(ROUNDS)') $(if $(ONLY),--only '$(ONLY)') $(if $(BEFORE),--before '$(BEFORE)')
 
-lint: lint-packages ## Check the format of Swift and the sense of Lua
+lint: lint-packages ## Check the format of Swift, and Lua with luacheck
 	swift format lint --strict --recursive --parallel Package.swift Sources Tests lua
 	luacheck --no-color --quiet lua
 

@@ -5,7 +5,7 @@ package import NIOCore
 package import Services
 import Store
 
-/// The whole application between an HTTP server and the services, built by one function for the executable and for tests.
+/// The HTTP API: the layer between an HTTP server and the services. The executable and the tests make it in the same way.
 package final class FirstcomeAPI: Sendable {
     private let dispatchers: [RequestDispatcher]
     private let metrics: MetricsPage
@@ -15,7 +15,7 @@ package final class FirstcomeAPI: Sendable {
     ///   - services: made with the same event loops.
     ///   - tokenKey: verifies the tokens of requests.
     ///   - eventLoopGroup: the loops of the server whose requests come here.
-    ///   - logger: at debug level one line for each request; at any level what went wrong here. Never a token or a body.
+    ///   - logger: gets one line for each request at debug level, and every internal error; never a token or a body.
     package init(services: CommerceServices, tokenKey: TokenKey, eventLoopGroup: any EventLoopGroup, logger: Logger) {
         let endpoints = RouteTable.routes.map(\.endpoint)
         let eventLoops = Array(eventLoopGroup.makeIterator())
@@ -50,14 +50,14 @@ package final class FirstcomeAPI: Sendable {
         }
     }
 
-    /// Renders the answers the HTTP server gives by itself as the contract's problems.
+    /// Renders the answers that the HTTP server gives by itself as problem documents.
     package var refusalResponse: @Sendable (HTTPRefusal) -> HTTPResponse {
         { [prepared] in prepared.response(to: $0) }
     }
 
-    /// Adds the server's own numbers to `/metrics`; the server is made after this application, so it is told later.
+    /// Adds the server's own numbers to `/metrics`; the server is made after this object and needs it, so it cannot be passed to `init`.
     package func reportStatistics(of server: HTTPListener) { metrics.reportStatistics(of: server) }
 
-    /// Nil before ``reportStatistics(of:)`` and once the server is gone.
+    /// The server's own numbers; nil before ``reportStatistics(of:)`` and once the server is gone.
     var serverStatistics: HTTPServerStatistics? { metrics.serverStatistics }
 }

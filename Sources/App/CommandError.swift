@@ -3,7 +3,7 @@ import Redis
 import Services
 import Store
 
-/// A command that cannot do its work, in one line.
+/// Why a command failed, in one line.
 package struct CommandError: Error, CustomStringConvertible {
     package let description: String
 
@@ -11,7 +11,7 @@ package struct CommandError: Error, CustomStringConvertible {
         self.description = description
     }
 
-    /// The one-line form of an error of our own modules; `nil` for a foreign one.
+    /// The one-line form of an error of this package; `nil` for any other error.
     package static func describing(_ error: any Error) -> CommandError? {
         switch error {
         case let error as StoreError: CommandError(error.message)

@@ -1,12 +1,12 @@
 import Foundation
 
-/// Flags given by environment variables: `FIRSTCOME_TIME_ZONE=Asia/Seoul` stands for `--time-zone Asia/Seoul`.
+/// Flags from environment variables: `FIRSTCOME_TIME_ZONE=Asia/Seoul` means `--time-zone Asia/Seoul`.
 ///
-/// A flag on the command line wins. What a variable says is parsed and refused like the flag that it stands for.
+/// A flag on the command line takes precedence. The value of a variable is validated like that of its flag.
 package enum EnvironmentFlags {
     static let prefix = "FIRSTCOME_"
 
-    /// The flags of each command that take a value, and those that are switches. A test holds them against the commands' help.
+    /// The flags with a value, by command. A test compares them with the commands' help.
     package static let values: [String: [String]] = [
         "serve": [
             "host", "port", "data", "redis", "time-zone", "data-platform", "data-platform-secret", "data-platform-timeout",
@@ -24,11 +24,13 @@ package enum EnvironmentFlags {
         "redis show": ["data", "redis"],
         "redis take": ["data", "redis", "from"],
     ]
+    /// The flags without a value, by command.
     package static let switches: [String: [String]] = ["token": ["admin"], "audit": ["json"]]
 
+    /// The environment variables of the process.
     package static var ofProcess: [String: String] { ProcessInfo.processInfo.environment }
 
-    /// The arguments with the flags of the environment added behind those that were given.
+    /// Appends the flags of the environment that the arguments do not contain.
     package static func merged(into given: [String], environment: [String: String]) -> [String] {
         let words = given.prefix { !$0.hasPrefix("-") }
         guard let command = [words.prefix(2), words.prefix(1)].map({ $0.joined(separator: " ") }).first(where: { values[$0] != nil }) else {
@@ -39,7 +41,7 @@ package enum EnvironmentFlags {
         for flag in values[command] ?? [] where !isGiven(flag) {
             if let value = environment[variable(flag)] { arguments.append("--\(flag)=\(value)") }
         }
-        // Who a token is for is one choice: a variable must not contradict a flag.
+        // `--user` and `--admin` exclude each other, so FIRSTCOME_ADMIN is ignored where a user is given.
         let choosesUser = command == "token" && arguments.contains { $0 == "--user" || $0.hasPrefix("--user=") }
         for flag in switches[command] ?? [] where !isGiven(flag) && !choosesUser {
             if ["1", "true", "yes"].contains(environment[variable(flag)]?.lowercased()) { arguments.append("--\(flag)") }

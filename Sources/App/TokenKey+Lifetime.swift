@@ -1,6 +1,6 @@
 package import API
 
 extension TokenKey {
-    /// How long a token is valid that a command signs, where nothing else is said: a day.
+    /// The default lifetime of tokens that commands sign: a day.
     package static let standardLifetimeMilliseconds: Int64 = 86_400_000
 }

@@ -1,6 +1,6 @@
 package import NIOCore
 
-/// Runs Swift tasks on one event loop, so that an async handler resumes where its connection lives.
+/// Runs Swift tasks on one event loop, so that an async handler resumes on the loop of its connection.
 ///
 /// Jobs that become ready while others run wait for the next round, so that no chain of jobs keeps the loop from its I/O.
 ///
@@ -24,7 +24,7 @@ package final class EventLoopExecutor: TaskExecutor, @unchecked Sendable {
             eventLoop.execute { job.runSynchronously(on: self.asUnownedTaskExecutor()) }
             return
         }
-        // Jobs of one loop tick share one task of the loop: many replies read at once resume many handlers.
+        // The jobs of one tick share one task of the loop, because many replies that are read at once resume many handlers.
         waiting.append(job)
         guard !drainIsScheduled else { return }
         drainIsScheduled = true

@@ -3,7 +3,7 @@ import Foundation
 import Synchronization
 #endif
 
-/// A boundary between two steps at which a test may end the process, to see what a crash right there leaves behind.
+/// A boundary between two steps at which a test may end the process, to see what a crash there leaves behind.
 ///
 /// Debug builds read `FIRSTCOME_FAULT_POINT=name:N` at their first boundary, such as `afterScript:3`, and end with SIGKILL when
 /// that boundary is reached for the Nth time. Release builds contain none of it.
@@ -12,29 +12,29 @@ package enum FaultPoint: String, CaseIterable, Sendable {
     case afterScript
     /// A group of writes is decided, and not yet committed.
     case beforeCommit
-    /// A group of writes is durable, and nobody has been told.
+    /// A group of writes is durable, and none of them has been answered.
     case afterCommit
     /// A success is rendered, and none of its bytes is sent.
     case beforeAnswer
     /// The relay has read events that Redis has not counted.
     case beforeRecordSales
-    /// Redis has counted events, and the relay does not know yet.
+    /// Redis has counted events, and the relay has not read its reply.
     case afterRecordSales
-    /// Rebuilt scores are staged, and the old ones still stand.
+    /// Rebuilt scores are staged, and the old ones are still in use.
     case beforeSwapSales
-    /// An event is about to leave for its sink.
+    /// An event is about to be sent to its sink.
     case beforeDelivery
-    /// The sink has taken an event, and the store does not know yet.
+    /// The sink has taken an event, and the store does not have it as delivered.
     case afterDelivery
-    /// A gate of a new epoch is paused, and the store does not know the epoch yet.
+    /// A gate of a new epoch is paused, and the store does not have the epoch yet.
     case afterLoadCoupon
     /// A new epoch is durable, and its gate holds no claim yet.
     case afterEpoch
     /// A gate holds some of its claims or all, and is not open yet.
     case afterLoadClaims
-    /// Claims that only the gate knows are about to be written.
+    /// Claims that only the gate has are about to be written to the store.
     case beforePersist
-    /// A change of quantity or window is durable, and the gate has not heard of it, or the other way round.
+    /// A change of quantity or window has been made in one of store and gate, and not yet in the other.
     case betweenStoreAndGate
     /// A restore has copied the backup under a temporary name.
     case afterRestoreCopy
@@ -54,10 +54,10 @@ package enum FaultPoint: String, CaseIterable, Sendable {
     package func reached() {
         guard let trap = Self.trap, trap.point == self else { return }
         guard trap.passages.add(1, ordering: .relaxed).newValue == trap.last else { return }
-        // Whatever was told too early has the time to get out, and will be missed.
+        // Gives an answer that was sent too early the time to reach its client, whose check then finds its effect missing.
         usleep(20_000)
         kill(getpid(), SIGKILL)
-        // The signal is on its way; nothing of the next step must happen before it is here.
+        // The signal may not be delivered yet, and nothing of the next step may run before it is.
         while true { pause() }
     }
 
@@ -73,13 +73,13 @@ package enum FaultPoint: String, CaseIterable, Sendable {
         guard let value = ProcessInfo.processInfo.environment[variable] else { return nil }
         let parts = value.split(separator: ":")
         guard parts.count == 2, let point = FaultPoint(rawValue: String(parts[0])), let last = Int(parts[1]), last > 0 else {
-            // A test that asks for a boundary that does not exist would pass without having tested anything.
+            // Without this, a test with a misspelled boundary would pass without testing anything.
             fatalError("\(variable)=\(value): there is no such boundary")
         }
         return Trap(point, last: last)
     }()
     #else
-    /// Nothing: release builds have no fault points.
+    /// Does nothing: release builds have no fault points.
     @inlinable package func reached() {}
     #endif
 }

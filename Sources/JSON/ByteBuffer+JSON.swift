@@ -22,7 +22,7 @@ extension ByteBuffer {
         }
     }
 
-    /// Appends an integer in decimal, without a String in between.
+    /// Appends an integer in decimal, without making a `String`.
     mutating func writeJSONInteger(_ value: Int64) {
         // 19 digits and a sign are the longest an Int64 has.
         writeWithUnsafeMutableBytes(minimumWritableBytes: 20) { bytes in
@@ -48,7 +48,7 @@ extension ByteBuffer {
     mutating func writeJSONString(_ value: String) {
         var value = value
         value.withUTF8 { text in
-            // Every byte may become the six of \u00XX; the usual string has none that do.
+            // An escaped byte takes up to six, as \u00XX; most strings need no escape.
             let escapes = text.reduce(0) { $0 + (ByteBuffer.needsEscape($1) ? 1 : 0) }
             writeWithUnsafeMutableBytes(minimumWritableBytes: text.count + escapes * 5 + 2) { bytes in
                 bytes[0] = UInt8(ascii: "\"")

@@ -41,7 +41,7 @@ extension JSONParser {
         return value
     }
 
-    /// One digit or more.
+    /// Reads one digit or more.
     private mutating func digits() throws(JSONError) {
         guard let first = peek else { throw error("The document ends too early.") }
         guard JSONParser.isDigit(first) else { throw error("A digit is expected.") }

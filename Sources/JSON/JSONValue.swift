@@ -6,7 +6,7 @@ import Musl
 import Darwin
 #endif
 
-/// A JSON value as the wire has it: integers stay integers, and no number is rounded.
+/// A JSON value as it was sent: integers stay integers, and no number is rounded.
 package enum JSONValue: Sendable, Equatable {
     /// `null`
     case null

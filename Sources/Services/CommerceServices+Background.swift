@@ -2,21 +2,22 @@ import Redis
 import ServiceLifecycle
 
 extension CommerceServices: Service {
-    /// Does the background work, first of all the recovery of what a crash left behind, until its group is shut down gracefully or
-    /// its task is cancelled. ``readiness()`` says when the gates are there.
+    /// Runs all background work, which begins with the recovery after a crash, until a graceful shutdown or the task's cancellation.
+    ///
+    /// ``readiness()`` tells when the gates are loaded.
     package func run() async throws {
-        // Before the first look at the gates: a connection that is made from here on is followed, whichever of the two comes first.
+        // Subscribed before recovery first reads the gates, so that no later reconnect is missed.
         let connects = redis.connectEvents()
         let services = backgroundWork(following: connects).map {
-            // One that ends by itself ends no other.
+            // A service that ends by itself must not end the group.
             ServiceGroupConfiguration.ServiceConfiguration(
                 service: $0, successTerminationBehavior: .ignore, serviceName: $0.name)
         }
         try await ServiceGroup(configuration: ServiceGroupConfiguration(services: services, logger: logger)).run()
     }
 
-    /// Every piece of background work. They begin together. A graceful shutdown ends one after the other, beginning with the last:
-    /// what others need stands before them.
+    /// Every piece of background work. All start together; a graceful shutdown ends them one by one from the last to the first, so a
+    /// piece that others need comes before them.
     private func backgroundWork(following connects: AsyncStream<RedisClient.ConnectEvent>) -> [BackgroundService] {
         let recovery = CheckedRecovery(check: redisCheck, recovery: recovery, redis: redis, relay: relay, delivery: delivery)
         let follower = ReconnectFollower(recovery: recovery, redis: redis, logger: logger)
@@ -31,12 +32,12 @@ extension CommerceServices: Service {
             every(refresh.interval, "ranking") { try await refresh.step() },
         ] + rankedProducts + [
             woken("event delivery", by: delivery.wakeup, pause: .milliseconds(50)) { [delivery] in try await delivery.step() },
-            // The first view after a flush is flushed at once; those that follow wait for a while, to go together.
+            // The first view after a flush is flushed at once; later views are collected until the pause is over.
             woken("view counts", by: views.wakeup, pause: .milliseconds(500), interval: .seconds(60)) { [views] in
                 try await views.flush()
                 return nil
             },
-            // The date may be set forward: so it is looked at each second, which costs no more than that.
+            // The machine's clock may be set forward, so the expiry is compared with it each second. That reads no database.
             woken("order expiry", by: expiry.wakeup, pause: .milliseconds(100), interval: .seconds(1)) { [expiry] in
                 try await expiry.step()
             },
@@ -44,20 +45,20 @@ extension CommerceServices: Service {
         ]
     }
 
-    /// None where Redis is somebody else's.
+    /// Restarts the private Redis; empty where the Redis is not private.
     private var privateRedisRestart: [BackgroundService] {
         guard let privateRedis = configuration.privateRedis else { return [] }
         let restart = PrivateRedisRestart(privateRedis: privateRedis, redis: redis, logger: logger)
         return [woken("private Redis", by: restart.wakeup, pause: .milliseconds(200)) { try await restart.step() }]
     }
 
-    /// Names and prices of the ranked products, where the ranking itself is computed less often than they shall be shown.
+    /// Renews names, prices and stock of the ranked products each second; empty where the ranking is computed that often anyway.
     private var rankedProducts: [BackgroundService] {
         guard configuration.rankingRefresh > .seconds(1) else { return [] }
         return [every(.seconds(1), "ranked products") { [ranking] in try ranking.refreshDetails() }]
     }
 
-    /// How long work that commits wake may sleep where none does: for what another process wrote into the store.
+    /// The longest sleep of work that is woken by commits. It then finds what another process wrote to the store, which wakes nothing.
     private static let longestSleep: Duration = .seconds(5)
 
     private func woken(

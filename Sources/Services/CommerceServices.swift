@@ -5,9 +5,9 @@ package import Redis
 package import Store
 import Synchronization
 
-/// Every use case that joins Redis and the store, and the background work that keeps the two together.
+/// Every use case that joins Redis and the store, and the background work that keeps the two consistent.
 ///
-/// ``prepare()``, ``run()`` and ``close()`` are called in this order, by whoever owns the services.
+/// The owner calls ``prepare()``, ``run()`` and ``close()``, in this order.
 package final class CommerceServices: Sendable {
     package let configuration: ServicesConfiguration
     package let store: TransactionalStore
@@ -26,12 +26,12 @@ package final class CommerceServices: Sendable {
     let retention: Retention
     let expiry: OrderExpiry
     let backgroundSteps = StepCounter()
-    /// Whether the service is about to stop, which it says by `/readyz`.
+    /// Whether the service is about to stop; `/readyz` then answers 503.
     let isEnding = Atomic<Bool>(false)
     let logger: Logger
     private let httpClient: HTTPClient?
 
-    /// - Parameter redis: made for the loops of `eventLoopGroup`, with ``Scripts/all``.
+    /// - Parameter redis: a client of `eventLoopGroup` that was made with ``Scripts/all``.
     package init(
         configuration: ServicesConfiguration, store: TransactionalStore, redis: RedisClient, eventLoopGroup: any EventLoopGroup,
         logger: Logger
@@ -70,11 +70,11 @@ package final class CommerceServices: Sendable {
             store: store, reader: reader, redis: redis, rebuild: rebuild, calendar: calendar, clock: clock, logger: logger)
         retention = Retention(store: store, clock: clock, keepEvents: configuration.keepEvents)
         expiry = OrderExpiry(store: store, clock: clock)
-        listen()
+        subscribeToDueWork()
     }
 
-    /// Has commits wake the background work that they concern.
-    private func listen() {
+    /// Makes commits wake the background work that they concern.
+    private func subscribeToDueWork() {
         store.onDueWork { [relay, delivery, expiry] work in
             switch work {
             case .newEvents:
@@ -86,19 +86,19 @@ package final class CommerceServices: Sendable {
         }
     }
 
-    /// What belongs to the loop, which has to be one of the group the services were made with.
+    /// The context of an event loop, which must belong to the group that was given to the initializer.
     package func context(for eventLoop: any EventLoop) -> LoopContext {
-        // A machine has few loops: looking along them costs less than hashing.
+        // There are few loops, so a linear search costs less than hashing.
         for context in contexts where context.eventLoop === eventLoop { return context }
         preconditionFailure("the event loop is not one of this service's")
     }
 
-    /// Looks at the Redis before anybody is served, and computes the top products once, so that nobody is shown an empty list.
+    /// Checks Redis before the first request, and computes the top products once, so that no client is answered an empty list.
     ///
-    /// Takes one or two calls of Redis, however much there is to recover: that is up to ``run()``.
+    /// Sends only a few commands: recovery, which may take long, is part of ``run()``.
     ///
-    /// - Throws: `ServiceError` with code `unsuitableRedis` where Redis answers and must not be used. A Redis that does not answer
-    ///   is waited for in the background.
+    /// - Throws: `ServiceError` with code `unsuitableRedis` where Redis answers and must not be used. Where it does not answer,
+    ///   the background work waits for it.
     package func prepare() async throws {
         do {
             try await redisCheck.run()
@@ -106,7 +106,7 @@ package final class CommerceServices: Sendable {
         } catch let error as ServiceError where error.code == .unsuitableRedis {
             throw error
         } catch let error as ServiceError where error.code == .foreignRedis {
-            // Said already. All that needs no Redis is served, until an operator decides.
+            // The check has logged it. Requests that need no Redis are served; an operator has to decide the rest.
         } catch {
             logger.log(
                 level: error.isLossOfRedis ? .debug : .warning, "Redis does not answer yet, recovery waits for it",
@@ -114,9 +114,9 @@ package final class CommerceServices: Sendable {
         }
     }
 
-    /// Writes what waits in memory and gives back what the services hold, after the end of ``run()``, or where it never began.
+    /// Flushes the views that wait in memory and shuts the HTTP client down. Call it after ``run()`` has ended, or where it never began.
     package func close() async {
-        // Views are the only thing that waits in memory.
+        // Nothing else waits in memory alone.
         try? await views.flush()
         try? await httpClient?.shutdown()
     }

@@ -1,7 +1,7 @@
 package import Commerce
 package import JSON
 
-/// How the values of the domain look as JSON, in answers and in events.
+/// Writes domain values as JSON members, in HTTP answers and in events alike.
 extension JSONWriter {
     package mutating func member(_ name: StaticString, _ amount: Won) { member(name, amount.rawValue) }
     package mutating func member(_ name: StaticString, _ amount: Won?) { member(name, amount?.rawValue) }
@@ -10,7 +10,7 @@ extension JSONWriter {
     package mutating func member<Entity>(_ name: StaticString, _ id: Identifier<Entity>) { member(name, id.rawValue) }
     package mutating func member<Entity>(_ name: StaticString, _ id: Identifier<Entity>?) { member(name, id?.rawValue) }
 
-    /// Writes the member `items` of an order.
+    /// Writes the lines of an order as the member `items`.
     package mutating func write(_ lines: [OrderLine]) {
         beginArray("items")
         for line in lines {

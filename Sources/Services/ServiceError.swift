@@ -1,14 +1,14 @@
 import Redis
 
-/// What went wrong in a use case, as opposed to what the business rules refuse.
+/// A failure of a use case. A refusal by a business rule is no error but an outcome.
 package struct ServiceError: Error, Sendable, CustomStringConvertible {
-    /// What a caller can do about it differs by code.
+    /// The kinds of failure that callers treat differently.
     package enum Code: Sendable, Hashable {
-        /// The campaign's gate is being rebuilt: try again in moments.
+        /// The campaign's gate is being rebuilt; a retry after a second usually succeeds.
         case paused
-        /// The campaign was archived while the caller asked for its gate: read it from the store again.
+        /// The campaign was archived while the caller asked for its gate; the caller must read it from the store again.
         case archived
-        /// The Redis server must not be used: it may evict keys, or is too old.
+        /// The Redis server must not be used: it may evict keys, is too old, or is a replica.
         case unsuitableRedis
         /// The Redis server serves another store, or another incarnation of this one.
         case foreignRedis
@@ -16,12 +16,12 @@ package struct ServiceError: Error, Sendable, CustomStringConvertible {
         case privateRedis
         /// The data platform did not take an event.
         case deliveryFailed
-        /// A promise between our own parts was broken.
+        /// A reply that the caller does not understand: a defect of this service or of a script.
         case `internal`
     }
 
     package let code: Code
-    /// One line without secrets and without data of users.
+    /// One line for logs and command output, without secrets and without personal data.
     package let message: String
     package let cause: (any Error)?
 
@@ -33,7 +33,7 @@ package struct ServiceError: Error, Sendable, CustomStringConvertible {
 }
 
 extension Error {
-    /// Whether something failed only because Redis is away: the Redis client says that once, for all that need it.
+    /// Whether the only cause is that Redis is away. The Redis client logs that once, so callers do not log it again.
     var isLossOfRedis: Bool {
         switch (self as? RedisError)?.code {
         case .notConnected, .unknownOutcome, .timedOut, .closed: true

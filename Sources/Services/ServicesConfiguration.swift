@@ -5,20 +5,20 @@ package struct ServicesConfiguration: Sendable {
     package var policy: Policy
     package var calendar: BusinessCalendar
     package var clock: WallClock
-    /// The least time between two unions of the ranking.
+    /// The least time between two computations of the ranking.
     package var rankingRefresh: Duration = .seconds(1)
-    /// How often gates and store are compared when nothing has happened to either.
+    /// The interval of the regular recovery, which runs also where neither a start nor a reconnect calls for one.
     package var recoveryInterval: Duration = .seconds(10)
     /// How long after its end a campaign keeps its gate in Redis.
     package var archiveAfter: Duration = .seconds(86_400)
     /// How long a delivered event is kept in the store, see ``Retention``.
     package var keepEvents: Duration = .seconds(90 * 86_400)
-    /// How long a value that an event loop caches counts, see ``CacheLease``: as long as `Retry-After` has clients wait, and long
-    /// beside the time between two claims, also where they spread over thousands of campaigns. Zero has each claim ask Redis.
+    /// How long a value in an event loop's cache is valid, see ``CacheLease``. A second is what `Retry-After` makes clients wait; it is
+    /// much longer than the time between two claims of a campaign, even among thousands of campaigns. With zero each claim goes to Redis.
     package var cacheLease: Duration = .seconds(1)
-    /// `nil` sends events to the Redis stream.
+    /// Where events are posted; `nil` appends them to the Redis stream instead.
     package var platform: DataPlatform?
-    /// Brings a private Redis back when it is gone; `nil` where Redis is somebody else's.
+    /// The private Redis, which is started again when it ends; `nil` where the Redis is not private.
     package var privateRedis: PrivateRedis?
 
     package init(policy: Policy = Policy(), calendar: BusinessCalendar, clock: WallClock = .system) {

@@ -7,13 +7,13 @@ import Services
 struct AuditCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "audit",
-        abstract: "Checks every invariant over store and Redis, beside a running service or without one.",
+        abstract: "Checks every invariant over store and Redis; the service may run or not.",
         discussion: """
-            Prints each check with the number of rows it looked at: ok, BROKEN, missing where Redis holds nothing of what the store has, or \
-            no rows where the store has none either. Exits with 1 when a check is broken or missing.
+            Prints each check with the number of rows it looked at, and its verdict: ok, BROKEN, missing (the store has rows and Redis has \
+            nothing of them), or no rows. Exits with 1 when a check is broken or missing.
 
-            The Redis has to be the one that serves the store: without --redis, the private one of the folder, and a folder whose service \
-            used another one is refused. A Redis that serves another store, or the store as it was before a restore, is refused too.
+            Without --redis, the private Redis of the folder is checked; if the folder's service used another Redis, the command fails and \
+            names it. It also fails where the Redis serves another store, or this store before a restore.
             """)
 
     @OptionGroup var data: DataOption

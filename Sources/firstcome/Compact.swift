@@ -1,13 +1,13 @@
 import App
 import ArgumentParser
 
-/// `firstcome compact`: makes the store's file as small as what it holds.
+/// `firstcome compact`: rewrites the store's file without the space of removed rows.
 struct Compact: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Gives the room of removed rows back to the disk. The service must not be running on the folder.",
+        abstract: "Gives the space of removed rows back to the disk. The service must not be running on the folder.",
         discussion: """
-            The service removes old events and answers by itself, and uses their room again for new rows; the file stays as large as it was. This \
-            command writes the file anew. It needs as much free room on the disk as the store takes, and about ten seconds for each gigabyte.
+            The service removes old events and answers by itself and uses their space for new rows, but the file does not shrink. This \
+            command rewrites the file. It needs as much free space on the disk as the store takes, and about ten seconds for each gigabyte.
             """)
 
     @OptionGroup var data: DataOption

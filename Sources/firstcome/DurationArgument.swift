@@ -17,7 +17,7 @@ struct DurationArgument: ExpressibleByArgument, Sendable, Hashable {
     }
 
     init?(argument: String) {
-        // "ms" comes before "s" and "m": it ends in one and begins with the other.
+        // "ms" is tried before "s", because it ends with "s" too.
         guard let unit = Self.units.first(where: { argument.hasSuffix($0.suffix) }),
             let number = Int64(argument.dropLast(unit.suffix.count)), number > 0
         else { return nil }
@@ -34,7 +34,7 @@ struct DurationArgument: ExpressibleByArgument, Sendable, Hashable {
     var duration: Duration { .milliseconds(milliseconds) }
 }
 
-/// A length of time on the command line that may also be none: `0`, `0s`, or as in ``DurationArgument``.
+/// A length of time on the command line that may also be zero: `0`, `0s`, or as in ``DurationArgument``.
 struct DelayArgument: ExpressibleByArgument, Sendable, Hashable {
     let duration: Duration
     private let text: String

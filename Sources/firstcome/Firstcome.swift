@@ -16,7 +16,7 @@ struct Firstcome: AsyncParsableCommand {
     )
 
     static func main() async {
-        // First of all: whatever a command makes holds codes, balances or keys, whatever the mode of the folder it lies in.
+        // Set before any file is made: the files hold coupon codes, balances or keys, and the folder may be open to other accounts.
         umask(0o077)
         let given = Array(CommandLine.arguments.dropFirst())
         let arguments = EnvironmentFlags.merged(into: given, environment: EnvironmentFlags.ofProcess)
@@ -32,7 +32,7 @@ struct Firstcome: AsyncParsableCommand {
         }
     }
 
-    /// Our own errors in one line; what the parser throws keeps its form, since it knows the usage.
+    /// The one-line form of this package's errors. Errors of the argument parser stay as they are, because they print the usage.
     private static func readable(_ error: any Error) -> any Error {
         switch error {
         case let error as CommandError: error

@@ -4,7 +4,7 @@ import Commerce
 import Services
 import Store
 
-/// `firstcome ranking`: shows the 3-day top, or rebuilds the day keys from the store.
+/// `firstcome ranking`: shows the best sellers of three days, or rebuilds their scores from the store.
 struct RankingCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "ranking", abstract: "Shows the best sellers, or rebuilds their scores from the store.",
@@ -33,7 +33,7 @@ struct RankingCommand: AsyncParsableCommand {
     }
 
     struct Rebuild: AsyncParsableCommand {
-        static let configuration = CommandConfiguration(abstract: "Counts the sales of the days that Redis keeps anew from the store.")
+        static let configuration = CommandConfiguration(abstract: "Counts the sales of the days that Redis keeps again from the store.")
 
         @OptionGroup var data: DataOption
         @OptionGroup var redis: RedisOption

@@ -5,15 +5,15 @@ import Redis
 import Services
 import Store
 
-/// `firstcome redis`: shows which store a given Redis serves, or has it serve the store of a folder.
+/// `firstcome redis`: shows which store a Redis serves, or makes it serve the store of a folder.
 struct RedisStoreCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "redis", abstract: "Shows which store a Redis serves, or has it serve this one.",
+        commandName: "redis", abstract: "Shows which store a Redis serves, or makes it serve the store of the folder.",
         subcommands: [Show.self, Take.self])
 
     struct Show: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
-            abstract: "Prints which store a given Redis serves, and which one the folder holds.")
+            abstract: "Prints which store a Redis serves, and which one the folder holds.")
 
         @OptionGroup var data: DataOption
         @OptionGroup var redis: RedisOption
@@ -25,9 +25,9 @@ struct RedisStoreCommand: AsyncParsableCommand {
             print("the Redis at \(url) serves \(owner.words)")
             print("the folder \(data.path) holds \(store.words)")
             switch owner {
-            case .named(store.description): print("they belong together")
-            case .none: print("the next start of the service takes this Redis")
-            case .unnamed where store.incarnation == 0: print("the next start of the service takes this Redis")
+            case .named(store.description): print("the Redis serves the store of this folder")
+            case .none: print("the next start of the service with this Redis uses it for this store")
+            case .unnamed where store.incarnation == 0: print("the next start of the service with this Redis uses it for this store")
             case .named, .unnamed:
                 print("to have it serve this store: firstcome redis take --data \(data.path) --redis URL --from \(owner.name ?? "")")
             }
@@ -36,10 +36,11 @@ struct RedisStoreCommand: AsyncParsableCommand {
 
     struct Take: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
-            abstract: "Has a given Redis serve the store of the folder.",
+            abstract: "Makes a Redis serve the store of the folder.",
             discussion: """
-                For a Redis that served the store before it was restored, or another store. Removes the coupons' gates and the ranking from it, \
-                and nothing else; the service builds them anew from its store. Refused while a service is connected to the Redis.
+                For a Redis that served another store, or this store before it was restored. Removes the gates of the coupons and the \
+                ranking from the Redis, and nothing else; the service rebuilds them from its store. Refused while a service is connected \
+                to the Redis.
                 """)
 
         @OptionGroup var data: DataOption
@@ -57,7 +58,9 @@ struct RedisStoreCommand: AsyncParsableCommand {
     private static func use<Value: Sendable>(
         _ data: DataOption, _ redis: RedisOption, _ body: (RedisTakeover, StoreIdentity, RedisEndpoint) async throws -> Value
     ) async throws -> Value {
-        guard let endpoint = try redis.endpoint() else { throw ValidationError("--redis is missing: a private Redis needs no telling") }
+        guard let endpoint = try redis.endpoint() else {
+            throw ValidationError("--redis is missing; a private Redis is taken over by the service itself")
+        }
         return try await RedisTakeover.use(
             endpoint, for: try DataFolder.existing(data.path), calendar: try TimeZoneOption.standard(), logger: .ofTools
         ) { takeover, store in try await body(takeover, store, endpoint) }

@@ -3,16 +3,18 @@ import ArgumentParser
 import Foundation
 import Store
 
-/// `firstcome restore`: puts a backup in the place of the store.
+/// `firstcome restore`: replaces the store by a backup.
 struct Restore: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Puts a backup in the place of the store. The service must be stopped.",
+        abstract: "Replaces the store by a backup. The service must be stopped.",
         discussion: """
-            The file is checked first, and the store stays as it is where the file is damaged, is no store or was written by a newer version. \
-            The former store is kept beside it under another name. A crash at any moment leaves the former store or the restored one, whole.
+            The file is checked first: nothing changes where it is damaged, is no store or was written by a newer version. The former \
+            store is kept beside the restored one under another name. After a crash at any moment, either the former store or the \
+            restored one is there, complete.
 
-            The restored store begins a new incarnation: its events get ids that were never given before, and no Redis that served the store \
-            before is believed. A private Redis is rebuilt at the next start; a given one has to be told with `firstcome redis take`.
+            The restored store begins a new incarnation: its events get ids that were never given before, and a Redis that served the \
+            former store is refused. A private Redis is rebuilt at the next start; another one has to be taken over by \
+            `firstcome redis take`.
             """)
 
     @OptionGroup var data: DataOption

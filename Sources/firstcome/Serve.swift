@@ -12,14 +12,14 @@ struct Serve: AsyncParsableCommand {
         abstract: "Runs the service.",
         discussion:
             """
-            The first line on standard output says where it listens; logs go to standard error. SIGTERM and SIGINT drain and end it; a second \
-            one ends it at once.
+            The first line on standard output says where it listens; logs go to standard error. On SIGTERM or SIGINT it lets running \
+            requests finish and ends; on a second signal it ends at once.
 
-            A unix socket (--host unix:/run/firstcome/http.sock) has mode 0660: a proxy connects as the account of the service, or as a \
-            member of the socket's group, which is the folder's group where the folder has the setgid bit (chmod g+s).
+            A unix socket (--host unix:/run/firstcome/http.sock) has mode 0660. A proxy must run as the account of the service, or as a \
+            member of the socket's group; that is the folder's group where the folder has the setgid bit (chmod g+s).
             """)
 
-    /// Where the defaults of the flags are, but for the folder and the calendar, which are not its own.
+    /// The source of the flags' defaults. Its folder and its calendar are placeholders; those flags have defaults of their own.
     private static let standard = RunConfiguration(dataFolder: "", calendar: .utc)
 
     @Option(help: "The address to listen on, or unix:/path for a unix socket.")
@@ -37,44 +37,45 @@ struct Serve: AsyncParsableCommand {
             "Where paid and refunded orders are posted; without it, they go to the Redis stream events:{orders}.", valueName: "url"))
     var dataPlatform: String?
 
-    @Option(help: "The secret that signs what is posted to the data platform. Better set by FIRSTCOME_DATA_PLATFORM_SECRET.")
+    @Option(help: "The secret that signs posts to the data platform. Set it by FIRSTCOME_DATA_PLATFORM_SECRET, which others cannot read.")
     var dataPlatformSecret: String?
 
-    @Option(help: "How long one post to the data platform may take.")
+    @Option(help: "How long the data platform may take to answer a post.")
     var dataPlatformTimeout = DurationArgument(milliseconds: DataPlatform.standardTimeoutMilliseconds)
 
-    @Option(help: "Tries, with growing pauses, before an event is parked for an operator.")
+    @Option(help: "How many tries may fail, with growing pauses, before an event is parked for an operator.")
     var dataPlatformTries = DataPlatform.standardTries
 
     @Option(help: "The least time between two computations of the top products.")
     var rankingRefresh = DurationArgument(standard.services.rankingRefresh)
 
-    @Option(help: "How often gates, scores and store are compared while nothing seems to have happened to them.")
+    @Option(help: "How often gates and scores are compared with the store, beside the comparisons at the start and after reconnects.")
     var recoveryInterval = DurationArgument(standard.services.recoveryInterval)
 
     @Option(
         help: ArgumentHelp(
             """
-            How long after its end a campaign stays in Redis. Then its gate is removed: holders are answered from the store, and a change of \
-            the campaign brings it back.
+            How long a campaign's gate stays in Redis after the campaign's end. After that, claims are answered from the store; a change \
+            of the campaign builds its gate again.
             """))
     var archiveAfter = DurationArgument(standard.services.archiveAfter)
 
     @Option(
         help: ArgumentHelp(
             """
-            How long an event that was delivered stays in the store, at least 7d. Older ones are removed in small steps; payments, orders and             balances stay.
+            How long a delivered event stays in the store, at least 7d. Older ones are removed in small steps. Payments, orders and \
+            balances are never removed.
             """))
     var keepEvents = DurationArgument(standard.services.keepEvents)
 
-    @Option(help: "Threads that serve connections; one leaves the other core of a small machine to Redis and to the store's writer.")
+    @Option(help: "Threads that serve connections. By default one core is left to Redis and to the store's writer.")
     var loops = standard.loops
 
     @Option(
-        help: "Open connections; further ones are answered 503. Fewer where the limit of open files (ulimit -n) leaves no room for them.")
+        help: "How many connections may be open; further ones are answered 503. Lowered where the limit of open files (ulimit -n) is less.")
     var maxConnections = standard.http.maximumConnections
 
-    @Option(help: "Requests in progress at once; further ones are answered 429.")
+    @Option(help: "How many requests may be in progress; further ones are answered 429.")
     var maxRequests = standard.http.maximumRequestsInFlight
 
     @Option(help: "The least amount of one charge, in won.")
@@ -86,16 +87,16 @@ struct Serve: AsyncParsableCommand {
     @Option(help: "The greatest balance that charging may reach, in won.")
     var balanceLimit = standard.services.policy.balanceLimit.rawValue
 
-    @Option(help: "How long a pending order holds stock and coupon.")
+    @Option(help: "How long a pending order holds stock and coupon before it expires.")
     var orderHold = DurationArgument(milliseconds: standard.services.policy.orderHoldMilliseconds)
 
-    @Option(help: "How long /readyz answers 503 before a service that stops closes its listening socket.")
+    @Option(help: "When the service stops: how long /readyz answers 503 before the listening socket closes.")
     var drainDelay = DelayArgument.none
 
-    @Option(help: "How long running requests may take to finish when the service stops, after --drain-delay.")
+    @Option(help: "When the service stops: how long running requests may take to finish, after --drain-delay.")
     var drainTimeout = DurationArgument(standard.drainDeadline)
 
-    @Option(help: "trace, debug, info, notice, warning, error or critical.")
+    @Option(help: "The least level that is logged: trace, debug, info, notice, warning, error or critical.")
     var logLevel = Logger.Level.info.rawValue
 
     func validate() throws {
@@ -136,7 +137,7 @@ struct Serve: AsyncParsableCommand {
         await stopSignal.wait()
         logger.info("stopping")
         service.announceEnd()
-        // Only ends early where the task is cancelled, and then there is nothing to wait for.
+        // The sleep throws only where the task is cancelled; then the delay is skipped.
         try? await Task.sleep(for: drainDelay.duration)
         await service.stop()
     }

@@ -4,15 +4,15 @@ import Commerce
 import Logging
 import Redis
 
-/// Where the data is.
+/// The option `--data`.
 struct DataOption: ParsableArguments {
     @Option(name: .customLong("data"), help: "The data folder.")
     var path = "./data"
 }
 
-/// The business time zone.
+/// The option `--time-zone`.
 struct TimeZoneOption: ParsableArguments {
-    @Option(name: .customLong("time-zone"), help: "The IANA name of the zone that decides what a business day is.")
+    @Option(name: .customLong("time-zone"), help: "The IANA name of the time zone in which business days begin and end.")
     var identifier = "Asia/Seoul"
 
     func calendar() throws -> BusinessCalendar {
@@ -22,11 +22,11 @@ struct TimeZoneOption: ParsableArguments {
         return calendar
     }
 
-    /// The calendar where none is given.
+    /// The calendar of the default time zone, for commands without the option.
     static func standard() throws -> BusinessCalendar { try parse([]).calendar() }
 }
 
-/// Which Redis.
+/// The option `--redis`.
 struct RedisOption: ParsableArguments {
     @Option(
         name: .customLong("redis"),
@@ -47,7 +47,7 @@ struct RedisOption: ParsableArguments {
 }
 
 extension Logger {
-    /// For commands whose standard output is what they have found.
+    /// The logger of commands that print a result: warnings and errors only, to standard error.
     static var ofTools: Logger {
         var logger = Logger(label: "firstcome", factory: StreamLogHandler.standardError(label:))
         logger.logLevel = .warning
@@ -56,7 +56,7 @@ extension Logger {
 }
 
 extension Workbench {
-    /// Opens what the options name.
+    /// Opens the store and the Redis that the options name.
     static func use<Value>(
         data: DataOption, redis: RedisOption, timeZone: TimeZoneOption, _ body: (Workbench) async throws -> Value
     ) async throws -> Value {

@@ -1,12 +1,13 @@
 import Foundation
 import Glibc
 
-/// One line on the terminal that is written over again and again; nothing where standard error is no terminal.
+/// Shows progress as one line that is overwritten; shows nothing where standard error is no terminal.
 struct TerminalProgress: Sendable {
     private let isTerminal = isatty(STDERR_FILENO) == 1
 
     func show(_ text: String) { write("\r\u{1B}[2K\(text)") }
 
+    /// Clears the line.
     func end() { write("\r\u{1B}[2K") }
 
     private func write(_ text: String) {

@@ -9,7 +9,7 @@ struct Token: AsyncParsableCommand {
 
     @OptionGroup var data: DataOption
 
-    @Option(help: ArgumentHelp("A user id, or a range of them such as 1-5000: one token a line, in order.", valueName: "id|first-last"))
+    @Option(help: ArgumentHelp("A user id, or a range such as 1-5000 for one token a line, in order.", valueName: "id|first-last"))
     var user: UserRange?
 
     @Flag(help: "A token for an operator.")
@@ -37,17 +37,17 @@ struct Token: AsyncParsableCommand {
     }
 }
 
-/// `7` or `1-5000`.
+/// One user id or a range of them on the command line, such as `7` or `1-5000`.
 struct UserRange: ExpressibleByArgument, Sendable {
     let ids: ClosedRange<Int64>
 
-    /// More tokens than this at once are a slip of the finger.
-    static let most: Int64 = 10_000_000
+    /// The greatest number of tokens in one call; more is taken for a mistyped range.
+    static let maximumCount: Int64 = 10_000_000
 
     init?(argument: String) {
         let parts = argument.split(separator: "-", omittingEmptySubsequences: false).map { Int64($0) }
         guard parts.count <= 2, let first = parts[0], let last = parts.count == 2 ? parts[1] : first else { return nil }
-        guard first >= 1, last >= first, last - first < Self.most else { return nil }
+        guard first >= 1, last >= first, last - first < Self.maximumCount else { return nil }
         ids = first...last
     }
 }

@@ -17,7 +17,7 @@ struct AdmissionTests {
     private static let own = Identity.user(UserID(1))
     private static let other = Identity.user(UserID(2))
 
-    @Test("every route admits exactly those whom the contract names", arguments: RouteTable.routes.indices)
+    @Test("every route admits exactly those whom the API document names", arguments: RouteTable.routes.indices)
     func matrix(index: Int) {
         let route = RouteTable.routes[index]
         let expected: (own: String, other: String, admin: String, missing: String) =
@@ -41,7 +41,7 @@ struct AdmissionTests {
         #expect(admission(route, Self.other, exists: false) == "403")
     }
 
-    @Test("the rules are those of the contract's table")
+    @Test("the rules are those of the API document")
     func rules() {
         let open = [
             "listProducts", "getTopProducts", "getProduct", "listCoupons", "getCoupon", "getHealth", "getReadiness", "getMetrics",

@@ -105,7 +105,7 @@ struct QueryTests {
         #expect(faults("limit=0&inStock=x&sort=y") { (ProductFilter(&$0), $0.page()) } == ["INVALID_REQUEST", "inStock", "sort", "limit"])
     }
 
-    @Test("states and statuses are the contract's words")
+    @Test("states and statuses are the words of the API document")
     func choices() throws {
         for status in IssuedCoupon.Status.allCases {
             #expect(try read("status=\(status.rawValue)") { $0.choice("status", of: IssuedCoupon.Status.self) } == status)

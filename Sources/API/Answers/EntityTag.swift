@@ -2,11 +2,11 @@ import Crypto
 import HTTPServer
 import NIOCore
 
-/// A strong entity tag (RFC 9110 section 8.8.3), made from the bytes that show a resource: it changes whenever one of them does.
+/// A strong entity tag (RFC 9110 section 8.8.3), a digest of the resource's representation: it changes whenever that changes.
 ///
 /// Every service makes the same tag of the same state, also after a restart.
 struct EntityTag: Sendable, Equatable {
-    /// As the field `ETag` has it, with its quotation marks.
+    /// The value of the `ETag` field, with its quotation marks.
     let text: String
 
     /// Bytes of the digest that a tag shows: 96 bits, so that no two states of a resource share one by accident.
@@ -57,7 +57,7 @@ enum EntityTagCondition: Sendable, Equatable {
         self = .anyOf(tags)
     }
 
-    /// For `If-Match`: a weak tag fits nothing.
+    /// The strong comparison, for `If-Match`: a weak tag matches nothing.
     func matches(_ tag: EntityTag) -> Bool {
         switch self {
         case .exists: true
@@ -65,7 +65,7 @@ enum EntityTagCondition: Sendable, Equatable {
         }
     }
 
-    /// For `If-None-Match`: whether a tag is weak makes no difference.
+    /// The weak comparison, for `If-None-Match`: whether a tag is weak makes no difference.
     func matchesWeakly(_ tag: EntityTag) -> Bool {
         switch self {
         case .exists: true
@@ -75,7 +75,7 @@ enum EntityTagCondition: Sendable, Equatable {
 }
 
 extension Call {
-    /// What `If-Match` asks of the resource that the request changes; nil without the field.
+    /// The condition of `If-Match` on the resource that the request changes; nil without the field.
     func ifMatch() throws(RequestFault) -> EntityTagCondition? {
         guard let field = request.value(of: .ifMatch) else { return nil }
         guard let condition = EntityTagCondition(field) else {
@@ -94,7 +94,7 @@ extension Call {
 }
 
 extension HTTPResponse {
-    /// A 200 that shows one resource, with its entity tag. A class, so that handing it on takes one reference.
+    /// A 200 that shows one resource, with its entity tag. A class, so that passing it on copies one reference.
     final class Representation: Sendable {
         let tag: EntityTag
         let response: HTTPResponse

@@ -1,8 +1,8 @@
 import Commerce
 import HTTPServer
 
-/// The answers that are always the same and sent often, rendered once. Each event loop has its own, so that loops do not count
-/// references to the same bytes.
+/// The answers that are always the same and sent often, rendered once. Each event loop has its own, so that loops do not contend for
+/// the same reference counts.
 struct PreparedAnswers: Sendable {
     let couponSoldOut = Problem.couponSoldOut.response
     let couponClosed = Problem.couponClosed.response

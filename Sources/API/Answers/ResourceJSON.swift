@@ -4,9 +4,9 @@ import NIOCore
 import Services
 import Store
 
-/// How the things of the contract look as JSON. Each function writes the members of one object; who calls decides where it stands.
+/// The JSON of the resources that `openapi.json` describes. A function writes the members of one object, which its caller begins and ends.
 extension JSONWriter {
-    /// A whole document with one object, whose members `write` writes.
+    /// A document that is one object, whose members `write` writes.
     static func document(capacity: Int = 512, _ write: (inout JSONWriter) -> Void) -> ByteBuffer {
         var json = JSONWriter(capacity: capacity)
         json.beginObject()

@@ -1,8 +1,8 @@
 import NIOCore
 
-/// The path under which what was made can be read, such as `/api/v1/orders/17`, taken from the answer that reports it.
+/// The path of a created resource, such as `/api/v1/orders/17`, read from the answer that reports its creation.
 ///
-/// The first number of every such answer is the id: that of the thing itself, since ids are written first.
+/// The first number of every such answer is the resource's own id, because a resource's JSON begins with it.
 struct ResourceLocation: Sendable, ExpressibleByStringLiteral {
     /// The path before the id, with the slash.
     let prefix: String

@@ -2,7 +2,7 @@ import HTTPServer
 import JSON
 import Services
 
-/// The rendered top list, made anew when its version changes. Belongs to one event loop, like the ``LoopResources`` that holds it.
+/// The rendered top list, rendered again when its version changes. It belongs to one event loop, like the ``LoopResources`` that holds it.
 struct TopProductsAnswer {
     private var rendered: (version: UInt64, response: HTTPResponse)?
 

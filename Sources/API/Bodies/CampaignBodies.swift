@@ -20,7 +20,7 @@ extension CampaignTerms {
 }
 
 extension CampaignChange {
-    /// The body of PATCH `/coupons/{couponId}`; a `closesAt` that is null takes the end away.
+    /// The body of PATCH `/coupons/{couponId}`; `"closesAt": null` removes the end.
     init(_ fields: inout FieldReader) {
         self.init(
             quantity: fields.optionalInteger("quantity", in: Bounds.couponQuantity),
@@ -30,7 +30,7 @@ extension CampaignChange {
 }
 
 extension Discount {
-    /// The type of a discount as the contract names it.
+    /// The type of a discount, as in `openapi.json`.
     enum Kind: String, CaseIterable {
         case fixed = "FIXED"
         case percent = "PERCENT"

@@ -1,12 +1,12 @@
 import Commerce
 import JSON
 
-/// Reads the members of one JSON object into typed values and notes every one that is not as it must be.
+/// Reads the members of one JSON object into typed values, and collects a fault for every one that is missing or invalid.
 ///
-/// Absent and `null` mean the same. A function gives `nil` both for an optional member that is absent and for one at fault;
-/// whether there was a fault, `faults` says at the end.
+/// Absent and `null` mean the same. A function returns `nil` both for an absent optional member and for an invalid one;
+/// `faults` tells afterwards whether there was one.
 struct FieldReader {
-    /// How many faults one answer names: rendering those of a hundred bad lines would hold the event loop.
+    /// How many faults one answer names at most: rendering those of a hundred bad lines would block the event loop.
     static let maximumFaults = 32
 
     private let object: JSONObject
@@ -18,7 +18,7 @@ struct FieldReader {
         (self.object, self.path) = (object, path)
     }
 
-    /// Notes a fault of a member that no single function here can see.
+    /// Adds a fault that only the caller can find, such as a member that contradicts another.
     mutating func refuse(_ name: String, _ reason: @autoclosure () -> String) {
         guard faults.count < FieldReader.maximumFaults else { return }
         faults.append(FieldFault(field: path + name, reason: reason()))
@@ -33,7 +33,7 @@ struct FieldReader {
     /// Whether a member is there and is `null`, where that differs from an absent one.
     func isNull(_ name: String) -> Bool { object[name] == .null }
 
-    /// A member that must be there.
+    /// The value of a required member; a fault where it is absent or `null`.
     private mutating func required(_ name: String) -> JSONValue? {
         if let value = value(name) { return value }
         refuse(name, "is required")

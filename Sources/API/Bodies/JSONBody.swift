@@ -4,12 +4,11 @@ import NIOCore
 
 /// Turns a request's body into a typed value, or into a problem that names every field at fault.
 enum JSONBody {
-    /// Values that a body may have. The largest that a route asks for is an order of 100 lines with two members each, 303 values with
-    /// what is around them; the rest is room for members that a client sends and this service ignores, such as those of the order that
-    /// it answers.
+    /// Values that a body may have. The largest that a route asks for is an order of 100 lines with two members each, 303 values in
+    /// all; the rest is room for members that a client sends and this service ignores, such as those of an order as it is answered.
     static let maximumValues = 768
 
-    /// Reads a body whose members `read` asks for. A request without a body reads as an empty object, so what it lacks is named.
+    /// Reads a body by `read`. A request without a body is read as an empty object, so that the faults name the missing members.
     static func decode<Value>(
         _ request: HTTPRequest, _ read: (inout FieldReader) -> Value?
     ) throws(RequestFault) -> Value {
@@ -49,7 +48,7 @@ enum JSONBody {
         return contentType.withUTF8 { isJSON($0) }
     }
 
-    /// One pass over the bytes, without a String for each part: a field may be as long as a head.
+    /// One pass over the bytes, without a `String` for each part, because the field may be as long as a whole head.
     private static func isJSON(_ contentType: UnsafeBufferPointer<UInt8>) -> Bool {
         var start = 0
         while start <= contentType.count {

@@ -1,9 +1,9 @@
 import Commerce
 import HTTPServer
 
-/// Reads the query parameters of a list and notes every one that is not as it must be. Unknown names are ignored.
+/// Reads the query parameters of a list, and collects a fault for every one that is invalid. Unknown names are ignored.
 struct QueryReader {
-    /// Parameters that a query may have; no route knows more than seven. What follows is not read.
+    /// Parameters that a query may have; no route knows more than seven, and a query with more than this is refused.
     static let maximumParameters = 64
 
     private let items: [(name: String, value: String)]
@@ -13,7 +13,7 @@ struct QueryReader {
         self.items = items
     }
 
-    /// Reads what `read` asks for out of the request's query.
+    /// Reads the request's query by `read`.
     static func decode<Value>(_ request: HTTPRequest, _ read: (inout QueryReader) -> Value) throws(RequestFault) -> Value {
         let items = request.withQuery { query in query.map { QueryReader.items(of: $0) } ?? .success([]) }
         var query = QueryReader(try items.get())
@@ -26,7 +26,7 @@ struct QueryReader {
         faults.append(FieldFault(field: name, reason: reason))
     }
 
-    /// The one value of a parameter; two would leave open which of them counts.
+    /// The value of a parameter; a fault where it is given twice.
     private mutating func value(_ name: String) -> String? {
         var found: String?
         for item in items where item.name.utf8.elementsEqual(name.utf8) {
@@ -65,7 +65,7 @@ struct QueryReader {
         return nil
     }
 
-    /// Text to look for, by the rule for names; an empty one, as an empty search box sends it, counts as none.
+    /// A text to search for, by the rule for names; an empty one, as an empty search box sends it, counts as absent.
     mutating func searchText(_ name: String) -> String? {
         guard let text = value(name), !text.isEmpty else { return nil }
         guard let fault = DisplayName.fault(in: text) else { return text }
@@ -87,7 +87,7 @@ struct QueryReader {
 extension QueryReader {
     private typealias Items = [(name: String, value: String)]
 
-    /// Takes the bytes of a query apart at `&` and `=`. Empty parts count for nothing.
+    /// Splits the bytes of a query at `&` and `=`, and ignores empty parts.
     private static func items(of query: UnsafeRawBufferPointer) -> Result<Items, RequestFault> {
         var items: Items = []
         var start = 0

@@ -10,7 +10,7 @@ struct NewUser: Equatable {
     }
 }
 
-/// The body of POST `/users/{userId}/balance/charges`. Whether the amount is within the policy is not a matter of its form.
+/// The body of POST `/users/{userId}/balance/charges`. The bounds of the amount are a business rule, checked when it is charged.
 struct NewCharge: Equatable {
     let amount: Won
 
@@ -35,7 +35,7 @@ struct NewProduct: Equatable {
     }
 }
 
-/// The body of POST `/orders` and POST `/checkout`; the lines of one product are added up.
+/// The body of POST `/orders` and POST `/checkout`; lines of the same product are added up.
 struct NewOrder: Equatable {
     let items: [RequestedItem]
     let issuedCouponID: IssuedCouponID?
@@ -60,7 +60,7 @@ struct NewPayment: Equatable {
     }
 }
 
-/// The body of POST `/payments/{paymentId}/refunds`; without items all that is left is refunded.
+/// The body of POST `/payments/{paymentId}/refunds`; without `items` everything not yet refunded is refunded.
 struct NewRefund: Equatable {
     let items: [RequestedItem]?
 

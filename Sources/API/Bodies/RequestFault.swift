@@ -1,4 +1,4 @@
-/// A request that is refused for what it is, before any business rule is asked.
+/// Why a request is refused as malformed, before any business rule is checked.
 struct RequestFault: Error {
     let problem: Problem
 
@@ -6,7 +6,7 @@ struct RequestFault: Error {
         self.problem = problem
     }
 
-    /// One field that is not as it must be.
+    /// Names one invalid field.
     init(field: String, _ reason: String) {
         problem = .invalid([FieldFault(field: field, reason: reason)])
     }

@@ -11,7 +11,7 @@ final class MetricsPage: Sendable {
     private let counters: [[RouteCounters]]
     private let server = Mutex(WeakServer())
 
-    /// The server keeps the application and with it this page, not the other way round.
+    /// Weak, because the server retains the API and with it this page.
     private struct WeakServer {
         weak var value: HTTPListener?
     }
@@ -25,7 +25,7 @@ final class MetricsPage: Sendable {
         self.server.withLock { $0.value = server }
     }
 
-    /// Nil before ``reportStatistics(of:)`` and once the server is gone.
+    /// The server's own numbers; nil before ``reportStatistics(of:)`` and once the server is gone.
     var serverStatistics: HTTPServerStatistics? { server.withLock { $0.value }?.statistics }
 
     /// The whole page in the Prometheus text format.
@@ -84,11 +84,11 @@ final class MetricsPage: Sendable {
             Metric("firstcome_http_requests_in_flight", .gauge, "Requests that wait for an answer now.", statistics.requestsInFlight),
             Metric("firstcome_http_connections_total", .counter, "Connections accepted.", statistics.acceptedConnections),
             Metric(
-                "firstcome_http_connections_refused_total", .counter, "Connections refused at the bound.", statistics.refusedConnections),
+                "firstcome_http_connections_refused_total", .counter, "Connections refused at the limit.", statistics.refusedConnections),
             Metric(
                 "firstcome_http_accept_failures_total", .counter,
                 "Times that a connection could not be accepted for want of descriptors or memory.", statistics.acceptFailures),
-            Metric("firstcome_http_requests_refused_total", .counter, "Requests answered 429 at the bound.", statistics.refusedRequests),
+            Metric("firstcome_http_requests_refused_total", .counter, "Requests answered 429 at the limit.", statistics.refusedRequests),
             Metric(
                 "firstcome_http_requests_rejected_total", .counter, "Requests that were malformed, too large or too slow.",
                 statistics.rejectedRequests),

@@ -6,7 +6,7 @@ final class RouteCounters: Sendable {
     static let bounds: InlineArray<8, Int64> = [
         100_000, 500_000, 1_000_000, 5_000_000, 10_000_000, 50_000_000, 250_000_000, 1_000_000_000,
     ]
-    /// The same bounds in seconds, as the text format wants them.
+    /// The same bounds in seconds, as the text format requires.
     static let boundLabels = ["0.0001", "0.0005", "0.001", "0.005", "0.01", "0.05", "0.25", "1"]
 
     /// Answers by status class: index 0 is 2xx, index 3 is 5xx.

@@ -2,16 +2,16 @@ import Redis
 import Services
 import Store
 
-/// What a request ends with when it was neither done nor refused by the business rules.
+/// Why a request ended with an error instead of an outcome of the business rules.
 enum Failure: Sendable {
     /// The request itself is at fault.
     case refused(Problem)
     /// A part of the service cannot work now, and trying again may help.
     case unavailable(retryAfterSeconds: Int64)
-    /// Something that must not happen; worth a line in the log.
+    /// An internal error: logged, and answered 500.
     case broken
 
-    /// The one table from errors to answers. What it calls unavailable is expected to pass by itself.
+    /// Maps every error to its failure. `unavailable` is for conditions that are expected to pass by themselves.
     init(_ error: any Error) {
         switch error {
         case let error as RequestFault: self = .refused(error.problem)

@@ -1,6 +1,6 @@
 import HTTPServer
 
-/// The problems that need no business rule: routing, authentication, the form of a request.
+/// The problems of routing, authentication and malformed requests, which involve no business rule.
 extension Problem {
     static func invalid(_ faults: [FieldFault]) -> Problem {
         Problem(code: .invalidRequest, detail: "Some fields are missing or invalid.", faults: faults)
@@ -48,7 +48,7 @@ extension Problem {
             ])
     }
 
-    /// The answers the HTTP server gives without asking a route.
+    /// The problem of an answer that the HTTP server gives by itself.
     init(_ refusal: HTTPRefusal) {
         switch refusal {
         case .badRequest(let reason): self = .invalid(reason)

@@ -3,7 +3,7 @@ import HTTPServer
 import JSON
 
 extension Problem {
-    /// The one table from what the business rules refuse to what the contract answers.
+    /// Maps every refusal of the business rules to its problem document.
     init(_ refusal: Refusal, at now: Instant) {
         switch refusal {
         case .userNotFound: self = .userNotFound
@@ -79,7 +79,7 @@ extension Problem {
     }
 
     private static func couponNotOpen(_ opensAt: Instant, at now: Instant) -> Problem {
-        // Rounded up: a client that waits this long does not come too early again.
+        // Rounded up, so that a client that waits this long does not come too early again.
         let seconds = (opensAt.milliseconds - now.milliseconds + 999) / 1000
         return Problem(
             code: .couponNotOpen, detail: "The coupon opens at \(opensAt).", members: [.text("opensAt", opensAt.description)],

@@ -2,7 +2,7 @@ import HTTPServer
 import JSON
 import NIOCore
 
-/// One refusal as the HTTP contract shows it: a problem document of RFC 9457 with a `code`.
+/// One refusal as clients see it: a problem document (RFC 9457) with a `code`.
 struct Problem: Sendable {
     /// A member beyond the standard ones.
     enum Member: Sendable {
@@ -19,7 +19,7 @@ struct Problem: Sendable {
     var faults: [FieldFault] = []
     var headers: [Header] = []
 
-    /// A header field this problem brings along.
+    /// A header field that is sent with this problem.
     struct Header: Sendable, Equatable {
         let name: String
         let value: String

@@ -9,7 +9,7 @@ enum Admission: Sendable {
     case refused(HTTPResponse)
 
     /// - Parameters:
-    ///   - pathUser: the user whom the path names, where the route's rule is about them.
+    ///   - pathUser: the user whom the path names, where the route's rule depends on it.
     ///   - prepared: the refusals of the request's loop.
     ///   - userExists: whether the store has a user; a valid token may name one it does not have.
     init(

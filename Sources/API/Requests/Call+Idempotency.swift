@@ -5,11 +5,11 @@ import NIOCore
 import Services
 import Store
 
-/// What a write answers when it succeeds, and again when the same request comes with the same key.
+/// The answer to a write that succeeds, and to the same request when it comes again with the same key.
 struct Success<Value: Sendable>: Sendable {
     let status: Int
-    /// Writes the members of the answer as they are at an instant. It must depend on its arguments alone: a repeated rendering
-    /// gives the same bytes. One that captures nothing costs those who are refused nothing.
+    /// Writes the members of the answer as of an instant. It must depend on its arguments alone, so that a repeated rendering gives
+    /// the same bytes. It should capture nothing: then requests that are refused do not pay for a closure.
     let write: @Sendable (inout JSONWriter, Value, Instant) -> Void
 
     static func created(_ write: @escaping @Sendable (inout JSONWriter, Value, Instant) -> Void) -> Success {
@@ -56,7 +56,7 @@ extension Call {
         response(status: stored.status, ByteBuffer(bytes: stored.body), isReplay: true)
     }
 
-    /// `Location` is read from the answer's bytes, so a replay has the same one without its being stored.
+    /// `Location` is read from the body's bytes, so a replay has the same one although it is not stored.
     private func response(status: Int, _ body: ByteBuffer, isReplay: Bool = false) -> HTTPResponse {
         var headers = [(name: "cache-control", value: "no-store")]
         if let location = endpoint.location?.path(in: body) { headers.append(("location", location)) }

@@ -5,20 +5,20 @@ import NIOCore
 import Services
 import Store
 
-/// One request on its way through its handler, with everything the handler may need.
+/// One request, with everything that its handler may need.
 ///
-/// Handed on without a copy; a handler that goes on in a closure or a task takes one copy along.
+/// It is passed on without a copy; a handler that continues in a closure or a task captures one copy.
 struct Call: Sendable {
     let endpoint: Endpoint
     let request: HTTPRequest
     let parameters: PathParameters
     let loop: LoopResources
-    /// The service's time when the handler began; one request has one time.
+    /// The service's time when the handler began, used for the whole request.
     let now: Instant
-    /// Set where this request's answer is to be stored.
+    /// The key under which this request's answer is stored; nil where it is not stored.
     var idempotencyKey: IdempotencyKey?
 
-    /// The same call, its answer to be stored under a key.
+    /// The same call, with its answer stored under a key.
     func idempotent(under key: IdempotencyKey) -> Call {
         var call = self
         call.idempotencyKey = key
@@ -46,7 +46,7 @@ struct Call: Sendable {
         return try id("userId", of: User.self)
     }
 
-    /// The typed body, or a problem naming all that is wrong with it.
+    /// The typed body. Throws a fault that names every invalid field.
     func body<Value>(_ read: (inout FieldReader) -> Value?) throws(RequestFault) -> Value {
         try JSONBody.decode(request, read)
     }
@@ -54,8 +54,8 @@ struct Call: Sendable {
     /// The typed body of a PATCH, which must change something.
     ///
     /// - Parameters:
-    ///   - none: the change that changes nothing.
-    ///   - members: the members that a change may have, for people.
+    ///   - none: the empty change, which is refused.
+    ///   - members: the members that a change may have, for the text of the refusal.
     func change<Change: Equatable>(
         from none: Change, members: String, _ read: (inout FieldReader) -> Change?
     ) throws(RequestFault) -> Change {
@@ -78,11 +78,11 @@ struct Call: Sendable {
     }
 }
 
-/// Who must not see what in a cache.
+/// Whether caches may store an answer.
 enum Privacy: Sendable {
-    /// What everybody may read anyway.
+    /// Public data: sent without `Cache-Control`.
     case open
-    /// What belongs to somebody: never stored by a cache.
+    /// Data of one person or for operators: sent with `Cache-Control: no-store`.
     case personal
 }
 

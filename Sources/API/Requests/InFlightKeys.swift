@@ -4,7 +4,7 @@ import NIOCore
 import Store
 import Synchronization
 
-/// The keys whose first request is still running, so that a second one is told so instead of waiting. They live in a mutex.
+/// The idempotency keys whose first request is still running; a second request is refused instead of waiting. A mutex guards them.
 final class InFlightKeys: Sendable {
     private struct Key: Hashable {
         let scope: String
@@ -13,7 +13,7 @@ final class InFlightKeys: Sendable {
 
     private let running = Mutex<Set<Key>>([])
 
-    /// Takes the key for one request; `false` where another one has it. Whoever got it gives it back by ``release(_:)``.
+    /// Takes the key for one request; `false` where another request has it. A caller that got `true` must call ``release(_:)``.
     func take(_ key: IdempotencyKey) -> Bool {
         running.withLock { $0.insert(Key(scope: key.scope, key: key.key)).inserted }
     }
@@ -27,7 +27,7 @@ extension IdempotencyKey {
     /// The key of a request that sent an `Idempotency-Key`; `nil` without one.
     init?(_ request: HTTPRequest, of identity: Identity) throws(RequestFault) {
         guard let key = request.value(of: .idempotencyKey) else { return nil }
-        // A comma may be part of a key, or join two fields: then it is another key than either, and harms nobody.
+        // A comma may be part of a key, or join the values of two fields; the joined text is then a third key, which does no harm.
         guard (1...255).contains(key.utf8.count), key.utf8.allSatisfy({ (0x21...0x7E).contains($0) }) else {
             throw RequestFault(field: "Idempotency-Key", "must have 1 to 255 visible ASCII characters")
         }

@@ -4,7 +4,7 @@ import NIOCore
 import Services
 import Store
 
-/// What the handlers of one event loop work with: the services, and rendered answers that no other loop touches.
+/// What the handlers of one event loop use: the services, and rendered answers that no other loop touches.
 ///
 /// Safety of `@unchecked Sendable`: every `private var` is touched on the event loop alone, by handlers, which all run there;
 /// every access checks. Everything else is itself `Sendable`.
@@ -38,14 +38,14 @@ final class LoopResources: @unchecked Sendable {
         let rendered = alreadyClaimed[key: issued.id.rawValue, hash: issued.id.rawValue]
         if let rendered, rendered.known === known, rendered.status == status { return rendered.response }
         var response: HTTPResponse?
-        // The same coupon read again: comparing its members costs less than rendering them.
+        // Another copy of the same coupon: comparing its members costs less than rendering them.
         if let rendered, rendered.status == status, rendered.known.issued == issued { response = rendered.response }
         let current = response ?? Problem.couponAlreadyClaimed(issued, at: now).response
         alreadyClaimed[key: issued.id.rawValue, hash: issued.id.rawValue] = AlreadyClaimedResponse(known, status, current)
         return current
     }
 
-    /// How a product is shown, rendered once for each change of its row; `render` reads it, nil where there is none.
+    /// The answer that shows a product, rendered once for each change of its row. `render` reads the row, and returns nil without one.
     func product(
         _ id: ProductID, render: () throws -> HTTPResponse.Representation?
     ) rethrows -> HTTPResponse.Representation? {
@@ -62,8 +62,8 @@ final class LoopResources: @unchecked Sendable {
     ) rethrows -> Answer? {
         eventLoop.assertInEventLoop()
         let now = NIODeadline.now()
-        if let known = cache[key: id, hash: id], context.holds(known.stamp, of: id, in: table, at: now) { return known.answer }
-        // Before the row is read: a change in between makes the copy look older than it is.
+        if let known = cache[key: id, hash: id], context.isValid(known.stamp, of: id, in: table, at: now) { return known.answer }
+        // Taken before the row is read, so that a change in between makes the copy outdated.
         let stamp = context.stamp(of: id, in: table, at: now)
         guard let answer = try render() else { return nil }
         cache[key: id, hash: id] = RowAnswer(stamp: stamp, answer: answer)
@@ -77,9 +77,9 @@ private struct RowAnswer<Answer> {
     let answer: Answer
 }
 
-/// A rendered refusal that shows the coupon that its claimant has. A class, so that looking at one copies nothing.
+/// A rendered refusal that shows the coupon that its claimant has. A class, so that reading one copies nothing.
 private final class AlreadyClaimedResponse: Sendable {
-    /// The coupon as the claims know it: the same object is the same coupon, without comparing its members.
+    /// The entry of the coupon cache. The same object is the same coupon, so its members need not be compared.
     let known: IssuedCouponCache.Entry
     let status: IssuedCoupon.Status
     let response: HTTPResponse

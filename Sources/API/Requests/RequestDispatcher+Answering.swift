@@ -7,7 +7,7 @@ import Services
 import Store
 
 extension RequestDispatcher {
-    /// Answers one request, or says how its answer will come. Runs on the event loop.
+    /// Answers one request at once, by callback or in a task. Runs on the event loop.
     func answer(to request: consuming HTTPRequest) -> HTTPAnswer {
         switch match(request) {
         case .found(let place, let parameters):
@@ -29,10 +29,10 @@ extension RequestDispatcher {
         }
     }
 
-    /// The same answer, counted when it is there, with failures turned into problems.
+    /// The same answer, counted when it is ready, with errors turned into problems.
     private func counted(_ answer: HTTPAnswer, to call: Call, _ place: Int) -> HTTPAnswer {
         if case .now(let response) = answer { return .now(count(response, to: call.request, place)) }
-        // Kept apart from the call, which is larger than what is needed of it at the end.
+        // Closures capture these instead of the whole call, which is larger.
         let (endpoint, receivedAt) = (call.endpoint, call.request.receivedAt)
         let logged = logsRequests ? LoggedRequest(call.request) : nil
         switch answer {
@@ -71,7 +71,7 @@ extension RequestDispatcher {
         return response
     }
 
-    /// What a line of the log says of a request.
+    /// The parts of a request that its log line names.
     private final class LoggedRequest: Sendable {
         let method: String
         let path: String
@@ -88,7 +88,7 @@ extension RequestDispatcher {
 
     private func response(to error: any Error, of endpoint: Endpoint) -> HTTPResponse {
         let failure = Failure(error)
-        // Described only where it is logged: a problem with many faults takes long to describe.
+        // Described only where it is logged, because describing a problem with many faults takes long.
         func metadata() -> Logger.Metadata { ["route": "\(endpoint.operationID)", "error": "\(error)"] }
         switch failure {
         case .refused(let problem): return problem.response
@@ -107,7 +107,7 @@ extension RequestDispatcher {
             ])
     }
 
-    /// Lets a call through to its handler if its token says so.
+    /// Runs the call's handler if its token permits it; otherwise answers the refusal.
     private func reply(to call: Call, by access: Route.Access) throws -> HTTPAnswer {
         if case .open(let handler) = access { return try handler(call) }
         let identity: Identity
@@ -124,7 +124,8 @@ extension RequestDispatcher {
         return try once(call, key, admission)
     }
 
-    /// Answers a request whose key has a stored response with that; refuses others with the same key while the first one runs.
+    /// Answers a request with the response that is stored under its key. Without one it runs the handler, and meanwhile refuses other
+    /// requests with the same key.
     private func once(_ call: Call, _ key: IdempotencyKey, _ admission: Admission) throws -> HTTPAnswer {
         guard inFlightKeys.take(key) else { return .now(call.refusal(.idempotencyKeyInUse)) }
         do {
@@ -144,7 +145,7 @@ extension RequestDispatcher {
         }
     }
 
-    /// The same answer, which gives its key back when it is there.
+    /// The same answer, which releases its key when it is ready.
     private func releasing(_ key: IdempotencyKey, after answer: HTTPAnswer) -> HTTPAnswer {
         switch answer {
         case .now:
@@ -163,14 +164,14 @@ extension RequestDispatcher {
                 return try await work()
             }
         case .cancellableTask(let work):
-            // An answer that is to be stored belongs to work that changes something, and that is not cancelled.
+            // Only writes have answers that are stored, and a write is never cancelled.
             return releasing(key, after: .task(work))
         }
     }
 }
 
 extension HTTPAnswer {
-    /// The answer of work that never waits.
+    /// The answer of work that does not suspend.
     static func atOnce(_ work: () throws -> HTTPResponse) rethrows -> HTTPAnswer {
         .now(try work())
     }

@@ -16,7 +16,7 @@ final class RequestDispatcher: @unchecked Sendable {
     let inFlightKeys: InFlightKeys
     let clock: WallClock
     let logger: Logger
-    /// Looked up once: it decides whether a request is described at all.
+    /// Whether each request is logged; looked up once, so that no request is described for nothing.
     let logsRequests: Bool
     /// One for each route, in the order of `routes`, and a last one for requests that no route answers.
     let counters: [RouteCounters]

@@ -5,7 +5,7 @@ import NIOCore
 import Services
 import Store
 
-/// The handlers of coupon campaigns, of claims, and of the coupons people have.
+/// The handlers of coupon campaigns, claims and issued coupons.
 enum Coupons {
     static let create: Route.Handler = { call in
         .task {
@@ -51,7 +51,7 @@ enum Coupons {
         JSONWriter.document { $0.write(campaign, at: now) }
     }
 
-    /// First come, first served. Most refusals are known at once; a claim that Redis has to decide is answered by callback.
+    /// Claims a coupon. Most refusals are answered at once from memory; a claim that Redis has to decide is answered by callback.
     @Sendable static func claim(_ call: Call, _ user: UserID) throws -> HTTPAnswer {
         let id = try call.id("couponId", of: Campaign.self)
         let idempotency = call.idempotencyKey == nil ? nil : call.idempotentWrite(of: issued)

@@ -1,10 +1,10 @@
 import HTTPServer
 
-/// What the contract says of one route: its path, who may use it, and what it can refuse. The code that runs is in ``Route``.
+/// One route as `openapi.json` describes it: its path, who may use it, and what it can refuse. Its handler is in ``Route``.
 final class Endpoint: Sendable {
     /// Who may use a route.
     enum Rule: Sendable {
-        /// Everybody; a token is not looked at.
+        /// Everybody; a token is ignored.
         case open
         /// A user, for themselves; not an admin.
         case user
@@ -12,7 +12,7 @@ final class Endpoint: Sendable {
         case admin
         /// The user whom the path's `{userId}` names, or an admin. The user exists.
         case selfOrAdmin
-        /// The user who owns what the path names, which the handler finds out, or an admin.
+        /// The user who owns what the path names, which the handler checks, or an admin.
         case ownerOrAdmin
     }
 
@@ -23,13 +23,13 @@ final class Endpoint: Sendable {
     /// The name of the operation in the OpenAPI document.
     let operationID: String
     let rule: Rule
-    /// Where the thing that a success makes can be read; `nil` where it has no path of its own.
+    /// The path of the resource that a success creates; `nil` where it has no path of its own.
     let location: ResourceLocation?
-    /// What this route refuses beyond what any route of its kind does; see ``allRefusals``.
+    /// The refusals of this route besides those of every route of its kind; see ``allRefusals``.
     let refusals: [ProblemCode]
-    /// Whether an `Idempotency-Key` has the answer to this request stored.
+    /// Whether the answer is stored when the request has an `Idempotency-Key`.
     let acceptsIdempotencyKey: Bool
-    /// Whether a JSON body is looked at.
+    /// Whether the route reads a JSON body.
     let readsBody: Bool
 
     init(

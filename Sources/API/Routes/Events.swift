@@ -3,7 +3,7 @@ import HTTPServer
 import JSON
 import Store
 
-/// The handlers through which operators see and retry what the data platform did not take.
+/// The handlers by which operators list events for the data platform and retry parked ones.
 enum Events {
     static let list: Route.Handler = { call in
         .cancellableTask {
@@ -24,7 +24,7 @@ enum Events {
         }
     }
 
-    /// Every parked event. They are set waiting in small steps, so that no request waits behind all of them.
+    /// Retries every parked event. Small transactions set them to waiting, so that no other write has to wait for all of them.
     static let retryAll: Route.Handler = { call in
         .task {
             try call.ignoreBody()
@@ -34,7 +34,7 @@ enum Events {
     }
 }
 
-/// How far an event has come, as the contract spells it.
+/// How far the delivery of an event is, as in `openapi.json`.
 enum EventState: String, CaseIterable, Sendable {
     case waiting
     case delivered

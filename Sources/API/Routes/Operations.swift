@@ -3,7 +3,7 @@ import JSON
 import NIOCore
 import Services
 
-/// The handlers for operators and their tools, outside the versioned API.
+/// The handlers of `/healthz`, `/readyz`, `/metrics` and `/openapi.json`, which are outside the versioned API.
 enum Operations {
     private static let alive = HTTPResponse.object(.personal) { $0.member("status", raw: "\"ok\"") }
     private static let ready = HTTPResponse.object(.personal) { $0.member("status", raw: "\"ready\"") }
@@ -30,9 +30,9 @@ enum Operations {
 
 extension Problem {
     /// The answer of a service that is not ready. `missing` names what is missing: `store`, `redis` (`redis:other-store` where it
-    /// serves another store or another incarnation of this one), a campaign such as `coupon:7`,
-    /// `coupons` before the first look at them, or `claims` while gates are compared with the store, of which `comparing` says how many
-    /// are left; `draining` where the service is about to stop.
+    /// serves another store or another incarnation of this one), the gate of a campaign such as `coupon:7`, `coupons` before the
+    /// campaigns were first read, `claims` while gates are compared with the store (`comparing` is how many are left), or `draining`
+    /// when the service is about to stop.
     init(_ readiness: Readiness) {
         var json = JSONWriter()
         json.beginArray()

@@ -39,7 +39,7 @@ enum Products {
         }
     }
 
-    /// Counts a view, except for HEAD: nobody has seen anything.
+    /// Shows a product, and counts a view of it. HEAD counts none, because it shows nothing.
     static let get: Route.Handler = { call in
         try .atOnce {
             let id = try call.id("productId", of: Product.self)

@@ -1,13 +1,13 @@
 import Commerce
 import HTTPServer
 
-/// One route: what the contract says of it, and the code that runs for those who may use it.
+/// One route: its description, and the handler that runs for those who may use it.
 final class Route: Sendable {
     typealias Handler = @Sendable (Call) throws -> HTTPAnswer
     typealias UserHandler = @Sendable (Call, UserID) throws -> HTTPAnswer
     typealias IdentityHandler = @Sendable (Call, Identity) throws -> HTTPAnswer
 
-    /// The code of a route, by the rule that it is under. A handler gets the identity that its rule promises.
+    /// The handler of a route, by the rule of who may use it. A handler gets the identity that its rule ensures.
     enum Access: Sendable {
         case open(Handler)
         case user(UserHandler)

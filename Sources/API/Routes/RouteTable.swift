@@ -1,8 +1,8 @@
 import HTTPServer
 
-/// Every route of the service; the OpenAPI document describes the same ones, and a test holds the two against each other.
+/// Every route of the service. The OpenAPI document describes the same ones, and a test compares the two.
 enum RouteTable {
-    /// Made anew for each event loop, so that loops do not count references to the same objects.
+    /// Built for each event loop, so that loops do not contend for the same reference counts.
     static var routes: [Route] { users + products + coupons + orders + payments + events + operations }
 
     private static var users: [Route] {

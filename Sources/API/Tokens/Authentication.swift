@@ -1,6 +1,6 @@
 import Commerce
 
-/// The outcome of looking at a request's `Authorization`.
+/// The outcome of checking a request's `Authorization`.
 enum Authentication: Equatable, Sendable {
     case authenticated(Identity)
     case refused(Fault)
@@ -11,16 +11,16 @@ enum Authentication: Equatable, Sendable {
         case missing
         /// Credentials that are not a token this service signed.
         case invalid
-        /// A token whose time is over.
+        /// A token that has expired (`exp`).
         case expired
-        /// A token whose time has not come.
+        /// A token that is not valid yet (`nbf`).
         case premature
     }
 }
 
 extension TokenVerifier {
-    /// Judges the value of `Authorization`, white space around it removed; `nil` when the request has none. Time is judged on every
-    /// request, the token itself only where the cache does not know it.
+    /// Checks the value of `Authorization`, without white space around it; `nil` when the request has none. The token's times are
+    /// checked on every request, its signature and claims only when the cache does not have it.
     func authenticate(_ field: UnsafeRawBufferPointer?, at now: Instant, cache: inout TokenCache) -> Authentication {
         guard let field else { return .refused(.missing) }
         guard let token = BearerToken(field: field) else { return .refused(.invalid) }

@@ -28,7 +28,7 @@ enum Base64URL {
         precondition(bytes.count >= byteCount(of: text), "no room for the bytes of a text")
         guard text.count % 4 != 1 else { return false }
         return values.withUnsafeBufferPointer { values in
-            // 255 stands for a foreign character, and is still seen in the end.
+            // The values of all characters combined by OR: at the end, 255 shows that one was outside the alphabet.
             var seen: UInt8 = 0
             func value(_ index: Int) -> UInt32 {
                 let value = values[Int(text[index])]

@@ -1,10 +1,10 @@
 import Foundation
 
-/// A bearer token with the outer shape of one signed with HS256: something, a dot and a signature's length.
+/// A bearer token with the outer shape of one signed with HS256: any bytes, a dot, and as many bytes as a signature has.
 ///
 /// Its bytes belong to the request and are valid only during the call that was given them.
 struct BearerToken {
-    /// Bytes of a token beyond which none is looked at; this service's have about 170.
+    /// Bytes of the longest token that is checked; this service's own have about 170.
     static let longest = 4096
     /// Characters of the 32 bytes of an HS256 signature.
     static let signatureLength = 43
@@ -15,15 +15,15 @@ struct BearerToken {
     /// Takes the token out of the value of `Authorization`. The scheme's case does not matter, and one space or more follow it
     /// (RFC 9110 sections 11.1 and 11.4).
     ///
-    /// `nil` where the value cannot hold a token of this service. That costs at most a look at each leading space, whose number the
-    /// bound of the whole value limits.
+    /// `nil` where the value cannot hold a token of this service. Finding that out reads at most the scheme and the spaces after it,
+    /// whose number is bounded by the length that is accepted.
     init?(field: UnsafeRawBufferPointer) {
         let scheme = Self.scheme.utf8CodeUnitCount
         guard field.count > scheme, field.count <= scheme + 1 + Self.longest, field[scheme] == UInt8(ascii: " ") else { return nil }
         // 0x20 makes a letter lowercase; no other byte becomes a letter by it.
         for index in 0..<scheme where field[index] | 0x20 != Self.scheme.utf8Start[index] { return nil }
         var start = scheme + 1
-        // Eight at a time: a body may hold thousands.
+        // Eight at a time, because there may be thousands.
         while start + 8 <= field.count, field.loadUnaligned(fromByteOffset: start, as: UInt64.self) == 0x2020_2020_2020_2020 { start += 8 }
         while start < field.count, field[start] == UInt8(ascii: " ") { start += 1 }
         bytes = UnsafeRawBufferPointer(rebasing: field[start...])
@@ -32,7 +32,7 @@ struct BearerToken {
 
     private var signedLength: Int { bytes.count - Self.signatureLength - 1 }
 
-    /// Header and payload with the dot between them: what the signature signs.
+    /// Header and payload with the dot between them: what is signed.
     var signed: UnsafeRawBufferPointer { UnsafeRawBufferPointer(rebasing: bytes[..<signedLength]) }
 
     /// The last part, not yet decoded.

@@ -2,12 +2,12 @@ package import Commerce
 
 /// Who a verified token speaks for.
 package enum Identity: Hashable, Sendable {
-    /// A customer, who reads and moves only what is theirs.
+    /// A customer, who reads and changes only what is theirs.
     case user(UserID)
-    /// An operator; the subject is whatever name the token was made with.
+    /// An operator; the subject is the name that the token was made with.
     case admin(subject: String)
 
-    /// The subject a token has that is made for no particular operator.
+    /// The identity of a token that is made for no particular operator.
     package static let anyAdmin = Identity.admin(subject: "admin")
 
     /// The `role` claim.

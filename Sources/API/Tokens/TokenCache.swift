@@ -1,20 +1,20 @@
 import Commerce
 import Foundation
 
-/// Remembers verified tokens of one event loop, so that a busy client's token is verified once.
+/// Caches the verified tokens of one event loop, so that a busy client's token is verified once.
 ///
 /// Confined to its loop. Keyed by the bytes of the token alone: however the scheme before it is spelled, it has one entry. Two
-/// generations bound its memory: when the young one is full, the old one is forgotten and the young one grows old; a token found in the
-/// old one is copied to the young one. Refused tokens are not remembered: they must not push out good ones.
+/// generations bound its memory: when the young one is full, the old one is dropped and the young one takes its place; a token found
+/// in the old one is copied to the young one. Refused tokens are not cached, because they would displace valid ones.
 ///
-/// A lookup compares tokens only after their seeded hashes agree, which cover the whole signature: its time says nothing about how much
-/// of a cached signature a client has guessed.
+/// A lookup compares tokens only after their seeded hashes agree, which cover the whole signature. So its time does not tell a client
+/// how much of a cached signature it has guessed.
 struct TokenCache {
     private var young: Generation
     private var old: Generation
     private let seed = TokenHashSeed()
 
-    /// The most memory that a loop's cache takes, with any tokens: room for some 65,000 of the service's own.
+    /// The most memory that a loop's cache takes, whatever the tokens: room for some 65,000 of the service's own.
     static let defaultMaximumBytes = 16 << 20
 
     init(maximumBytes: Int = TokenCache.defaultMaximumBytes) {
@@ -36,7 +36,7 @@ struct TokenCache {
         return known
     }
 
-    /// Remembers a token that ``find(_:)`` did not find.
+    /// Adds a token that ``find(_:)`` did not find.
     mutating func insert(_ verified: VerifiedToken, for token: BearerToken) {
         insert(verified, for: token, hash: token.signatureHash(seed))
     }
@@ -53,7 +53,7 @@ struct TokenCache {
 /// Tokens one after the other, found through a table with open addressing. Its arrays have their final capacity from the first token on
 /// and never grow; the system gives memory to the pages of them that are written.
 private struct Generation {
-    /// Without any reference, so that forgetting all entries takes no time.
+    /// Without any reference, so that dropping all entries takes no time.
     private struct Entry {
         let expiresAt: Int64
         let validFrom: Int64
@@ -107,7 +107,7 @@ private struct Generation {
         guard !slots.isEmpty else { return nil }
         let tag = Self.tag(hash)
         var slot = firstSlot(hash)
-        // Ends at a free slot, as half of them are free.
+        // Ends at the latest at a free slot; at least half of them are free.
         while slots[slot] != 0 {
             if slots[slot] & Self.tagMask == tag {
                 let entry = entries[Int(slots[slot] & ~Self.tagMask) - 1]
@@ -129,7 +129,7 @@ private struct Generation {
             if entry.userID > 0 {
                 identity = .user(UserID(entry.userID))
             } else {
-                // Rebased: a string is made of a slice by much slower code.
+                // Rebased, because making a `String` from a slice is much slower.
                 let subject = UnsafeRawBufferPointer(rebasing: bytes[end..<end + Int(entry.subjectLength)])
                 identity = .admin(subject: String(decoding: subject, as: UTF8.self))
             }
@@ -173,7 +173,7 @@ private struct Generation {
 
     private static let tagMask: UInt32 = 0xFFFF_0000
 
-    /// The slot and the tag are from opposite ends of the hash.
+    /// Bits of the hash that do not choose the slot.
     private static func tag(_ hash: UInt64) -> UInt32 { UInt32(truncatingIfNeeded: hash >> 32) & tagMask }
 
     private func firstSlot(_ hash: UInt64) -> Int { Int(truncatingIfNeeded: hash) & (size.slots - 1) }

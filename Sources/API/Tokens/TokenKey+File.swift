@@ -10,7 +10,7 @@ import Darwin
 
 /// Why the key file of a data folder cannot be used; the message names the file and never its content.
 package struct TokenKeyError: Error, CustomStringConvertible {
-    /// What an operator can do about it differs by code.
+    /// The kinds of error, which need different actions of an operator.
     package enum Code: Sendable, Hashable {
         /// Other accounts of the machine may read or write the file.
         case exposed
@@ -99,7 +99,7 @@ extension TokenKey {
         try syncFolder(folder, path)
     }
 
-    /// Makes the new name durable: tokens signed with a key that a power cut forgets would all die.
+    /// Makes the new name durable. If a power cut lost the key, every token signed with it would become invalid.
     private static func syncFolder(_ folder: String, _ path: String) throws(TokenKeyError) {
         let directory = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
         guard directory >= 0 else { throw systemError("cannot be made durable", path) }

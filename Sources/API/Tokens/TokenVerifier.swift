@@ -2,12 +2,12 @@ import Crypto
 import Foundation
 import JSON
 
-/// Checks bearer tokens: HS256 with the folder's key, `sub`, `role` and `exp` present and meaningful.
+/// Checks bearer tokens: HS256 with the data folder's key, and valid claims `sub`, `role` and `exp`.
 ///
-/// The steps of ``TokenVerdict/Step`` come in their order, and the first one that fails ends the check. Nothing that a client without
+/// The steps of ``TokenVerdict/Step`` run in their order, and the first one that fails ends the check. Nothing that a client without
 /// the key has written is read as JSON, so a forged token costs at most one HMAC over ``BearerToken/longest`` bytes.
 package struct TokenVerifier: Sendable {
-    /// With the key worked in already: a copy of it begins each code.
+    /// The HMAC with the key already in it; each check starts from a copy.
     private let authenticator: HMAC<SHA256>
 
     init(key: SymmetricKey) { authenticator = HMAC(key: key) }
@@ -38,11 +38,11 @@ package struct TokenVerifier: Sendable {
     /// The encoded headers that need not be read as JSON: libraries write the two members in either order.
     private static let commonHeaders = [Array(header.utf8), Array("eyJ0eXAiOiJKV1QiLCJhbGciOiJIUzI1NiJ9".utf8)]
 
-    /// Whether the header of a token with a good signature says what the signature was checked for.
+    /// Whether the header of a token with a valid signature names the algorithm by which the signature was checked.
     ///
-    /// The key decides the algorithm, never the token: `none` and all others end here. An extension marked critical must be understood
-    /// (RFC 7515 section 4.1.11), and none is. Members without meaning here (`kid`) may be there, as strings: so have those that
-    /// change how a token is read (`b64` of RFC 7797, `crit`) no way in.
+    /// The key decides the algorithm, never the token: `none` and all others are refused here. An extension marked critical must be
+    /// understood (RFC 7515 section 4.1.11), and none is. Other members, such as `kid`, are ignored if they are strings; this refuses
+    /// those that change how a token is read (`b64` of RFC 7797, `crit`), which are not strings.
     private static func isHS256(header: UnsafeRawBufferPointer) -> Bool {
         if commonHeaders.contains(where: { isEqual($0, header) }) { return true }
         guard let bytes = Base64URL.decode(header), case .object(let object) = try? JSONParser.parse(bytes),
@@ -60,7 +60,7 @@ package struct TokenVerifier: Sendable {
     }
 }
 
-/// What a check of a token came to.
+/// The outcome of a token check.
 enum TokenVerdict: Equatable, Sendable {
     case verified(VerifiedToken)
     case refused(Step)

@@ -1,7 +1,7 @@
 import Commerce
 import JSON
 
-/// What a token says, once its signature has been found good.
+/// The content of a token whose signature is valid.
 struct VerifiedToken: Equatable, Sendable {
     let identity: Identity
     /// The first instant, in milliseconds since 1970, at which the token is no longer valid.
@@ -11,8 +11,8 @@ struct VerifiedToken: Equatable, Sendable {
 }
 
 extension VerifiedToken {
-    /// Reads the claims of a token (RFC 7519 section 4.1); `nil` unless all that this service needs or knows are there and meaningful.
-    /// `nbf` and `iat` may be missing or `null`.
+    /// Reads the claims of a token (RFC 7519 section 4.1); `nil` where one that this service reads is missing or invalid. `nbf` and `iat`
+    /// may be missing or `null`.
     init?(claims: JSONValue) {
         guard case .object(let object) = claims else { return nil }
         var (role, subject): (String?, String?)
@@ -41,7 +41,7 @@ extension VerifiedToken {
         }
     }
 
-    /// Whether a number is written without a digit but 0 in front of its exponent.
+    /// Whether all digits of a number before its exponent are 0.
     private static func isZero(_ text: String) -> Bool {
         text.utf8.prefix { $0 | 0x20 != UInt8(ascii: "e") }.allSatisfy { !(UInt8(ascii: "1")...UInt8(ascii: "9")).contains($0) }
     }

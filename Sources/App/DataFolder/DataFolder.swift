@@ -4,7 +4,7 @@ package import Logging
 package import Redis
 package import Services
 
-/// The folder that holds everything one service keeps: the store, the token key and the private Redis.
+/// The folder with all files of one service: the store, the token key and the private Redis.
 package struct DataFolder: Sendable {
     package let path: String
 
@@ -30,7 +30,7 @@ package struct DataFolder: Sendable {
         return folder
     }
 
-    /// Keeps every other writer off the folder until the lock is released or the process ends, however it ends.
+    /// Locks the folder against other commands that write to it. The lock ends with the returned object, or with the process.
     package func lock() throws -> DataFolderLock {
         let descriptor = open(path + "/lock", O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
         guard descriptor >= 0 else { throw CommandError("the data folder \(path) cannot be locked: \(String(cString: strerror(errno)))") }
@@ -41,7 +41,7 @@ package struct DataFolder: Sendable {
         return DataFolderLock(descriptor: descriptor)
     }
 
-    /// Takes the store's files from other accounts where they could read or write them, as those of earlier versions and copies may be.
+    /// Removes the permissions of other accounts from the store's files, which files of earlier versions and copies may have.
     package func closeStoreToOthers(logger: Logger) throws {
         for path in ["", "-wal", "-shm"].map({ storePath + $0 }) {
             var status = stat()
@@ -53,23 +53,24 @@ package struct DataFolder: Sendable {
         }
     }
 
-    /// Which Redis the folder's service used last.
+    /// The Redis that the folder's service used last.
     package enum LastRedis: Sendable, Equatable {
+        /// The private one of the folder.
         case own
-        /// A given one: its URL without the password.
+        /// One that was given by `--redis`: its URL without the password.
         case given(String)
     }
 
     private var lastRedisPath: String { path + "/last-redis" }
 
-    /// Nil where no service of this version has run on the folder.
+    /// The Redis that the folder's service used last; nil where the folder does not say so.
     package var lastRedis: LastRedis? {
         guard let text = try? String(contentsOfFile: lastRedisPath, encoding: .utf8) else { return nil }
         let line = text.trimmingCharacters(in: .whitespacesAndNewlines)
         return line.isEmpty ? nil : line == "private" ? .own : .given(line)
     }
 
-    /// Notes which Redis the folder's service uses from now on, for the commands that look at the folder without being told.
+    /// Notes which Redis the folder's service uses, so that commands without `--redis` do not use the wrong one.
     package func note(lastRedis endpoint: RedisEndpoint?) throws {
         let line = endpoint?.description ?? "private"
         guard lastRedis != (endpoint == nil ? .own : .given(line)) else { return }

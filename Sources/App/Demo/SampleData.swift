@@ -1,7 +1,7 @@
 package import Commerce
 package import Store
 
-/// A small shop: enough to see every part of the service at work.
+/// The sample data of `firstcome demo`: a small shop with users, products, coupons and sales.
 package struct SampleData {
     private let store: TransactionalStore
     private let now: Instant
@@ -15,14 +15,15 @@ package struct SampleData {
     private static let surnames = ["김", "이", "박", "최", "정", "강", "조", "윤", "장", "임"]
     private static let givenNames = ["민준", "서연", "도윤", "지우", "하준", "서윤", "예준", "지민", "수아", "현우"]
 
-    /// Units sold so far: product's place in the list, days ago, units.
+    /// The sales: the product's index in ``products``, how many days ago, and the units.
     private static let sales: [(product: Int, daysAgo: Int64, units: Int64)] = [
         (0, 0, 12), (0, 1, 9), (1, 0, 4), (1, 2, 6), (2, 1, 15), (4, 0, 3), (4, 1, 5), (5, 2, 2), (7, 0, 7), (9, 1, 11), (9, 2, 4),
     ]
 
-    /// - Parameter store: an empty one.
+    /// - Parameter store: must be empty.
     package init(store: TransactionalStore, now: Instant) { (self.store, self.now) = (store, now) }
 
+    /// Writes the sample data.
     package func fill() async throws {
         try await withThrowingTaskGroup { group in
             for index in 0..<Self.users {
@@ -55,7 +56,7 @@ package struct SampleData {
         _ = try value(await store.createCampaign(terms, in: .at(now)))
     }
 
-    /// The last users of the list buy, so that the first ones start with nothing.
+    /// The last users buy, so that the first ones still have no balance, orders or coupons.
     private func sell(_ products: [Product]) async throws {
         for (index, sale) in Self.sales.enumerated() {
             let buyer = UserID(Int64(Self.users - index))

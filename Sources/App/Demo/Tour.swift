@@ -1,7 +1,7 @@
 package import API
 import Commerce
 
-/// Lines to paste into a shell: from a charge to the best sellers, over HTTP and with `redis-cli`.
+/// The shell lines that `firstcome demo` prints: from a charge to the best sellers, by `curl` and `redis-cli`.
 package struct Tour {
     private let user: String
     private let admin: String
@@ -11,7 +11,7 @@ package struct Tour {
     /// - Parameters:
     ///   - key: signs the tokens, which are valid for a day.
     ///   - url: where the service listens, or will listen.
-    ///   - socketPath: of the folder's private Redis.
+    ///   - socketPath: the socket of the folder's private Redis.
     package init(key: TokenKey, url: String, socketPath: String) {
         let now = WallClock.system.now
         let end = now.advanced(byMilliseconds: TokenKey.standardLifetimeMilliseconds) ?? now

@@ -7,7 +7,7 @@ package import Services
 package import Store
 
 extension RedisTakeover {
-    /// Opens the folder's store for reading, and has `body` look at the Redis, or take it over for that store.
+    /// Opens the folder's store for reading, and calls `body` with a takeover of the Redis for that store.
     package static func use<Value: Sendable>(
         _ endpoint: RedisEndpoint, for folder: DataFolder, calendar: BusinessCalendar, logger: Logger,
         _ body: (RedisTakeover, StoreIdentity) async throws -> Value

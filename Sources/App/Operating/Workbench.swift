@@ -6,21 +6,21 @@ package import Redis
 import Services
 package import Store
 
-/// Store and Redis of a data folder, opened beside a service that may be running, for the commands that look and mend.
+/// Store and Redis of a data folder, for the commands that inspect and repair them. A service may run on the folder at the same time.
 package struct Workbench {
     package let store: TransactionalStore
     package let redis: RedisClient
     package let calendar: BusinessCalendar
     package let logger: Logger
 
-    /// Opens the store for reading and finds Redis: the given one, or the folder's own, started for this call if need be.
+    /// Opens the store for reading, connects to Redis, and calls `body` with both.
     ///
-    /// - Parameter given: nil for the private Redis of the folder.
+    /// - Parameter given: nil for the private Redis of the folder, which is started for this call where it does not run.
     package static func use<Value>(
         _ folder: DataFolder, calendar: BusinessCalendar, redis given: RedisEndpoint?, logger: Logger,
         _ body: (Workbench) async throws -> Value
     ) async throws -> Value {
-        // Before a Redis is started for this call: a store that cannot be opened must not leave one behind.
+        // Opened before a Redis is started: if the store cannot be opened, no Redis must keep running.
         let store = try folder.openStoreForReading(calendar: calendar, logger: logger)
         defer { store.close() }
         var started: PrivateRedis?
@@ -39,7 +39,7 @@ package struct Workbench {
         var configuration = RedisConfiguration(endpoint: endpoint, scripts: Scripts.all)
         configuration.clientName = "firstcome-tool"
         configuration.admission = StoreAdmission.admission(of: store.identity, as: .tool)
-        // A rebuild or a look at a large sorted set takes Redis longer than any request may.
+        // Commands on large sorted sets take longer than the default deadline, which is made for requests.
         configuration.commandDeadline = .seconds(30)
         let client = RedisClient(configuration: configuration, eventLoopGroup: group, logger: logger)
         client.start()

@@ -3,7 +3,7 @@ import NIOCore
 package import Services
 
 extension AuditReport {
-    /// One line for each check with the rows it looked at, one for each violation that is named, and the sum of it all.
+    /// The report as text: one line for each check with its rows, one for each listed violation, and a summary.
     package var table: String {
         var lines: [String] = []
         for check in checks {
@@ -18,7 +18,7 @@ extension AuditReport {
         if broken > 0 { lines.append("\(broken) of \(checks.count) checks are broken") }
         if missing > 0 {
             lines.append(
-                "\(missing) of \(checks.count) checks found nothing in Redis: it is not the one that serves the store, or has lost it"
+                "\(missing) of \(checks.count) checks found nothing in Redis: it does not serve this store, or it has lost its data"
             )
         }
         if isClean { lines.append("every invariant holds") }
@@ -29,7 +29,7 @@ extension AuditReport {
         checks.count { $0.verdict == verdict }
     }
 
-    /// The same as one JSON object.
+    /// The report as one JSON object.
     package var json: String {
         var writer = JSONWriter()
         writer.beginObject()

@@ -2,7 +2,7 @@ import Logging
 import ServiceLifecycle
 import Services
 
-/// The background work of a service, from the moment that it is made to ``end()``.
+/// The background work of a service, which runs from the initializer to ``end()``.
 struct BackgroundRun: Sendable {
     private let group: ServiceGroup
     private let task: Task<Void, Never>
@@ -14,12 +14,12 @@ struct BackgroundRun: Sendable {
             do {
                 try await group.run()
             } catch {
-                logger.critical("the background work has ended", metadata: ["error": "\(error)"])
+                logger.critical("the background work has ended by an error; restart the service", metadata: ["error": "\(error)"])
             }
         }
     }
 
-    /// Ends the work and waits for it.
+    /// Shuts the work down gracefully and waits for its end.
     func end() async {
         await group.triggerGracefulShutdown()
         await task.value

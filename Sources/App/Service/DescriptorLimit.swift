@@ -3,31 +3,33 @@ import Glibc
 import HTTPServer
 package import Logging
 
-/// The limit of open files, and how many connections fit under it.
+/// The limit of open files (`RLIMIT_NOFILE`), and how many connections fit under it.
 struct DescriptorLimit: Sendable, Equatable {
-    /// Descriptors that the process may have open.
+    /// How many descriptors the process may have open.
     let descriptors: Int
-    /// Those that are open already, inherited ones included.
+    /// How many are open at the start, including inherited ones.
     let open: Int
 
-    /// Connections that fit: those that are served, and those beyond them that are being answered 503.
+    /// The connections that fit under the limit: those that are served, and further ones that are answered 503.
     struct Share: Sendable, Equatable {
         let connections: Int
         let refusals: Int
     }
 
-    /// Refusals at once where the limit has room for them.
-    private static let mostRefusals = 256
-    /// Below this a service is of no use to anybody.
-    private static let fewestConnections = 16
-    /// More than this helps nobody, and makes those slow who try to close every descriptor there may be.
-    private static let mostRaised: rlim_t = 1 << 20
+    /// The greatest number of connections that are being answered 503 at once.
+    private static let maximumRefusals = 256
+    /// With fewer connections than this, the service does not start.
+    private static let minimumConnections = 16
+    /// The soft limit is not raised further: programs that close every possible descriptor would take long.
+    private static let greatestSoftLimit: rlim_t = 1 << 20
 
-    /// Raises the soft limit of the process to the hard one; the limit that holds afterwards.
+    /// Raises the soft limit of the process up to the hard one.
+    ///
+    /// - Returns: the limit that holds afterwards.
     static func raised() -> DescriptorLimit {
         var limit = rlimit()
         guard getrlimit(resource, &limit) == 0 else { return DescriptorLimit(descriptors: 1024, open: 0) }
-        let wanted = min(limit.rlim_max, mostRaised)
+        let wanted = min(limit.rlim_max, greatestSoftLimit)
         if wanted > limit.rlim_cur {
             var raised = limit
             raised.rlim_cur = wanted
@@ -39,32 +41,32 @@ struct DescriptorLimit: Sendable, Equatable {
 
     private static let resource = __rlimit_resource_t(RLIMIT_NOFILE.rawValue)
 
-    /// What must stay free of connections, beside what is open at the start.
+    /// How many descriptors are needed for other things than clients' connections, beside those that are open at the start.
     ///
-    /// Each loop holds three descriptors of its selector, two files of its store reader and a connection to Redis, which is there twice
-    /// while it is renewed. The rest, some thirty at work and as many that the server leaves free: listening socket, signals, the store's
-    /// writer, the connections of its read lanes and a backup, the pipes to a redis-server that is being started, connections to the data platform.
+    /// Each loop needs up to seven, and has eight: three of its selector, two files of its store reader, and two connections to Redis while
+    /// one replaces the other. The other 64 are about thirty in use and as many spare ones: the listening socket, signals, the store's
+    /// writer, its read lanes and a backup, the pipes to a redis-server that is being started, and connections to the data platform.
     static func reserve(loops: Int) -> Int { 64 + 8 * loops }
 
-    /// Connections that may be open under the limit, as many as wanted where they fit.
+    /// Divides the limit: as many connections as wanted, or as many as fit.
     ///
-    /// - Throws: where the limit leaves too few to serve.
+    /// - Throws: where fewer than 16 fit.
     func share(wanted: Int, loops: Int) throws(CommandError) -> Share {
-        let needed = open + Self.reserve(loops: loops) + Self.fewestConnections
+        let needed = open + Self.reserve(loops: loops) + Self.minimumConnections
         guard descriptors >= needed else {
             throw CommandError(
                 "the limit of open files (ulimit -n) is \(descriptors), and a service with --loops \(loops) needs \(needed) or more")
         }
         let free = descriptors - open - Self.reserve(loops: loops)
-        let refusals = min(Self.mostRefusals, max(free - wanted, free / 8))
+        let refusals = min(Self.maximumRefusals, max(free - wanted, free / 8))
         return Share(connections: min(wanted, free - refusals), refusals: refusals)
     }
 }
 
 extension RunConfiguration {
-    /// Raises the limit of open files as far as it may be raised, and lowers the number of connections to what then fits.
+    /// Raises the limit of open files as far as possible, and lowers the number of connections to what fits under it.
     ///
-    /// - Throws: where the limit leaves too few to serve.
+    /// - Throws: where fewer than 16 fit.
     package mutating func fitConnections(logger: Logger) throws(CommandError) {
         let (limit, wanted) = (DescriptorLimit.raised(), http.maximumConnections)
         let share = try limit.share(wanted: wanted, loops: loops)

@@ -8,15 +8,15 @@ package enum ListenAddress: Sendable, Equatable {
     case tcp(host: String, port: Int)
     case unixSocket(path: String)
 
-    /// Where it listens if nothing is said: on the loopback address alone.
+    /// The default: the loopback address, so that only programs of this machine can connect.
     package static let standard = ListenAddress.tcp(host: standardHost, port: standardPort)
     package static let standardHost = "127.0.0.1"
     package static let standardPort = 8080
     private static let unixPrefix = "unix:"
-    /// `sockaddr_un.sun_path` on Linux, less its final NUL.
+    /// The size of `sockaddr_un.sun_path` on Linux, without the final NUL.
     private static let longestSocketPath = 107
 
-    /// - Parameter port: nil where none is given.
+    /// - Parameter port: nil where `--port` is not given.
     package init(host: String, port: Int?) throws(CommandError) {
         guard host.hasPrefix(Self.unixPrefix) else {
             self = .tcp(host: host, port: port ?? Self.standardPort)
@@ -28,7 +28,7 @@ package enum ListenAddress: Sendable, Equatable {
             throw CommandError(
                 "--host: the path of a unix socket has at most \(Self.longestSocketPath) bytes, and this one has \(path.utf8.count)")
         }
-        guard port == nil else { throw CommandError("--port has no meaning with --host unix:..., leave it out") }
+        guard port == nil else { throw CommandError("--port has no meaning with --host unix:...; leave it out") }
         self = .unixSocket(path: path)
     }
 
@@ -46,7 +46,9 @@ package enum ListenAddress: Sendable, Equatable {
         }
     }
 
-    /// The address for people; `port` is the one that the system chose for port 0.
+    /// The address in words, for logs and messages.
+    ///
+    /// - Parameter chosen: the port that the system has chosen for port 0.
     package func description(port chosen: Int?) -> String {
         switch self {
         case .tcp(let host, let port): "http://\(host.contains(":") ? "[\(host)]" : host):\(chosen ?? port)"
@@ -54,8 +56,8 @@ package enum ListenAddress: Sendable, Equatable {
         }
     }
 
-    /// Throws where listening would fail, or would take a socket from a program that still listens on it. A socket file that nobody
-    /// listens on is left for the server to replace.
+    /// Throws where listening would fail, or would replace the socket file of a program that still listens on it. A socket file that no
+    /// program listens on is no error, because the server replaces it.
     func check() throws(CommandError) {
         guard case .unixSocket(let path) = self else { return }
         var status = stat()
@@ -65,12 +67,12 @@ package enum ListenAddress: Sendable, Equatable {
             case let code: throw CommandError("cannot listen on \(Self.unixPrefix)\(path): \(String(cString: strerror(code)))")
             }
         }
-        guard status.st_mode & S_IFMT == S_IFSOCK else { throw CommandError("\(path) exists and is not a socket; it is left as it is") }
+        guard status.st_mode & S_IFMT == S_IFSOCK else { throw CommandError("\(path) exists and is not a socket; it is not replaced") }
         switch Self.connectionError(path) {
         case ECONNREFUSED, ENOENT: return
         case 0, EAGAIN: throw CommandError("another program listens on \(path)")
         case let code:
-            throw CommandError("\(path) exists, and whether somebody listens on it is unknown: \(String(cString: strerror(code)))")
+            throw CommandError("\(path) exists, and it is unknown whether a program listens on it: \(String(cString: strerror(code)))")
         }
     }
 
@@ -82,9 +84,9 @@ package enum ListenAddress: Sendable, Equatable {
         }
     }
 
-    /// The error of connecting to the socket, 0 where somebody listens.
+    /// The `errno` of connecting to the socket; 0 where a program listens on it.
     private static func connectionError(_ path: String) -> CInt {
-        // Without waiting: a listener whose backlog is full is one, too (EAGAIN, connect(2)).
+        // Does not block: a listener with a full backlog answers EAGAIN (connect(2)).
         let type = Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue) | Int32(SOCK_NONBLOCK.rawValue)
         let descriptor = socket(AF_UNIX, type, 0)
         guard descriptor >= 0 else { return errno }
@@ -98,10 +100,9 @@ package enum ListenAddress: Sendable, Equatable {
         return result == 0 ? 0 : errno
     }
 
-    /// Lets the group of the socket file connect; the account itself may anyway.
+    /// Allows the group of the socket file to connect. The process' umask makes the file for its own account only.
     ///
-    /// The socket is made with the process' umask, for its account alone. In a folder with the setgid bit it has the folder's group,
-    /// which is how a proxy under another account is let in.
+    /// In a folder with the setgid bit the file has the folder's group, so a proxy under another account can connect as its member.
     func admitGroup() throws(CommandError) {
         guard case .unixSocket(let path) = self else { return }
         guard chmod(path, 0o660) == 0 else {
@@ -109,7 +110,7 @@ package enum ListenAddress: Sendable, Equatable {
         }
     }
 
-    /// What the system has said against listening, in one line; any other error as it is.
+    /// The one-line form of a system error about listening; any other error unchanged.
     func describing(_ error: any Error) -> any Error {
         guard let error = error as? IOError else { return error }
         guard error.errnoCode != EADDRINUSE else { return CommandError("\(description(port: nil)) is in use by another program") }

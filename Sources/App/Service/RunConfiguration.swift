@@ -4,18 +4,18 @@ package import HTTPServer
 package import Redis
 package import Services
 
-/// What a service is started with. The initial value of a setting is its default, which `firstcome serve --help` prints.
+/// The settings of a whole service. The initial value of a setting is its default, which `firstcome serve --help` prints.
 package struct RunConfiguration: Sendable {
-    /// The folder that exists and is locked.
+    /// The data folder, which must exist and be locked by the caller.
     package var dataFolder: String
     package var http = ListenAddress.standard.configuration
     /// `nil` for a private Redis in the data folder.
     package var redis: RedisEndpoint?
-    /// Everything but its private Redis, which the start adds.
+    /// The settings of the services. The start itself sets `privateRedis`.
     package var services: ServicesConfiguration
     /// The number of a new store's first incarnation; nil for the present time.
     package var firstIncarnation: Int64?
-    /// How many event loops serve: one leaves the other core of a small machine to Redis and to the store's writer.
+    /// The number of event loops. One core is left to Redis and to the store's writer.
     package var loops = max(1, ProcessInfo.processInfo.activeProcessorCount - 1)
     /// How long requests may take to finish when the service stops.
     package var drainDeadline: Duration = .seconds(10)

@@ -5,26 +5,27 @@ import NIOPosix
 import Redis
 package import Services
 
-/// A whole service, from its sockets to its files: built by one function, for the executable and for tests.
+/// A running service with all its parts. The executable and the tests start it by the same function.
 package final class RunningService: Sendable {
     package let services: CommerceServices
     package let server: HTTPListener
     package let tokenKey: TokenKey
     private let parts: ServiceParts
 
-    /// Where Redis is, for people: without a password.
+    /// The address of Redis for messages, without a password.
     package var redisDescription: String { services.redis.configuration.endpoint.description }
 
     private init(services: CommerceServices, server: HTTPListener, tokenKey: TokenKey, parts: ServiceParts) {
         (self.services, self.server, self.tokenKey, self.parts) = (services, server, tokenKey, parts)
     }
 
-    /// Starts everything and returns once clients can connect. Gates are recovered in the background: `/readyz` says when they are there.
+    /// Starts all parts and returns once clients can connect. Gates are recovered in the background; `/readyz` answers 200 when they are
+    /// loaded.
     ///
-    /// - Throws: `CommandError` where the address cannot be listened on.
+    /// - Throws: `CommandError` where it cannot listen on the address.
     package static func start(_ configuration: RunConfiguration, logger: Logger) async throws -> RunningService {
         let address = ListenAddress(configuration.http.address)
-        // Before anything is started that would have to be stopped again.
+        // Checked before any part is started, so that none has to be stopped again.
         try address.check()
         let tokenKey = try TokenKey.load(fromDataFolder: configuration.dataFolder)
         var parts = ServiceParts(loops: MultiThreadedEventLoopGroup(numberOfThreads: configuration.loops))
@@ -35,7 +36,7 @@ package final class RunningService: Sendable {
                 configuration: configuration.http, eventLoopGroup: parts.loops, responder: api.responder(on:),
                 refusalResponse: api.refusalResponse, logger: logger)
             api.reportStatistics(of: server)
-            // Another program may have begun to listen meanwhile.
+            // Checked again, because another program may have begun to listen meanwhile.
             try address.check()
             try await server.start()
             parts.server = (server, configuration.drainDeadline)
@@ -47,9 +48,10 @@ package final class RunningService: Sendable {
         }
     }
 
-    /// Has `/readyz` answer 503 from now on, so that a load balancer looks elsewhere before ``stop()``; everything else is served.
+    /// Makes `/readyz` answer 503 from now on, so that a load balancer sends requests elsewhere before ``stop()``. Requests are
+    /// still served.
     package func announceEnd() { services.announceEnd() }
 
-    /// Lets running requests finish, writes what waits, and ends everything that ``start(_:logger:)`` began, the private Redis too.
+    /// Lets running requests finish, then ends all parts that ``start(_:logger:)`` started, including the private Redis.
     package func stop() async { await parts.end() }
 }

@@ -6,7 +6,7 @@ import Redis
 import Services
 import Store
 
-/// What a service has begun so far, and gives back when it stops, or where a later step of its start fails.
+/// The parts of a service that were started so far. They are ended when the service stops, and where a later step of its start fails.
 struct ServiceParts: Sendable {
     let loops: MultiThreadedEventLoopGroup
     var store: TransactionalStore?
@@ -18,7 +18,7 @@ struct ServiceParts: Sendable {
 
     init(loops: MultiThreadedEventLoopGroup) { self.loops = loops }
 
-    /// Ends what has begun, each part before those that it needs.
+    /// Ends the parts that were started, each before those that it needs.
     func end() async {
         if let server { await server.listener.drain(deadline: server.drainDeadline) }
         await background?.end()
@@ -26,11 +26,11 @@ struct ServiceParts: Sendable {
         await redis?.close()
         store?.close()
         await privateRedis?.stop()
-        // Nothing is left on the loops whose end could fail.
+        // An error can be ignored: nothing runs on the loops any more.
         try? await loops.shutdownGracefully()
     }
 
-    /// Opens store and Redis, and begins the background work over both.
+    /// Opens the store, connects to Redis and starts the services with their background work.
     mutating func openServices(_ configuration: RunConfiguration, logger: Logger) async throws -> CommerceServices {
         let folder = DataFolder(path: configuration.dataFolder)
         let store = try folder.openStore(

@@ -1,7 +1,7 @@
 import Dispatch
 import Glibc
 
-/// SIGTERM or SIGINT, waited for instead of died from. A second one, while the service drains, ends the process at once.
+/// Waits for SIGTERM or SIGINT. A second signal, while the service drains, ends the process at once.
 package final class StopSignal {
     private let sources: [any DispatchSourceSignal]
     private let stream: AsyncStream<Void>
@@ -19,10 +19,11 @@ package final class StopSignal {
             source.resume()
             return source
         }
-        // A client that hangs up while it is written to is an error of that write, not of the process.
+        // Writing to a connection that the client has closed must fail with EPIPE, and not end the process.
         signal(SIGPIPE, SIG_IGN)
     }
 
+    /// Returns after the first signal.
     package func wait() async {
         for await _ in stream { return }
     }

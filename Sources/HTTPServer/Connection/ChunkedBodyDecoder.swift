@@ -1,6 +1,6 @@
 import NIOCore
 
-/// Takes the chunks of one body out of the bytes that arrive (RFC 9112 section 7.1). Extensions and trailers are checked and dropped.
+/// Decodes the chunks of one body as its bytes arrive (RFC 9112 section 7.1). Extensions and trailers are checked and dropped.
 struct ChunkedBodyDecoder: Equatable, Sendable {
     private enum State: Equatable {
         /// The size in hexadecimal, with as many digits as were read.
@@ -25,12 +25,12 @@ struct ChunkedBodyDecoder: Equatable, Sendable {
     private var state = State.size(digits: 0)
     /// Bytes of the current chunk that have not arrived.
     private var remaining = 0
-    /// Bytes read so far that are not body.
+    /// Bytes read so far that are framing: sizes, extensions, line ends and trailers.
     private var framingByteCount = 0
 
-    /// More digits than any size that is accepted has; leading zeros count.
+    /// Hexadecimal digits of a chunk size, leading zeros included: more than any size within the body limit needs.
     private static let maximumDigits = 8
-    /// A chunk of one byte has five bytes of framing; extensions and trailers share what a head may have.
+    /// Framing allowed per byte of body; a chunk of one byte needs five. `maximumHeaderBytes` come on top, for extensions and trailers.
     private static let framingPerBodyByte = 8
 
     /// Moves what `input` holds of the body to `body`. True once the body is complete; what follows it stays in `input`.
@@ -96,7 +96,7 @@ struct ChunkedBodyDecoder: Equatable, Sendable {
             try expect(byte, RequestHeadParser.lf)
             state = .size(digits: 0)
         case .trailerStart, .trailerName, .trailerValue, .trailerLineFeed, .lastLineFeed: try readTrailer(byte)
-        case .data, .complete: preconditionFailure("neither is framing")
+        case .data, .complete: preconditionFailure("chunk data and bytes after the body are not framing")
         }
     }
 
@@ -116,7 +116,7 @@ struct ChunkedBodyDecoder: Equatable, Sendable {
         }
     }
 
-    /// `;name`, `;name=value` or `;name="value"`, as often as it comes (RFC 9112 section 7.1.1), without white space.
+    /// `;name`, `;name=value` or `;name="value"`, any number of times (RFC 9112 section 7.1.1), without white space.
     private mutating func readExtension(_ byte: UInt8) throws(HTTPRefusal) {
         switch state {
         case .extensionName(let isEmpty):

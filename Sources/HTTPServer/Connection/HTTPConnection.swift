@@ -15,20 +15,20 @@ final class HTTPConnection: ChannelInboundHandler, @unchecked Sendable {
     private var context: ChannelHandlerContext?
     /// Answers that are rendered and not yet handed to the channel.
     private var output: ByteBuffer?
-    /// True while ``advance(_:)`` runs: what happens meanwhile changes the state, and the running one acts on it.
+    /// True while ``advance(_:)`` runs. An event that arrives meanwhile only changes the state; the running call acts on it.
     private var isAdvancing = false
-    /// True between the first bytes of a read batch and its end, at which all answers leave in one write.
+    /// True from the first bytes of a read batch to its end, when all its answers leave in one write.
     private var isInReadBatch = false
     private var isReading = true
-    /// The task of the last request that is of no use without its client; it may be over.
+    /// The task of the last cancellable request, which is cancelled when the client hangs up. It may have ended already.
     private var cancellable: Task<Void, Never>?
-    /// True while requests that one client sent ahead wait for the other connections of the loop to have their turn.
+    /// True while pipelined requests of this connection wait until the loop has served other connections.
     private var isYielding = false
 
-    /// Requests of one connection that run before others have their turn.
+    /// Pipelined requests of one connection that run before the loop serves other connections.
     private static let requestsPerTurn = 32
 
-    /// - Parameter refusal: answers every client at once, as the only answer.
+    /// - Parameter refusal: is sent at once as the only answer of this connection; nil for a connection that is served.
     init(loop: HTTPServerLoop, refusal: HTTPRefusal? = nil) {
         self.loop = loop
         isRefused = refusal != nil
@@ -92,7 +92,7 @@ final class HTTPConnection: ChannelInboundHandler, @unchecked Sendable {
         cut()
     }
 
-    /// Forgets the client. Handlers that still run finish or are cancelled, and their answers are dropped.
+    /// Leaves the closed channel. Handlers that still run finish or are cancelled, and their answers are dropped.
     private func end() {
         guard context != nil else { return }
         cancellable?.cancel()
@@ -108,7 +108,7 @@ final class HTTPConnection: ChannelInboundHandler, @unchecked Sendable {
         context?.close(promise: nil)
     }
 
-    /// Closes the connection where it is idle, and else with its next answer.
+    /// Closes an idle connection now, any other after its next answer.
     func drain() {
         machine.drain()
         if machine.isIdle { advance(.now()) }
@@ -133,7 +133,7 @@ final class HTTPConnection: ChannelInboundHandler, @unchecked Sendable {
 // MARK: - Actions
 
 extension HTTPConnection {
-    /// Performs actions until the machine says to wait. Then answers are sent, or after the read batch where one is being read.
+    /// Performs actions until the machine says to wait, then sends the answers; during a read batch they are sent at its end.
     private func advance(_ now: NIODeadline) {
         guard !isAdvancing, !isYielding else { return }
         isAdvancing = true
@@ -204,7 +204,7 @@ extension HTTPConnection {
         }
     }
 
-    /// The handler has answered, somewhere and some time later.
+    /// Takes the result of a handler that did not answer at once, on any thread.
     private func finished(_ number: Int, _ result: Result<HTTPResponse, any Error>) {
         loop.context.requestsInFlight.decrement()
         guard loop.eventLoop.inEventLoop else {
@@ -233,12 +233,12 @@ extension HTTPConnection {
 extension HTTPConnection {
     private func render(_ response: HTTPResponse, _ form: HTTPConnectionStateMachine.AnswerForm, _ now: NIODeadline) {
         withOutput { loop.render(response, form, into: &$0, now) }
-        // Answers beyond the mark leave at once: with a client that does not read them, the channel says so before the next request.
+        // Flushed beyond the high-water mark, so that the channel reports a client that does not read before its next request runs.
         if let output, output.readableBytes >= loop.limits.writeHighWaterMark { flush() }
     }
 
     private func withOutput(_ write: (inout ByteBuffer) -> Void) {
-        // Moved out while written to, so that the buffer is uniquely owned and not copied.
+        // Moved out during the write, so that the buffer is uniquely owned and not copied.
         var buffer = output ?? loop.takeBuffer()
         output = nil
         write(&buffer)
@@ -252,7 +252,7 @@ extension HTTPConnection {
         loop.giveBack(buffer)
     }
 
-    /// Hands the rest to the channel. Also without a rest: answers before it may not have left the channel yet.
+    /// Hands the remaining answers to the channel and learns when all are sent. An empty write does so for answers that are in the channel.
     private func sendLast() {
         guard let context else { return }
         let sent = context.eventLoop.makePromise(of: Void.self)
@@ -271,7 +271,7 @@ extension HTTPConnection {
         context.writeAndFlush(HTTPConnection.wrapOutboundOut(buffer), promise: sent)
     }
 
-    /// Stops reading where enough waits, and goes on when it does not.
+    /// Stops reading while the machine has enough bytes of later requests, and resumes when it wants more.
     private func adjustReading() {
         let wantsBytes = machine.wantsBytes
         guard wantsBytes != isReading, let context else { return }

@@ -2,20 +2,20 @@ import NIOCore
 
 /// One HTTP/1.1 connection as a value: bytes and events in, actions out. It has no channel, no clock and no handler.
 ///
-/// One request is in progress at a time. Requests that a client sends ahead wait as bytes, and while too many wait nothing is read.
-/// An event changes the state; ``next(at:)`` then says what is to be done, one action at a time, until it says ``Action/wait``.
+/// One request is in progress at a time. Pipelined requests wait as bytes; while too many bytes wait, nothing is read.
+/// An event changes the state; ``next(at:)`` then returns one action at a time, until it returns ``Action/wait``.
 struct HTTPConnectionStateMachine: Sendable {
-    /// What the connection does now, with what belongs to that alone.
+    /// What the connection is doing, with the state that only this phase needs.
     private enum Phase: Equatable {
         /// Between requests, or inside a head, of which `parsedByteCount` bytes were read without finding its end.
         case head(parsedByteCount: Int)
-        /// Inside the body of a request. Kept elsewhere, so that the phase of most requests is small.
+        /// Inside the body of a request. Indirect, so that the phase of most requests stays small.
         indirect case body(PartialRequest)
         /// A request is with its handler.
         case running(AnswerForm)
         /// The last answer is rendered and not yet handed to the channel.
         case ending(Ending)
-        /// The channel has the last answer; it has not said that all of it is sent.
+        /// The channel has the last answer and has not yet reported that all of it is sent.
         case sendingLast(Ending)
         /// All is sent and our side is shut down; the client may still read, and closes.
         case lingering
@@ -39,9 +39,9 @@ struct HTTPConnectionStateMachine: Sendable {
 
     /// How a connection ends once everything is sent.
     private enum Ending: Equatable {
-        /// Closed at once: nothing unread of the client's is expected.
+        /// Close at once: no unread bytes of the client are expected.
         case closing
-        /// Shut down first. Closing at once would reset the connection where unread bytes wait, and the reset could overtake the answer.
+        /// Shut down our side first. Closing with unread bytes would reset the connection, and the reset could overtake the answer.
         case lingering
     }
 
@@ -75,22 +75,22 @@ struct HTTPConnectionStateMachine: Sendable {
 
     private let limits: HTTPLimits
     private var phase = Phase.head(parsedByteCount: 0)
-    /// What has arrived and belongs to no request that was run. Nil instead of empty, so that a read buffer is taken over as it is.
+    /// Bytes that belong to no request that was run. Nil instead of empty, so that the next read buffer is adopted without a copy.
     private var inbox: ByteBuffer?
     /// When the phase began.
     private var since: NIODeadline
-    /// When the first byte of the head that is arriving came, or its turn.
+    /// When the first byte of the current head arrived; for a pipelined head, when the request before it was answered.
     private var headBegan: NIODeadline
     /// Bytes of empty lines since the last request (RFC 9112 section 2.2).
     private var emptyLineByteCount = 0
-    /// Since when the channel has not taken more answers; nil while it takes them.
+    /// Since when the channel has been unwritable; nil while it is writable.
     private var unwritableSince: NIODeadline?
-    /// How many bytes the channel had not sent when the client last had its time anew; `Int.max` where that is not known.
+    /// How many bytes the channel had not sent when the write timeout last restarted; `Int.max` where that is not known.
     private var unsentByteCount = Int.max
     private(set) var inputHasEnded = false
     private var isDraining: Bool
     private var requestCount = 0
-    /// Set where the connection as a whole is refused.
+    /// Set where the connection itself is refused, before any request is read.
     private var refusal: HTTPRefusal?
 
     /// - Parameter refusal: answers the client before anything is read, as the only answer.
@@ -122,7 +122,7 @@ struct HTTPConnectionStateMachine: Sendable {
 // MARK: - Events
 
 extension HTTPConnectionStateMachine {
-    /// Bytes have arrived.
+    /// Reports bytes that were read from the channel.
     mutating func received(_ bytes: consuming ByteBuffer, at now: NIODeadline) {
         switch phase {
         case .head:
@@ -143,18 +143,18 @@ extension HTTPConnectionStateMachine {
         inbox?.writeImmutableBuffer(bytes)
     }
 
-    /// The client will send nothing more. It may still read.
+    /// Reports that the client has shut down its sending side. It may still read.
     mutating func inputEnded() {
         inputHasEnded = true
     }
 
-    /// The channel takes answers again, or takes no more for now.
+    /// Reports whether the channel is writable.
     mutating func writabilityChanged(_ isWritable: Bool, at now: NIODeadline) {
         unwritableSince = isWritable ? nil : now
         unsentByteCount = Int.max
     }
 
-    /// The running request is answered. Gives the form of its answer; nil where the connection does not wait for this one.
+    /// Reports that the handler has answered. Returns the form of the answer; nil where the connection does not wait for this request.
     mutating func answered(_ number: Int, at now: NIODeadline) -> AnswerForm? {
         guard case .running(var form) = phase, form.number == number else {
             assert(phase == .closed, "request \(number) was answered twice")
@@ -172,7 +172,7 @@ extension HTTPConnectionStateMachine {
         return form
     }
 
-    /// Everything that was handed to the channel is sent.
+    /// Reports that everything handed to the channel is sent.
     mutating func lastAnswerSent(at now: NIODeadline) -> Action {
         guard case .sendingLast(let ending) = phase else {
             assert(phase == .closed, "nothing was handed over as the last answer")
@@ -184,26 +184,26 @@ extension HTTPConnectionStateMachine {
         return .shutDownOutput
     }
 
-    /// The server takes no new connections and ends the ones it has.
+    /// Reports that the server is shutting down.
     mutating func drain() {
         isDraining = true
     }
 
-    /// The channel is closed. Nothing happens afterwards.
+    /// Reports that the channel is closed, which is the last event.
     mutating func closed() {
         phase = .closed
         inbox = nil
     }
 
-    /// Whether the client has time to read: then a tick has to know how much is left.
+    /// Whether the write timeout is running; then ``tick(_:unsent:)`` needs the number of unsent bytes.
     var waitsForReader: Bool {
         if case .sendingLast = phase { true } else { unwritableSince != nil }
     }
 
-    /// Time has passed. Ends what took too long.
+    /// Checks the deadlines, and ends what took too long.
     ///
     /// - Parameter unsent: bytes that the channel has not been able to send, where ``waitsForReader`` is set. A client that reads
-    ///   enough of them has its time anew.
+    ///   enough of them restarts the write timeout.
     mutating func tick(_ now: NIODeadline, unsent: Int = Int.max) -> Action {
         noteProgress(unsent, now)
         if let unwritableSince, phase != .closed {
@@ -228,10 +228,10 @@ extension HTTPConnectionStateMachine {
 }
 
 extension HTTPConnectionStateMachine {
-    /// Bytes that a client has to read within the write timeout to have it anew: less is a way to hold a connection for hours.
+    /// Bytes that a client must read within the write timeout to restart it. With fewer it could hold a connection for hours.
     private static let leastProgress = 4_096
 
-    /// Gives a client that has read enough its time anew.
+    /// Restarts the write timeout of a client that has read enough.
     private mutating func noteProgress(_ unsent: Int, _ now: NIODeadline) {
         guard unsentByteCount != Int.max else {
             unsentByteCount = unsent
@@ -247,7 +247,7 @@ extension HTTPConnectionStateMachine {
 // MARK: - Actions
 
 extension HTTPConnectionStateMachine {
-    /// What is to be done now. Asked again after each action but ``Action/wait``.
+    /// The next action. Call it again after every action except ``Action/wait``.
     mutating func next(at now: NIODeadline) -> Action {
         switch phase {
         case .head(let parsedByteCount): return nextOfHead(parsedByteCount, now)
@@ -264,7 +264,7 @@ extension HTTPConnectionStateMachine {
 
     private mutating func nextOfHead(_ parsedByteCount: Int, _ now: NIODeadline) -> Action {
         if let refusal { return refuse(refusal) }
-        // Answers that the client leaves unread hold back its later requests.
+        // While the client does not read its answers, its later requests wait.
         guard unwritableSince == nil else { return .wait }
         dropEmptyLines()
         guard emptyLineByteCount <= 2 * limits.maximumHeaderFields else { return refuse(.headersTooLarge) }
@@ -272,7 +272,7 @@ extension HTTPConnectionStateMachine {
         guard byteCount > 0 else { return inputHasEnded || isDraining ? end(now) : .wait }
         // The first half of an empty line.
         if byteCount == 1, firstByte == RequestHeadParser.cr { return inputHasEnded ? end(now) : .wait }
-        // A head ends with a line feed: without a new one there is nothing new to find.
+        // A head ends with a line feed, so it is parsed again only when a new one has arrived.
         let result =
             inbox?.withUnsafeReadableBytes { bytes in
                 parsedByteCount == 0 || bytes[parsedByteCount...].contains(RequestHeadParser.lf)
@@ -291,7 +291,7 @@ extension HTTPConnectionStateMachine {
         }
     }
 
-    /// Takes empty lines, which some clients send behind a body, from the front of what has arrived (RFC 9112 section 2.2).
+    /// Drops empty lines before a request line; some clients send them after a body (RFC 9112 section 2.2).
     private mutating func dropEmptyLines() {
         while firstByte == RequestHeadParser.cr {
             guard let inbox, inbox.getInteger(at: inbox.readerIndex + 1, as: UInt8.self) == RequestHeadParser.lf else { return }
@@ -303,13 +303,13 @@ extension HTTPConnectionStateMachine {
 
     private var firstByte: UInt8? { inbox?.withUnsafeReadableBytes { $0.first } }
 
-    /// Ends a connection that is idle. Where the client has ended too, nothing more of it can arrive unread.
+    /// Ends an idle connection, at once where no unread bytes are expected: the client has shut down its side, or never sent a request.
     private mutating func end(_ now: NIODeadline) -> Action {
         phase = .ending(inputHasEnded || requestCount == 0 ? .closing : .lingering)
         return next(at: now)
     }
 
-    /// Goes on from a complete head: to the handler where the body is there too.
+    /// Continues after a complete head: runs the request if its body has arrived too.
     private mutating func begin(_ head: RequestHead, _ now: NIODeadline) -> Action {
         switch head.framing {
         case .length(let length):
@@ -338,7 +338,7 @@ extension HTTPConnectionStateMachine {
         if case .length(let length) = partial.head.framing {
             if inboxByteCount >= partial.head.byteCount + length { return run(partial.head, length) }
         } else if var chunks = partial.chunks, var bytes = inbox {
-            // Taken out of the phase meanwhile, so that the body is filled in place.
+            // Moved out of the phase during decoding, so that the body's buffer is uniquely owned and filled in place.
             (partial.chunks, inbox, phase) = (nil, nil, .closed)
             do throws(HTTPRefusal) {
                 let isComplete = try chunks.decoder.decode(&bytes, into: &chunks.body, limits: limits)
@@ -353,7 +353,7 @@ extension HTTPConnectionStateMachine {
         return inputHasEnded ? refuse(.endsEarly) : .wait
     }
 
-    /// Takes head and body out of what has arrived.
+    /// Runs a request, and removes its head and body from `inbox`.
     private mutating func run(_ head: RequestHead, _ bodyLength: Int) -> Action {
         let count = head.byteCount + bodyLength
         guard inboxByteCount > count else {
@@ -378,7 +378,7 @@ extension HTTPConnectionStateMachine {
         return .close
     }
 
-    /// Answers what is being read by a refusal, and takes nothing more from the client.
+    /// Refuses the request that is being read, and reads no more requests.
     private mutating func refuse(_ refusal: HTTPRefusal, isHead: Bool = false) -> Action {
         inbox = nil
         self.refusal = nil

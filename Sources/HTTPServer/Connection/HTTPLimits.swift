@@ -27,7 +27,7 @@ package struct HTTPLimits: Sendable, Equatable {
     package var lingerTimeout: TimeAmount = .seconds(2)
     /// Unsent answer bytes of one connection beyond which it starts no request.
     package var writeHighWaterMark: Int = 64 * 1024
-    /// Unsent answer bytes of one connection below which it goes on.
+    /// Unsent answer bytes of one connection below which it starts requests again.
     package var writeLowWaterMark: Int = 32 * 1024
 
     /// The defaults.

@@ -9,13 +9,13 @@ import Musl
 import Darwin
 #endif
 
-/// Stops accepting for a moment when descriptors or memory for another connection are short. Add it to the listening channel.
+/// Pauses accepting when descriptors or memory for another connection are short. Add it to the listening channel.
 ///
 /// A connection that is not accepted stays in the backlog and keeps the listening socket readable, so trying again at once would fail at
 /// once, and keep the loop busy until a connection is closed. The pauses double while nothing is accepted.
 ///
-/// The last descriptors of the process are not taken by connections: libdispatch ends the process where it cannot open a file of its
-/// own, and the rest of the service needs some as well.
+/// Connections leave some descriptors free: libdispatch ends the process when it cannot open a file of its own, and the rest of the
+/// service needs some as well.
 final class AcceptBackoff: ChannelInboundHandler {
     typealias InboundIn = any Channel
     typealias InboundOut = any Channel
@@ -89,7 +89,7 @@ final class AcceptBackoff: ChannelInboundHandler {
                 "cannot accept connections, trying again until it succeeds", metadata: ["error": "\(String(cString: strerror(code)))"])
         }
         guard resumption == nil else { return }
-        // Both calls take effect at once on the channel's loop; they fail only where the channel is closed, which needs no reading.
+        // Both calls take effect at once on the channel's loop; they fail only on a closed channel, which reads nothing anyway.
         let channel = context.channel
         _ = channel.setOption(.autoRead, value: false)
         resumption = context.eventLoop.assumeIsolated().scheduleTask(in: pause) {

@@ -15,10 +15,10 @@ import Darwin
 /// Answers one request. It runs on the connection's event loop until it suspends, resumes there, and must not block it.
 package typealias HTTPHandler = @Sendable (HTTPRequest) async -> HTTPResponse
 
-/// Answers one request, or says how its answer will come. It is called on the connection's event loop and must not block it.
+/// Answers one request at once, by callback or in a task. It is called on the connection's event loop and must not block it.
 package typealias HTTPResponder = @Sendable (consuming HTTPRequest) -> HTTPAnswer
 
-/// A small HTTP/1.1 server on SwiftNIO: keep-alive, pipelining, limits on everything a client can send, and a graceful end.
+/// A small HTTP/1.1 server on SwiftNIO: keep-alive, pipelining, limits on everything a client can send, and graceful shutdown.
 package final class HTTPListener: Sendable {
     private enum State {
         case notStarted
@@ -39,7 +39,7 @@ package final class HTTPListener: Sendable {
     ///   - eventLoopGroup: the loops connections are spread over; not shut down by the server.
     ///   - responder: makes the responder of one event loop. Each loop has its own, so that loops need not share what it uses.
     ///   - refusalResponse: renders the answers the server gives by itself.
-    ///   - logger: for what an operator should know; never holds what a client sent.
+    ///   - logger: receives what an operator should know, and nothing that a client sent.
     package init(
         configuration: HTTPServerConfiguration,
         eventLoopGroup: any EventLoopGroup,
@@ -73,8 +73,8 @@ package final class HTTPListener: Sendable {
     }
 
     deinit {
-        // A promise must be fulfilled; a server that never drained has nothing else to say. One that did has fulfilled them, and
-        // its loops may have ended since.
+        // NIO requires every promise to be fulfilled. Draining does so; without it, it is done here. After draining it must not be
+        // done here, because the loops may have ended.
         let neverDrained = state.withLock { state in if case .draining = state { false } else { true } }
         if neverDrained { for loop in loops.values { loop.drained.succeed() } }
     }
@@ -108,7 +108,7 @@ package final class HTTPListener: Sendable {
     /// The TCP port the server listens on; nil unless it is running on TCP.
     package var port: Int? { localAddress?.port }
 
-    /// What was counted since the start.
+    /// The counters since the start.
     package var statistics: HTTPServerStatistics {
         var statistics = HTTPServerStatistics(
             openConnections: context.openConnections.load(ordering: .relaxed),
@@ -123,14 +123,14 @@ package final class HTTPListener: Sendable {
         loops[ObjectIdentifier(eventLoop)]?.executor
     }
 
-    /// Stops accepting, closes idle connections, lets requests finish with `Connection: close`, and after the deadline cuts the rest.
+    /// Stops accepting, closes idle connections, answers running requests with `Connection: close`, and closes the rest at the deadline.
     package func drain(deadline: Duration) async {
         let channel = state.withLock { state -> (any Channel)? in
             defer { state = .draining }
             guard case .running(let channel) = state else { return nil }
             return channel
         }
-        try? await channel?.close()  // Only fails where it is closed already.
+        try? await channel?.close()  // Fails only where it is closed already.
         if channel != nil, case .unixSocket(let path) = context.configuration.address { unlink(path) }
         let cuts = loops.values.map { loop in
             loop.eventLoop.execute { loop.drain() }
@@ -144,7 +144,7 @@ package final class HTTPListener: Sendable {
         let configuration = context.configuration
         let limits = configuration.limits
         let waterMark = ChannelOptions.Types.WriteBufferWaterMark(low: limits.writeLowWaterMark, high: limits.writeHighWaterMark)
-        // A read buffer stays with the request that was read into it, for as long as that runs.
+        // Small read buffers, because a request keeps its buffer until it is answered.
         let readBuffers = AdaptiveRecvByteBufferAllocator(minimum: 512, initial: 2048, maximum: 16 * 1024)
         // TCP_NODELAY is set on the listening socket by NIO and inherited by what it accepts.
         let bootstrap = ServerBootstrap(group: eventLoopGroup)
@@ -200,7 +200,7 @@ package final class HTTPListener: Sendable {
 
 /// Why the server could not do what was asked.
 package enum HTTPServerError: Error {
-    /// A server starts once.
+    /// The server has been started before; it starts only once.
     case alreadyStarted
     /// A connection came on a loop outside the group, which NIO never does.
     case foreignEventLoop

@@ -13,7 +13,7 @@ package struct HTTPServerConfiguration: Sendable {
 
     /// Where the server listens.
     package var address: Address
-    /// Connections waiting to be accepted by the process.
+    /// Connections that the kernel holds until the process accepts them.
     package var backlog: Int = 1024
     /// Every bound.
     package var limits = HTTPLimits()

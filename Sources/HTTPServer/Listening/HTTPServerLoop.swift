@@ -13,7 +13,7 @@ final class ServerContext: Sendable {
     let openRefusals = Atomic<Int>(0)
     /// Times that a connection could not be accepted.
     let acceptFailures = Atomic<Int>(0)
-    /// Requests whose handlers have not answered at once and have not answered yet.
+    /// Requests whose handlers did not answer at once and have not answered yet.
     let requestsInFlight = Atomic<Int>(0)
 
     init(
@@ -24,7 +24,7 @@ final class ServerContext: Sendable {
         self.logger = logger
     }
 
-    /// Takes a place for one more, unless `limit` are taken.
+    /// Raises the counter by one; false, and unchanged, where it has reached `limit`.
     static func take(_ counter: borrowing Atomic<Int>, limit: Int) -> Bool {
         guard counter.wrappingAdd(1, ordering: .relaxed).newValue <= limit else {
             counter.wrappingSubtract(1, ordering: .relaxed)
@@ -41,8 +41,8 @@ extension Atomic<Int> {
 
 /// One event loop's share of the server: its connections, their timer, and what they reuse.
 ///
-/// Two loops share nothing that a request answered at once would write to: a cache line that both write costs each of them more
-/// than the rest of its bookkeeping.
+/// A request that is answered at once writes to nothing that two loops share: a cache line that both write would cost each of them
+/// more than the rest of the loop's bookkeeping.
 ///
 /// Safety of `@unchecked Sendable`: the variables are touched on `eventLoop` only, which every entry asserts.
 final class HTTPServerLoop: @unchecked Sendable {
@@ -63,7 +63,7 @@ final class HTTPServerLoop: @unchecked Sendable {
     private var tickIsScheduled = false
     private let tickInterval: TimeAmount
 
-    /// Memory above this is not kept for the next answer.
+    /// Bytes of the largest buffer that is kept for later answers.
     private static let largestKeptBuffer = 256 * 1024
 
     init(eventLoop: any EventLoop, context: ServerContext, handler: @escaping HTTPResponder) {
@@ -76,7 +76,7 @@ final class HTTPServerLoop: @unchecked Sendable {
         self.tickInterval = HTTPServerLoop.tickInterval(context.configuration.limits)
     }
 
-    /// One timer looks at all connections of a loop: a deadline is kept to within a tick, and a request starts no timer.
+    /// One timer per loop checks the deadlines of all connections, so that no request starts its own; each is kept to within a tick.
     private static func tickInterval(_ limits: HTTPLimits) -> TimeAmount {
         let shortest = [limits.idleTimeout, limits.headTimeout, limits.bodyTimeout, limits.writeTimeout, limits.lingerTimeout]
             .reduce(TimeAmount.seconds(4), min)
@@ -112,7 +112,7 @@ final class HTTPServerLoop: @unchecked Sendable {
         }
     }
 
-    /// Closes what is idle, and lets what runs say `connection: close`.
+    /// Closes idle connections now, and the others after their next answer, which says `connection: close`.
     func drain() {
         eventLoop.assertInEventLoop()
         guard !isDraining else { return }
@@ -121,7 +121,7 @@ final class HTTPServerLoop: @unchecked Sendable {
         for connection in Array(connections.values) { connection.drain() }
     }
 
-    /// Closes every connection, whatever it does.
+    /// Closes every connection at once.
     func cut() {
         eventLoop.assertInEventLoop()
         for connection in Array(connections.values) { connection.cut() }
@@ -140,7 +140,7 @@ final class HTTPServerLoop: @unchecked Sendable {
         response.render(into: &output, date: date, connection: form.connection, isHead: form.isHead)
     }
 
-    /// An empty buffer, usually one whose earlier answers have left already.
+    /// An empty buffer, usually one that earlier answers were sent from.
     func takeBuffer() -> ByteBuffer {
         guard var buffer = spareBuffer else {
             var fresh = ByteBuffer()

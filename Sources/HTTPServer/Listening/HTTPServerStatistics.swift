@@ -1,10 +1,10 @@
 import EventLoops
 
-/// What the server counted since its start, and what is open now.
+/// What the server counted since its start, and how many connections and requests it has now.
 package struct HTTPServerStatistics: Sendable, Equatable {
     /// Connections open now.
     package var openConnections: Int
-    /// Requests whose handlers have not answered at once and have not answered yet.
+    /// Requests whose handlers did not answer at once and have not answered yet.
     package var requestsInFlight: Int
     /// Connections accepted since the start, those answered 503 included.
     package var acceptedConnections = 0
@@ -28,7 +28,7 @@ final class LoopCounters: Sendable {
     let refusedRequests = LoopCounter()
     let rejectedRequests = LoopCounter()
 
-    /// Adds what was counted. Each number is right by itself; together they are not one instant.
+    /// Adds the counters. Each is exact, but they are not read at one instant.
     func add(to statistics: inout HTTPServerStatistics) {
         statistics.acceptedConnections += acceptedConnections.value
         statistics.refusedConnections += refusedConnections.value

@@ -16,7 +16,7 @@ struct DateField {
     /// Bytes of the whole field with its line end.
     static let byteCount = 37
 
-    /// Brings the value to the wall clock's current second; `now` only decides whether the second may have passed.
+    /// Updates the value to the current second. The wall clock is read only when `now` says that the second has passed.
     mutating func update(_ now: NIODeadline) {
         if now >= validUntil { refresh(now) }
     }

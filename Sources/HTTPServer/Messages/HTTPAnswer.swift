@@ -1,21 +1,21 @@
-/// What a handler has for the server when it is asked.
+/// How a handler answers a request: at once, by callback or in a task.
 ///
-/// Most requests are answered from memory or wait for one reply: neither needs a task, whose making and switching costs about
-/// as much as the rest of such a request. A failure is answered as ``HTTPRefusal/handlerFailed``.
+/// Most requests are answered from memory or after one reply of another server. Neither needs a task: making one and switching
+/// to it costs about as much as the rest of such a request. A failure is answered as ``HTTPRefusal/handlerFailed``.
 package enum HTTPAnswer: Sendable {
-    /// The answer is there.
+    /// The answer is ready.
     case now(HTTPResponse)
-    /// The closure is called at once, on the connection's loop, and has the completion called exactly once: the server counts the
-    /// request as running until then.
+    /// The closure is called at once, on the connection's loop, and must see that the completion is called exactly once; until then
+    /// the server counts the request as running.
     case callback(@Sendable (@escaping Completion) -> Void)
-    /// The closure runs in a task that prefers the loop's executor. It is never cancelled: what it has begun it brings to an end.
+    /// The closure runs in a task that prefers the loop's executor. The task is never cancelled, even if the client hangs up.
     case task(@Sendable () async throws -> HTTPResponse)
-    /// As ``task(_:)``, for what changes nothing: the task is cancelled where the client hangs up, or has.
+    /// As ``task(_:)``, for requests that change nothing: the task is cancelled when the client hangs up.
     ///
-    /// A client that ends its own side alone looks the same, so it may find such a request unanswered or refused.
+    /// A client that only shuts down its sending side looks the same, so such a request may stay unanswered or be refused.
     case cancellableTask(@Sendable () async throws -> HTTPResponse)
 
-    /// Takes the answer to one request, once, from anywhere; on the connection's own loop that changes no thread.
+    /// Takes the answer to one request. Call it once, on any thread; called on the connection's loop, it does not switch threads.
     package typealias Completion = @Sendable (Result<HTTPResponse, any Error>) -> Void
 
     /// Awaits the answer, in each of its forms. Call it on the request's loop.

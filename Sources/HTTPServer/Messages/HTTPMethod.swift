@@ -9,7 +9,7 @@ package enum HTTPMethod: String, Sendable, Hashable {
     case options = "OPTIONS"
     case connect = "CONNECT"
     case trace = "TRACE"
-    /// A method that no route here has; its name is in the request's bytes.
+    /// Any other method; its name is in the request's bytes.
     case other = ""
 
     /// The method with this name. Names are case-sensitive.

@@ -1,4 +1,4 @@
-/// Why the server itself answers a request, without asking the handler.
+/// Why the server answers a request itself instead of the handler.
 package enum HTTPRefusal: Error, Sendable, Equatable {
     /// 400: the bytes are no acceptable HTTP/1 request; `reason` is a safe English sentence.
     case badRequest(reason: String)
@@ -10,9 +10,9 @@ package enum HTTPRefusal: Error, Sendable, Equatable {
     case requestTimeout
     /// 417: an `Expect` other than `100-continue`.
     case expectationFailed
-    /// 429: as many requests as the server accepts at once are running.
+    /// 429: the limit of concurrent requests is reached.
     case tooManyRequests
-    /// 503: as many connections as the server accepts are open.
+    /// 503: the limit of open connections is reached.
     case tooManyConnections
     /// 503: the server is shutting down.
     case draining

@@ -2,12 +2,12 @@ package import NIOCore
 
 /// One complete request: its head and its whole body, as the handler sees it.
 ///
-/// The bytes are those that were read from the socket; a text is made of them only where a handler asks for one.
+/// It keeps the bytes that were read from the socket, and makes a `String` of them only where a handler asks for one.
 package struct HTTPRequest: Sendable {
     let head: RequestHead
     /// Begins with the head. A body of known length follows it.
     private let bytes: ByteBuffer
-    /// The body of a request that came in chunks. Boxed, because hardly any does, and a request is handed on often.
+    /// The body of a chunked request. Boxed to keep the request small, which is passed on often: few requests are chunked.
     private let chunks: Chunks?
 
     private final class Chunks: Sendable {
@@ -32,7 +32,7 @@ package struct HTTPRequest: Sendable {
     /// The method of the request line.
     package var method: HTTPMethod { head.method }
 
-    /// The method as sent, also one that no route has.
+    /// The method as sent, including one that no route has.
     package var methodName: String { text(head.methodName) }
 
     /// The path as sent (percent-encoded), without the query; `*` for `OPTIONS *`.
@@ -55,13 +55,13 @@ package struct HTTPRequest: Sendable {
         return length
     }
 
-    /// Gives the bytes of the path for the time of the call; a target without a path has the path `/`.
+    /// Calls `body` with the bytes of the path, valid during the call; a target without a path has the path `/`.
     package func withPath<Value>(_ body: (UnsafeRawBufferPointer) throws -> Value) rethrows -> Value {
         guard !head.path.isEmpty else { return try withUnsafeBytes(of: UInt8(ascii: "/"), body) }
         return try withBytes(head.path, body)
     }
 
-    /// Gives the bytes of the query for the time of the call; nil when the target has none.
+    /// Calls `body` with the bytes of the query, valid during the call; nil when the target has none.
     package func withQuery<Value>(_ body: (UnsafeRawBufferPointer?) throws -> Value) rethrows -> Value {
         guard !head.query.isAbsent else { return try body(nil) }
         return try withBytes(head.query) { try body($0) }
@@ -71,7 +71,7 @@ package struct HTTPRequest: Sendable {
 // MARK: - Fields
 
 extension HTTPRequest {
-    /// The fields whose places are known without a search.
+    /// The fields whose positions the parser has noted, so that reading one needs no search.
     package enum Field: Sendable {
         case authorization, contentType, idempotencyKey, ifMatch, ifNoneMatch
 
@@ -89,13 +89,13 @@ extension HTTPRequest {
     /// What `Authorization` says.
     package enum Credentials {
         case missing
-        /// The one value, without white space at its ends; valid for the time of the call.
+        /// The one value, without white space at its ends; valid during the call.
         case one(UnsafeRawBufferPointer)
         /// The field was sent more than once, and no rule says which counts.
         case several
     }
 
-    /// Gives the value of `Authorization` for the time of the call. Not generic: other modules would call generic code for it.
+    /// Calls `body` with the value of `Authorization`. Not generic, because other modules would call it unspecialized.
     package func withCredentials(_ body: (Credentials) -> Void) {
         guard !head.authorization.isAbsent else { return body(.missing) }
         if head.hasRepeatedField, values(of: "authorization").count > 1 { return body(.several) }
@@ -127,7 +127,7 @@ extension HTTPRequest {
         allFields.filter { $0.name.lowercased() == name }.map(\.value)
     }
 
-    /// Every field in the order sent, its value without white space at the ends. Made anew with each call.
+    /// Every field in the order sent, its value without white space at the ends. Built on each call.
     package var allFields: [(name: String, value: String)] {
         withBytes(head.lines) { lines in
             var fields: [(name: String, value: String)] = []

@@ -1,15 +1,15 @@
 package import NIOCore
 
-/// One answer as the bytes that are sent, but for the date and what is said about the connection, which the server adds.
+/// One answer as the bytes that are sent, except for the date and the `Connection` field, which the server adds.
 ///
-/// Rendered when it is made: an answer that is sent many times is made once, and each sending copies its bytes and writes the date
-/// into them. A class, so that handing it on takes one reference.
+/// It is rendered when it is made, so an answer that is sent many times is rendered once; each sending copies its bytes and writes
+/// the date into them. A class, so that passing it on copies one reference.
 package final class HTTPResponse: Sendable {
     /// The status code, 200 to 599.
     package let status: Int
-    /// Status line, fields, a `Date` field without its value, the empty line, and the body.
+    /// Status line, fields, a `Date` field with a placeholder value, the empty line, and the body.
     private let bytes: ByteBuffer
-    /// Bytes of status line and fields; the `Date` field begins behind them.
+    /// Bytes of status line and fields; the `Date` field follows them.
     private let fieldByteCount: Int
 
     /// Makes an answer. Control characters in field values are sent as spaces, so that no value can begin another field.
@@ -52,13 +52,13 @@ package final class HTTPResponse: Sendable {
         HTTPResponse(status: status, contentType: "text/plain; charset=utf-8", body: ByteBuffer(string: body))
     }
 
-    /// The body as it is sent, but to HEAD.
+    /// The body; the answer to a HEAD request is sent without it.
     package var body: ByteBuffer {
         let headCount = fieldByteCount + DateField.byteCount + 2
         return bytes.getSlice(at: bytes.readerIndex + headCount, length: bytes.readableBytes - headCount) ?? ByteBuffer()
     }
 
-    /// The fields that the answer was made with, and those about its body. Made anew with each call.
+    /// The fields that the answer was made with, and those about its body. Built on each call.
     package var headers: [(name: String, value: String)] {
         let fields = bytes.getString(at: bytes.readerIndex, length: fieldByteCount) ?? ""
         return fields.split(separator: "\r\n").dropFirst().map { field in
@@ -68,9 +68,9 @@ package final class HTTPResponse: Sendable {
     }
 }
 
-/// What the server says about the connection in an answer.
+/// The `Connection` field that the server adds to an answer.
 enum ConnectionField: Equatable, Sendable {
-    /// Nothing: the default of the client's HTTP version holds.
+    /// No field: the default of the client's HTTP version applies.
     case none
     /// `connection: close`.
     case close
@@ -130,7 +130,7 @@ extension ByteBuffer {
         writeStaticString("\r\n")
     }
 
-    /// Appends a non-negative integer in decimal, without a String in between.
+    /// Appends a non-negative integer in decimal, without making a `String`.
     fileprivate mutating func writeDecimal(_ value: Int) {
         precondition(value >= 0, "lengths and status codes are never negative")
         withUnsafeTemporaryAllocation(byteCount: 20, alignment: 1) { digits in

@@ -4,7 +4,7 @@ enum ByteClass {
     @inline(__always)
     static func isToken(_ byte: UInt8) -> Bool { tokens.utf8Start[Int(byte)] == UInt8(ascii: "1") }
 
-    /// One digit for each byte. A literal, whose bytes are part of the program: nothing is made and nothing is counted when it is read.
+    /// One digit for each byte value. A static literal, because reading one allocates nothing and touches no reference count.
     static let tokens: StaticString = """
         0000000000000000000000000000000001011111001101101111111111000000\
         0111111111111111111111111110001111111111111111111111111111101010\
@@ -12,8 +12,8 @@ enum ByteClass {
         0000000000000000000000000000000000000000000000000000000000000000
         """
 
-    /// What a registered name consists of besides escapes: `unreserved` and `sub-delims` (RFC 3986 section 3.2.2). The comma is left
-    /// out: it is how two joined `Host` fields look.
+    /// What a registered name consists of besides escapes: `unreserved` and `sub-delims` (RFC 3986 section 3.2.2), without the comma,
+    /// because two joined `Host` fields look like one name with a comma.
     static func isRegisteredName(_ byte: UInt8) -> Bool { contains(byte, 0x2BFF_6FD2_0000_0000, 0x47FF_FFFE_87FF_FFFE) }
 
     /// Visible ASCII without `#`: what a request target consists of (RFC 9112 section 3.2). A fragment is never sent.

@@ -6,7 +6,7 @@ enum HostSyntax {
         return first == UInt8(ascii: "[") ? isLiteral(bytes) : isName(bytes)
     }
 
-    /// `[::1]` or `[v1.x]`, then perhaps a port.
+    /// Whether the bytes are `[::1]` or `[v1.x]`, with or without a port.
     private static func isLiteral(_ bytes: UnsafeRawBufferPointer) -> Bool {
         guard let end = bytes.firstIndex(of: UInt8(ascii: "]")), end > 1 else { return false }
         let isFuture = bytes[1] | 0x20 == UInt8(ascii: "v")
@@ -33,7 +33,7 @@ enum HostSyntax {
         return isPort(bytes, from: index)
     }
 
-    /// A colon and digits, as few as none, or nothing at all.
+    /// Whether the rest is empty, or a colon and any number of digits, also none.
     private static func isPort(_ bytes: UnsafeRawBufferPointer, from start: Int) -> Bool {
         guard start < bytes.count else { return true }
         guard bytes[start] == UInt8(ascii: ":") else { return false }

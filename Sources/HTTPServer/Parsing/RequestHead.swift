@@ -7,7 +7,7 @@ package struct ByteRange: Sendable, Equatable {
         (self.lower, self.upper) = (UInt16(truncatingIfNeeded: lower), UInt16(truncatingIfNeeded: upper))
     }
 
-    /// The range of what is not there. No field and no query begins at the first byte.
+    /// The range that stands for an absent part; no field and no query begins at byte 0.
     static let absent = ByteRange(0, 0)
 
     var isAbsent: Bool { upper == 0 }

@@ -4,12 +4,12 @@
 /// space before a colon, folded fields, repeated `Host`, `Content-Length` or `Transfer-Encoding`, and the last two together are
 /// refused. No byte is copied: the result is positions.
 struct RequestHeadParser {
-    /// What the bytes turn out to be.
+    /// The outcome of reading.
     enum Result: Equatable {
         case complete(RequestHead)
         /// The head is well-formed so far, and its end has not been read.
         case incomplete
-        /// The bytes are no acceptable head. `isHead` where they ask by HEAD, whose answer has no body.
+        /// The bytes are not an acceptable head. `isHead` is set where the method is HEAD, whose answer has no body.
         case refused(HTTPRefusal, isHead: Bool)
     }
 
@@ -19,7 +19,7 @@ struct RequestHeadParser {
     private var head = RequestHead()
     private var framing = Framing()
 
-    /// What the fields said so far that is judged once all are read.
+    /// What the fields say about host, framing and connection; judged together once all are read.
     private struct Framing {
         var fieldCount = 0
         var hostCount = 0
@@ -148,7 +148,7 @@ extension RequestHeadParser {
 
     private mutating func readVersion() throws(HTTPRefusal) -> Bool {
         guard position + 10 <= bytes.count else {
-            // A line that has ended too early will not become a version.
+            // With a line feed in these few bytes, the line is too short to hold a version.
             guard !slice(position, bytes.count).contains(Self.lf) else { throw .badRequest(reason: "The HTTP version is not supported.") }
             return false
         }
@@ -193,7 +193,7 @@ extension RequestHeadParser {
         return true
     }
 
-    /// The first byte from an index on that a value cannot hold, looked for eight bytes at a time while there are eight.
+    /// The index of the first byte that a field value cannot hold; searches eight bytes at a time while there are eight.
     @inline(__always)
     private func endOfValue(from start: Int) -> Int {
         let (bytes, count) = (bytes, bytes.count)
@@ -201,7 +201,7 @@ extension RequestHeadParser {
         while true {
             while index + 8 <= count {
                 let word = bytes.loadUnaligned(fromByteOffset: index, as: UInt64.self)
-                // Marks bytes below 0x20 and bytes equal to 0x7F; a mark above a true one may be false, the lowest never is.
+                // Sets the high bit of each byte below 0x20 or equal to 0x7F. Only a bit above a true one may be false; the lowest is true.
                 let controls = (word &- 0x2020_2020_2020_2020) & ~word
                 let rubouts = word ^ 0x7F7F_7F7F_7F7F_7F7F
                 let marks = (controls | (rubouts &- 0x0101_0101_0101_0101) & ~rubouts) & 0x8080_8080_8080_8080
@@ -212,13 +212,13 @@ extension RequestHeadParser {
                 index += 8
             }
             while index < count, ByteClass.isValue(bytes[index]), bytes[index] != 0x09 { index += 1 }
-            // A tab may stand inside a value.
+            // A value may contain tabs.
             guard index < count, bytes[index] == 0x09 else { return index }
             index += 1
         }
     }
 
-    /// Keeps what the server or a handler needs. The length tells nearly all other names apart before any byte is compared.
+    /// Notes the fields that the server or a handler needs. The length rules out nearly all other names before a byte is compared.
     private mutating func note(_ name: UnsafeRawBufferPointer, _ start: Int, _ end: Int) throws(HTTPRefusal) {
         switch name.count {
         case 4 where name.equalsIgnoringCase("host"):
@@ -252,7 +252,7 @@ extension RequestHeadParser {
         }
     }
 
-    /// Keeps where a field's value is; true where the field was there already.
+    /// Notes the position of a field's value; true where the field came before.
     private static func keep(_ field: inout ByteRange, _ start: Int, _ end: Int) -> Bool {
         let isRepeated = !field.isAbsent
         field = ByteRange(start, end)
@@ -270,7 +270,7 @@ extension RequestHeadParser {
         }
     }
 
-    /// Digits alone, as many as there are (RFC 9110 section 8.6); what does not fit an Int is too long in any case.
+    /// Any number of digits and nothing else (RFC 9110 section 8.6). What does not fit an `Int` becomes `Int.max`, above every limit.
     private func contentLength(_ start: Int, _ end: Int) throws(HTTPRefusal) -> Int {
         guard start < end else { throw .malformedContentLength }
         var length = 0
@@ -282,7 +282,7 @@ extension RequestHeadParser {
         return length
     }
 
-    /// Judges the fields together, in the order in which a client would want to be told.
+    /// Judges the fields together, once all are read; the first fault decides the refusal.
     private mutating func finish() throws(HTTPRefusal) {
         guard framing.hostCount <= 1 else { throw .badRequest(reason: "The Host header is repeated.") }
         guard framing.hostCount == 1 || head.version == .http10 else { throw .badRequest(reason: "The Host header is missing.") }
@@ -294,12 +294,12 @@ extension RequestHeadParser {
             head.expectsContinue = head.framing != .length(0)
         }
         if case .length(let length) = head.framing, length > limits.maximumBodyBytes { throw .payloadTooLarge }
-        // A server may ignore an upgrade (RFC 9110 section 7.8); what the client sends after it is then no request to believe.
+        // A server may ignore an upgrade (RFC 9110 section 7.8). What follows may be of the other protocol, so it is not read.
         let stays = !framing.saysClose && !framing.asksForUpgrade
         head.staysOpen = stays && (head.version == .http11 || framing.saysKeepAlive)
     }
 
-    /// RFC 9112 section 6.3, without the cases it allows a server to repair.
+    /// Decides the framing by RFC 9112 section 6.3, and refuses the messages that it allows a server to repair.
     private mutating func judgeFraming() throws(HTTPRefusal) {
         guard framing.contentLengthCount <= 1 else { throw .badRequest(reason: "The Content-Length header is repeated.") }
         guard framing.transferEncodingCount > 0 else {

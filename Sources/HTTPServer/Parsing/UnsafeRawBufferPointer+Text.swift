@@ -22,8 +22,8 @@ extension UnsafeRawBufferPointer {
 
     /// Whether these are the letters, digits and hyphens of the lowercase text, in any case.
     ///
-    /// Setting the bit that tells lowercase from uppercase letters leaves digits and hyphens as they are. It makes a hyphen of a carriage
-    /// return, which no name and no value holds.
+    /// Setting the bit that tells lowercase from uppercase letters leaves digits and hyphens as they are. It also turns a carriage return
+    /// into a hyphen, but no name and no value contains one.
     func equalsIgnoringCase(_ lowercase: StaticString) -> Bool {
         let length = lowercase.utf8CodeUnitCount
         guard count == length else { return false }

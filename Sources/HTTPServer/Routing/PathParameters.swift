@@ -1,4 +1,4 @@
-/// Where the parameters of a matched template are in the path, in the template's order. Kept without an array.
+/// The positions of a matched template's parameters in the path, in the template's order. Stored inline, without an array.
 package struct PathParameters: Sendable {
     /// Parameters one template may have.
     static let maximumCount = 4

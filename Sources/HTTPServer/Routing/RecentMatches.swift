@@ -13,10 +13,10 @@ package struct RecentMatches {
     }
 
     private let router: Router
-    /// A path takes the slot of whichever had it.
+    /// A direct-mapped table: a path replaces the one that was in its slot.
     private var entries = [Entry](repeating: Entry(), count: 64)
 
-    /// Remembers matches of a router.
+    /// Caches the matches of a router.
     package init(_ router: Router) { self.router = router }
 
     /// Looks up the method and path of a request.
@@ -28,7 +28,7 @@ package struct RecentMatches {
         guard path.count >= 8, path.count <= RecentMatches.maximumByteCount, let bytes = path.baseAddress else {
             return router.match(method, path)
         }
-        // The last bytes differ most; those of `/claims` and the digits before it among them.
+        // The last eight bytes are hashed, because paths differ most there.
         let word = path.loadUnaligned(fromByteOffset: path.count - 8, as: UInt64.self)
         let slot = Int(truncatingIfNeeded: ((word ^ UInt64(path.count)) &* 0x9E37_79B9_7F4A_7C15) >> 58)
         let isKnown =

@@ -3,12 +3,12 @@
 /// Built once; a match walks the bytes of the path through a tree of segments, kept as plain values in arrays, and allocates
 /// nothing. A literal segment is preferred to a parameter. Empty segments, a trailing slash and dot segments match nothing.
 ///
-/// Not generic over what a route is: whoever owns the table looks the route up by its place there, and every request runs
-/// compiled-out code instead of generic code.
+/// Not generic over the type of a route: a match gives the route's place in the table, so that no request runs unspecialized
+/// generic code.
 package struct Router: Sendable {
     /// What a method and path lead to.
     package enum Match: Sendable {
-        /// The route at this place of the table, with where its parameters are.
+        /// The route at this place of the table, with the positions of its parameters.
         case found(Int, PathParameters)
         /// The path exists, but not with this method; the methods it has, as `Allow` lists them.
         case methodNotAllowed([HTTPMethod])
@@ -78,7 +78,7 @@ package struct Router: Sendable {
         var parameterCount = 0
     }
 
-    /// Adds the node at which these templates meet, and everything below it.
+    /// Adds the node that these templates share, and everything below it; returns its index.
     private mutating func add(_ templates: [Template]) -> Int {
         let index = nodes.count
         nodes.append(Node())
@@ -149,7 +149,7 @@ package struct Router: Sendable {
         let text: UnsafeRawBufferPointer
         let path: UnsafeRawBufferPointer
 
-        /// The node at which the path ends, trying literals first and coming back to a parameter where they lead nowhere.
+        /// The node at which the path ends. Tries the literal child first, and the parameter child where that finds nothing.
         func find(_ index: Int, from start: Int, _ parameters: inout PathParameters) -> Int? {
             if let literal = literal(of: index, start) {
                 let end = start + literals[literal].text.count

@@ -2,29 +2,31 @@ package import Commerce
 package import Redis
 package import Store
 
-/// Checks every invariant of the design over store and Redis, beside a running service too.
+/// Checks every invariant (guide *Architecture*) over store and Redis, also beside a running service.
 ///
-/// What is in flight is no violation: a difference between the two counts only where several looks find it.
+/// Requests in flight make store and Redis differ for a moment. So a difference counts as a violation only where 12 looks all find it.
 package struct Audit: Sendable {
     private let store: TransactionalStore
     private let redis: RedisClient
     private let calendar: BusinessCalendar
     private let clock: WallClock
 
-    /// Looks at a difference before it counts.
+    /// How many looks must find a difference before it counts.
     private static let looks = 12
-    /// The pause between two of them: together they outlast any claim or payment on its way.
+    /// The pause between two looks. All together take longer than any claim or payment in flight.
     var pause: Duration = .milliseconds(250)
     private static let claimsPerStep = 10_000
     private static let gatesPerStep = 200
-    /// How many violations of one check are named.
-    private static let named = 100
+    /// The greatest number of violations that one check lists.
+    private static let namedViolations = 100
 
     package init(store: TransactionalStore, redis: RedisClient, calendar: BusinessCalendar, clock: WallClock) {
         (self.store, self.redis, self.calendar, self.clock) = (store, redis, calendar, clock)
     }
 
-    /// Runs every check; `progress` is told what is being looked at.
+    /// Runs every check.
+    ///
+    /// - Parameter progress: is called with what is checked next.
     package func run(progress: @escaping @Sendable (String) -> Void = { _ in }) async throws -> AuditReport {
         let results = try await store.audit { done, all in progress("the store, rule \(done) of \(all)") }
         var checks = results.map { result in
@@ -40,15 +42,15 @@ package struct Audit: Sendable {
         return AuditReport(checks: checks.sorted { $0.invariant < $1.invariant })
     }
 
-    /// A check of what is in Redis. Where the only lasting fault is ``nothing``, there was nothing to look at although there should be.
+    /// The result of a check of Redis. The fault ``nothing`` is no violation; it means that Redis lacks what the check should have seen.
     private func check(_ invariant: Int, _ claim: String, rows: Int64, _ faults: [String]) -> AuditReport.Check {
         let violations = faults.filter { $0 != Self.nothing }
         return AuditReport.Check(
             invariant: invariant, claim: claim, rowsChecked: rows, expectsRows: violations.count < faults.count,
-            violationCount: Int64(violations.count), violations: Array(violations.prefix(Self.named)))
+            violationCount: Int64(violations.count), violations: Array(violations.prefix(Self.namedViolations)))
     }
 
-    /// Stands among the faults of a look for: the store has rows, and Redis has none to hold against them.
+    /// The fault of a look that found rows in the store and nothing in Redis to compare them with.
     private static let nothing = "nothing"
 }
 
@@ -61,7 +63,7 @@ extension Audit {
         let archived = try await lastingFaults { try await archivalFaults() }
         var claims: (rows: Int64, faults: [String]) = (0, [])
         for campaign in campaigns {
-            // Where one campaign's gate is gone for good, the others' are not waited for.
+            // Once all looks have found one campaign's gate missing, another missing gate needs no further looks.
             let found = try await lastingFaults(known: claims.faults.contains(Self.nothing)) { try await claimFaults(of: campaign) }
             claims.rows += found.rows
             claims.faults += found.faults
@@ -75,9 +77,9 @@ extension Audit {
         ]
     }
 
-    /// Looks again and again while something is wrong; what was wrong in each look is a violation.
+    /// Repeats a look while it finds faults, 12 times at most, and returns the faults that every look has found.
     ///
-    /// - Parameter known: whether it is known to last that Redis holds nothing.
+    /// - Parameter known: whether ``nothing`` was found to last before, so that it needs no further looks.
     private func lastingFaults(
         known isNothingKnown: Bool = false, _ look: () async throws -> (rows: Int64, faults: Set<String>)
     ) async throws -> (rows: Int64, faults: [String]) {
@@ -98,7 +100,7 @@ extension Audit {
             let chunk = campaigns[start..<min(start + Self.gatesPerStep, campaigns.count)]
             let states = try await CouponGate.states(of: chunk.map(\.id), through: redis)
             for (campaign, gate) in zip(chunk, states) {
-                // A gate that is not loaded decides nothing: the next claim or recovery builds it from the store.
+                // A missing gate is no fault: it decides nothing, and the next claim or recovery builds it from the store.
                 guard let gate else { continue }
                 rows += 1
                 if !gate.isOf(store.identity) { faults.insert("coupon \(campaign.id): the gate is of another store") }
@@ -117,7 +119,7 @@ extension Audit {
 
     private func needsGate(_ campaign: Campaign) -> Bool { !campaign.isArchived && campaign.status(at: clock.now) != .closed }
 
-    /// Keys of archived campaigns, of any Redis type.
+    /// Finds keys of archived campaigns, of any Redis type.
     private func archivalFaults() async throws -> (rows: Int64, faults: Set<String>) {
         let campaigns = try await store.snapshot { snapshot throws(StoreError) in try snapshot.archivedCampaigns() }
         var faults: Set<String> = []
@@ -126,7 +128,7 @@ extension Audit {
             let replies = try await redis.pipeline(
                 chunk.map { RedisCommand(words: ["EXISTS"] + CouponGate.keys($0), isRepeatable: true) })
             for (campaign, reply) in zip(chunk, replies) where reply.integer != 0 {
-                faults.insert("coupon \(campaign): archived, and in Redis")
+                faults.insert("coupon \(campaign): the campaign is archived, and its gate is still in Redis")
             }
         }
         return (Int64(campaigns.count), faults)
@@ -134,7 +136,7 @@ extension Audit {
 
     private func claimFaults(of campaign: Campaign) async throws -> (rows: Int64, faults: Set<String>) {
         let coupon = campaign.id
-        // The store first: whatever it has, Redis must have.
+        // The store is read first: a claim that it has then must be in Redis.
         var stored: [Int64: UserID] = [:]
         for try await page in store.claimPages(of: coupon, size: Self.claimsPerStep) {
             for claim in page { stored[claim.sequence] = claim.userID }
@@ -172,15 +174,15 @@ extension Audit {
         }
         let offset = RedisCommand("GET", .string(RedisKeys.applied), isRepeatable: true)
         let replies = try await redis.pipeline([offset] + days.map(read) + [offset])
-        // What Redis has counted; where it has counted nothing, all that it should have.
+        // The units up to the event that Redis has counted last; all units where Redis has counted none.
         let (totals, last) = try await store.snapshot { [offset = replies[0].integer] snapshot throws(StoreError) in
             var totals: [[ProductUnits]] = []
             for day in days { totals.append(try snapshot.salesTotals(on: day, through: offset.map { EventID($0) })) }
             return (totals, try snapshot.lastEventID())
         }
-        // Without an offset nothing has been counted yet: the relay rebuilds the days before it counts on.
+        // Without an offset nothing is counted: the relay rebuilds the days before it counts further events.
         guard let applied = replies[0].integer else { return (0, totals.allSatisfy(\.isEmpty) ? [] : [Self.nothing]) }
-        guard replies[days.count + 1].integer == applied else { return (0, ["the ranking moved while it was read"]) }
+        guard replies[days.count + 1].integer == applied else { return (0, ["events were counted while the scores were read"]) }
         var faults: Set<String> = []
         if applied > last.rawValue { faults.insert("Redis has counted event \(applied), and the last one is \(last)") }
         var rows: Int64 = 0
@@ -191,7 +193,7 @@ extension Audit {
                 scores[elements[position].integer ?? 0] = elements[position + 1].integer ?? .min
             }
             for line in totals[index] where scores.removeValue(forKey: line.productID.rawValue) != line.units {
-                faults.insert("\(day): product \(line.productID) sold \(line.units) units in the store, not so in Redis")
+                faults.insert("\(day): product \(line.productID) sold \(line.units) units by the store, and another number by Redis")
             }
             for (product, units) in scores {
                 faults.insert("\(day): product \(product) has \(units) units in Redis and none in the store")
@@ -202,10 +204,11 @@ extension Audit {
     }
 }
 
-// MARK: - Whose Redis this is
+// MARK: - Invariant 3: the store that Redis serves
 
 extension Audit {
-    /// The name that Redis says it serves. A client that asks for admission is not even connected to the Redis of another store.
+    /// Checks the name of the store that Redis serves. A client that asks for admission is not connected to another store's Redis at all,
+    /// so only a client without it, or a change of the name meanwhile, gets here.
     private func ownerCheck(expectsRows: Bool) async throws -> AuditReport.Check {
         let name = try await redis.send(RedisCommand("GET", .string(RedisKeys.store), isRepeatable: true)).string
         let faults = name.map {

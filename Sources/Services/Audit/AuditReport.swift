@@ -1,17 +1,17 @@
-/// What an audit found.
+/// The result of an audit.
 package struct AuditReport: Sendable {
     /// One check of one invariant.
     package struct Check: Sendable {
-        /// The number of the invariant in the design, 1 to 8.
+        /// The number of the invariant, 1 to 8 (guide *Architecture*).
         package let invariant: Int
-        /// What must be true, as a sentence.
+        /// The rule that was checked, as a sentence.
         package let claim: String
-        /// How many rows were looked at: a check that saw none proves nothing, and says so.
+        /// How many rows were checked. A check of no rows proves nothing; its verdict is `noRows` or `missing`.
         package let rowsChecked: Int64
         package let violationCount: Int64
         /// Whether the store has rows that the check should have seen in Redis.
         package let expectsRows: Bool
-        /// The first violations, each naming its row.
+        /// The first violations, at most 100; each names its row.
         package let violations: [String]
 
         package init(
@@ -32,12 +32,12 @@ package struct AuditReport: Sendable {
         }
     }
 
-    /// What a check comes to.
+    /// The verdict of a check.
     package enum Verdict: String, Sendable {
         case holds = "ok"
-        /// There was nothing to look at.
+        /// There was nothing to check.
         case noRows = "no rows"
-        /// The store has rows, and Redis has none to hold against them.
+        /// The store has rows, and Redis has nothing to compare them with.
         case missing = "missing"
         case broken = "BROKEN"
 

@@ -1,49 +1,48 @@
 import Logging
 import Synchronization
 
-/// Work that goes on beside the requests: a step runs when something has made it due, and otherwise when its time has come.
+/// Background work in steps. A step runs after its wakeup was raised, and otherwise after an interval.
 struct BackgroundWork: Sendable {
     let name: String
-    /// Raised by what makes the work due.
+    /// Raised when there may be something to do.
     var wakeup = Wakeup()
-    /// The least time from one step to the next, so that a thousand commits in a second do not make a thousand steps.
+    /// The least time between two steps, so that a thousand commits in a second do not cause a thousand steps.
     var pause: Duration
-    /// The most time from one step to the next, however quiet it is.
+    /// The longest time between two steps, also where the wakeup is not raised.
     var interval: Duration
-    /// Counts the steps that succeed.
+    /// Counts the steps that succeeded.
     var steps: StepCounter?
 
-    /// Runs the step again and again until the task is cancelled. A step that fails is logged and tried again after growing pauses;
-    /// failures one after the other are logged once, not with every try.
+    /// Runs steps until the task is cancelled. A failed step is repeated after growing pauses; failures in a row are logged once.
     ///
-    /// - Parameter step: answers after which time something is due that nothing else will tell of, `nil` where nothing is.
+    /// - Parameter step: returns the time after which the next step is needed even if the wakeup is not raised; `nil` for no such time.
     func run(logger: Logger, _ step: @escaping @Sendable () async throws -> Duration?) async {
         let backoff = Backoff(firstMilliseconds: 50, longestMilliseconds: 5_000)
-        var (failures, isTold): (Int64, Bool) = (0, false)
+        var (failures, isLogged): (Int64, Bool) = (0, false)
         while !Task.isCancelled {
             let seen = wakeup.count
             do {
                 let next = try await step()
                 steps?.add()
-                if isTold { logger.info("\(name) goes on") }
-                (failures, isTold) = (0, false)
+                if isLogged { logger.info("\(name) works again") }
+                (failures, isLogged) = (0, false)
                 let rest = min(next ?? interval, interval) - pause
                 try await Task.sleep(for: pause)
                 if rest > .zero { await wakeup.wait(past: seen, atMost: rest) }
             } catch {
                 if Task.isCancelled { return }
                 failures += 1
-                // That Redis is gone is said once, for all that need it.
-                if !isTold, !error.isLossOfRedis {
+                // The Redis client logs the loss of Redis once.
+                if !isLogged, !error.isLossOfRedis {
                     logger.warning("\(name) failed, trying again", metadata: ["error": "\(error)"])
-                    isTold = true
+                    isLogged = true
                 }
                 try? await Task.sleep(for: .milliseconds(backoff.milliseconds(afterFailures: failures)))
             }
         }
     }
 
-    /// The same for work that only the clock makes due.
+    /// Runs steps at an interval, for work that has no wakeup.
     static func every(
         _ interval: Duration, _ name: String, logger: Logger, steps: StepCounter? = nil, _ step: @escaping @Sendable () async throws -> Void
     ) async {
@@ -54,7 +53,7 @@ struct BackgroundWork: Sendable {
     }
 }
 
-/// How many steps background work has made: an idle service makes few.
+/// Counts the steps of all background work. The number is a metric; an idle service makes few steps.
 final class StepCounter: Sendable {
     private let number = Atomic<Int>(0)
 

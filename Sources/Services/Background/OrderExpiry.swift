@@ -2,18 +2,18 @@ import Commerce
 import Store
 import Synchronization
 
-/// Ends pending orders when their time is over. It sleeps until the next one's, and a new order that is over earlier wakes it.
+/// Expires pending orders. It sleeps until the next expiry; a new order that expires earlier wakes it.
 final class OrderExpiry: Sendable {
     private let store: TransactionalStore
     private let clock: WallClock
-    /// Raised where an order is over before the one that is waited for.
+    /// Raised by an order that expires before the one that is waited for.
     let wakeup = Wakeup()
-    /// What is waited for; `nil` while that is not known.
+    /// The next expiry; `nil` while it is unknown.
     private let next = Mutex<Instant?>(nil)
 
     init(store: TransactionalStore, clock: WallClock) { (self.store, self.clock) = (store, clock) }
 
-    /// Hears of an order that is over at that instant.
+    /// Must be called after the commit of a new order.
     func orderPlaced(expiringAt instant: Instant) {
         let isFirst = next.withLock { next in
             guard next.map({ instant < $0 }) ?? true else { return false }
@@ -23,15 +23,17 @@ final class OrderExpiry: Sendable {
         if isFirst { wakeup.raise() }
     }
 
-    /// Ends what is over; answers after which time the next order is.
+    /// Expires the orders that are due.
+    ///
+    /// - Returns: the time until the next expiry; `nil` where no order is pending.
     func step() async throws -> Duration? {
         if let known = next.withLock({ $0 }), known > clock.now { return pause(until: known) }
-        // Unknown until it is read: an order that is placed meanwhile leads to another look.
+        // Unknown while it is read, so that an order that is placed meanwhile raises the wakeup.
         next.withLock { $0 = nil }
         let seen = wakeup.count
         while let first = try await store.nextExpiry() {
             guard first <= clock.now else {
-                // An order that was placed since, and heard of, may be over earlier.
+                // If the wakeup was raised meanwhile, a new order may expire earlier: the next step reads again.
                 next.withLock { if wakeup.count == seen { $0 = first } }
                 return pause(until: first)
             }

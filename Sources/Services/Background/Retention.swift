@@ -1,20 +1,20 @@
 import Commerce
 import Store
 
-/// Removes what nobody needs any more: events that were delivered long ago, and answers whose idempotency keys have expired.
+/// Removes old rows from the store: events that were delivered long ago, and answers whose idempotency keys have expired.
 ///
-/// It works in steps of 100 rows, and pauses after each for four times as long as that took: no request waits longer than a step, and
-/// a backlog of a million rows is gone in minutes.
+/// It removes 100 rows at a time, and then pauses for four times as long as that took. So no write waits for more than one such step,
+/// and a backlog of a million rows is removed in minutes.
 package struct Retention: Sendable {
     let store: TransactionalStore
     let clock: WallClock
     /// How long a delivered event is kept.
     let keepEvents: Duration
 
-    /// The least time that events have to be kept: a ranking is rebuilt from those of its days.
+    /// The least value of ``keepEvents``: the ranking of the days that Redis keeps is rebuilt from their events.
     package static let leastKeepEvents: Duration = .seconds(86_400 * (RankingDays.kept + 2))
 
-    /// Removes what is due by now.
+    /// Removes every row that is old enough.
     func step() async throws {
         try await removeAll(olderThan: .milliseconds(StoredResponse.lifetimeMilliseconds)) { [store] in
             try await store.purgeStoredResponses(before: $0)

@@ -1,12 +1,13 @@
 import Synchronization
 
-/// Work that runs once at a time for each key: callers that need it while it runs wait for its result.
+/// Runs work at most once at a time for each key. Callers that ask for it while it runs share its result.
 ///
-/// The running pieces live in a mutex; there are no more than keys that somebody works on.
+/// The running tasks live in a mutex, one for each key that is being worked on.
 final class SharedWork<Key: Hashable & Sendable, Value: Sendable>: Sendable {
     private let running = Mutex<[Key: Task<Value, any Error>]>([:])
 
-    /// Begins the work, or joins it where it has begun; `isOurs` tells which. A caller that is cancelled ends nobody's work.
+    /// Begins the work, or joins it where it runs already; `isOurs` is true where this call began it. Cancelling a caller does not end the
+    /// work.
     func run(_ key: Key, _ work: @escaping @Sendable () async throws -> Value) async throws -> (value: Value, isOurs: Bool) {
         let (task, isOurs) = running.withLock { running in
             if let task = running[key] { return (task, false) }
@@ -20,6 +21,6 @@ final class SharedWork<Key: Hashable & Sendable, Value: Sendable>: Sendable {
         return (try await task.value, isOurs)
     }
 
-    /// Whether work on the key has begun and not ended.
+    /// Whether work for the key is running.
     func isRunning(_ key: Key) -> Bool { running.withLock { $0[key] != nil } }
 }

@@ -1,10 +1,10 @@
-/// Measures pauses: it only goes forward, whatever happens to the machine's date. Tests put their own in.
+/// A monotonic clock for pauses, which changes of the machine's date do not affect. Tests supply their own.
 struct SteadyClock: Sendable {
     private let read: @Sendable () -> Duration
 
     init(_ read: @escaping @Sendable () -> Duration) { self.read = read }
 
-    /// The time since some moment of this process.
+    /// The time since a fixed moment of this process.
     var now: Duration { read() }
 
     private static let origin = ContinuousClock.now

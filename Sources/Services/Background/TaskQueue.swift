@@ -1,6 +1,8 @@
 import Synchronization
 
-/// Runs asynchronous work one piece after the other, in the order of the calls. The last piece lives in a mutex.
+/// Runs asynchronous work one after the other, in the order of the calls.
+///
+/// A mutex holds the last task, which the next one waits for.
 final class TaskQueue: Sendable {
     private let last = Mutex<Task<Void, Never>?>(nil)
 

@@ -1,9 +1,9 @@
 import Synchronization
 
-/// Wakes background work when something has made it due.
+/// Wakes background work, and loses no wake-up.
 ///
-/// It counts how often it was raised. Work reads the count, looks at what is to be done, and waits for another count: whatever
-/// happens between the look and the wait ends the wait at once. Many raises wake once.
+/// It counts how often it was raised. Work reads the count, does what there is to do, then waits until the count differs. A raise in
+/// between ends the wait at once. Many raises wake the work once.
 final class Wakeup: Sendable {
     private struct State {
         var count: UInt64 = 0
@@ -16,7 +16,7 @@ final class Wakeup: Sendable {
     /// How often it was raised.
     var count: UInt64 { state.withLock { $0.count } }
 
-    /// Where nobody waits this costs the lock alone.
+    /// Wakes all waiters. Costs no more than the lock where nobody waits.
     func raise() {
         let waiters = state.withLock { state -> [UInt64: UnsafeContinuation<Void, Never>] in
             state.count &+= 1
@@ -36,7 +36,7 @@ final class Wakeup: Sendable {
         await withTaskCancellationHandler {
             await withUnsafeContinuation { continuation in
                 let isOver = state.withLock { state in
-                    // Asked under the lock: a cancellation that comes later finds the waiter.
+                    // Checked under the lock: a later cancellation finds the waiter and resumes it.
                     if state.count != seen || Task.isCancelled { return true }
                     state.waiters[id] = continuation
                     return false
@@ -48,7 +48,7 @@ final class Wakeup: Sendable {
         }
     }
 
-    /// The same, for at most that long.
+    /// Returns once the count differs from `seen`, the task is cancelled, or the time is over.
     func wait(past seen: UInt64, atMost limit: Duration) async {
         await withTaskGroup { group in
             group.addTask { await self.wait(past: seen) }

@@ -4,15 +4,15 @@ package import Store
 
 /// The gates of coupon campaigns in Redis: one function for each script that touches them.
 package enum CouponGate {
-    /// A place in the queue that the gate gave to a user.
+    /// The place that the gate gave to a winner.
     package struct Place: Sendable, Equatable {
         package let sequence: Int64
-        /// Redis' own time of the answer.
+        /// The time of the answer by Redis' clock.
         package let at: Instant
         package let epoch: Int64
     }
 
-    /// What a refusal of the gate rests on: the terms that the gate holds, which may not be the store's.
+    /// The terms that a refusal rests on: those of the gate, which may differ from the store's.
     package struct RefusalTerms: Sendable, Equatable {
         package enum Reason: Sendable, Equatable {
             case soldOut(quantity: Int64)
@@ -21,7 +21,7 @@ package enum CouponGate {
         }
 
         package let reason: Reason
-        /// Redis' own time of the answer.
+        /// The time of the answer by Redis' clock.
         package let at: Instant
         package let epoch: Int64
     }
@@ -39,12 +39,12 @@ package enum CouponGate {
         case otherStore
     }
 
-    /// Most claims that one call of `claim_coupon` decides.
+    /// The greatest number of claims in one call of `claim_coupon`.
     static let claimsPerCall = 256
 
-    /// Reads what `claim_coupon` answered to a call with `count` user ids: as many verdicts, in the order of the ids.
+    /// Decodes the reply of `claim_coupon` to a call with `count` user ids: one verdict for each, in the order of the ids.
     ///
-    /// - Throws: `ServiceError` with code `internal` where the answer is not what the script's header says.
+    /// - Throws: `ServiceError` with code `internal` where the reply is not what the script's header says.
     package static func verdicts(_ reply: RedisValue, count: Int) throws(ServiceError) -> [Verdict] {
         guard case .array(let numbers) = reply, numbers.count == 4 * count else { throw Self.unknownAnswer }
         var verdicts: [Verdict] = []
@@ -71,9 +71,9 @@ package enum CouponGate {
         return verdicts
     }
 
-    private static let unknownAnswer = ServiceError(.internal, "claim_coupon gave an answer that its header does not name")
+    private static let unknownAnswer = ServiceError(.internal, "claim_coupon gave a reply that its header does not describe")
 
-    /// What a gate holds, for recovery and audit.
+    /// What Redis holds of a gate. Recovery, builds and the audit read it.
     package struct GateState: Sendable, Equatable {
         package let isOpen: Bool
         package let quantity: Int64?
@@ -83,15 +83,15 @@ package enum CouponGate {
         package let closesAtMilliseconds: Int64?
         package let epoch: Int64?
         package let claims: Int64
-        /// How long ago a build last wrote to the gate, by Redis' clock; very long where no build has.
+        /// How long ago a build last wrote to the gate, by Redis' clock; counted from 1970 where no build has.
         package let silenceMilliseconds: Int64
         /// The store that built the gate; nil for a gate of an earlier version.
         package let store: String?
 
-        /// Whether the store built the gate, in its present incarnation.
+        /// Whether the gate was built by this store, in its present incarnation. A gate of an earlier version counts as such.
         package func isOf(_ identity: StoreIdentity) -> Bool { store == nil || store == identity.description }
 
-        /// Sequences from here on were not given by `claim_coupon`: they leave no room in the 15 digits that `load_claims` takes.
+        /// Greater sequences count as damage: `load_claims` takes 15 digits, and further claims must fit too.
         private static let greatestSequence: Int64 = 100_000_000_000_000
 
         /// Whether window and quantity are those of the campaign.
@@ -103,7 +103,7 @@ package enum CouponGate {
         /// Whether the numbers agree with one another: remaining = quantity - claims, and no sequence was lost.
         package var isConsistent: Bool {
             guard let quantity, let remaining, let sequence else { return false }
-            // A foreign hand may have written any number.
+            // Another program may have written any number, so the subtraction may overflow.
             let (left, overflow) = quantity.subtractingReportingOverflow(claims)
             return !overflow && remaining == left && sequence >= claims && sequence < Self.greatestSequence
         }
@@ -123,7 +123,7 @@ package enum CouponGate {
         commands.append(RedisCommand("TIME", isRepeatable: true))
         let replies = try await redis.pipeline(commands)
         guard let time = replies.last?.array, time.count == 2, let seconds = time[0].integer, let microseconds = time[1].integer else {
-            throw ServiceError(.internal, "TIME gave no time")
+            throw ServiceError(.internal, "TIME gave a reply of unknown form")
         }
         let now = seconds * 1_000 + microseconds / 1_000
         return coupons.indices.map { index in
@@ -136,7 +136,7 @@ package enum CouponGate {
         }
     }
 
-    /// Some of the claims of a gate in the order of their sequences, from a sequence on.
+    /// One page of a gate's claims from a sequence on, in the order of their sequences.
     package static func claims(
         of coupon: CouponID, from sequence: Int64, limit: Int, through redis: RedisClient
     ) async throws -> [(user: UserID, sequence: Int64)] {
@@ -152,25 +152,27 @@ package enum CouponGate {
     private static func claims(in reply: RedisValue) -> [(user: UserID, sequence: Int64)] {
         guard let elements = reply.array else { return [] }
         return stride(from: 0, to: elements.count - 1, by: 2).map { index in
-            // A member that is not a user id becomes user 0, whom the store does not know.
+            // A member that is not a user id becomes user 0, who does not exist.
             (UserID(elements[index].integer ?? 0), elements[index + 1].integer ?? 0)
         }
     }
 
-    /// Everybody who has a place at a gate.
+    /// Reads all users who have a place at a gate, page by page.
     static func holders(of coupon: CouponID, through redis: RedisConnection) async throws -> HolderSet {
         var (holders, next): ([UserID], Int64) = ([], 1)
         while true {
             let page = claims(in: try await redis.send(claimsCommand(coupon, from: next, limit: claimsPerLoad)))
             holders += page.lazy.map(\.user)
             guard let last = page.last, page.count == claimsPerLoad else { return HolderSet(holders) }
-            // A score that is not a whole number reads as sequence 0, and the same page would be read again and again.
+            // A score that is no whole number reads as sequence 0. Without this check the same page would be read for ever.
             guard last.sequence >= next else { throw ServiceError(.internal, "the claims of coupon \(coupon) are not in order") }
             next = last.sequence + 1
         }
     }
 
-    /// Starts building the gate of a campaign; answers false where a gate of the same or a later epoch exists.
+    /// Starts the build of a campaign's gate: pauses it under the campaign's epoch.
+    ///
+    /// - Returns: false where a gate of the same or a later epoch exists.
     static func load(_ campaign: Campaign, of store: StoreIdentity, through redis: RedisClient) async throws -> Bool {
         let terms = campaign.terms
         let reply = try await redis.evaluate(
@@ -182,7 +184,7 @@ package enum CouponGate {
         return try ScriptAnswer<LoadCode>(reply, of: Scripts.loadCoupon).code == .loading
     }
 
-    /// How many claims one call of `load_claims` takes; Lua's stack bounds the arguments at about 8,000.
+    /// The claims in one call of `load_claims`. Each takes two arguments, and Lua's stack limits these to about 8,000.
     static let claimsPerLoad = 2_000
 
     /// Adds claims to a gate that is being built.
@@ -199,13 +201,13 @@ package enum CouponGate {
         return try ScriptAnswer<LoadClaimsCode>(reply, of: Scripts.loadClaims).code
     }
 
-    /// Opens a gate that has been built with that many claims.
+    /// Opens a gate whose build has loaded that many claims.
     static func open(_ coupon: CouponID, epoch: Int64, claims: Int64, through redis: RedisClient) async throws -> OpenCode {
         let reply = try await redis.evaluate(Scripts.openCoupon, keys: keys(coupon), arguments: [.integer(epoch), .integer(claims)])
         return try ScriptAnswer<OpenCode>(reply, of: Scripts.openCoupon).code
     }
 
-    /// How a gate took a new quantity or window.
+    /// The result of giving a gate a new quantity or window.
     enum Adjustment: Sendable, Equatable {
         case adjusted
         case belowIssued(claims: Int64)
@@ -226,7 +228,7 @@ package enum CouponGate {
         switch answer.code {
         case .adjusted: return .adjusted
         case .belowIssued: return .belowIssued(claims: answer.number(1))
-        // A build replaces the gate of another store where it may, and says so where it may not.
+        // The build that follows replaces a gate of another store, or throws where that is not allowed.
         case .notLoaded, .paused, .otherStore: return .notLoaded
         }
     }

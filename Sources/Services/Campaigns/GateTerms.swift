@@ -1,6 +1,6 @@
 import Commerce
 
-/// The store's terms of a campaign that its gate has to hold: a refusal of the gate counts only on these.
+/// The store's terms of a campaign. A refusal of its gate is accepted only when it rests on these.
 struct GateTerms: Sendable, Equatable {
     let epoch: Int64
     let quantity: Int64
@@ -15,18 +15,18 @@ struct GateTerms: Sendable, Equatable {
         (quantity, opensAt, closesAt) = (campaign.terms.quantity, campaign.terms.opensAt, campaign.terms.closesAt)
     }
 
-    /// What a refusal of the gate is worth.
-    enum Judgement: Sendable, Equatable {
-        /// The gate refuses on the store's own terms.
+    /// How the terms of a refusal compare with the store's.
+    enum Comparison: Sendable, Equatable {
+        /// The refusal rests on the store's own terms.
         case agrees
-        /// A gate of another build refuses.
+        /// The refusing gate has another epoch than the store.
         case otherEpoch(Int64)
-        /// The right gate refuses on terms that are not the store's.
+        /// The gate has the store's epoch, but another quantity or window.
         case otherTerms
     }
 
-    /// Holds what the gate refused by against the store's terms.
-    func judge(_ refusal: CouponGate.RefusalTerms) -> Judgement {
+    /// Compares the terms of a refusal with the store's.
+    func compare(with refusal: CouponGate.RefusalTerms) -> Comparison {
         guard refusal.epoch == epoch else { return .otherEpoch(refusal.epoch) }
         let agrees =
             switch refusal.reason {

@@ -2,8 +2,8 @@ import Commerce
 
 /// The builds of gates that this service began within the last seconds.
 ///
-/// Keeps builds of a campaign apart in time, and tells a build of this service that failed, which can be repeated at once, from one
-/// of another service, which may still be under way.
+/// It enforces the least interval between two builds of a campaign. It also tells a paused gate that a failed build of this service has
+/// left, which may be built again at once, from one of another service, whose build may still be running.
 struct RecentBuilds {
     private struct Build {
         let begin: ContinuousClock.Instant
@@ -13,25 +13,27 @@ struct RecentBuilds {
         var end: ContinuousClock.Instant?
     }
 
-    /// The least time between the begins of two builds of a campaign. A claim that meets a gate being built is told to come back after a
-    /// second, so nobody waits longer for it; and if builds keep failing, they cost at most five builds per second.
+    /// The least time between the starts of two builds of a campaign.
+    ///
+    /// If builds keep failing, there are at most five a second. No client waits longer for it: a claim that meets a paused gate is
+    /// answered `Retry-After: 1`.
     static let leastInterval: Duration = .milliseconds(200)
 
     private var builds: [CouponID: Build] = [:]
-    /// Beyond that many entries the old ones go.
+    /// At this number of entries, those that say nothing any more are removed.
     private var limit = Self.leastLimit
 
     private static let leastLimit = 256
 
     var count: Int { builds.count }
 
-    /// How long a further build of the campaign has to wait; nil where it may begin now.
+    /// How long the next build of the campaign must wait; nil where it may begin now.
     func pause(before coupon: CouponID, at now: ContinuousClock.Instant) -> Duration? {
         guard let build = builds[coupon], build.begin + Self.leastInterval > now else { return nil }
         return build.begin + Self.leastInterval - now
     }
 
-    /// Whether the gate of that epoch is what a build of this service has left behind. Not to be asked while one runs.
+    /// Whether a gate paused under that epoch was left by a build of this service. Must not be called while a build of the campaign runs.
     func hasLeft(epoch: Int64?, of coupon: CouponID) -> Bool {
         guard let build = builds[coupon], let left = build.epoch else { return false }
         return left == epoch
@@ -39,7 +41,7 @@ struct RecentBuilds {
 
     mutating func begin(_ coupon: CouponID, at now: ContinuousClock.Instant) {
         if builds.count >= limit {
-            // An entry says nothing more once a gate that was left behind may be taken over by anybody.
+            // Once any service may take over the gate that a build has left, its entry is no longer needed.
             builds = builds.filter { _, build in build.end.map { $0 + CouponGate.takeoverSilence > now } ?? true }
             limit = max(Self.leastLimit, 2 * builds.count)
         }

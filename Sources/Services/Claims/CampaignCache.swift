@@ -3,12 +3,12 @@ import NIOCore
 import Redis
 import Store
 
-/// What one event loop knows of the campaigns that people claim: the store's terms, what the gate answered lately and until when that
-/// counts, and who holds a place. Most of those who lose are answered from here.
+/// The campaigns that one event loop has cached: the store's terms, the gate's last refusal and the holders of coupons. Most refused
+/// claims are answered from here.
 ///
-/// A campaign that the store does not know is never kept. ``CacheLease`` says how long a value counts.
+/// A campaign that the store does not know is never cached. ``CacheLease`` decides how long a value is valid.
 ///
-/// Safety of `@unchecked Sendable`: touched on the loop alone, which every entry asserts.
+/// Safety of `@unchecked Sendable`: only touched on the event loop, which every entry asserts.
 package final class CampaignCache: @unchecked Sendable {
     private let eventLoop: any EventLoop
     private let store: TransactionalStore
@@ -17,7 +17,8 @@ package final class CampaignCache: @unchecked Sendable {
     private let lease: CacheLease
     private var campaigns = SlotCache<Int64, CachedCampaign>(capacity: 4_096)
 
-    /// The holders of all campaigns together; past it the campaign whose gate was asked longest ago loses its own.
+    /// The memory that the holders of all campaigns may take together. Beyond it, the holders of the campaigns whose last refusal is
+    /// oldest are dropped.
     private let maximumHolderBytes: Int
 
     init(
@@ -29,16 +30,16 @@ package final class CampaignCache: @unchecked Sendable {
         self.maximumHolderBytes = maximumHolderBytes
     }
 
-    /// The campaign with terms that count now, read from the store where none are kept; nil where the store has no such campaign.
+    /// The campaign with valid terms, read from the store where none are cached; nil where the store has no such campaign.
     func campaign(_ coupon: CouponID, at now: NIODeadline) throws(StoreError) -> CachedCampaign? {
         eventLoop.assertInEventLoop()
         let origin = origin(of: coupon)
         let known = campaigns[key: coupon.rawValue, hash: coupon.rawValue]
-        if let known, lease.holds(known.stamp, at: now, for: origin) { return known }
+        if let known, lease.isValid(known.stamp, at: now, for: origin) { return known }
         return try read(coupon, known, CacheLease.Stamp(askedAt: now, origin: origin))
     }
 
-    /// Reads the terms anew: for those who found that the gate and the kept terms disagree.
+    /// Reads the terms from the store again, after the gate was found to disagree with the cached ones.
     func reread(_ campaign: CachedCampaign, at now: NIODeadline) throws(StoreError) -> CachedCampaign? {
         try read(campaign.coupon, campaign, CacheLease.Stamp(askedAt: now, origin: origin(of: campaign.coupon)))
     }
@@ -61,7 +62,7 @@ package final class CampaignCache: @unchecked Sendable {
         return campaign
     }
 
-    /// What a value of the campaign that is asked for now has to be held against.
+    /// The stamp of a value of the campaign that is requested now.
     func stamp(of coupon: CouponID, at now: NIODeadline) -> CacheLease.Stamp {
         CacheLease.Stamp(askedAt: now, origin: origin(of: coupon))
     }
@@ -71,7 +72,7 @@ package final class CampaignCache: @unchecked Sendable {
             rowVersion: store.rowVersions.version(of: coupon.rawValue, in: .campaigns), connectCount: redis.connectCount)
     }
 
-    /// Keeps the holders that were read for a campaign, and drops others' where all together take too much memory.
+    /// Caches the holders that were read for a campaign, and drops those of other campaigns where all together take too much memory.
     func keep(_ holders: HolderSet?, of campaign: CachedCampaign, for reading: CachedCampaign.HolderReading) {
         eventLoop.assertInEventLoop()
         campaign.keep(holders, for: reading, origin: origin(of: campaign.coupon))
@@ -85,14 +86,14 @@ package final class CampaignCache: @unchecked Sendable {
     }
 }
 
-/// One campaign as an event loop knows it. Belongs to the loop's ``CampaignCache``.
+/// A campaign in an event loop's ``CampaignCache``. Only touched on that loop.
 final class CachedCampaign {
     let coupon: CouponID
-    /// The call of `claim_coupon`, to which a batch adds the user ids.
+    /// The encoded call of `claim_coupon`; a batch adds the user ids.
     let call: RedisPreparedCall
     private(set) var terms: GateTerms
     private(set) var stamp: CacheLease.Stamp
-    /// The claims of this tick, which leave in one call.
+    /// The batch that collects the claims of this tick; nil where there is none, or where it is full.
     var openBatch: ClaimBatch?
 
     private let lease: CacheLease
@@ -100,10 +101,10 @@ final class CachedCampaign {
     private var issued: Int64
     private var refusal: GateRefusal?
     private var holders: HolderSet?
-    /// Refusals since the holders were last asked for.
+    /// Refusals of the gate since the holders were last requested, see ``note(_:_:)``.
     private var refusals: Int64 = 0
     private var isReadingHolders = false
-    /// Rises when the gate's answers are dropped, so that holders which were asked for before are not kept.
+    /// Counts how often the gate's answers were dropped. Holders that were requested before the last time are not cached.
     private var generation: UInt64 = 0
 
     /// A refusal that the gate gave on the store's own terms.
@@ -117,7 +118,7 @@ final class CachedCampaign {
 
     /// A campaign with more coupons than this asks the gate for each claim.
     static let maximumHolders: Int64 = 2_000_000
-    /// Reading 50 holders costs Redis and this service about as much as one claim (measured when the holders were introduced).
+    /// Reading 50 holders costs Redis and this service about as much as one claim (measured).
     private static let holdersPerRefusal: Int64 = 50
 
     fileprivate init(_ row: Campaign, _ stamp: CacheLease.Stamp, of identity: StoreIdentity, lease: CacheLease) {
@@ -133,6 +134,7 @@ final class CachedCampaign {
         (self.terms, self.stamp, issued) = (terms, stamp, row.issued)
     }
 
+    /// Drops everything that the gate has answered.
     private func forgetGate() {
         (refusal, holders, refusals, isReadingHolders) = (nil, nil, 0, false)
         generation += 1
@@ -140,10 +142,10 @@ final class CachedCampaign {
 
     /// The refusal that the gate would give to a user who holds no coupon, where that is certain.
     ///
-    /// In the second half of the lease one caller gets nil, and renews it by asking the gate.
+    /// In the second half of the lease one caller gets nil, and renews the refusal by asking the gate.
     func refusal(of user: UserID, at now: NIODeadline) -> CouponGate.RefusalTerms.Reason? {
         guard let refusal, let holders, !holders.contains(user), now < refusal.until,
-            lease.holds(refusal.stamp, at: now, for: stamp.origin)
+            lease.isValid(refusal.stamp, at: now, for: stamp.origin)
         else { return nil }
         if !refusal.isBeingRenewed, lease.isSecondHalf(of: refusal.stamp, at: now) {
             self.refusal?.isBeingRenewed = true
@@ -152,15 +154,16 @@ final class CachedCampaign {
         return refusal.reason
     }
 
-    /// Notes a refusal that the gate gave on the store's own terms to a claim asked at the stamp's time.
+    /// Caches a refusal that the gate gave on the store's own terms to a claim that was requested at the stamp's time.
     ///
-    /// - Returns: a request to read the holders, once 50 times the refusals reach their expected number; nil before, and while they are read.
+    /// - Returns: a request to read the holders, once reading them costs no more than the refusals so far did; nil before that, and
+    ///   while they are being read.
     func note(_ terms: CouponGate.RefusalTerms, _ stamp: CacheLease.Stamp) -> HolderReading? {
         guard stamp.origin == self.stamp.origin else { return nil }
-        if let last = refusal, last.reason == terms.reason, lease.holds(last.stamp, at: stamp.askedAt, for: stamp.origin) {
+        if let last = refusal, last.reason == terms.reason, lease.isValid(last.stamp, at: stamp.askedAt, for: stamp.origin) {
             guard stamp.askedAt >= last.stamp.askedAt else { return nil }
         } else if refusal != nil {
-            // While refusals follow one another within the lease, no user can have won. After a gap the holders are read anew.
+            // While one refusal follows another within the lease, no user can have won. After a gap the holders must be read again.
             forgetGate()
         }
         refusal = GateRefusal(reason: terms.reason, stamp: stamp, until: end(of: terms, askedAt: stamp.askedAt))
@@ -174,20 +177,20 @@ final class CachedCampaign {
         return HolderReading(generation: generation, isAllOfQuantity: isSoldOut)
     }
 
-    /// When a NOT_OPEN refusal ends: the request's time plus (opensAt - Redis' time of the answer). The other refusals have no end.
+    /// When a refusal *not open* ends: the time of the request plus (opensAt - Redis' time of the answer). Other refusals have no end.
     private func end(of terms: CouponGate.RefusalTerms, askedAt: NIODeadline) -> NIODeadline {
         guard case .notOpen(let opensAt) = terms.reason else { return .distantFuture }
         return askedAt + .milliseconds(opensAt.milliseconds - terms.at.milliseconds)
     }
 
-    /// Holders that are being read from the gate while it refuses everybody else.
+    /// A request to read the holders of the gate's coupons, made while the gate refuses everybody else.
     struct HolderReading: Sendable {
         fileprivate let generation: UInt64
-        /// A sold-out gate has as many holders as coupons.
+        /// Whether the gate is sold out, so that it must have as many holders as the campaign has coupons.
         fileprivate let isAllOfQuantity: Bool
     }
 
-    /// Keeps the holders, unless the gate may have changed since the reading began or has lost some of them.
+    /// Caches the holders, unless the gate may have changed since the reading began or has lost some of them.
     fileprivate func keep(_ holders: HolderSet?, for reading: HolderReading, origin: CacheLease.Origin) {
         guard reading.generation == generation else { return }
         isReadingHolders = false

@@ -4,12 +4,12 @@ import NIOCore
 import Redis
 import Store
 
-/// A claim that Redis has to decide.
+/// A claim that the gate in Redis has to decide.
 struct ClaimRequest: Sendable {
     let coupon: CouponID
     let user: UserID
     let idempotency: IdempotentWrite<IssuedCoupon>?
-    /// How often the claim may still be decided: each repair of the gate decides it anew.
+    /// How often the gate may still decide the claim; it decides again after each repair of the gate.
     var attemptsLeft: Int
     let completion: @Sendable (ClaimOutcome) -> Void
 }
@@ -17,7 +17,7 @@ struct ClaimRequest: Sendable {
 /// The claims of one campaign that leave an event loop in one call, in the order of their arrival.
 final class ClaimBatch {
     let campaign: CachedCampaign
-    /// When the first of them asked.
+    /// The stamp of the first claim.
     let stamp: CacheLease.Stamp
     fileprivate(set) var requests: [ClaimRequest] = []
     /// Takes the reply; nil once the call was sent.
@@ -29,25 +29,28 @@ final class ClaimBatch {
 /// Sends the claims of one event loop to Redis: those of one campaign that arrive within one tick of the loop leave as one call of
 /// `claim_coupon`, at most 256 together.
 ///
-/// Safety of `@unchecked Sendable`: touched on the loop alone, which every entry asserts; the counters are atomics.
+/// Safety of `@unchecked Sendable`: only touched on the event loop, which every entry asserts; the counters are atomics.
 final class ClaimBatcher: @unchecked Sendable {
     private let eventLoop: any EventLoop
     private let redis: RedisConnection
     /// The batches of this tick.
     private var open: [ClaimBatch] = []
+    /// An empty array that takes turns with `open`, so that its memory is used again.
     private var spare: [ClaimBatch] = []
     private let calls = LoopCounter()
     private let claims = LoopCounter()
 
     init(eventLoop: any EventLoop, redis: RedisConnection) { (self.eventLoop, self.redis) = (eventLoop, redis) }
 
-    /// Calls of `claim_coupon` that were sent. Readable anywhere.
+    /// Calls of `claim_coupon` that were sent. May be read on any thread.
     var callCount: Int { calls.value }
-    /// The claims in them. Readable anywhere.
+    /// The claims in those calls. May be read on any thread.
     var claimCount: Int { claims.value }
 
-    /// Adds a claim to its campaign's next call. `decided` gets the batch and Redis' reply, on the loop; that of the batch's first claim
-    /// is called for all of them.
+    /// Adds a claim to its campaign's next call.
+    ///
+    /// - Parameter decided: gets the batch and Redis' reply, on the loop. It is called once for a whole batch: the closure of the batch's
+    ///   first claim is used, and those of the others are ignored.
     func add(
         _ request: ClaimRequest, to campaign: CachedCampaign, _ stamp: @autoclosure () -> CacheLease.Stamp,
         decided: @escaping (ClaimBatch, Result<RedisValue, RedisError>) -> Void
@@ -63,13 +66,13 @@ final class ClaimBatcher: @unchecked Sendable {
             return
         }
         batch.requests.append(request)
-        // A full batch leaves with the others of the tick, in order; the next claim opens another one.
+        // A full batch is sent with the others of the tick, in order; the campaign's next claim opens another batch.
         if batch.requests.count == CouponGate.claimsPerCall { campaign.openBatch = nil }
     }
 
-    /// Runs as a task of the loop alone, after it has read every socket that was readable in this tick.
+    /// Sends every batch. Runs as a task of the loop, which the loop executes after it has read all sockets readable in this tick.
     private func sendAll() {
-        // A call that fails at once may answer a client whose next claim opens a batch of the next tick.
+        // A call that fails at once may complete a request whose client sends another claim, which then opens a batch in `open`.
         swap(&open, &spare)
         for batch in spare { send(batch) }
         spare.removeAll(keepingCapacity: true)

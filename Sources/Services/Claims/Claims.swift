@@ -4,34 +4,34 @@ import NIOCore
 import Redis
 package import Store
 
-/// First come, first served: one claim from the request to its outcome.
+/// Decides claims: one claim from the request to its outcome.
 ///
-/// The gate in Redis decides who wins; the store makes a win durable and accepts nothing that contradicts it, and a refusal counts only
-/// on the store's own terms. Where the two disagree, Redis has forgotten something: the gate is repaired from the store and the
-/// claim decided anew.
+/// The gate in Redis decides who wins. The store makes a win durable and refuses one that contradicts its rows. A refusal of the gate is
+/// accepted only when it rests on the store's own terms. Where gate and store disagree, Redis has lost data: the gate is repaired from
+/// the store, and the claim is decided again.
 ///
-/// The way of a claim: ``claim(_:by:on:idempotency:)`` answers it from ``CampaignCache`` and ``IssuedCouponCache``, or adds it to the
-/// ``ClaimBatcher``'s next call of `lua/claim_coupon.lua`; ``decide(_:on:by:_:)`` says what each verdict comes to; the wins of a call
-/// become one job of `TransactionalStore.recordClaims`.
+/// The path of a claim: ``claim(_:by:on:idempotency:)`` answers it from ``CampaignCache`` and ``IssuedCouponCache``, or adds it to the
+/// ``ClaimBatcher``'s next call of `lua/claim_coupon.lua`; ``decide(_:on:by:_:)`` maps each verdict to what must be done; the wins of a
+/// call are written by one `TransactionalStore.recordClaims`.
 package struct Claims: Sendable {
     private let store: TransactionalStore
     private let campaigns: Campaigns
 
-    /// How often a claim is decided anew before it is told to come back: each repair settles every disagreement it can see.
+    /// How often the gate may decide a claim before the claim fails as `paused`. One repair usually settles all disagreements.
     private static let attempts = 4
 
     init(store: TransactionalStore, campaigns: Campaigns) { (self.store, self.campaigns) = (store, campaigns) }
 
-    /// Claims a coupon for a user. Call it on the context's loop; the outcome is there at once, or comes on that loop.
+    /// Claims a coupon for a user. Must be called on the context's loop; an outcome that comes later comes on that loop.
     ///
-    /// - Parameter idempotency: how the answer to a win is stored under the request's key, in the transaction of the win.
+    /// - Parameter idempotency: stores the answer to a win under the request's idempotency key, in the transaction of the win.
     package func claim(
         _ coupon: CouponID, by user: UserID, on context: LoopContext, idempotency: IdempotentWrite<IssuedCoupon>? = nil
     ) -> ClaimDecision {
         guard store.userExists(user) else { return .now(.userNotFound) }
         do {
             let now = NIODeadline.now()
-            // A cached coupon is answered before any cached refusal.
+            // A user who has a coupon is answered *already claimed*, whatever refusal is cached.
             if let known = try context.issuedCoupons.known(of: coupon, for: user, at: now) { return .now(.alreadyClaimed(known)) }
             guard let campaign = try context.campaigns.campaign(coupon, at: now) else { return .now(.couponNotFound) }
             if let reason = campaign.refusal(of: user, at: now) { return .now(ClaimOutcome(reason)) }
@@ -46,7 +46,7 @@ package struct Claims: Sendable {
         }
     }
 
-    /// An archived campaign has no gate, and every coupon of it has its row.
+    /// The outcome of a claim of an archived campaign, which has no gate: the store has every coupon of it.
     private func archivedOutcome(
         of coupon: CouponID, for user: UserID, at now: NIODeadline, _ context: LoopContext
     ) throws -> ClaimOutcome {
@@ -78,9 +78,9 @@ package struct Claims: Sendable {
     }
 }
 
-/// How a claim ended. Kept small: it is copied once for each refused claim.
+/// The outcome of a claim. Kept small, because each refused claim copies it.
 package enum ClaimOutcome: Sendable {
-    /// The coupon is the user's, and durable.
+    /// The claim has won, and its row is durable.
     case issued(IssuedCouponCache.Entry)
     case alreadyClaimed(IssuedCouponCache.Entry)
     case soldOut
@@ -89,10 +89,11 @@ package enum ClaimOutcome: Sendable {
     case couponNotFound
     case userNotFound
     case idempotencyKeyReused
-    /// The same request won before; this was its answer.
+    /// A request with the same idempotency key has won before; this is its stored answer.
     case replayed(StoredResponse)
-    /// `ServiceError` with code `paused` while the gate is rebuilt, `RedisError` or `StoreError` where those fail. The same user's next
-    /// claim finds out what happened: there is one coupon and one sequence for them, or none.
+    /// `ServiceError` with code `paused` while the gate is rebuilt, `RedisError` or `StoreError` where those fail.
+    ///
+    /// The claim may have won nevertheless. A retry is safe and answers what happened, because a user gets at most one coupon.
     case failed(any Error)
 
     fileprivate init(_ reason: CouponGate.RefusalTerms.Reason) {
@@ -104,29 +105,30 @@ package enum ClaimOutcome: Sendable {
     }
 }
 
-/// When the outcome of a claim is known. Most claims are answered from memory, and need no closure then.
+/// Whether the outcome of a claim is known at once. Most claims are answered from memory, which needs no closure.
 package enum ClaimDecision: Sendable {
     case now(ClaimOutcome)
-    /// Redis has to decide: the closure begins that, in the order of the calls, and has its completion called once, on the loop.
+    /// Redis has to decide. Calling the closure adds the claim to the next call of Redis; claims are decided in the order of these calls.
+    /// The completion is called once, on the loop.
     case later(@Sendable (_ completion: @escaping @Sendable (ClaimOutcome) -> Void) -> Void)
 }
 
-// MARK: - What the gate answered
+// MARK: - The gate's verdicts
 
 extension Claims {
-    /// What has to be done about a verdict of the gate.
+    /// What must be done after a verdict of the gate.
     private enum Decision {
         case outcome(ClaimOutcome)
-        /// The user has a place at the gate and no row in the store yet: a win, or an earlier one whose answer got lost.
+        /// The user has a place at the gate and no row in the store yet: a new win, or an earlier one whose reply was lost.
         case persist(CouponGate.Place)
-        /// Gate and store disagree: decide again after the repair.
+        /// Gate and store disagree: repair the gate, then decide the claim again.
         case repair(Repair)
     }
 
     private enum Repair: Hashable {
-        /// The gate has to be built, with a later epoch than that one where it is given.
+        /// Build the gate; where an epoch is given, the gate's epoch must be later than that.
         case build(beyond: Int64?)
-        /// The gate has to be given the store's quantity and window.
+        /// Give the gate the store's quantity and window.
         case realign
     }
 
@@ -135,7 +137,7 @@ extension Claims {
         do {
             verdicts = try CouponGate.verdicts(try reply.get(), count: batch.requests.count)
         } catch let error as RedisError where error.code == .server(.wrongType) {
-            // A key of a foreign type is a damaged gate.
+            // A key of another Redis type means that the gate is damaged.
             verdicts = batch.requests.map { _ in .damaged(epoch: batch.campaign.terms.epoch) }
         } catch {
             for request in batch.requests { request.completion(.failed(error)) }
@@ -158,7 +160,7 @@ extension Claims {
         for (repair, requests) in repairs { self.repair(batch.campaign.coupon, repair, thenDecide: requests, context) }
     }
 
-    /// What a verdict comes to. Reads the store where that has the last word, and waits for nothing.
+    /// Maps a verdict to what must be done. Reads the store by key where the store decides; does not wait for anything else.
     private func decide(
         _ verdict: CouponGate.Verdict, on batch: ClaimBatch, by user: UserID, _ context: LoopContext
     ) throws -> Decision {
@@ -170,11 +172,11 @@ extension Claims {
             guard let known = try context.issuedCoupons.read(of: coupon, for: user, at: batch.stamp.askedAt) else { return .persist(place) }
             return known.issued.sequence == place.sequence ? .outcome(.alreadyClaimed(known)) : .repair(.build(beyond: place.epoch))
         case .refused(let terms):
-            // A gate that refuses a user with a row has lost the claim, in the same epoch and with the same terms.
+            // The user has a row, so the gate has lost the claim, even if its epoch and its terms are the store's.
             guard try context.issuedCoupons.read(of: coupon, for: user, at: batch.stamp.askedAt) == nil else {
                 return .repair(.build(beyond: terms.epoch))
             }
-            return try judge(terms, on: batch, context)
+            return try decideRefusal(on: terms, of: batch, context)
         case .paused(let silence):
             if let known = try context.issuedCoupons.read(of: coupon, for: user, at: batch.stamp.askedAt) {
                 return .outcome(.alreadyClaimed(known))
@@ -193,17 +195,18 @@ extension Claims {
         }
     }
 
-    private static let paused = ServiceError(.paused, "the campaign is being rebuilt")
+    private static let paused = ServiceError(.paused, "the campaign's gate is being rebuilt")
 
-    /// The refusal, where it rests on the store's terms. Where it does not, the store is read first: another service may have changed it.
-    private func judge(_ terms: CouponGate.RefusalTerms, on batch: ClaimBatch, _ context: LoopContext) throws -> Decision {
+    /// Accepts a refusal that rests on the store's terms. Where it does not rest on the cached ones, the terms are read from the store
+    /// first, because another service may have changed them.
+    private func decideRefusal(on terms: CouponGate.RefusalTerms, of batch: ClaimBatch, _ context: LoopContext) throws -> Decision {
         var campaign = batch.campaign
-        if campaign.terms.judge(terms) != .agrees {
+        if campaign.terms.compare(with: terms) != .agrees {
             guard let current = try context.campaigns.reread(campaign, at: .now()) else { return .outcome(.couponNotFound) }
             campaign = current
         }
-        switch campaign.terms.judge(terms) {
-        // No reason to build where another service has built meanwhile: only the gate of the store's epoch is looked for.
+        switch campaign.terms.compare(with: terms) {
+        // No epoch is named: a gate of the store's epoch, which another service may have built meanwhile, is good enough.
         case .otherEpoch: return .repair(.build(beyond: nil))
         case .otherTerms: return .repair(.realign)
         case .agrees: break
@@ -212,18 +215,18 @@ extension Claims {
         return .outcome(ClaimOutcome(terms.reason))
     }
 
-    /// Reads in the background who has a place at a gate that refuses everybody else, so that they need not ask it.
+    /// Reads in the background who has a place at a gate that refuses everybody else. From then on refusals need no call of Redis.
     private func readHolders(of campaign: CachedCampaign, _ reading: CachedCampaign.HolderReading, _ context: LoopContext) {
         let (coupon, kept) = (campaign.coupon, NIOLoopBound(campaign, eventLoop: context.eventLoop))
         Task {
-            // Where they cannot be read, claims go on asking the gate.
+            // If the holders cannot be read, claims continue to ask the gate.
             let holders = try? await CouponGate.holders(of: coupon, through: context.redis)
             context.eventLoop.execute { context.campaigns.keep(holders, of: kept.value, for: reading) }
         }
     }
 }
 
-// MARK: - What the store makes of it
+// MARK: - Wins in the store
 
 extension Claims {
     private struct Win: Sendable {
@@ -231,7 +234,7 @@ extension Claims {
         let place: CouponGate.Place
     }
 
-    /// Writes the wins of one call as one job.
+    /// Writes the wins of one call as one job of the writer.
     private func persist(_ wins: [Win], of coupon: CouponID, _ context: LoopContext) {
         FaultPoint.afterScript.reached()
         let writes = wins.map { win in
@@ -256,7 +259,7 @@ extension Claims {
         case .replayed(let response): request.completion(.replayed(response))
         case .refused: request.completion(.idempotencyKeyReused)
         case .done(.issued(let issued)): request.completion(.issued(IssuedCouponCache.Entry(uncached: issued)))
-        // Another request of the same user, or recovery, wrote this very claim first and answers for it.
+        // Another request of the same user, or recovery, has written the row of this claim first.
         case .done(.known(let issued)): request.completion(.alreadyClaimed(IssuedCouponCache.Entry(uncached: issued)))
         case .done(.stale): repair(request.coupon, .build(beyond: win.place.epoch), thenDecide: [request], context)
         case .done(.campaignMissing): request.completion(.couponNotFound)
@@ -266,7 +269,7 @@ extension Claims {
         }
     }
 
-    /// Repairs the gate from the store, then has the claims decided anew.
+    /// Repairs the gate from the store, then submits the claims again.
     private func repair(_ coupon: CouponID, _ repair: Repair, thenDecide requests: [ClaimRequest], _ context: LoopContext) {
         Task { [campaigns] in
             let result: Result<Bool, any Error>

@@ -1,7 +1,8 @@
 import Commerce
 
-/// The users who hold a place in a campaign, in the smaller of two forms: their ids in order, or one bit for each id between the least
-/// and the greatest.
+/// The users who have claimed a coupon of a campaign.
+///
+/// Stored in the smaller of two forms: the sorted ids, or one bit for each id between the least and the greatest.
 struct HolderSet: Sendable {
     private enum Form: Sendable {
         case sorted([Int64])
@@ -11,7 +12,7 @@ struct HolderSet: Sendable {
     private let form: Form
     let count: Int
 
-    /// The users in any order, each once.
+    /// - Parameter users: in any order, each once.
     init(_ users: [UserID]) {
         count = users.count
         guard let least = users.min()?.rawValue, let greatest = users.max()?.rawValue else {
@@ -31,7 +32,7 @@ struct HolderSet: Sendable {
         form = .bits(first: least, words: words)
     }
 
-    /// Memory that the set takes.
+    /// The memory that the set takes, in bytes.
     var bytes: Int {
         switch form {
         case .sorted(let ids): ids.count * 8

@@ -3,28 +3,29 @@ import NIOCore
 import Redis
 import Store
 
-/// Caches the coupons of users who claim again; such users usually repeat it.
+/// Caches the coupons of users who claim again; a user who does so once usually repeats it.
 ///
-/// ``CacheLease`` says how long a copy counts. An outdated one is read anew from the store, which Redis need not be asked for: a user
-/// who has a coupon of a campaign keeps it.
+/// ``CacheLease`` decides how long an entry is valid. An outdated entry is read from the store again, without asking Redis: a user never
+/// loses a coupon that has been issued.
 ///
-/// Safety of `@unchecked Sendable`: touched on the loop alone, which every entry asserts.
+/// Safety of `@unchecked Sendable`: only touched on the event loop, which every entry asserts.
 package final class IssuedCouponCache: @unchecked Sendable {
-    /// A coupon as it was read. A class, so that handing it on takes one reference and that renderings of it can be told apart.
+    /// A coupon as it was read from the store. A class, so that passing it on costs one retain, and so that a rendered answer can be
+    /// recognized by the entry's identity.
     package final class Entry: Sendable {
         package let issued: IssuedCoupon
         fileprivate let stamp: CacheLease.Stamp
 
         fileprivate init(_ issued: IssuedCoupon, _ stamp: CacheLease.Stamp) { (self.issued, self.stamp) = (issued, stamp) }
 
-        /// A coupon that is handed on and not kept.
+        /// An entry that is passed on and not cached.
         init(uncached issued: IssuedCoupon) {
             self.issued = issued
             stamp = CacheLease.Stamp(askedAt: .uptimeNanoseconds(0), origin: CacheLease.Origin(rowVersion: .max, connectCount: 0))
         }
     }
 
-    /// The raw ids: comparing them is two instructions, and the generic comparison of typed ids a call.
+    /// The key of the cache. It holds raw ids: comparing those takes two instructions, comparing typed ids a generic call.
     private struct Owner: Equatable {
         let coupon: Int64
         let user: Int64
@@ -44,15 +45,15 @@ package final class IssuedCouponCache: @unchecked Sendable {
         (self.store, self.reader, self.redis, self.lease) = (store, reader, redis, lease)
     }
 
-    /// The coupon that the user has of the campaign, where that was read before; nil says nothing about others.
+    /// The user's coupon of the campaign, if it is cached; nil does not mean that the user has none.
     func known(of coupon: CouponID, for user: UserID, at now: NIODeadline) throws(StoreError) -> Entry? {
         eventLoop.assertInEventLoop()
         guard let entry = entries[key: Owner(coupon, user), hash: hash(coupon, user)] else { return nil }
-        if lease.holds(entry.stamp, at: now, for: origin(of: entry.issued.id)) { return entry }
+        if lease.isValid(entry.stamp, at: now, for: origin(of: entry.issued.id)) { return entry }
         return try read(of: coupon, for: user, at: now)
     }
 
-    /// The coupon that the user has of the campaign by the store; nil where they have none.
+    /// The user's coupon of the campaign, read from the store; nil where the user has none.
     func read(of coupon: CouponID, for user: UserID, at now: NIODeadline) throws(StoreError) -> Entry? {
         eventLoop.assertInEventLoop()
         let connectCount = redis.connectCount
@@ -60,7 +61,7 @@ package final class IssuedCouponCache: @unchecked Sendable {
             try reader.issuedCoupon(of: coupon, userID: user)
         }
         guard let read else { return nil }
-        // Where something was committed during the read, no version is certain: the greatest one is never reached, so it is outdated.
+        // Where a commit came during the read, the version is unknown. `.max` is never reached, so the entry counts as outdated.
         let origin = CacheLease.Origin(rowVersion: read.version ?? .max, connectCount: connectCount)
         let entry = Entry(read.row, CacheLease.Stamp(askedAt: now, origin: origin))
         entries[key: Owner(coupon, user), hash: hash(coupon, user)] = entry
@@ -71,6 +72,6 @@ package final class IssuedCouponCache: @unchecked Sendable {
         CacheLease.Origin(rowVersion: store.rowVersions.version(of: id.rawValue, in: .issuedCoupons), connectCount: redis.connectCount)
     }
 
-    /// Neighbours in one campaign take neighbouring slots, and campaigns begin far apart.
+    /// Users with neighbouring ids take neighbouring slots, and different campaigns begin far apart.
     private func hash(_ coupon: CouponID, _ user: UserID) -> Int64 { user.rawValue &+ coupon.rawValue &* 1_000_003 }
 }

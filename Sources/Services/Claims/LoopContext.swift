@@ -2,9 +2,9 @@ package import NIOCore
 package import Redis
 package import Store
 
-/// What belongs to one event loop: its Redis connection, its reader of the store, its caches, and the way back from the store's writer.
+/// What belongs to one event loop: a Redis connection, a reader of the store, caches, and the delivery of the writer's results.
 ///
-/// A claim that uses the context of the loop it arrived on never changes threads between its socket and Redis.
+/// A claim uses the context of the loop it arrived on, so it changes no thread between its socket and Redis.
 package final class LoopContext: DeliveryContext, Sendable {
     package let eventLoop: any EventLoop
     package let redis: RedisConnection
@@ -28,14 +28,14 @@ package final class LoopContext: DeliveryContext, Sendable {
         eventLoop.execute(work)
     }
 
-    /// What a copy of a row that is read after this call has to be held against, see ``CacheLease``.
+    /// The stamp for a copy of a row. Take it before the row is read, see ``CacheLease``.
     package func stamp(of id: Int64, in table: RowVersions.Table, at now: NIODeadline) -> CacheLease.Stamp {
         CacheLease.Stamp(askedAt: now, origin: origin(of: id, in: table))
     }
 
-    /// Whether a copy of the row still counts.
-    package func holds(_ stamp: CacheLease.Stamp, of id: Int64, in table: RowVersions.Table, at now: NIODeadline) -> Bool {
-        lease.holds(stamp, at: now, for: origin(of: id, in: table))
+    /// Whether a cached copy of the row is still valid.
+    package func isValid(_ stamp: CacheLease.Stamp, of id: Int64, in table: RowVersions.Table, at now: NIODeadline) -> Bool {
+        lease.isValid(stamp, at: now, for: origin(of: id, in: table))
     }
 
     private func origin(of id: Int64, in table: RowVersions.Table) -> CacheLease.Origin {

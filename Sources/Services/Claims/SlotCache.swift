@@ -1,7 +1,7 @@
-/// A cache of a fixed number of slots: a value takes the slot of the one whose key has the same last bits.
+/// A cache with a fixed number of slots. A new value replaces the value whose hash has the same low bits.
 ///
-/// It holds what was used last, in bounded memory, without a list of what to drop next. Looking one up compares one key. A value type
-/// without a lock: each event loop has its own. Public and inlinable, because only then other modules get specialised code.
+/// Memory is bounded without a list of what to drop next, and a lookup compares one key. A value type without a lock: each event loop
+/// has its own. Public and inlinable, because only then do other modules get specialised code.
 public struct SlotCache<Key: Equatable, Value> {
     @usableFromInline var keys: [Key?]
     @usableFromInline var values: [Value?]
@@ -9,12 +9,14 @@ public struct SlotCache<Key: Equatable, Value> {
     /// - Parameter capacity: a power of two.
     @inlinable
     public init(capacity: Int) {
-        precondition(capacity > 0 && capacity & (capacity - 1) == 0, "the slot is cut from the hash by a mask")
+        precondition(capacity > 0 && capacity & (capacity - 1) == 0, "the capacity must be a power of two")
         keys = Array(repeating: nil, count: capacity)
         values = Array(repeating: nil, count: capacity)
     }
 
-    /// The value of a key in the slot that `hash` chooses: equal for equal keys, and different for neighbours.
+    /// The value of a key.
+    ///
+    /// - Parameter hash: chooses the slot. It must be equal for equal keys, and should differ for neighbouring ones.
     @inlinable
     public subscript(key key: Key, hash hash: Int64) -> Value? {
         get {
@@ -29,7 +31,7 @@ public struct SlotCache<Key: Equatable, Value> {
         }
     }
 
-    /// Every value that is kept.
+    /// Every cached value.
     @inlinable public var all: [Value] { values.compactMap(\.self) }
 
     @inlinable func slot(_ hash: Int64) -> Int { Int(truncatingIfNeeded: hash) & (keys.count - 1) }

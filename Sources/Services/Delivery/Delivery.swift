@@ -1,9 +1,9 @@
-/// Where events go.
+/// Where the events of the outbox are delivered.
 enum Delivery: Sendable {
     case platform(EventDelivery)
     case stream(StreamDelivery)
 
-    /// Raised when events may be due.
+    /// Raised when there may be events to deliver.
     var wakeup: Wakeup {
         switch self {
         case .platform(let delivery): delivery.wakeup
@@ -11,9 +11,9 @@ enum Delivery: Sendable {
         }
     }
 
-    /// Delivers what is due.
+    /// Delivers the events that may be sent now.
     ///
-    /// - Returns: after which time something is due again; `nil` where nothing waits for a time.
+    /// - Returns: the time after which another step is needed without a wake-up; `nil` for no such time.
     func step() async throws -> Duration? {
         switch self {
         case .platform(let delivery): return try await delivery.step()
@@ -23,15 +23,15 @@ enum Delivery: Sendable {
         }
     }
 
-    /// An operator has had parked events tried again.
+    /// Must be called after an operator has retried parked events.
     func eventsRetried() {
         switch self {
-        case .platform(let delivery): delivery.lookAgainAtAll()
+        case .platform(let delivery): delivery.readAllAgain()
         case .stream(let delivery): delivery.wakeup.raise()
         }
     }
 
-    /// The Redis that is connected may be another one, or an older copy.
+    /// Drops what is known of the stream. Call it after a reconnect, which may lead to another Redis or to an older copy.
     func forgetLast() {
         if case .stream(let delivery) = self { delivery.forgetLast() }
     }

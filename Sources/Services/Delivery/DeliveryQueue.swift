@@ -3,40 +3,41 @@ import DequeModule
 import HeapModule
 import Store
 
-/// The waiting events that delivery knows of, in memory: which may go now, which pause after a failure, and which wait for earlier
-/// ones of their order. Pure: the time comes with each call.
+/// The undelivered events in memory: which may be sent now, which pause after a failure, and which wait for an earlier event of their
+/// order.
 ///
-/// An event is read from the store once, and again only for its payload after a failure.
+/// It does no I/O and reads no clock: each call is given the time. An event is read from the store once; after a failure, its payload is
+/// read again.
 struct DeliveryQueue {
-    /// An event under way to the platform.
+    /// An event that is not delivered yet.
     struct Entry: Sendable {
         let id: EventID
         let orderID: OrderID
         /// Tries that count against the event.
         var attempts: Int64
-        /// Failures in a row, also those of an outage, which do not count as tries of the event.
+        /// Failures in a row, including those of an outage, which do not count against the event.
         var failures: Int64
-        /// `nil` after a failure: few events fail, but they may wait for long.
+        /// `nil` after a failure, to save memory: events that fail may wait for long.
         var payload: String?
     }
 
-    /// Events that are kept in memory, some 200 bytes each; further ones stay in the store alone.
+    /// The greatest number of events in memory, about 200 bytes each. Further events are read from the store later.
     static let capacity = 100_000
 
     private var entries: [EventID: Entry] = [:]
-    /// The events of each order, the next one first.
-    private var lines: [OrderID: Deque<EventID>] = [:]
-    /// Firsts of their orders that may go. One that is gone from `entries`, pauses or is under way is passed over.
+    /// The events of each order, in the order in which they must be sent.
+    private var eventsByOrder: [OrderID: Deque<EventID>] = [:]
+    /// First events of their orders that may be sent. An id that is no longer in `entries`, pauses or is in flight is skipped.
     private var ready: Deque<EventID> = []
-    /// Firsts of their orders that pause, and until when.
+    /// First events of their orders that pause after a failure, and when the pause ends.
     private var paused: [EventID: Duration] = [:]
-    /// The same by time. An end that is not that of `paused` any more is passed over.
+    /// The ends of pauses by time. An end that differs from the one in `paused` is outdated and skipped.
     private var pauseEnds = Heap<PauseEnd>()
-    private var underWay: Set<EventID> = []
+    private var inFlight: Set<EventID> = []
 
     var count: Int { entries.count }
     var isFull: Bool { entries.count >= Self.capacity }
-    /// How many may go at most.
+    /// An upper bound of the events that may be sent now.
     var readyCount: Int { ready.count }
 
     private struct PauseEnd: Comparable {
@@ -46,29 +47,29 @@ struct DeliveryQueue {
         static func < (left: Self, right: Self) -> Bool { (left.time, left.id) < (right.time, right.id) }
     }
 
-    /// When the first pause ends.
+    /// The end of the first pause.
     var nextPauseEnd: Duration? { pauseEnds.min?.time }
 
-    /// Takes an event in that may not go before that time; one that is known stays as it is.
+    /// Adds an event that may not be sent before `pause` ends. An event that is known already is not changed.
     mutating func add(_ event: OutgoingEvent, pausingUntil pause: Duration?) {
         guard entries[event.id] == nil else { return }
         entries[event.id] = Entry(
             id: event.id, orderID: event.orderID, attempts: event.attempts, failures: event.attempts, payload: event.payload)
-        var line = lines[event.orderID] ?? []
-        // After a retry, an earlier event of the order may come later.
-        let place = line.lastIndex { $0 < event.id }.map { $0 + 1 } ?? 0
-        let former = line.first
-        line.insert(event.id, at: place)
-        lines[event.orderID] = line
+        var events = eventsByOrder[event.orderID] ?? []
+        // After an operator's retry, an earlier event of the order may be added after a later one.
+        let place = events.lastIndex { $0 < event.id }.map { $0 + 1 } ?? 0
+        let former = events.first
+        events.insert(event.id, at: place)
+        eventsByOrder[event.orderID] = events
         guard place == 0 else { return }
         if let former {
+            // The former first event waits for this one, unless it is already in flight.
             paused[former] = nil
-            // What is on its way arrives; only what was not sent yet waits.
         }
         if let pause { self.pause(event.id, until: pause) } else { ready.append(event.id) }
     }
 
-    /// Takes out those that may go now, at most so many.
+    /// Takes up to `limit` events that may be sent now; they are in flight from then on.
     mutating func take(_ limit: Int, at now: Duration) -> [Entry] {
         while let end = pauseEnds.min, end.time <= now || paused[end.id] != end.time {
             pauseEnds.removeMin()
@@ -78,67 +79,71 @@ struct DeliveryQueue {
         }
         var taken: [Entry] = []
         while taken.count < limit, let id = ready.popFirst() {
-            guard let entry = entries[id], paused[id] == nil, !underWay.contains(id), lines[entry.orderID]?.first == id else { continue }
-            underWay.insert(id)
+            guard let entry = entries[id], paused[id] == nil, !inFlight.contains(id), eventsByOrder[entry.orderID]?.first == id else {
+                continue
+            }
+            inFlight.insert(id)
             taken.append(entry)
         }
         return taken
     }
 
-    /// The event is through: the next one of its order may go.
+    /// Removes a delivered event, so that the next one of its order may be sent.
     mutating func remove(_ id: EventID) {
-        underWay.remove(id)
-        guard let entry = entries.removeValue(forKey: id), var line = lines[entry.orderID] else { return }
+        inFlight.remove(id)
+        guard let entry = entries.removeValue(forKey: id), var events = eventsByOrder[entry.orderID] else { return }
         paused[id] = nil
-        let wasFirst = line.first == id
-        line.removeAll { $0 == id }
-        lines[entry.orderID] = line.isEmpty ? nil : line
-        if wasFirst, let next = line.first, !underWay.contains(next) { ready.append(next) }
+        let wasFirst = events.first == id
+        events.removeAll { $0 == id }
+        eventsByOrder[entry.orderID] = events.isEmpty ? nil : events
+        if wasFirst, let next = events.first, !inFlight.contains(next) { ready.append(next) }
     }
 
-    /// The event is parked: it leaves with the later ones of its order, which the store holds back until it is retried.
+    /// Removes a parked event and the later ones of its order, which the store holds back until an operator retries it.
     mutating func park(_ id: EventID) {
         guard let order = entries[id]?.orderID else { return }
-        for id in lines.removeValue(forKey: order) ?? [] {
+        for id in eventsByOrder.removeValue(forKey: order) ?? [] {
             entries[id] = nil
             paused[id] = nil
-            underWay.remove(id)
+            inFlight.remove(id)
         }
     }
 
-    /// The try came to nothing; the event may go again at that time, behind those that may go already.
+    /// Notes a failed try. The event may be sent again when the pause ends, after those that may be sent already.
     mutating func failed(_ id: EventID, pausingUntil pause: Duration) {
         if noteFailure(of: id) { self.pause(id, until: pause) }
     }
 
-    /// The try came to nothing, and the event has no pause of its own: it comes before or behind those that may go already.
+    /// Notes a failed try without a pause for this event. It is put before or after the events that may be sent already.
     mutating func failed(_ id: EventID, goesFirst: Bool) {
         guard noteFailure(of: id) else { return }
         if goesFirst { ready.prepend(id) } else { ready.append(id) }
     }
 
     private mutating func noteFailure(of id: EventID) -> Bool {
-        underWay.remove(id)
+        inFlight.remove(id)
         guard entries[id] != nil else { return false }
         entries[id]?.failures += 1
         entries[id]?.payload = nil
         return true
     }
 
-    /// The try ended without telling anything.
+    /// Puts back an event whose try says nothing about the event or the platform, for example because the service stops.
     mutating func putBack(_ id: EventID) {
-        underWay.remove(id)
+        inFlight.remove(id)
         if entries[id] != nil { ready.append(id) }
     }
 
-    /// A failure counts against the event after all; answers how many do.
-    mutating func count(against id: EventID) -> Int64? {
+    /// Counts a failed try against the event.
+    ///
+    /// - Returns: how many count against it now; nil where the event is unknown.
+    mutating func addAttempt(to id: EventID) -> Int64? {
         guard let entry = entries[id] else { return nil }
         entries[id]?.attempts = entry.attempts + 1
         return entry.attempts + 1
     }
 
-    /// Moves the end of an event's pause, if it pauses.
+    /// Changes the end of an event's pause, if it pauses.
     mutating func prolongPause(of id: EventID, until end: Duration) {
         if paused[id] != nil { pause(id, until: end) }
     }
@@ -150,7 +155,7 @@ struct DeliveryQueue {
 
     func entry(_ id: EventID) -> Entry? { entries[id] }
 
-    /// Ends all pauses: the failures were the platform's.
+    /// Ends all pauses. Call it when the platform is up again, because the failures were not the events' own.
     mutating func endPauses() {
         for id in paused.keys.sorted() { ready.append(id) }
         (paused, pauseEnds) = ([:], Heap())

@@ -5,11 +5,11 @@ import Store
 
 /// Delivers the events of the outbox to the data platform: at least once, and in order for each order.
 ///
-/// While the platform is down, all events wait, one probe goes out after each of growing pauses, and no try counts. A try counts
-/// against an event where the platform refuses it, or where it fails and others are taken after it. What has no tries left is parked
-/// for an operator, and blocks only the later events of its own order.
+/// While the platform is down, all events wait, and one event is sent as a probe after each of growing pauses. Such tries do not count
+/// against events. A try counts where the platform refuses the event, or where it fails and the platform takes another event after it.
+/// An event without tries left is parked for an operator, and holds up only the later events of its order.
 ///
-/// What is under way and what pauses lives in this actor, and is read again from the store after a restart.
+/// The state lives in this actor. After a restart it is read from the store again.
 actor EventDelivery {
     private let store: TransactionalStore
     private let sink: WebhookSink
@@ -22,14 +22,14 @@ actor EventDelivery {
 
     private var queue = DeliveryQueue()
     private var health = PlatformHealth(limit: WebhookSink.concurrency)
-    /// Failures that may be the platform's or the event's own: others that are taken later will tell.
+    /// Failures caused either by the platform or by the event. If the platform takes another event later, it was the event.
     private var doubtful: [EventID: Doubt] = [:]
-    /// Events that were taken, and the store could not note it.
+    /// Events that the platform has taken and that the store could not mark as delivered.
     private var unmarked: Set<EventID> = []
     /// Everything up to this event was read from the store.
     private var cursor = EventID(0)
     private var retriesSeen: UInt64 = 0
-    private var look = Look()
+    private var lastRead = LastRead()
     private nonisolated let retries = Wakeup()
 
     private struct Doubt {
@@ -37,33 +37,38 @@ actor EventDelivery {
         let at: Duration
     }
 
-    /// What was raised when the store was last asked for events, and whether it may have more.
-    private struct Look {
+    /// The last read of events from the store, and whether it may have more.
+    private struct LastRead {
+        /// The count of ``wakeup`` at that time.
         var seen: UInt64?
         var mayHaveMore = true
-        /// Whether the last look is long enough ago for another one while events are on their way.
+        /// Whether the store may be read again while events are in flight: at most every 50 ms.
         var isDue = true
     }
 
     private enum Progress: Sendable {
         case ended(EventID, sentAt: Duration, Result<Void, DeliveryFailure>)
-        case taken(EventID, notNoted: StoreError)
+        /// The platform has taken the event, and the store could not mark it as delivered.
+        case unmarked(EventID, StoreError)
         case stopped(EventID)
-        case noted(StoreError?)
-        case lookAgain
+        /// The result of a failed try was written to the store, or could not be.
+        case updated(StoreError?)
+        case readAgain
     }
 
-    /// The pauses of an event whose tries count: half a second at first and ten minutes in the end.
+    /// The pauses of an event whose tries count: from half a second to ten minutes.
     private static let pauses = Backoff(firstMilliseconds: 500, longestMilliseconds: 600_000)
     /// The longest pause of an event while it is unknown whether the event or the platform causes the failures.
     private static let longestDoubtfulPause: Duration = .seconds(30)
-    /// Tries before an event that the platform refuses is parked. Not at once: a 4xx may come from a platform that is being deployed
-    /// or whose secret is being changed. But not often either: what was refused will be refused, and holds up its order.
+    /// The tries before an event that the platform refuses is parked.
+    ///
+    /// More than one, because a 4xx may come from a platform that is being deployed or whose secret is being changed. Not many, because a
+    /// refused event is most likely refused again, and holds up its order.
     static let triesWhereRefused: Int64 = 5
-    /// Events read from the store at once, and how many are left when it is asked for more.
+    /// How many events are read from the store at once, and below how many sendable events it is asked for more.
     private static let (pageSize, lowWater) = (256, 64)
-    /// How often the store is asked for new events while others are on their way.
-    private static let pauseBetweenLooks: Duration = .milliseconds(50)
+    /// The least time between two reads of new events while others are in flight.
+    private static let pauseBetweenReads: Duration = .milliseconds(50)
 
     init(
         store: TransactionalStore, sink: WebhookSink, clock: WallClock, steady: SteadyClock = .system, wakeup: Wakeup = Wakeup(),
@@ -73,68 +78,68 @@ actor EventDelivery {
         maximumTries = sink.platform.maximumTries
     }
 
-    /// Has events that were passed over, because they or earlier ones were parked, looked at again.
-    nonisolated func lookAgainAtAll() {
+    /// Makes the next step read all waiting events again, because some that were held back may be waiting now.
+    nonisolated func readAllAgain() {
         retries.raise()
         wakeup.raise()
     }
 
-    /// Delivers what is due; goes on until nothing is. An event that hangs holds up its own order only: the others go past it, those
-    /// that come up meanwhile too.
+    /// Delivers events until none may be sent now, including those that are appended meanwhile. An event that gets no answer holds up
+    /// its own order only.
     ///
-    /// - Returns: after which time something is due again; `nil` where nothing waits for a time.
+    /// - Returns: the time after which another step is needed without a wake-up; `nil` for no such time.
     func step() async throws -> Duration? {
-        try await noteTaken()
+        try await markTaken()
         let failure = await withTaskGroup(of: Progress.self) { group -> StoreError? in
-            var (underWay, notes, isWaiting) = (0, 0, false)
+            var (inFlight, updates, isWaiting) = (0, 0, false)
             var failure: StoreError?
             while true {
                 if failure == nil, !Task.isCancelled {
                     do throws(StoreError) {
-                        try await refill(whileDelivering: underWay > 0)
-                        for event in try await take(underWay: underWay) {
-                            underWay += 1
+                        try await refill(whileDelivering: inFlight > 0)
+                        for event in try await take(inFlight: inFlight) {
+                            inFlight += 1
                             group.addTask { [self] in await send(event, at: steady.now) }
                         }
                     } catch {
-                        // What is under way is heard out first.
+                        // Thrown only after all events in flight have ended.
                         failure = error
                     }
                 }
-                guard underWay + notes > 0 else { break }
+                guard inFlight + updates > 0 else { break }
                 if !isWaiting {
                     isWaiting = true
-                    let (seen, rest) = (look.seen ?? wakeup.count, timeUntilDue ?? .seconds(60))
+                    let (seen, rest) = (lastRead.seen ?? wakeup.count, timeUntilDue ?? .seconds(60))
                     group.addTask { [wakeup] in
-                        try? await Task.sleep(for: Self.pauseBetweenLooks)
+                        try? await Task.sleep(for: Self.pauseBetweenReads)
                         await wakeup.wait(past: seen, atMost: rest)
-                        return .lookAgain
+                        return .readAgain
                     }
                 }
                 switch await group.next() {
                 case .ended(let id, let sentAt, .success):
-                    underWay -= 1
+                    inFlight -= 1
                     let counted = succeeded(id, sentAt: sentAt)
-                    notes += counted.count
-                    for note in counted { group.addTask { await note() } }
+                    updates += counted.count
+                    for update in counted { group.addTask { await update() } }
                 case .ended(let id, let sentAt, .failure(let reason)):
-                    underWay -= 1
-                    if let note = failed(id, reason, sentAt: sentAt) {
-                        notes += 1
-                        group.addTask { await note() }
+                    inFlight -= 1
+                    if let update = failed(id, reason, sentAt: sentAt) {
+                        updates += 1
+                        group.addTask { await update() }
                     }
-                case .taken(let id, let error):
-                    underWay -= 1
+                case .unmarked(let id, let error):
+                    inFlight -= 1
                     unmarked.insert(id)
                     failure = error
                 case .stopped(let id):
-                    underWay -= 1
+                    inFlight -= 1
                     health.ended(id)
                     queue.putBack(id)
-                case .noted(let error):
-                    notes -= 1
+                case .updated(let error):
+                    updates -= 1
                     failure = failure ?? error
-                case .lookAgain, nil: (isWaiting, look.isDue) = (false, true)
+                case .readAgain, nil: (isWaiting, lastRead.isDue) = (false, true)
                 }
             }
             group.cancelAll()
@@ -145,39 +150,41 @@ actor EventDelivery {
         return timeUntilDue
     }
 
-    /// How long until a pause ends, of an event or of all.
+    /// The time until the next pause ends: an event's own, or the one before the next probe.
     private var timeUntilDue: Duration? {
         let now = steady.now
         guard health.isDown else { return queue.nextPauseEnd.map { max(.zero, $0 - now) } }
         guard let probe = health.nextProbe, queue.count > 0 else { return nil }
-        // Where every event pauses for itself, the first of them is the probe.
+        // Where every event pauses, the one whose pause ends first is the probe.
         return max(.zero, probe - now, queue.readyCount == 0 ? (queue.nextPauseEnd ?? now) - now : .zero)
     }
 }
 
-// MARK: - What is due
+// MARK: - Choosing events to send
 
 extension EventDelivery {
-    /// Reads further events, where there may be some and few are left.
+    /// Reads further events from the store, where it may have some and few are left to send.
     private func refill(whileDelivering: Bool) async throws(StoreError) {
         let seen = wakeup.count
         let retried = retries.count
         if retried != retriesSeen {
             (retriesSeen, cursor) = (retried, EventID(0))
-            look.mayHaveMore = true
+            lastRead.mayHaveMore = true
         }
-        if seen != look.seen, !whileDelivering || look.isDue { look.mayHaveMore = true }
-        while look.mayHaveMore, queue.readyCount < Self.lowWater, !queue.isFull {
+        if seen != lastRead.seen, !whileDelivering || lastRead.isDue { lastRead.mayHaveMore = true }
+        while lastRead.mayHaveMore, queue.readyCount < Self.lowWater, !queue.isFull {
             let page = try await store.waitingEvents(after: cursor, limit: Self.pageSize)
-            look.isDue = false
+            lastRead.isDue = false
             for event in page where !unmarked.contains(event.id) { queue.add(event, pausingUntil: restOfPause(of: event)) }
             cursor = page.last?.id ?? cursor
-            look.mayHaveMore = page.count == Self.pageSize
-            look.seen = seen
+            lastRead.mayHaveMore = page.count == Self.pageSize
+            lastRead.seen = seen
         }
     }
 
-    /// Until when an event that failed before a restart pauses. The clock may have been moved since: a pause is no longer than it ever was.
+    /// When the pause of an event that failed before a restart ends; nil where it is over.
+    ///
+    /// If the machine's clock was set back since, the rest would be longer than any pause; then the event does not pause.
     private func restOfPause(of event: OutgoingEvent) -> Duration? {
         guard event.attempts > 0 else { return nil }
         let rest = event.nextAttemptAt.milliseconds - clock.now.milliseconds
@@ -186,8 +193,8 @@ extension EventDelivery {
     }
 
     /// The events that may be sent now, with their payloads.
-    private func take(underWay: Int) async throws(StoreError) -> [(id: EventID, payload: String)] {
-        let room = health.room(underWay: underWay, at: steady.now)
+    private func take(inFlight: Int) async throws(StoreError) -> [(id: EventID, payload: String)] {
+        let room = health.room(inFlight: inFlight, at: steady.now)
         guard room > 0 else { return [] }
         let entries = queue.take(room, at: steady.now)
         guard !entries.isEmpty else { return [] }
@@ -208,7 +215,7 @@ extension EventDelivery {
         }
         return entries.compactMap { entry in
             guard let payload = entry.payload ?? payloads[entry.id] else {
-                // The event is not waiting any more: another service or an operator has changed its state.
+                // The event no longer waits: another service or an operator has changed its state.
                 health.ended(entry.id)
                 queue.remove(entry.id)
                 return nil
@@ -218,7 +225,7 @@ extension EventDelivery {
     }
 }
 
-// MARK: - How it went
+// MARK: - Results
 
 extension EventDelivery {
     private nonisolated func send(_ event: (id: EventID, payload: String), at sentAt: Duration) async -> Progress {
@@ -227,43 +234,44 @@ extension EventDelivery {
             try await sink.post(event.payload, of: event.id)
             FaultPoint.afterDelivery.reached()
         } catch {
-            // The service stops: the platform may have the event or not, and is not to blame.
+            // The service stops. The platform may have taken the event or not, and the failure is not its own.
             if Task.isCancelled { return .stopped(event.id) }
             return .ended(event.id, sentAt: sentAt, .failure(error))
         }
         do throws(StoreError) {
             try await store.markDelivered([event.id])
         } catch {
-            return .taken(event.id, notNoted: error)
+            return .unmarked(event.id, error)
         }
         return .ended(event.id, sentAt: sentAt, .success(()))
     }
 
-    /// Notes what was taken while the store could not write, so that it is not sent again.
-    private func noteTaken() async throws {
+    /// Marks events as delivered that the platform took while the store could not write, so that they are not sent again.
+    private func markTaken() async throws {
         guard !unmarked.isEmpty else { return }
         try await store.markDelivered(unmarked.sorted())
         for id in unmarked { queue.remove(id) }
         unmarked = []
     }
 
-    private typealias Note = @Sendable () async -> Progress
+    /// Writes the result of a failed try to the store.
+    private typealias Update = @Sendable () async -> Progress
 
-    /// Writes how a try went; where the store cannot, the event is looked at again as the store has it.
-    private nonisolated func note(_ write: @escaping @Sendable () async throws(StoreError) -> Void) -> Note {
+    /// An update that makes the next step read the events again where the store cannot write.
+    private nonisolated func update(_ write: @escaping @Sendable () async throws(StoreError) -> Void) -> Update {
         { [self] in
             do throws(StoreError) {
                 try await write()
-                return .noted(nil)
+                return .updated(nil)
             } catch {
-                lookAgainAtAll()
-                return .noted(error)
+                readAllAgain()
+                return .updated(error)
             }
         }
     }
 
-    /// The event is through. Failures of others, before it was sent, count against them: the platform is up.
-    private func succeeded(_ id: EventID, sentAt: Duration) -> [Note] {
+    /// Removes a delivered event. Failures of other events before it was sent now count against these, because the platform is up.
+    private func succeeded(_ id: EventID, sentAt: Duration) -> [Update] {
         queue.remove(id)
         doubtful[id] = nil
         if health.succeeded(id, sentAt: sentAt) {
@@ -272,20 +280,21 @@ extension EventDelivery {
             doubtful = [:]
         }
         guard !doubtful.isEmpty else { return [] }
-        var notes: [Note] = []
+        var updates: [Update] = []
         for (id, doubt) in doubtful where doubt.at <= sentAt {
             doubtful[id] = nil
-            if let note = count(doubt.reason, against: id, tries: maximumTries, since: doubt.at) { notes.append(note) }
+            if let update = countTry(doubt.reason, against: id, tries: maximumTries, since: doubt.at) { updates.append(update) }
         }
-        return notes
+        return updates
     }
 
-    private func failed(_ id: EventID, _ failure: DeliveryFailure, sentAt: Duration) -> Note? {
+    /// Decides whether a failed try counts against the event, and when the event may be sent again.
+    private func failed(_ id: EventID, _ failure: DeliveryFailure, sentAt: Duration) -> Update? {
         let now = steady.now
         logger.debug("event not delivered", metadata: ["event": "\(id)", "reason": "\(failure)"])
         let (wasDown, wasProbe) = (health.isDown, health.isProbe(id))
         if health.failed(id, failure, at: now) {
-            logger.warning("the data platform takes no events, they wait until it does: \(failure)")
+            logger.warning("the data platform takes no events; they wait until it does: \(failure)")
             doubtful = [:]
         }
         let failures = (queue.entry(id)?.failures ?? 0) + 1
@@ -293,7 +302,8 @@ extension EventDelivery {
         if case .refused = failure { return refuse(id, failure, since: now, pause: own) }
         if !health.isDown, case .denied = failure { return refuse(id, failure, since: now, pause: own) }
         if health.isDown {
-            // All pause together. What a probe did not help comes last, so that one event cannot be every probe.
+            // During an outage all events pause together. The event of a failed probe goes to the end, so that the next probe is another
+            // event.
             queue.failed(id, goesFirst: !wasProbe)
         } else {
             if !wasDown { doubtful[id] = Doubt(reason: "\(failure)", at: now) }
@@ -302,15 +312,15 @@ extension EventDelivery {
         return nil
     }
 
-    /// The platform refuses this event: the try counts, also while other events fail.
-    private func refuse(_ id: EventID, _ failure: DeliveryFailure, since now: Duration, pause: Duration) -> Note? {
+    /// Counts a try that the platform has refused. It counts at once, also while other events fail.
+    private func refuse(_ id: EventID, _ failure: DeliveryFailure, since now: Duration, pause: Duration) -> Update? {
         queue.failed(id, pausingUntil: now + pause)
-        return count("\(failure)", against: id, tries: min(maximumTries, Self.triesWhereRefused), since: now)
+        return countTry("\(failure)", against: id, tries: min(maximumTries, Self.triesWhereRefused), since: now)
     }
 
-    /// Counts a try against an event, and parks it where that was the last one.
-    private func count(_ reason: String, against id: EventID, tries: Int64, since failedAt: Duration) -> Note? {
-        guard let attempts = queue.count(against: id), let entry = queue.entry(id) else { return nil }
+    /// Counts a try against an event, and parks the event where that was its last one.
+    private func countTry(_ reason: String, against id: EventID, tries: Int64, since failedAt: Duration) -> Update? {
+        guard let attempts = queue.addAttempt(to: id), let entry = queue.entry(id) else { return nil }
         let text = String(reason.prefix(200))
         if attempts >= tries {
             queue.park(id)
@@ -318,12 +328,12 @@ extension EventDelivery {
             logger.error(
                 "event parked; later events of its order wait until it is retried",
                 metadata: ["event": "\(id)", "order": "\(entry.orderID)", "error": "\(text)"])
-            return note { [store] () async throws(StoreError) in _ = try await store.park(id, error: text) }
+            return update { [store] () async throws(StoreError) in _ = try await store.park(id, error: text) }
         }
         let pause = Self.pauses.milliseconds(afterFailures: attempts)
         queue.prolongPause(of: id, until: failedAt + .milliseconds(pause))
         let next = clock.now.advanced(byMilliseconds: pause) ?? clock.now
-        return note { [store] () async throws(StoreError) in
+        return update { [store] () async throws(StoreError) in
             _ = try await store.markFailed(id, nextAttemptAt: next, error: text)
         }
     }

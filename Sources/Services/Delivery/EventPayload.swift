@@ -3,9 +3,9 @@ import JSON
 import NIOCore
 package import Store
 
-/// The message that the data platform gets about an order: written once, with the event, and never rendered anew.
+/// The message that the data platform gets about an order. It is stored with the event, so every try sends the same bytes.
 package enum EventPayload {
-    /// One JSON object; the guide *Integrating* names its members.
+    /// Renders one JSON object; the guide *Integrating* names its members.
     package static func render(_ facts: EventFacts) -> String {
         var json = JSONWriter(capacity: 512)
         json.beginObject()

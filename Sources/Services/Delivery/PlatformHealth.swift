@@ -2,16 +2,16 @@ import Commerce
 
 /// Why the data platform did not take an event.
 enum DeliveryFailure: Error, Sendable, CustomStringConvertible {
-    /// No connection could be made, so the platform has not seen the event.
+    /// No connection could be made, so the platform has not received the event.
     case unreachable(String)
-    /// An answer that speaks of the whole platform: 429 or 503, with the pause that it asks for.
+    /// An answer about the platform as a whole: 429 or 503, with the pause that it asks for.
     case unavailable(status: Int, retryAfter: Duration?)
-    /// Anything else that may pass: another 5xx, 408, a redirect, no answer in time, a broken connection.
+    /// Any other failure that may be temporary: another 5xx, 408, a redirect, no answer in time, a broken connection.
     case failed(String)
-    /// A 4xx that speaks of access to the platform, as a wrong address or secret does: 401, 403, 404, 405, 407. It counts against the
-    /// event as any other, unless every event meets it.
+    /// A 4xx about access to the platform, such as for a wrong address or secret: 401, 403, 404, 405, 407. It counts against the event,
+    /// unless all events fail and the platform counts as down.
     case denied(status: Int)
-    /// Any other 4xx: the platform does not want this event.
+    /// Any other 4xx: the platform refuses this event.
     case refused(status: Int)
 
     var description: String {
@@ -22,29 +22,31 @@ enum DeliveryFailure: Error, Sendable, CustomStringConvertible {
     }
 }
 
-/// Tells from how posts end whether the platform is down, and how many may be sent meanwhile: as many as usual, or one probe after
-/// each pause, which grow. Pure: the time comes with each call.
+/// Decides from the results of posts whether the platform is down, and how many posts may be sent: up to the limit while it is up, one
+/// probe after each of growing pauses while it is down.
+///
+/// It does no I/O and reads no clock: each call is given the time.
 struct PlatformHealth {
-    /// Posts at once while the platform is up.
+    /// The greatest number of concurrent posts while the platform is up.
     let limit: Int
 
-    /// A probe costs the platform little, and after an outage everything waits for the next one.
+    /// The pauses between probes: at most 30 s, because after an outage all events wait for the next probe.
     private let pauses = Backoff(firstMilliseconds: 500, longestMilliseconds: 30_000)
-    /// So many events that fail with none taken in between are no longer about the events.
-    static let eventsThatTell = 3
-    /// The longest pause that the platform can ask for: with a mistake in its `Retry-After`, events wait no longer than that.
+    /// When this many different events fail and none is taken in between, the platform counts as down.
+    static let outageThreshold = 3
+    /// The longest pause that the platform can ask for, in case its `Retry-After` is wrong.
     static let longestRetryAfter: Duration = .seconds(300)
 
     private struct Outage {
         let since: Duration
         var resumes: Duration
         var probes: Int64 = 0
-        /// The platform has asked for the pause: what was sent before says nothing against that.
+        /// Whether the platform has asked for a pause. Then the success of a post that was sent earlier does not end the outage.
         var isAskedFor: Bool
         var probe: EventID?
     }
 
-    /// Events that failed since one was taken.
+    /// The events that have failed since the last success.
     private var failing: Set<EventID> = []
     private var outage: Outage?
 
@@ -54,28 +56,28 @@ struct PlatformHealth {
 
     func isProbe(_ event: EventID) -> Bool { outage?.probe == event }
 
-    /// When the next probe may go; `nil` while the platform is up or a probe is under way.
+    /// When the next probe may be sent; `nil` while the platform is up or a probe is in flight.
     var nextProbe: Duration? { outage.flatMap { $0.probe == nil ? $0.resumes : nil } }
 
     /// How many more posts may be sent now.
-    func room(underWay: Int, at now: Duration) -> Int {
-        guard let outage else { return max(0, limit - underWay) }
+    func room(inFlight: Int, at now: Duration) -> Int {
+        guard let outage else { return max(0, limit - inFlight) }
         return outage.probe == nil && now >= outage.resumes ? 1 : 0
     }
 
-    /// Has to be told of each post that is sent.
+    /// Must be called for each post that is sent.
     mutating func sent(_ event: EventID) {
         if outage != nil { outage?.probe = event }
     }
 
-    /// An event was taken by a post that was sent at that time. True where this ends an outage.
+    /// Notes a success. Returns true where it ends an outage.
     mutating func succeeded(_ event: EventID, sentAt: Duration) -> Bool {
         if let outage, outage.isAskedFor, sentAt < outage.since { return false }
         defer { (failing, outage) = ([], nil) }
         return outage != nil
     }
 
-    /// A post came to nothing. True where this begins an outage.
+    /// Notes a failure. Returns true where it begins an outage.
     mutating func failed(_ event: EventID, _ failure: DeliveryFailure, at now: Duration) -> Bool {
         let (isSign, isCertain, asked) = Self.meaning(of: failure)
         if outage?.probe == event {
@@ -91,14 +93,14 @@ struct PlatformHealth {
             if asked != nil { pause(at: now, asked: asked) }
             return false
         }
-        guard isCertain || failing.count >= Self.eventsThatTell else { return false }
+        guard isCertain || failing.count >= Self.outageThreshold else { return false }
         outage = Outage(since: now, resumes: now, isAskedFor: false)
         outage?.probes = 1
         pause(at: now, asked: asked)
         return true
     }
 
-    /// A post ended without telling anything, because the service stops or its own store failed.
+    /// Notes a post whose end says nothing about the platform, because the service stops or its own store failed.
     mutating func ended(_ event: EventID) {
         if outage?.probe == event { outage?.probe = nil }
     }

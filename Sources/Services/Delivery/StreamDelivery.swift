@@ -8,9 +8,9 @@ import Synchronization
 /// Appends the events of the outbox to the Redis stream `events:{orders}`, where no data platform is configured: at least once and in
 /// the order of their ids.
 ///
-/// Redis may lose its latest writes with a crash or a failover, or come back from an older copy, after the store has noted them as
-/// delivered. So the id of the last event lives beside the stream and moves in the script that appends. After each connect, and where
-/// the script finds another id than the one this service knows, the two are compared, and what the stream has lost is sent again.
+/// Redis may lose its latest writes in a crash or a failover, or be restored from an older copy, after the store has marked these events
+/// as delivered. So Redis keeps the id of the stream's last event, which the appending script moves. That id is compared with the store
+/// after each connect, and where the script finds another id than this service expects; events that the stream has lost are sent again.
 final class StreamDelivery: Sendable {
     private let store: TransactionalStore
     private let redis: RedisClient
@@ -18,10 +18,10 @@ final class StreamDelivery: Sendable {
     private let logger: Logger
     /// Raised when events may be due: after a commit that appended or retried some, and after a reconnect.
     let wakeup: Wakeup
-    /// What the key of the last event holds; `nil` where that is not known.
+    /// The id of the stream's last event as Redis has it; `nil` while unknown. The generation counts how often it was dropped.
     private let last = Mutex<(value: String?, generation: UInt64)>((nil, 0))
 
-    /// How many events the stream keeps, roughly.
+    /// About how many events the stream keeps.
     static let length: Int64 = 100_000
     private static let eventsPerCall = 256
 
@@ -29,13 +29,13 @@ final class StreamDelivery: Sendable {
         (self.store, self.redis, self.clock, self.wakeup, self.logger) = (store, redis, clock, wakeup, logger)
     }
 
-    /// Makes the next step compare stream and store: after a reconnect it may be another server, or an older copy.
+    /// Makes the next step compare stream and store. Call it after a reconnect, which may lead to another Redis or to an older copy.
     func forgetLast() {
         last.withLock { $0 = (nil, $0.generation + 1) }
         wakeup.raise()
     }
 
-    /// Appends what waits.
+    /// Appends the waiting events.
     func step() async throws {
         var (known, generation) = last.withLock { $0 }
         var after = EventID(0)
@@ -55,12 +55,12 @@ final class StreamDelivery: Sendable {
             after = newest.id
         }
         last.withLock { [known] last in
-            // What was learnt before a reconnect says nothing about the server behind it.
+            // After a reconnect, an id that was read before it is no longer valid.
             if last.generation == generation { last.value = known }
         }
     }
 
-    /// False where the stream ends with another event than expected.
+    /// Appends events. Returns false where the stream's last event is another than expected.
     private func append(_ events: [OutgoingEvent], after expected: String) async throws -> Bool {
         var arguments: [RedisArgument] = [.string(expected), .integer(Self.length)]
         for event in events {
@@ -77,7 +77,9 @@ final class StreamDelivery: Sendable {
         }
     }
 
-    /// Has events that the store knows as delivered and the stream has lost wait again; answers what the key of the last event holds.
+    /// Marks events as waiting again that are delivered by the store and lost by the stream.
+    ///
+    /// - Returns: the id of the stream's last event as Redis has it; empty where it has none.
     private func compare() async throws -> String {
         let replies = try await redis.pipeline([
             RedisCommand("GET", .string(RedisKeys.lastEvent), isRepeatable: true),
@@ -86,7 +88,7 @@ final class StreamDelivery: Sendable {
         for case .error(let error) in replies { throw RedisError(error) }
         let value = replies[0].string ?? ""
         let isThere = replies[1].integer == 1
-        // An earlier version kept a stream without this key, and noted an event as delivered once the stream had it.
+        // A stream of an earlier version, which had no such key: its events are taken as delivered.
         if value.isEmpty, isThere { return value }
         let lost = try await store.redeliver(after: EventID(Int64(value) ?? 0), atMost: Int(Self.length), at: clock.now)
         if lost > 0 {

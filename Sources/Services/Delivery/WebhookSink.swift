@@ -6,18 +6,18 @@ import NIOCore
 import NIOHTTP1
 import NIOPosix
 
-/// Where the data platform takes events, and how they are signed.
+/// The address of the data platform, and the settings for posting to it.
 package struct DataPlatform: Sendable {
     package let url: String
     /// The key of the HMAC-SHA256 signature, shared with the platform.
     package let secret: [UInt8]
-    /// How long the answer to a POST may take from when it was sent, and a connection until it is made.
+    /// The time limit for making a connection, and for the answer to a POST, counted from when it was sent.
     package var timeoutMilliseconds = standardTimeoutMilliseconds
-    /// Tries that count against an event before it is parked.
+    /// The tries that count against an event before it is parked.
     package var maximumTries = standardTries
 
     package static let standardTimeoutMilliseconds: Int64 = 5_000
-    /// They take about an hour and a half.
+    /// 20 tries take about an hour and a half.
     package static let standardTries: Int64 = 20
 
     package init(url: String, secret: [UInt8]) {
@@ -34,16 +34,16 @@ package struct DataPlatform: Sendable {
     }
 }
 
-/// Posts events to the data platform. Only a 2xx answer means that it has the event.
+/// Posts events to the data platform. Only a 2xx answer means that the platform has taken the event.
 struct WebhookSink: Sendable {
     let platform: DataPlatform
     let client: HTTPClient
     let clock: WallClock
 
-    /// Posts at once, each on a connection of its own.
+    /// The greatest number of concurrent posts, each on its own connection.
     static let concurrency = 32
 
-    /// Returns once the platform has taken the event. The same event may come again after a failure.
+    /// Returns once the platform has taken the event. After an error the caller posts it again later, although the platform may have it.
     func post(_ payload: String, of id: EventID) async throws(DeliveryFailure) {
         var request = HTTPClientRequest(url: platform.url)
         request.method = .POST
@@ -53,7 +53,8 @@ struct WebhookSink: Sendable {
         request.body = .bytes(ByteBuffer(string: payload))
         let response: HTTPClientResponse
         do {
-            // The client's own timeouts count, each from the beginning of its part. This one only ends what none of them does.
+            // The client's timeouts apply first: one each for connecting, reading and writing. This one ends an exchange that keeps
+            // within all of them for too long.
             response = try await client.execute(request, timeout: .milliseconds(platform.timeoutMilliseconds * 4))
         } catch {
             throw Self.failure(error)
@@ -68,7 +69,7 @@ struct WebhookSink: Sendable {
     private func failure(_ status: Int, _ headers: HTTPHeaders) -> DeliveryFailure {
         switch status {
         case 429, 503:
-            // By the platform's own clock where it says it: ours may be another.
+            // A date in Retry-After is compared with the platform's own clock where it sends one.
             let now = headers.first(name: "Date").flatMap(RetryAfter.date) ?? clock.now
             return .unavailable(status: status, retryAfter: headers.first(name: "Retry-After").flatMap { RetryAfter.pause($0, at: now) })
         case 401, 403, 404, 405, 407: return .denied(status: status)
@@ -93,8 +94,7 @@ struct WebhookSink: Sendable {
 
     private static let unreachable = [ECONNREFUSED, EHOSTUNREACH, ENETUNREACH, ETIMEDOUT, ENOENT]
 
-    /// The rest of an answer is of no interest, but reading it lets the connection be used again. A platform that dawdles over it
-    /// loses the connection.
+    /// Reads the rest of an answer, so that the connection can be used again. After one second the connection is closed instead.
     private func drain(_ body: HTTPClientResponse.Body) async {
         await withTaskGroup { group in
             group.addTask { _ = try? await body.collect(upTo: 64 * 1024) }
@@ -104,14 +104,15 @@ struct WebhookSink: Sendable {
         }
     }
 
-    /// A client for the platform: as many connections as posts, so that none waits for another's. The time for an answer counts from when
-    /// the post was sent. It follows no redirects: a POST that ends as a GET elsewhere would count as delivered.
+    /// Makes the HTTP client: with as many connections as concurrent posts, so that no post waits for another.
+    ///
+    /// It follows no redirects, because a POST that ends as a GET elsewhere would count as delivered.
     static func makeClient(for platform: DataPlatform, on group: any EventLoopGroup) -> HTTPClient {
         let timeout = TimeAmount.milliseconds(platform.timeoutMilliseconds)
         var configuration = HTTPClient.Configuration(
             redirectConfiguration: .disallow, timeout: .init(connect: timeout, read: timeout, write: timeout))
         configuration.connectionPool.concurrentHTTP1ConnectionsPerHostSoftLimit = concurrency
-        // Delivery itself decides when to try again.
+        // Delivery decides when to retry, not the client.
         configuration.connectionPool.retryConnectionEstablishment = false
         return HTTPClient(eventLoopGroupProvider: .shared(group), configuration: configuration)
     }

@@ -2,7 +2,7 @@ import Redis
 import Store
 
 extension CommerceServices {
-    /// The numbers of store, Redis client and background work.
+    /// The metrics of store, Redis client and background work.
     package func metrics() -> [Metric] {
         let (store, redis) = (store.statistics, redis.statistics)
         let (calls, claims) = contexts.reduce((0, 0)) { ($0.0 + $1.batcher.callCount, $0.1 + $1.batcher.claimCount) }
@@ -42,7 +42,7 @@ extension CommerceServices {
                 "firstcome_recovery_claims_compared_total", .counter, "Claims of gates and store read to compare them.",
                 recovery.comparedClaims),
             Metric(
-                "firstcome_background_steps_total", .counter, "Steps of background work, which commits, losses of Redis and time wake.",
+                "firstcome_background_steps_total", .counter, "Steps of background work; commits, losses of Redis and timers wake it.",
                 backgroundSteps.value),
         ]
     }

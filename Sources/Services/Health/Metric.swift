@@ -1,6 +1,6 @@
-/// One metric for `/metrics`, in the terms of the Prometheus text format.
+/// One metric of `/metrics`, as the Prometheus text format defines it.
 package struct Metric: Sendable {
-    /// How a scraper has to read the number.
+    /// The Prometheus type of the metric.
     package enum Kind: String, Sendable {
         case counter
         case gauge

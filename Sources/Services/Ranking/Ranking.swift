@@ -5,8 +5,8 @@ import Synchronization
 
 /// The best sellers of the last three business days, read from memory and recomputed in the background.
 ///
-/// The last result lives in a mutex. With Redis away it stays as it is, and its `asOf` says how old it is. Redis keeps the last
-/// result too: services on one Redis share it, and none unions the days again while nothing has come in.
+/// The last result lives in a mutex. While Redis is away it does not change, and its `asOf` shows its age. Redis keeps the last result
+/// too: services on one Redis share it, and none computes the union again while no sales or views have come in.
 package final class Ranking: Sendable {
     private let reader: PointReader
     private let redis: RedisClient
@@ -14,12 +14,12 @@ package final class Ranking: Sendable {
     private let clock: WallClock
     private let state: Mutex<State>
 
-    /// The places of the top list, from the HTTP contract.
+    /// The number of places of the top list, as in `Sources/API/openapi.json`.
     package static let places = 5
-    /// How many of each day's best sellers are read first; all that was sold is only read where these do not decide. A union of
-    /// 20,000 products takes Redis some 10 ms.
+    /// How many of each day's best sellers are read first, where the days have more than 20,000 products together. Further products are
+    /// read only where these do not decide. A union of 20,000 products takes Redis about 10 ms.
     private static let depth: Int64 = 2_000
-    /// Redis removes a union that nobody has renewed for a day.
+    /// After how many seconds Redis removes a union that was not computed again: a day.
     private static let unionSeconds: Int64 = 86_400
 
     private struct State {
@@ -39,9 +39,9 @@ package final class Ranking: Sendable {
     /// The current list; never waits for Redis or the store.
     package var top: TopProducts { state.withLock { $0.top } }
 
-    /// Unions the three days in Redis, unless nothing has come in since the last union, and publishes the result.
+    /// Computes the union of the three days in Redis, unless nothing has come in since the last one, and publishes the result.
     ///
-    /// - Parameter age: a union that any service made less than this ago is used, whatever has come in since.
+    /// - Parameter age: a union that any service computed less than this ago is used again, even if sales or views have come in since.
     package func refresh(sharing age: Duration = .zero) async throws {
         let window = calendar.rankingWindow(endingOn: calendar.day(of: clock.now))
         let keys =
@@ -53,7 +53,7 @@ package final class Ranking: Sendable {
                 .integer(Int64(Self.places)), .integer(Self.unionSeconds), .integer(Self.depth), .integer(Int64(age / .milliseconds(1))),
             ])
         guard let elements = reply.array, elements.count % 3 == 1, let milliseconds = elements[0].integer else {
-            throw ServiceError(.internal, "rank_products gave an answer that its header does not name")
+            throw ServiceError(.internal, "rank_products gave a reply that its header does not describe")
         }
         let order = stride(from: 1, to: elements.count, by: 3).map { index in
             (product: ProductID(elements[index].integer ?? 0), units: elements[index + 1].integer ?? 0)
@@ -61,12 +61,14 @@ package final class Ranking: Sendable {
         try publish(order, window: window, asOf: Instant(milliseconds: milliseconds))
     }
 
-    /// Renews names, prices and stock of the listed products without asking Redis.
+    /// Reads names, prices and stock of the listed products from the store again, without asking Redis.
     package func refreshDetails() throws {
         let (order, top) = state.withLock { ($0.order, $0.top) }
         try publish(order, window: top.window, asOf: top.asOf, inPlaceOf: top.version)
     }
 
+    /// Publishes a result with the products' present details.
+    ///
     /// - Parameter version: the only version that may be replaced; `nil` replaces any.
     private func publish(
         _ order: [(product: ProductID, units: Int64)], window: [BusinessDay], asOf: Instant, inPlaceOf version: UInt64? = nil
@@ -74,7 +76,7 @@ package final class Ranking: Sendable {
         let products = Dictionary(try reader.products(order.map(\.product)).map { ($0.id, $0) }, uniquingKeysWith: { first, _ in first })
         let items = order.compactMap { place in products[place.product].map { (product: $0, units: place.units) } }
         state.withLock { state in
-            // These details belong to an older union than the published one.
+            // A newer union was published meanwhile: these details belong to an older one.
             guard version == nil || version == state.top.version else { return }
             state.order = order
             state.top = TopProducts(
@@ -93,10 +95,10 @@ package struct TopProducts: Sendable, Equatable {
     package let window: [BusinessDay]
     /// The IANA name of the business time zone.
     package let timeZone: String
-    /// The instant by Redis' clock whose sales and views the list counts.
+    /// When the list was computed, by Redis' clock. It counts the sales and views up to that instant.
     package let asOf: Instant
     package let items: [RankedProduct]
-    /// Rises whenever anything may have changed: a rendering of an equal version is still right.
+    /// Rises whenever the list may have changed. A rendered answer of the same version is still correct.
     package let version: UInt64
 
     package var windowFrom: BusinessDay { window.last ?? windowTo }

@@ -2,7 +2,8 @@ package import Commerce
 
 /// Which days the ranking keeps in Redis, and until when it keeps them.
 package enum RankingDays {
-    /// The days of the window, and two more: late refunds still find their day, and a rebuild needs no exact timing.
+    /// How many days are kept: the three of the window and two more, so that late refunds still find their day and a rebuild around
+    /// midnight needs no exact timing.
     package static let kept = 5
 
     /// The days whose keys may exist in Redis while `today` is the business day, newest first.

@@ -1,9 +1,11 @@
 import Synchronization
 
-/// Computes the ranking again and again: no more often than asked for, and so that Redis is left alone for at least nineteen times as
-/// long as a union takes. The shortest of the last eight counts, for a busy machine only ever makes one look longer.
+/// Computes the ranking regularly, and limits the time that this takes from Redis to a twentieth.
+///
+/// After each computation it pauses for nineteen times as long as a union takes. The shortest of the last eight unions is the measure,
+/// because a busy machine can only make one seem longer.
 final class RankingRefresh: Sendable {
-    /// The least time between two unions.
+    /// The least time between two computations.
     let interval: Duration
     private let ranking: Ranking
     /// How long the last unions took.
@@ -11,7 +13,7 @@ final class RankingRefresh: Sendable {
 
     init(ranking: Ranking, interval: Duration) { (self.ranking, self.interval) = (ranking, interval) }
 
-    /// Computes it once, and returns when Redis was left alone for long enough.
+    /// Computes the ranking once, and returns after the pause.
     func step() async throws {
         let start = ContinuousClock.now
         try await ranking.refresh(sharing: interval)

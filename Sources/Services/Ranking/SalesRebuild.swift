@@ -4,10 +4,10 @@ package import Logging
 package import Redis
 package import Store
 
-/// Builds the day scores anew from the store: where Redis has lost its offset, or where an operator asks for it.
+/// Rebuilds the day scores from the store, where Redis has lost scores or their offset, or where an operator asks for it.
 ///
-/// Scores are staged under other names and put in place together with their offset, so that no reader sees them half done and
-/// the relay continues from the offset as if it had counted every event itself.
+/// Scores are staged under other keys and then put in place together with their offset. So no reader sees them incomplete, and the relay
+/// continues from that offset as if it had counted every event itself.
 package struct SalesRebuild: Sendable {
     private let store: TransactionalStore
     private let redis: RedisClient
@@ -16,20 +16,21 @@ package struct SalesRebuild: Sendable {
     private let logger: Logger
 
     private static let productsPerCommand = 2_000
-    /// A build that dies leaves nothing for longer than this.
+    /// After how many seconds Redis removes the staged scores of a rebuild that was interrupted.
     private static let stagedSeconds: Int64 = 600
 
     package init(store: TransactionalStore, redis: RedisClient, calendar: BusinessCalendar, clock: WallClock, logger: Logger) {
         (self.store, self.redis, self.calendar, self.clock, self.logger) = (store, redis, calendar, clock, logger)
     }
 
-    /// Rebuilds every day that Redis keeps and answers the last event that the scores contain.
+    /// Rebuilds the scores of every day that Redis keeps.
     ///
-    /// `progress` is told after each day how many of how many are staged.
+    /// - Parameter progress: is called after each day with the number of days that are staged, and of all days.
+    /// - Returns: the last event that the scores contain.
     @discardableResult
     package func run(progress: (@Sendable (_ done: Int, _ of: Int) -> Void)? = nil) async throws -> EventID {
-        // One moment of the store: the scores and the offset belong together. The clock is read after that moment, so that no event
-        // up to the offset lies on a day that is not rebuilt because midnight passed in between.
+        // Scores and offset are read from one snapshot, so that they belong together. The clock is read after the snapshot has begun: if
+        // it were read before and midnight came in between, events up to the offset could be of a day that is not rebuilt.
         let (days, totals, last) = try await store.snapshot { [calendar, clock] snapshot throws(StoreError) in
             let last = try snapshot.lastEventID()
             let days = RankingDays.all(until: calendar.day(of: clock.now))
@@ -56,8 +57,8 @@ package struct SalesRebuild: Sendable {
         let reply = try await redis.evaluate(Scripts.swapSales, keys: keys, arguments: arguments)
         switch try ScriptAnswer<SwapSalesCode>(reply, of: Scripts.swapSales).code {
         case .swapped: break
-        case .incomplete: throw ServiceError(.paused, "Redis has forgotten scores that were being rebuilt")
-        case .otherStore: throw StoreAdmission.giveUp(redis)
+        case .incomplete: throw ServiceError(.paused, "Redis has lost scores that were being rebuilt")
+        case .otherStore: throw StoreAdmission.closeConnections(to: redis)
         }
         logger.info("ranking rebuilt from the store", metadata: ["applied": "\(last)"])
         return last

@@ -5,10 +5,10 @@ import Redis
 import Store
 import Synchronization
 
-/// Carries the units of paid and refunded orders from the outbox to the day scores in Redis, each event exactly once.
+/// Counts the units of paid and refunded orders from the outbox in the day scores of Redis, each event exactly once.
 ///
-/// The offset, which is the id of the last event counted, lives in Redis and moves in the script that counts: a repetition is
-/// refused, and with a Redis that went back in time the relay continues from its older offset. The copy here saves a read.
+/// The offset is the id of the last event counted. It lives in Redis and is moved by the script that counts, so an event that is sent
+/// again is refused. If Redis is restored from an older snapshot, the relay continues from its older offset. The copy here saves a read.
 final class SalesRelay: Sendable {
     private let store: TransactionalStore
     private let reader: PointReader
@@ -17,19 +17,19 @@ final class SalesRelay: Sendable {
     private let calendar: BusinessCalendar
     private let clock: WallClock
     private let logger: Logger
-    /// Raised when events may be there to count: after a commit that appended some, and after a reconnect.
+    /// Raised when there may be events to count: after a commit that appended some, and after a reconnect.
     let wakeup = Wakeup()
     private let known = Mutex(Known())
 
-    /// The offset as far as is known. A step that began before it was forgotten does not bring it back.
+    /// The copy of the offset. A step that began before the copy was dropped does not set it again.
     private struct Known {
         var applied: EventID?
-        var timesForgotten: UInt64 = 0
-        /// Whether Redis was up to date before: one that then knows nothing has lost it.
+        var invalidationCount: UInt64 = 0
+        /// Whether Redis was up to date before. If it then has no scores, it has lost them, which is worth a warning.
         var wasCurrent = false
     }
 
-    /// Events read and sent at once.
+    /// How many events are read and sent at once.
     private static let eventsPerStep = 512
 
     init(
@@ -46,28 +46,28 @@ final class SalesRelay: Sendable {
         self.logger = logger
     }
 
-    /// Events in the store that Redis has not counted as far as is known; `nil` while Redis was not asked yet.
+    /// How many events of the store Redis has not counted; `nil` while the offset is unknown.
     var lag: Int64? {
         guard let applied = known.withLock({ $0.applied }), let last = try? reader.lastEventID().rawValue else { return nil }
         return last - applied.rawValue
     }
 
-    /// How often the offset was forgotten.
-    var timesForgotten: UInt64 { known.withLock { $0.timesForgotten } }
+    /// How often the copy of the offset was dropped.
+    var invalidationCount: UInt64 { known.withLock { $0.invalidationCount } }
 
-    /// Makes the next step read the offset from Redis: after a reconnect it may be another server, or an older snapshot.
+    /// Makes the next step read the offset from Redis. Call it after a reconnect, which may lead to another Redis or an older snapshot.
     func forgetOffset() {
         known.withLock { known in
             known.applied = nil
-            known.timesForgotten += 1
+            known.invalidationCount += 1
         }
     }
 
-    /// Counts what is new, if anything is.
+    /// Counts all events that were not counted yet.
     func step() async throws {
-        let timesForgotten = timesForgotten
+        let invalidationCount = invalidationCount
         var offset = try await currentOffset()
-        // Read after the offset: a rebuild takes its offset from a later look at the store.
+        // Read after the offset, because a rebuild takes its offset from a later snapshot of the store.
         let last = try reader.lastEventID()
         if offset > last {
             logger.warning("the ranking is ahead of the store, rebuilding it", metadata: ["applied": "\(offset)", "last": "\(last)"])
@@ -75,26 +75,26 @@ final class SalesRelay: Sendable {
         }
         while offset < last {
             let movements = try await store.movements(after: offset, limit: Self.eventsPerStep)
-            // Old events were removed before this Redis, which was away for long, had counted them.
+            // If the next event is missing, old events were removed from the store before this Redis had counted them.
             let isNext = movements.first?.eventID.rawValue == offset.rawValue + 1
             offset = isNext ? try await send(movements, after: offset) : try await rebuild.run()
         }
         known.withLock { known in
-            if known.timesForgotten == timesForgotten { known.applied = offset }
+            if known.invalidationCount == invalidationCount { known.applied = offset }
             known.wasCurrent = true
         }
     }
 
-    /// The last event that Redis has counted; where it has lost that, or the scores of a whole day, they are rebuilt first.
+    /// The last event that Redis has counted. Where Redis has lost the offset or scores, they are rebuilt first.
     private func currentOffset() async throws -> EventID {
         if let known = known.withLock({ $0.applied }) { return known }
         var state = try await look()
-        // The commands of a look are not atomic: an event may be counted between them.
+        // The commands of a look are not atomic, and an event may be counted in between. So scores must seem incomplete twice.
         if !state.isWhole { state = try await look() }
-        // An offset below the base is of an earlier incarnation, and no event follows it.
+        // An offset below the base is of an earlier incarnation of the store.
         guard let offset = state.offset, offset >= store.identity.eventBase, state.isWhole else {
             if state.isNew, !known.withLock({ $0.wasCurrent }) {
-                // Nothing to tell where the store has no sales either.
+                // Not worth a line where the store has no sales either.
                 if try reader.lastEventID().rawValue > store.identity.eventBase {
                     logger.info("Redis has no ranking yet, making it from the store")
                 }
@@ -111,14 +111,14 @@ final class SalesRelay: Sendable {
         return EventID(offset)
     }
 
-    /// What Redis says about what it has counted.
+    /// The state of the scores in Redis.
     private struct State {
         let offset: Int64?
-        /// Whether every day that it keeps holds as many products as were counted into it.
+        /// Whether every day holds as many products as were counted into it.
         let isWhole: Bool
-        /// Days that were counted and are kept no longer.
+        /// Days that were counted and are no longer kept.
         let gone: [String]
-        /// Whether it has counted nothing at all: no offset, no day.
+        /// Whether nothing was ever counted: there is no offset and no day.
         let isNew: Bool
     }
 
@@ -143,7 +143,9 @@ final class SalesRelay: Sendable {
         return State(offset: replies[0].integer, isWhole: isWhole, gone: counted.keys.sorted(), isNew: isNew)
     }
 
-    /// Sends events in order and answers the offset that Redis then has.
+    /// Sends events in order.
+    ///
+    /// - Returns: the offset that Redis then has.
     private func send(_ movements: [SalesMovement], after offset: EventID) async throws -> EventID {
         FaultPoint.beforeRecordSales.reached()
         let replies = try await redis.pipeline(SalesRun.runs(of: movements).map(command))
@@ -152,19 +154,19 @@ final class SalesRelay: Sendable {
         for reply in replies {
             if case .error(let error) = reply {
                 forgetOffset()
-                // The key of a day or of the offset holds another type: a rebuild replaces it.
+                // The key of a day or of the offset has another Redis type. A rebuild replaces it.
                 if error.kind == .wrongType { return try await rebuild.run() }
                 throw RedisError(error)
             }
             let answer = try ScriptAnswer<RecordSalesCode>(reply, of: Scripts.recordSales)
             switch answer.code {
             case .applied: offset = EventID(answer.number(1))
-            // Counted before, or Redis lost its latest events: continue from the offset that it answers.
+            // The event was counted before, or Redis has lost its latest events: continue from the offset that it answered.
             case .notNext: return EventID(answer.number(1))
             case .noOffset, .dayChanged: return try await rebuild.run()
             case .otherStore:
                 forgetOffset()
-                throw StoreAdmission.giveUp(redis)
+                throw StoreAdmission.closeConnections(to: redis)
             }
         }
         return offset
@@ -201,7 +203,7 @@ struct SalesRun: Equatable {
         add(movement)
     }
 
-    /// Events in the order of their ids; a refund of another day ends a run and begins one.
+    /// Groups events, given in the order of their ids. An event of another day, such as a refund, begins a new run.
     static func runs(of movements: [SalesMovement]) -> [SalesRun] {
         var runs: [SalesRun] = []
         for movement in movements {

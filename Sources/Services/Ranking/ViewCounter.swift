@@ -2,18 +2,19 @@ package import Commerce
 import Redis
 import Synchronization
 
-/// Counts product views in memory and adds them to Redis in the background: no request waits for its view.
+/// Counts product views in memory and adds them to Redis in the background, so that no request waits for it.
 ///
-/// What is not yet in Redis lives in a mutex and is lost with the process: views break ties, nothing more.
+/// Views that are not in Redis yet live in a mutex and are lost when the process is killed. That is acceptable, because views only break
+/// ties of the ranking.
 package final class ViewCounter: Sendable {
     private let redis: RedisClient
     private let calendar: BusinessCalendar
     private let clock: WallClock
     private let counts: Mutex<Counts>
-    /// Raised by the first view that waits.
+    /// Raised by the first view after a flush.
     let wakeup = Wakeup()
 
-    /// Products whose views may wait at once; with Redis away for long, further products are not counted.
+    /// The greatest number of products with waiting views. While Redis is away for long, views of further products are not counted.
     private static let maximumProducts = 100_000
     private static let productsPerCall = 1_000
 
@@ -25,7 +26,7 @@ package final class ViewCounter: Sendable {
 
         var products: Int { waiting.reduce(current.count) { $0 + $1.views.count } }
 
-        /// Closes the day's account, so that what follows counts on another.
+        /// Moves the current counts to the waiting ones.
         mutating func close() {
             guard !current.isEmpty else { return }
             waiting.append((day, current))
@@ -39,7 +40,7 @@ package final class ViewCounter: Sendable {
         counts = Mutex(Counts(day: day, dayEnds: calendar.start(of: day.advanced(byDays: 1))))
     }
 
-    /// Counts one view on the business day of this moment.
+    /// Counts one view on the present business day.
     package func count(_ product: ProductID) {
         let now = clock.now
         let isFirst = counts.withLock { counts in
@@ -55,7 +56,7 @@ package final class ViewCounter: Sendable {
         if isFirst { wakeup.raise() }
     }
 
-    /// Adds what was counted to Redis; what Redis does not take waits for the next time.
+    /// Adds the counts to Redis. Counts that could not be added wait for the next flush.
     package func flush() async throws {
         while let (day, views) = takeBatch() {
             var arguments: [RedisArgument] = [.integer(RankingDays.expirySeconds(of: day, in: calendar))]
@@ -69,13 +70,14 @@ package final class ViewCounter: Sendable {
                     arguments: arguments)
                 _ = try ScriptAnswer<RecordViewsCode>(reply, of: Scripts.recordViews)
             } catch {
-                // A lost reply may mean that they were counted: then some views count twice, which only ties can notice.
+                // If only the reply was lost, these views are counted twice, which at most decides a tie wrongly.
                 counts.withLock { $0.waiting.append((day, views)) }
                 throw error
             }
         }
     }
 
+    /// Takes up to 1,000 products of one day; nil where nothing waits.
     private func takeBatch() -> (BusinessDay, [ProductID: Int64])? {
         counts.withLock { counts -> (BusinessDay, [ProductID: Int64])? in
             if counts.waiting.isEmpty { counts.close() }

@@ -1,7 +1,7 @@
 import NIOCore
 import Redis
 
-/// Recovery on a Redis that was checked first, for the background work that begins it.
+/// Recovery that checks first whether the Redis may be used.
 struct CheckedRecovery: Sendable {
     let check: RedisCheck
     let recovery: ClaimRecovery
@@ -9,24 +9,24 @@ struct CheckedRecovery: Sendable {
     let relay: SalesRelay
     let delivery: Delivery
 
-    /// Compares in full what was not compared since the start or the last reconnect, however many tries that takes.
+    /// Checks Redis and runs recovery. Throws also where campaigns have no gate yet, so that the caller tries again.
     func run() async throws {
         try await check.run()
-        // A claim whose reply takes longer has been given up by its claimant.
+        // A claim whose reply takes longer than the command deadline has failed for its client, so only recovery writes its row.
         try await recovery.run(deep: false, grace: .nanoseconds(redis.configuration.commandDeadline.nanoseconds))
         if let missing = recovery.unloadedCampaigns, !missing.isEmpty {
             throw ServiceError(.paused, "\(missing.count) campaigns have no gate yet")
         }
     }
 
-    /// Has relay and stream ask Redis how far it is.
+    /// Makes the sales relay and the stream delivery read their offsets from Redis again.
     func forgetOffsets() {
         relay.forgetOffset()
         relay.wakeup.raise()
         delivery.forgetLast()
     }
 
-    /// After a reconnect: whatever was read of Redis before says nothing about the one that answers now.
+    /// Drops everything that was read from Redis. Call it after a reconnect, which may lead to another Redis or to one that has lost data.
     func forgetAll() {
         recovery.forgetStates()
         forgetOffsets()

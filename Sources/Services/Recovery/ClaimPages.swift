@@ -2,7 +2,7 @@ import Commerce
 import Redis
 import Store
 
-/// Reads a list page by page; the last page is the first one that is not full, which may be empty.
+/// Reads a list page by page. The last page is the first one that is not full; it may be empty.
 struct Pages<Element: Sendable>: AsyncSequence {
     let size: Int
     /// Where the first page begins.

@@ -6,12 +6,13 @@ import Store
 import Synchronization
 
 extension ClaimRecovery {
-    /// Removes the gates of campaigns that ended before `limit`, 200 at a time in two commits and two round trips beside the comparison
-    /// of gates that exist: after an upgrade thousands may be due at once.
+    /// Archives the campaigns that ended before `limit`: marks them in the store and removes their gates.
     ///
-    /// A gate with claims that the store does not have keeps its campaign live until these are persisted. The store marks a campaign
-    /// before its gate goes, with a new epoch: a claim that the gate still grants is refused as stale. What a crash leaves
-    /// marked is removed by the next run.
+    /// 200 campaigns at a time share two commits and two round trips, because thousands may be due after an upgrade. Gates that exist are
+    /// compared with the store first; a campaign with claims that the store does not have stays live until they are written.
+    ///
+    /// A campaign is marked, with a new epoch, before its gate is removed. So a claim that the gate still grants is refused as stale. The
+    /// gate of a campaign that was marked before a crash is removed by the next run.
     func archive(
         _ campaigns: [Campaign], endedBefore limit: Instant, at now: Instant, _ findings: inout Findings
     ) async throws {
@@ -19,7 +20,8 @@ extension ClaimRecovery {
         for chunk in Self.chunks(of: campaigns) {
             let states = try await CouponGate.states(of: chunk.map(\.id), through: redis)
             var (gates, candidates): ([ArchivedGate], [ArchivalCandidate]) = ([], [])
-            for ((campaign, gate), result) in await sideBySide(Array(zip(chunk, states)), { [self] in try await lastComparison($0, $1) }) {
+            for ((campaign, gate), result) in await concurrently(Array(zip(chunk, states)), { [self] in try await lastComparison($0, $1) })
+            {
                 let unwritten: [GrantedClaim]
                 switch result {
                 case .success(let claims?): unwritten = claims
@@ -48,9 +50,9 @@ extension ClaimRecovery {
         if count > 0 { logger.info("campaigns archived", metadata: ["count": "\(count)"]) }
     }
 
-    /// The claims of a campaign's last gate that the store does not have; nil while another service builds the gate.
+    /// The claims of a campaign's gate that the store does not have; nil while another service builds the gate.
     ///
-    /// A gate that contradicts the store, or is of another epoch, grants nothing: it goes as it is.
+    /// Empty for a gate that contradicts the store or has another epoch: its wins would be refused, so it is removed without a comparison.
     private func lastComparison(_ campaign: Campaign, _ gate: Gate?) async throws -> [GrantedClaim]? {
         guard let gate, !campaign.isArchived else { return [] }
         if !gate.isOpen, gate.silenceMilliseconds < CouponGate.takeoverMilliseconds { return nil }
@@ -58,8 +60,8 @@ extension ClaimRecovery {
         return try await comparison(of: campaign, from: Verified(epoch: campaign.epoch), through: gate.sequence ?? 0)?.unwritten ?? []
     }
 
-    /// After a reconnect an older state of Redis may have brought back gates of campaigns that are archived.
-    func removeArchivedGates(at now: Instant, _ look: Look) async throws {
+    /// Removes gates of archived campaigns, which an older snapshot of Redis may have brought back.
+    func removeArchivedGates(at now: Instant, _ run: Run) async throws {
         let start = now.advanced(byMilliseconds: -Self.archivedMilliseconds) ?? Instant(milliseconds: 0)
         let gates = try await store.snapshot { snapshot throws(StoreError) in
             try snapshot.gatesArchived(since: start, limit: Self.archivedLimit)
@@ -67,6 +69,6 @@ extension ClaimRecovery {
         for start in stride(from: 0, to: gates.count, by: Self.gatesPerRead) {
             _ = try await CouponGate.archive(Array(gates[start..<min(start + Self.gatesPerRead, gates.count)]), through: redis)
         }
-        state.withLock { if $0.generation == look.generation { $0.hasRemovedArchivedGates = true } }
+        state.withLock { if $0.generation == run.generation { $0.hasRemovedArchivedGates = true } }
     }
 }

@@ -5,11 +5,11 @@ import Redis
 import Store
 import Synchronization
 
-/// Brings gates and store together again after crashes of either side: claims that only Redis knows get their row, gates that miss
-/// claims of the store are rebuilt, and gates of campaigns that ended long ago are removed.
+/// Makes gates and store consistent after a crash of either: writes the rows of claims that only Redis has, rebuilds gates that miss
+/// claims of the store, and removes gates of campaigns that ended long ago.
 ///
-/// Runs at start, after every reconnect and on a timer. It reads live campaigns only; two runs at once do no harm, nor do those of
-/// several services.
+/// Runs at the start, after every reconnect and on a timer. It reads live campaigns only. Several runs at once, also of several
+/// services, do no harm.
 final class ClaimRecovery: Sendable {
     let store: TransactionalStore
     let redis: RedisClient
@@ -21,22 +21,22 @@ final class ClaimRecovery: Sendable {
     private let compared = Atomic<Int>(0)
 
     struct State {
-        /// Open campaigns without an open gate of the store's epoch when last looked at; nil before the first look.
+        /// Open campaigns that had no open gate of the store's epoch in the last run; nil before the first run.
         var unloaded: Set<CouponID>?
-        /// Campaigns, open and closed, whose gate was not compared with the store in full yet; nil before the first look.
+        /// Campaigns, open and closed, whose gate was not compared with the store in full yet; nil before the first run.
         var uncompared: Set<CouponID>?
-        /// The open campaigns when last looked at.
+        /// The open campaigns of the last run.
         var open: Set<CouponID> = []
-        /// Whether gates of archived campaigns that an older state of Redis has brought back were removed.
+        /// Whether gates of archived campaigns, which an older snapshot of Redis may have brought back, were removed.
         var hasRemovedArchivedGates = false
         /// Campaigns that the last run could not recover.
         var failing: Set<CouponID> = []
         var verified: [CouponID: Verified] = [:]
-        /// Rises with each reconnect: what was read of Redis before says nothing about the one that answers now.
+        /// Counts reconnects. A result that was read from Redis before a reconnect is not noted after it.
         var generation: UInt64 = 0
     }
 
-    /// A prefix of a campaign's claims that gate and store were seen to share. Claims under way come after it.
+    /// A prefix of a campaign's claims that was found equal in gate and store. Claims in flight have later sequences.
     struct Verified {
         var epoch: Int64
         /// All claims up to this sequence match.
@@ -48,15 +48,16 @@ final class ClaimRecovery: Sendable {
     typealias GrantedClaim = (user: UserID, sequence: Int64)
     typealias Gate = CouponGate.GateState
 
-    /// Gates read in one round trip, campaigns archived in one commit, and claims compared in one step.
+    /// Gates read in one round trip, and campaigns archived in one commit.
     static let gatesPerRead = 200
+    /// Claims compared in one step.
     private static let claimsPerStep = 5_000
-    /// Campaigns recovered side by side.
+    /// Campaigns recovered concurrently.
     private static let recoveredAtOnce = 16
     /// Claims written together, so that they share commits.
     private static let writesAtOnce = 256
-    /// Gates of archived campaigns that an older snapshot of Redis may bring back: those archived within a week, the newest 10,000. An
-    /// operator who restores an older snapshot than that finds the rest with `firstcome audit`.
+    /// Which gates of archived campaigns are removed after a reconnect: those archived within a week, at most the newest 10,000. An
+    /// operator who restores an older snapshot of Redis finds the others by `firstcome audit`.
     static let archivedMilliseconds: Int64 = 7 * 86_400_000
     static let archivedLimit = 10_000
 
@@ -69,57 +70,57 @@ final class ClaimRecovery: Sendable {
         archiveAfterMilliseconds = seconds * 1_000 + attoseconds / 1_000_000_000_000_000
     }
 
-    /// Open campaigns without an open gate of the store's epoch when last looked at; `nil` before the first look.
+    /// Open campaigns that had no open gate of the store's epoch in the last run; `nil` before the first run.
     var unloadedCampaigns: [CouponID]? { state.withLock { $0.unloaded?.sorted() } }
 
-    /// How many open campaigns are still to be compared in full since the start or the last reconnect; `nil` before the first look.
+    /// How many open campaigns were not compared in full since the start or the last reconnect; `nil` before the first run.
     var uncomparedCampaigns: Int? {
         state.withLock { state in state.uncompared.map { $0.count { state.open.contains($0) } } }
     }
 
-    /// Claims of gates and of the store read so far to compare them.
+    /// The number of claims that were read from gates and store to compare them.
     var comparedClaims: Int { compared.load(ordering: .relaxed) }
 
-    /// After a reconnect: what was read of one Redis says nothing about the one that answers now.
+    /// Drops everything that was read from Redis. Call it after a reconnect.
     func forgetStates() {
         state.withLock { $0 = State(generation: $0.generation + 1) }
     }
 
-    /// Looks at every live campaign, the open ones first: they have a gate before anything else is read.
+    /// Recovers every live campaign. The open ones come first: all of them have a gate before any claims are compared.
     ///
-    /// A claim without a row may be on its way to the store just now, and its claimant is owed the 201 that goes with writing it.
-    /// So such claims get `grace` before they are written here; none is needed while nobody can claim.
-    ///
-    /// - Parameter deep: compares all claims also where their number agrees. The first look after a start or a reconnect is deep anyway.
+    /// - Parameters:
+    ///   - deep: compares all claims, also where their number agrees. The first run after a start or a reconnect is always deep.
+    ///   - grace: how long to wait before claims without a row are written. The request that made such a claim may be writing it right
+    ///     now, and the request that writes the row is the one that answers 201. Zero is enough while no requests are served.
     func run(deep: Bool, grace: Duration = .zero) async throws {
-        // The store first: every claim that it shows has passed the gate, so the gate must know it.
+        // The store is read before the gates: a claim that is in the store has passed the gate, so the gate must have it.
         let live = try await store.snapshot { snapshot throws(StoreError) in try snapshot.liveCampaigns() }
         let now = clock.now
         let limit = now.advanced(byMilliseconds: -archiveAfterMilliseconds) ?? Instant(milliseconds: 0)
         let isDue = { (campaign: Campaign) in campaign.isArchived || campaign.terms.closesAt.map { $0 <= limit } ?? false }
         let open = live.filter { $0.status(at: now) != .closed && !$0.isArchived }
         let closed = live.filter { $0.status(at: now) == .closed && !isDue($0) }
-        let look = begin(open: open, closed: closed, deep: deep)
+        let run = begin(open: open, closed: closed, deep: deep)
         var findings = Findings()
-        try await recover(open, areOpen: true, look, &findings)
-        try await recover(closed, areOpen: false, look, &findings)
-        defer { report(findings, look) }
+        try await recover(open, areOpen: true, run, &findings)
+        try await recover(closed, areOpen: false, run, &findings)
+        defer { report(findings, run) }
         try await persist(&findings, after: grace)
         try await archive(live.filter(isDue), endedBefore: limit, at: now, &findings)
-        if look.removesArchivedGates { try await removeArchivedGates(at: now, look) }
+        if run.removesArchivedGates { try await removeArchivedGates(at: now, run) }
         try await persist(&findings, after: grace)
     }
 
-    /// One run, and which Redis it began with.
-    struct Look: Sendable {
+    /// The settings of one run, and the generation of Redis that it began with.
+    struct Run: Sendable {
         let isDeep: Bool
         let removesArchivedGates: Bool
         let generation: UInt64
     }
 
-    /// What a run has come across.
+    /// What a run has found.
     struct Findings {
-        /// Claims that only the gates know.
+        /// Claims that only the gates have.
         var unwritten: [(campaign: Campaign, claims: [GrantedClaim])] = []
         var failed: Set<CouponID> = []
         var firstFailure: (any Error)?
@@ -130,23 +131,23 @@ final class ClaimRecovery: Sendable {
         }
     }
 
-    private func begin(open: [Campaign], closed: [Campaign], deep: Bool) -> Look {
+    private func begin(open: [Campaign], closed: [Campaign], deep: Bool) -> Run {
         let (open, all) = (Set(open.map(\.id)), Set((open + closed).map(\.id)))
         return state.withLock { state in
             let isDeep = deep || state.uncompared == nil
-            // A campaign that ended or was archived meanwhile does not keep /readyz at 503.
+            // Campaigns that have ended or were archived are dropped, so that they do not keep /readyz at 503.
             state.open = open
             state.uncompared = isDeep ? all : state.uncompared?.intersection(all)
             state.verified = state.verified.filter { all.contains($0.key) }
-            return Look(isDeep: isDeep, removesArchivedGates: deep || !state.hasRemovedArchivedGates, generation: state.generation)
+            return Run(isDeep: isDeep, removesArchivedGates: deep || !state.hasRemovedArchivedGates, generation: state.generation)
         }
     }
 
-    /// Logs one line, and only when the set of failing campaigns changes: what keeps recovery from its work lasts, and there may be many.
-    private func report(_ findings: Findings, _ look: Look) {
+    /// Logs the failures in one line, and only when the set of failing campaigns has changed: many may fail for long, by the same cause.
+    private func report(_ findings: Findings, _ run: Run) {
         if Task.isCancelled { return }
         let before = state.withLock { state in
-            defer { if state.generation == look.generation { state.failing = findings.failed } }
+            defer { if state.generation == run.generation { state.failing = findings.failed } }
             return state.failing
         }
         guard let failure = findings.firstFailure, let first = findings.failed.min(), before != findings.failed else { return }
@@ -158,12 +159,12 @@ final class ClaimRecovery: Sendable {
 // MARK: - Gates
 
 extension ClaimRecovery {
-    /// Ensures the gates of all campaigns, and only then compares claims.
-    private func recover(_ campaigns: [Campaign], areOpen: Bool, _ look: Look, _ findings: inout Findings) async throws {
+    /// Ensures the gates of all campaigns first, then compares their claims.
+    private func recover(_ campaigns: [Campaign], areOpen: Bool, _ run: Run, _ findings: inout Findings) async throws {
         var gates: [(Campaign, Gate)] = []
         for chunk in Self.chunks(of: campaigns) {
             let states = try await CouponGate.states(of: chunk.map(\.id), through: redis)
-            let results = await sideBySide(Array(zip(chunk, states))) { [self] campaign, gate in try await ensureGate(campaign, gate, look)
+            let results = await concurrently(Array(zip(chunk, states))) { [self] campaign, gate in try await ensureGate(campaign, gate, run)
             }
             for ((campaign, _), result) in results {
                 switch result {
@@ -172,51 +173,51 @@ extension ClaimRecovery {
                 }
             }
         }
-        if areOpen { noteUnloaded(findings.failed, look) }
-        for ((campaign, _), result) in await sideBySide(gates, { [self] in try await compare($0, $1, look) }) {
+        if areOpen { noteUnloaded(findings.failed, run) }
+        for ((campaign, _), result) in await concurrently(gates, { [self] in try await compare($0, $1, run) }) {
             switch result {
             case .success(let claims): if !claims.isEmpty { findings.unwritten.append((campaign, claims)) }
             case .failure(let error): findings.add(error, of: campaign.id)
             }
         }
-        if areOpen { noteUnloaded(findings.failed, look) }
+        if areOpen { noteUnloaded(findings.failed, run) }
     }
 
-    private func noteUnloaded(_ campaigns: Set<CouponID>, _ look: Look) {
-        state.withLock { if $0.generation == look.generation { $0.unloaded = campaigns } }
+    private func noteUnloaded(_ campaigns: Set<CouponID>, _ run: Run) {
+        state.withLock { if $0.generation == run.generation { $0.unloaded = campaigns } }
     }
 
     /// Ensures an open gate of the store's epoch.
     ///
-    /// - Returns: a gate that was already open: its claims must be compared. Nil where it was built now or is not needed.
-    private func ensureGate(_ campaign: Campaign, _ gate: Gate?, _ look: Look) async throws -> Gate? {
+    /// - Returns: the gate where it was already open, so that its claims must be compared. Nil where it was built now or is not needed.
+    private func ensureGate(_ campaign: Campaign, _ gate: Gate?, _ run: Run) async throws -> Gate? {
         guard var gate else {
-            // A closed campaign needs no gate: without one no claim is granted, and there is nothing to compare.
+            // A closed campaign needs no gate: no claim can be granted, and there is nothing to compare.
             if campaign.status(at: clock.now) == .closed {
-                noteCompared(campaign.id, nil, look)
+                noteCompared(campaign.id, nil, run)
             } else {
-                try await build(campaign, beyond: nil, look)
+                try await build(campaign, beyond: nil, run)
             }
             return nil
         }
-        // The two keys of a gate are read by two commands, and a claim may fall between these: look again before a rebuild.
+        // The two keys of a gate are read by two commands, and a claim may come in between. Read again before rebuilding.
         if gate.isOpen, !gate.isConsistent, let again = try await CouponGate.settledState(of: campaign.id, through: redis) { gate = again }
         guard gate.isOf(store.identity), gate.isOpen, gate.epoch == campaign.epoch, gate.isConsistent else {
-            try await build(campaign, beyond: nil, look)
+            try await build(campaign, beyond: nil, run)
             return nil
         }
         return gate
     }
 
-    /// A gate that was built holds what the store holds, so it needs no comparison.
-    private func build(_ campaign: Campaign, beyond epoch: Int64?, _ look: Look) async throws {
+    /// Builds the gate from the store. It then needs no comparison.
+    private func build(_ campaign: Campaign, beyond epoch: Int64?, _ run: Run) async throws {
         try await campaigns.build(campaign.id, beyond: epoch, waits: true)
-        noteCompared(campaign.id, nil, look)
+        noteCompared(campaign.id, nil, run)
     }
 
-    private func noteCompared(_ id: CouponID, _ verified: Verified?, _ look: Look) {
+    private func noteCompared(_ id: CouponID, _ verified: Verified?, _ run: Run) {
         state.withLock { state in
-            guard state.generation == look.generation else { return }
+            guard state.generation == run.generation else { return }
             state.uncompared?.remove(id)
             state.verified[id] = verified
         }
@@ -226,8 +227,9 @@ extension ClaimRecovery {
         stride(from: 0, to: campaigns.count, by: gatesPerRead).map { campaigns[$0..<min($0 + gatesPerRead, campaigns.count)] }
     }
 
-    /// Works on campaigns side by side, each for itself: builds wait for commits and for Redis, and share both.
-    func sideBySide<Value: Sendable, Detail: Sendable>(
+    /// Runs `work` for several campaigns concurrently, so that their commits and round trips are shared. One failure does not end the
+    /// others.
+    func concurrently<Value: Sendable, Detail: Sendable>(
         _ items: [(Campaign, Detail)], _ work: @escaping @Sendable (Campaign, Detail) async throws -> Value
     ) async -> [((Campaign, Detail), Result<Value, any Error>)] {
         await withTaskGroup(of: ((Campaign, Detail), Result<Value, any Error>).self) { group in
@@ -252,44 +254,49 @@ extension ClaimRecovery {
 // MARK: - Claims
 
 extension ClaimRecovery {
-    /// Compares claims where that is due; answers those that the gate has granted and the store does not have.
-    private func compare(_ campaign: Campaign, _ gate: Gate, _ look: Look) async throws -> [GrantedClaim] {
+    /// Compares a campaign's claims where that is needed, and rebuilds a gate that contradicts the store.
+    ///
+    /// - Returns: the claims that the gate has granted and the store does not have.
+    private func compare(_ campaign: Campaign, _ gate: Gate, _ run: Run) async throws -> [GrantedClaim] {
         let isFirst = state.withLock { $0.uncompared?.contains(campaign.id) ?? true }
         var unwritten: [GrantedClaim] = []
-        if look.isDeep || isFirst || gate.claims != campaign.issued {
-            let known = look.isDeep || isFirst ? nil : state.withLock { $0.verified[campaign.id] }
+        if run.isDeep || isFirst || gate.claims != campaign.issued {
+            let known = run.isDeep || isFirst ? nil : state.withLock { $0.verified[campaign.id] }
             guard let comparison = try await comparison(of: campaign, with: gate, after: known) else {
-                try await build(campaign, beyond: campaign.epoch, look)
+                try await build(campaign, beyond: campaign.epoch, run)
                 return []
             }
             unwritten = comparison.unwritten
-            noteCompared(campaign.id, comparison.verified, look)
+            noteCompared(campaign.id, comparison.verified, run)
         }
-        // The campaign was read before the gate, and may have been changed in between: realigning reads it again.
+        // The campaign may have been changed after it was read here. Realigning reads it again.
         if !gate.matches(campaign.terms) { _ = try await campaigns.realign(campaign.id) }
         return unwritten
     }
 
     struct Comparison {
         var verified: Verified
-        /// Claims that only the gate knows.
+        /// Claims that only the gate has.
         var unwritten: [GrantedClaim] = []
-        /// Claims of the gate after the verified ones, up to the gate's sequence when it was looked at.
+        /// The number of the gate's claims after the verified ones, up to the gate's sequence when it was read.
         var granted: Int64 = 0
     }
 
-    /// Nil where the gate, whose numbers agree with one another, misses or contradicts a row of the store or its own numbers.
+    /// Compares a consistent gate with the store, beginning after the verified prefix where there is one.
+    ///
+    /// - Returns: nil where the gate misses or contradicts a row of the store, or has other claims than its own count says.
     private func comparison(of campaign: Campaign, with gate: Gate, after known: Verified?) async throws -> Comparison? {
         if let known, known.epoch == campaign.epoch {
             guard let comparison = try await comparison(of: campaign, from: known, through: gate.sequence ?? 0) else { return nil }
-            // What was verified is not read again, so its number must still be right.
+            // The verified prefix is not read again. If claims were removed from it, the numbers differ, and all are compared.
             if gate.claims == known.count + comparison.granted { return comparison }
         }
         let comparison = try await comparison(of: campaign, from: Verified(epoch: campaign.epoch), through: gate.sequence ?? 0)
-        // A claim that is missing among those up to the gate's sequence has a score that the gate never gave.
+        // If fewer were found up to the gate's sequence, some have a score that no script has given.
         return comparison?.granted == gate.claims ? comparison : nil
     }
 
+    /// Compares the claims after `start` page by page; `granted` counts those up to `sequence`. Nil where the two contradict each other.
     func comparison(of campaign: Campaign, from start: Verified, through sequence: Int64) async throws -> Comparison? {
         var comparison = Comparison(verified: start)
         var last = start.sequence
@@ -302,7 +309,7 @@ extension ClaimRecovery {
             reading: for try await granted in pages {
                 compared.add(granted.count, ordering: .relaxed)
                 for claim in granted {
-                    // A score that is no whole number counts as sequence 0. The gate grants neither 0 nor a sequence twice.
+                    // A score that is no whole number reads as 0. A gate grants sequences from 1, and none twice.
                     guard claim.sequence > previous else { return nil }
                     previous = claim.sequence
                     guard claim.sequence <= end else { break reading }
@@ -324,7 +331,7 @@ extension ClaimRecovery {
         return comparison
     }
 
-    /// Writes the rows of claims whose claimants have not done so within `grace`. The next look finds those that cannot be written again.
+    /// Writes the rows of claims whose requests have not done so within `grace`. The next run finds claims that cannot be written now.
     private func persist(_ findings: inout Findings, after grace: Duration) async throws {
         let unwritten = findings.unwritten
         findings.unwritten = []
@@ -340,7 +347,7 @@ extension ClaimRecovery {
         }
     }
 
-    /// Writes the rows of claims; false where the store contradicts one.
+    /// Writes the rows of claims; false where the store refuses one of them.
     private func persist(_ claims: [GrantedClaim], of campaign: Campaign) async throws -> Bool {
         FaultPoint.beforePersist.reached()
         for start in stride(from: 0, to: claims.count, by: Self.writesAtOnce) {

@@ -1,7 +1,7 @@
 import Logging
 import Redis
 
-/// Recovers after every reconnect: a connection that comes back may lead to another Redis, or to one that has forgotten something.
+/// Runs recovery after every reconnect, because the new connection may lead to another Redis or to one that has lost data.
 struct ReconnectFollower: Sendable {
     let recovery: CheckedRecovery
     let redis: RedisClient
@@ -9,10 +9,10 @@ struct ReconnectFollower: Sendable {
 
     private static let backoff = Backoff(firstMilliseconds: 50, longestMilliseconds: 1_000)
 
-    /// Follows the connects until the task is cancelled.
+    /// Handles connect events until the task is cancelled.
     ///
-    /// What was read before is forgotten at once, also while the recovery after the last reconnect runs: that one is ended, and
-    /// another begins.
+    /// Each event drops what was read from Redis at once. If the recovery after the previous event still runs, it is cancelled before the
+    /// next one begins.
     func run(_ connects: AsyncStream<RedisClient.ConnectEvent>) async {
         var latest: Task<Void, Never>?
         for await _ in connects {
@@ -40,7 +40,8 @@ struct ReconnectFollower: Sendable {
                     logger.log(
                         level: isUnsuitable ? .error : .warning, "recovery after a reconnect failed", metadata: ["error": "\(error)"])
                 }
-                // Without a connection the next one is waited for; an unsuitable server is looked at again with the regular recovery.
+                // Without a connection, the next connect event begins another recovery. An unsuitable server is checked again by the
+                // regular recovery.
                 if isUnsuitable || !redis.isConnected { return }
                 try? await Task.sleep(for: .milliseconds(Self.backoff.milliseconds(afterFailures: failures)))
             }

@@ -1,19 +1,19 @@
 import Logging
 
-/// Recovers at the start, and then on a timer while nothing seems to have happened to gates, scores and store.
+/// Runs recovery at the start, and then on a timer, so that differences are found that no reconnect has announced.
 struct RegularRecovery: Sendable {
     let recovery: CheckedRecovery
     let interval: Duration
     let steps: StepCounter
     let logger: Logger
 
-    /// Goes on until the task is cancelled.
+    /// Runs until the task is cancelled.
     func run() async {
         do {
             try await recovery.run()
             try? await Task.sleep(for: interval)
         } catch {
-            // What the first look has left undone does not wait for the interval.
+            // A failed first run is repeated at once, and not only after the interval.
             logger.log(
                 level: error.isLossOfRedis ? .debug : .warning, "recovery at the start failed, trying again",
                 metadata: ["error": "\(error)"])

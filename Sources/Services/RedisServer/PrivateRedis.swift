@@ -6,18 +6,18 @@ import Subprocess
 
 /// The Redis server of one data folder: on a unix socket in it, with an append-only file and without eviction.
 ///
-/// It runs as a daemon of its own, so that it outlives a killed service; the next start finds it by its socket. Whoever asks
-/// the socket learns the server's pid from the kernel (`SO_PEERCRED`), so nobody ever signals another process.
+/// It runs as a daemon, so it survives a killed service, and the next start finds it by its socket. Its pid is read from the kernel by a
+/// connection to the socket (`SO_PEERCRED`), so a stale pid file cannot make the service signal another process.
 package struct PrivateRedis: Sendable {
     private let folder: String
     package let socketPath: String
 
-    /// How long a start may take, reading an append-only file included.
+    /// How long a start may take, including the time to read the append-only file.
     private static let startTimeout: Duration = .seconds(30)
     private static let stopTimeout: Duration = .seconds(10)
-    /// How long a server on a full disk, where it cannot say what is wrong, may take until its socket listens.
-    private static let silentStart: Duration = .seconds(3)
-    /// `sockaddr_un.sun_path` on Linux, less its final NUL.
+    /// How long to wait for the socket on a full disk, where a failing server cannot write to its log.
+    private static let silentStartTimeout: Duration = .seconds(3)
+    /// The size of `sockaddr_un.sun_path` on Linux, without the final NUL.
     static let longestSocketPath = 107
 
     package init(dataFolder: String) throws(ServiceError) {
@@ -44,12 +44,12 @@ package struct PrivateRedis: Sendable {
         }
     }
 
-    /// Whether the server has read its files: until then it answers every command that it is loading them.
+    /// Whether the server has read its files. Until then it answers every command with `-LOADING`.
     private var isReady: Bool {
         let answer: String? = connected { descriptor in
-            // A server that is busy reading its files answers between two of its own steps.
-            var patience = timeval(tv_sec: 0, tv_usec: 250_000)
-            setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &patience, socklen_t(MemoryLayout<timeval>.size))
+            // A server that is reading its files answers in between; no answer counts as not ready.
+            var timeout = timeval(tv_sec: 0, tv_usec: 250_000)
+            setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &timeout, socklen_t(MemoryLayout<timeval>.size))
             guard send(descriptor, "PING\r\n", 6, Int32(MSG_NOSIGNAL)) == 6 else { return nil }
             var reply = [UInt8](repeating: 0, count: 128)
             let count = recv(descriptor, &reply, reply.count, 0)
@@ -58,7 +58,7 @@ package struct PrivateRedis: Sendable {
         return answer.map { !$0.hasPrefix("-LOADING") } ?? false
     }
 
-    /// What `body` makes of a connection to the socket; `nil` where nobody listens.
+    /// Calls `body` with a connection to the socket; `nil` where no server listens.
     private func connected<Value>(_ body: (Int32) -> Value?) -> Value? {
         let descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
         guard descriptor >= 0 else { return nil }
@@ -72,7 +72,7 @@ package struct PrivateRedis: Sendable {
         return connected == 0 ? body(descriptor) : nil
     }
 
-    /// Makes sure that the server runs: finds a running one, or starts it. Two calls at once, of two processes too, start one.
+    /// Starts the server unless it runs already. Concurrent calls, also of several processes, start only one.
     ///
     /// - Returns: whether this call started it.
     /// - Throws: `ServiceError` with code `privateRedis` where `redis-server` is missing or does not come up.
@@ -81,25 +81,25 @@ package struct PrivateRedis: Sendable {
         if runningPID != nil { return false }
         try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
         let lock = try await lockStarts()
-        // Closing gives the lock back, as does the end of the process.
+        // Closing the descriptor releases the lock, as does the end of the process.
         defer { close(lock) }
         if runningPID != nil { return false }
         switch try await start() {
         case .running: return true
-        case .failed: throw notComingUp
+        case .failed: throw startFailure
         case .damagedFile: break
         }
-        // An append-only file that cannot be read is worth less than the store: set it aside and begin anew.
+        // The store can rebuild what the unreadable append-only file held. Move it aside and start without it.
         let damaged = "appendonlydir.damaged-\(Int(Date().timeIntervalSince1970))"
         guard (try? FileManager.default.moveItem(atPath: folder + "/appendonlydir", toPath: folder + "/" + damaged)) != nil else {
-            throw notComingUp
+            throw startFailure
         }
         logger.warning("the private redis-server could not read its append-only file, which was set aside", metadata: ["as": "\(damaged)"])
-        guard try await start() == .running else { throw notComingUp }
+        guard try await start() == .running else { throw startFailure }
         return true
     }
 
-    private var notComingUp: ServiceError {
+    private var startFailure: ServiceError {
         let reason = isDiskFull ? "the disk that holds \(folder) is full" : "see \(folder)/redis.log"
         return ServiceError(.privateRedis, "the private redis-server does not come up; \(reason)")
     }
@@ -109,16 +109,16 @@ package struct PrivateRedis: Sendable {
         return statvfs(folder, &status) == 0 && status.f_bavail == 0
     }
 
-    /// Waits for its turn to start the server: two servers on one append-only file would ruin it.
+    /// Locks the start of the server, because two servers would damage the append-only file.
     ///
-    /// - Returns: a file descriptor that holds the lock until it is closed. The server does not inherit it.
+    /// - Returns: a file descriptor that holds the lock until it is closed. The server's process does not inherit it.
     private func lockStarts() async throws -> Int32 {
         let descriptor = open(folder + "/start.lock", O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
-        guard descriptor >= 0 else { throw ServiceError(.privateRedis, "\(folder) cannot be written: error \(errno)") }
+        guard descriptor >= 0 else { throw ServiceError(.privateRedis, "\(folder) cannot be written: \(String(cString: strerror(errno)))") }
         let deadline = ContinuousClock.now + Self.startTimeout * 2
         while flock(descriptor, LOCK_EX | LOCK_NB) != 0 {
             do {
-                guard ContinuousClock.now < deadline else { throw notComingUp }
+                guard ContinuousClock.now < deadline else { throw startFailure }
                 try await Task.sleep(for: .milliseconds(10))
             } catch {
                 close(descriptor)
@@ -128,7 +128,7 @@ package struct PrivateRedis: Sendable {
         return descriptor
     }
 
-    /// Ends the server in good order: it writes what it has to disk first.
+    /// Ends the server by SIGTERM, on which it writes its data to the disk first, and waits up to 10 s.
     package func stop() async {
         guard let pid = runningPID else { return }
         kill(pid, SIGTERM)
@@ -138,17 +138,17 @@ package struct PrivateRedis: Sendable {
         }
     }
 
-    /// Whether the process still runs; one that is dead and waits for its parent to notice does not.
+    /// Whether the process still runs; a zombie does not.
     private func isAlive(_ pid: Int32) -> Bool {
         guard kill(pid, 0) == 0 else { return false }
         guard let status = try? String(contentsOfFile: "/proc/\(pid)/stat", encoding: .utf8) else { return true }
-        // "pid (name) state ...", and the name may hold anything (proc_pid_stat(5)).
+        // The format is "pid (name) state ...", and the name may contain any character (proc_pid_stat(5)).
         return status[(status.lastIndex(of: ")") ?? status.startIndex)...].dropFirst(2).first != "Z"
     }
 
     private enum Start: Equatable {
         case running
-        /// The server was set up and ended while it read its files.
+        /// The server ended after its setup, while it read its files.
         case damagedFile
         case failed
     }
@@ -160,18 +160,18 @@ package struct PrivateRedis: Sendable {
         guard try await launch() else { return .failed }
         let began = ContinuousClock.now
         while ContinuousClock.now < began + Self.startTimeout {
-            // The log is no sign of a good start: on a full disk there is none.
+            // The socket is asked, and not the log, because on a full disk there is no log.
             if isReady { return .running }
-            // A daemon that fails after its fork says so nowhere else. The socket listens before the files are read.
-            let said = log(since: logged)
-            if let pid = Self.pid(in: said), !isAlive(pid) {
-                // Read anew: it may have gone on, and ended, since it named its pid.
+            // A daemon that fails after its fork reports that in its log only.
+            let newLog = log(since: logged)
+            if let pid = Self.pid(in: newLog), !isAlive(pid) {
+                // Read the log again: the server may have written more before it ended.
                 return log(since: logged).contains("Server initialized") ? .damagedFile : .failed
             }
-            if said.isEmpty, runningPID == nil, ContinuousClock.now > began + Self.silentStart, isDiskFull { return .failed }
+            if newLog.isEmpty, runningPID == nil, ContinuousClock.now > began + Self.silentStartTimeout, isDiskFull { return .failed }
             try await Task.sleep(for: .milliseconds(10))
         }
-        // One that still reads comes up later, and clients wait for it.
+        // A server that listens but still reads its files becomes ready later. Clients wait for it.
         return runningPID == nil ? .failed : .running
     }
 
@@ -188,7 +188,7 @@ package struct PrivateRedis: Sendable {
         return (attributes?[.size] as? NSNumber)?.uint64Value ?? 0
     }
 
-    /// What the server has logged since the log had that size.
+    /// The part of the log that was written since it had that size.
     private func log(since size: UInt64) -> String {
         guard let file = FileHandle(forReadingAtPath: logPath) else { return "" }
         defer { try? file.close() }
@@ -196,13 +196,13 @@ package struct PrivateRedis: Sendable {
         return String(decoding: bytes, as: UTF8.self)
     }
 
-    /// Runs `redis-server` until it has become a daemon; false where it failed before that.
+    /// Runs `redis-server` until it has forked its daemon; false where it failed before that.
     private func launch() async throws -> Bool {
         let arguments: Arguments = [
             "--port", "0", "--unixsocket", socketPath, "--unixsocketperm", "700", "--daemonize", "yes",
             "--dir", folder, "--pidfile", folder + "/redis.pid", "--logfile", logPath,
             "--appendonly", "yes", "--appendfsync", "everysec", "--save", "", "--maxmemory-policy", "noeviction",
-            // Once a second, not ten times: nothing here needs it more often, and an idle server takes a tenth.
+            // Timers once a second instead of ten times, which is enough here: an idle server then takes a tenth of the CPU time.
             "--hz", "1",
         ]
         do {

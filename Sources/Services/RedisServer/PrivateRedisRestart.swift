@@ -1,7 +1,7 @@
 import Logging
 import Redis
 
-/// Starts the private Redis again where it has ended. The loss of a connection wakes it.
+/// Starts the private Redis again after it has ended. The loss of a connection wakes this work.
 struct PrivateRedisRestart: Sendable {
     private let privateRedis: PrivateRedis
     private let redis: RedisClient
@@ -13,13 +13,15 @@ struct PrivateRedisRestart: Sendable {
         redis.onDisconnect { [wakeup] in wakeup.raise() }
     }
 
-    /// Zero where it is due again at once.
+    /// Starts the server where Redis is not connected and no server runs.
+    ///
+    /// - Returns: zero while there is no connection, so that the next step follows after the least pause.
     func step() async throws -> Duration? {
         guard !redis.isConnected else { return nil }
         if try await privateRedis.ensureRunning(logger: logger) {
             logger.warning("the private redis-server had ended and was started again")
         }
-        // The connection is not there yet, or was not lost to the server's end.
+        // The client has not reconnected yet, or the server runs and the connection broke for another reason.
         return .zero
     }
 }

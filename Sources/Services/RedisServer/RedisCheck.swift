@@ -2,23 +2,24 @@ import Logging
 import Redis
 import Synchronization
 
-/// What the last check of the Redis that is connected has found.
+/// Checks whether the connected Redis may be used, and keeps the result of the last check.
 final class RedisCheck: Sendable {
     private let redis: RedisClient
     private let logger: Logger
     private let suitable = Atomic<Bool>(false)
-    /// Why the Redis must not be used that serves another store; nil where it serves this one.
+    /// The error message about a Redis that serves another store; nil where it serves this one.
     private let foreign = Mutex<String?>(nil)
 
     init(redis: RedisClient, logger: Logger) { (self.redis, self.logger) = (redis, logger) }
 
-    /// Whether the Redis may be used; false until it was asked.
+    /// Whether the Redis may be used; false before the first check.
     var isSuitable: Bool { suitable.load(ordering: .acquiring) }
     /// Whether the Redis serves another store, or another incarnation of this one.
     var isForeign: Bool { foreign.withLock { $0 != nil } }
 
-    /// Throws where the Redis must not be used, or does not answer. One that serves another store is logged once, and once more where
-    /// it serves this one.
+    /// Checks the Redis. Logs once when it serves another store, and once when it serves this one again.
+    ///
+    /// - Throws: where the Redis must not be used, or does not answer.
     func run() async throws {
         do {
             try await RedisSuitability.check(redis)

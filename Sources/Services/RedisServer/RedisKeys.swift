@@ -1,34 +1,34 @@
 package import Commerce
 
-/// The names of every key in Redis. All keys of one script share a hash tag, so the scripts run on Redis Cluster too.
+/// The names of all keys in Redis. All keys of one script share a hash tag, so the scripts also run on Redis Cluster.
 package enum RedisKeys {
     /// The gate of a campaign: a hash.
     package static func coupon(_ id: CouponID) -> String { "coupon:{\(id.rawValue)}" }
-    /// Who has claimed, in order: a sorted set of user ids by sequence.
+    /// The claims of a campaign: a sorted set of user ids by sequence.
     package static func claims(of id: CouponID) -> String { "coupon:{\(id.rawValue)}:claims" }
 
-    /// The store that this Redis serves, see ``StoreAdmission``.
+    /// The name of the store that this Redis serves, see ``StoreAdmission``.
     package static let store = "ranking:{sales}:store"
-    /// The last outbox event counted.
+    /// The relay's offset: the id of the last event counted.
     package static let applied = "ranking:{sales}:applied"
-    /// How many products were counted into each day, by the name of the day's key. A day that holds another number was changed by
-    /// somebody else.
+    /// A hash from the key of each day to the number of products counted into it. If the day's sorted set has another size, it lost data
+    /// or was changed by another program.
     package static let products = "ranking:{sales}:products"
     /// The union of the last three days.
     package static let top = "ranking:{sales}:top:3d"
-    /// What `rank_products` answered last, for every service on this Redis.
+    /// The last result of `rank_products`, which all services on this Redis share.
     package static let rankingResult = "ranking:{sales}:result"
-    /// Exists while neither views nor a rebuild have come in since that result.
+    /// Exists while no views and no rebuild have come in since that result.
     package static let rankingUnchanged = "ranking:{sales}:unchanged"
-    /// Units sold on a business day.
+    /// Units sold on a business day: a sorted set of product ids.
     package static func sales(on day: BusinessDay) -> String { "ranking:{sales}:\(day)" }
-    /// Views on a business day.
+    /// Views on a business day: a sorted set of product ids.
     package static func views(on day: BusinessDay) -> String { "ranking:{sales}:views:\(day)" }
-    /// Scores of a day while they are rebuilt; `build` keeps two rebuilds apart.
+    /// Scores of a day while they are rebuilt. `build` keeps concurrent rebuilds apart.
     package static func stagedSales(on day: BusinessDay, build: String) -> String { "ranking:{sales}:staged:\(build):\(day)" }
 
-    /// Whether a key holds what a store knows better: a gate or a part of the ranking, but not the store's name.
-    package static func isOfAStore(_ key: String) -> Bool {
+    /// Whether the key belongs to a gate or to the ranking, which are rebuilt from a store. The key of the store's name does not count.
+    package static func isRebuiltFromStore(_ key: String) -> Bool {
         if key.hasPrefix("ranking:{sales}:") { return key != store }
         guard key.hasPrefix("coupon:{") else { return false }
         let rest = key.dropFirst("coupon:{".count)
@@ -36,8 +36,8 @@ package enum RedisKeys {
         return !id.isEmpty && ["}", "}:claims"].contains(rest.dropFirst(id.count))
     }
 
-    /// Paid and refunded orders, where no data platform is configured: a stream.
+    /// The stream of paid and refunded orders, which is used where no data platform is configured.
     package static let events = "events:{orders}"
-    /// The id of the last event in that stream, by which a Redis that lost its latest entries is noticed.
+    /// The id of the last event in that stream. It shows whether Redis has lost the latest entries.
     package static let lastEvent = "events:{orders}:last"
 }

@@ -1,24 +1,27 @@
 package import Redis
 
-/// Whether a Redis server may keep gates and scores.
+/// Checks whether a Redis server may hold gates and scores.
 package enum RedisSuitability {
     /// `ZMSCORE` and `ZRANGE ... BYSCORE` came with Redis 6.2.
     static let leastVersion = [6, 2]
 
-    /// Throws one clear line where the server must not be used: too old, a replica, or free to evict keys.
+    /// Checks version, role and eviction policy, and then that the Redis serves this store.
+    ///
+    /// - Throws: `ServiceError` with code `unsuitableRedis` or `foreignRedis` and a message of one line where the server must not be used;
+    ///   `RedisError` where it does not answer.
     package static func check(_ redis: RedisClient) async throws {
         let info: RedisInfo
         do {
             info = RedisInfo(text: try await redis.send(RedisCommand("INFO", isRepeatable: true)).string ?? "")
         } catch {
-            // The handshake refuses replicas and the Redis of another store, so there is no connection to ask.
+            // The handshake has refused a replica or the Redis of another store, so there is no connection.
             guard error.code == .notConnected, let cause = error.cause as? RedisError else { throw error }
             if cause.code == .notAdmitted { throw StoreAdmission.foreign(redis, cause.message) }
             guard cause.code == .notPrimary else { throw error }
             throw unsuitable(redis, cause.message)
         }
         guard let fault = fault(in: info) else { return try await StoreAdmission.check(redis) }
-        // Redis keeps its clients' connections when it becomes a replica. The next handshake refuses it.
+        // Redis keeps its clients' connections when it becomes a replica. Reconnect, so that the handshake refuses it.
         if isReplica(info) { redis.reconnect(because: RedisError(.notPrimary, fault)) }
         throw unsuitable(redis, fault)
     }
@@ -29,7 +32,7 @@ package enum RedisSuitability {
 
     private static func isReplica(_ info: RedisInfo) -> Bool { info["role"].map { $0 != "master" } ?? false }
 
-    /// What is wrong with a server that shows this `INFO`; `nil` for a suitable one.
+    /// Why a server with this `INFO` must not be used; `nil` for a suitable one.
     package static func fault(in info: RedisInfo) -> String? {
         guard let version = info.version, !version.isEmpty else { return "it does not say its version" }
         if version.lexicographicallyPrecedes(leastVersion) {

@@ -3,10 +3,10 @@ package import NIOCore
 package import Redis
 package import Store
 
-/// Has a Redis that served another store, or another incarnation of one, serve this store from now on.
+/// Makes a Redis that served another store, or another incarnation of one, serve this store from now on.
 ///
-/// What the other store kept there is removed: its gates and its ranking. The stream `events:{orders}` stays, for what it says was said,
-/// and so does every key of other programs. Recovery and relay build everything anew from the store.
+/// The gates and the ranking of the other store are removed; recovery and relay rebuild them from this store. The stream
+/// `events:{orders}` is kept, because its events have already been published, and so are the keys of other programs.
 package struct RedisTakeover: Sendable {
     private let store: StoreIdentity
     private let endpoint: RedisEndpoint
@@ -14,7 +14,8 @@ package struct RedisTakeover: Sendable {
     private let logger: Logger
 
     private static let keysPerScan: Int64 = 1_000
-    /// How often it is looked who else is connected, and the pause between: a service that is refused connects for a moment only.
+    /// How often the connected clients are listed, and the pause in between. A service that Redis does not admit is connected only for
+    /// moments, so it is not in every list.
     private static let looks = 4
     private static let pause: Duration = .milliseconds(500)
 
@@ -22,16 +23,16 @@ package struct RedisTakeover: Sendable {
         (self.store, self.endpoint, self.group, self.logger) = (store, endpoint, group, logger)
     }
 
-    /// What a Redis says about the store it serves.
+    /// The store that a Redis serves.
     package enum Owner: Sendable, Equatable {
-        /// It serves no store, and holds nothing of one.
+        /// It serves no store and holds no sales of one.
         case none
-        /// It holds the sales of a store of an earlier version, which left no name.
+        /// It holds the sales of a store, but no name of it: a version without store names wrote them.
         case unnamed
-        /// The name, as `StoreIdentity` writes it.
+        /// The name of a store, as `StoreIdentity` writes it.
         case named(String)
 
-        /// What an operator has to repeat who wants the Redis to serve another store.
+        /// What an operator passes as `--from` to take the Redis over; nil where nothing is needed.
         package var name: String? {
             switch self {
             case .none: nil
@@ -40,6 +41,7 @@ package struct RedisTakeover: Sendable {
             }
         }
 
+        /// The owner in words, for messages.
         package var words: String {
             switch self {
             case .none: "no store"
@@ -49,9 +51,11 @@ package struct RedisTakeover: Sendable {
         }
     }
 
+    /// Reads which store the Redis serves.
     package func owner() async throws -> Owner { try await connected { try await owner($0) } }
 
-    /// Takes a private Redis over where it served another store or another incarnation: it belongs to this data folder alone.
+    /// Takes a private Redis over where it serves another store or incarnation. No confirmation is needed, because it belongs to this data
+    /// folder alone.
     package func takePrivate() async throws {
         try await connected { redis in
             let owner = try await owner(redis)
@@ -67,18 +71,18 @@ package struct RedisTakeover: Sendable {
         }
     }
 
-    /// Takes a given Redis over.
+    /// Takes over a Redis that is not private.
     ///
-    /// - Parameter owner: what the operator believes that it serves. The takeover is refused where it serves something else, and where
-    ///   another service is connected to it.
+    /// - Parameter expected: the store that the operator expects it to serve, as ``Owner/name``.
     /// - Returns: how many keys were removed.
+    /// - Throws: `ServiceError` with code `foreignRedis` where it serves another store than expected, or where a service is connected.
     package func take(from expected: String?) async throws -> Int {
         try await connected { redis in
             try await RedisSuitability.check(redis)
             let owner = try await owner(redis)
             if case .named(store.description) = owner { return 0 }
             guard owner.name == expected else {
-                let argument = owner.name.map { "say --from \($0)" } ?? "leave --from out"
+                let argument = owner.name.map { "pass --from \($0)" } ?? "leave --from out"
                 throw ServiceError(
                     .foreignRedis, "the Redis at \(endpoint) serves \(owner.words); to have it serve \(store.words), \(argument)")
             }
@@ -93,7 +97,7 @@ package struct RedisTakeover: Sendable {
 // MARK: - Steps
 
 extension RedisTakeover {
-    /// Runs `body` with a client of its own that every Redis admits.
+    /// Runs `body` with a client that does not ask for admission, so that it can connect to any store's Redis.
     private func connected<Value: Sendable>(_ body: (RedisClient) async throws -> Value) async throws -> Value {
         var configuration = RedisConfiguration(endpoint: endpoint, scripts: Scripts.all)
         configuration.clientName = "firstcome-tool"
@@ -114,11 +118,12 @@ extension RedisTakeover {
             guard error.kind == .wrongType else { throw RedisError(error) }
             return .unnamed
         }
-        // The offset of a store without sales says nothing.
+        // The offset 0 is that of a store without sales, so there is nothing to protect.
         return replies[1].string.map { $0 == "0" ? .none : .unnamed } ?? .none
     }
 
-    /// Connections of services that last. One that the Redis does not admit is there for a moment, again and again.
+    /// The connections of services that are in every list. A service that Redis does not admit reconnects again and again, and each of its
+    /// connections is in one list at most.
     private func services(_ redis: RedisClient) async throws -> Set<String> {
         var lasting: Set<String>?
         for look in 0..<Self.looks {
@@ -131,8 +136,10 @@ extension RedisTakeover {
         return lasting ?? []
     }
 
-    /// Nobody is admitted while keys are removed: the name is that of no store until the last step. A crash in between leaves it so, and the
-    /// takeover is done again.
+    /// Removes the other store's keys and writes this store's name.
+    ///
+    /// Until the last step the name is that of no store, so no service is admitted while keys are removed. After a crash in between, the
+    /// operator repeats the takeover.
     private func take(_ redis: RedisClient) async throws -> Int {
         let name = RedisArgument.string(RedisKeys.store)
         _ = try await redis.send(RedisCommand("SET", name, .string("being taken over by \(store)"), isRepeatable: true))
@@ -140,9 +147,9 @@ extension RedisTakeover {
         repeat {
             let reply = try await redis.send(RedisCommand("SCAN", .string(cursor), "COUNT", .integer(Self.keysPerScan), isRepeatable: true))
             guard let page = reply.array, page.count == 2, let next = page[0].string else {
-                throw ServiceError(.internal, "SCAN gave an answer that is none")
+                throw ServiceError(.internal, "SCAN gave a reply of unknown form")
             }
-            let keys = (page[1].array ?? []).compactMap(\.string).filter(RedisKeys.isOfAStore)
+            let keys = (page[1].array ?? []).compactMap(\.string).filter(RedisKeys.isRebuiltFromStore)
             if !keys.isEmpty {
                 let replies = try await redis.pipeline(keys.map { RedisCommand("UNLINK", .string($0), isRepeatable: true) })
                 for case .error(let error) in replies { throw RedisError(error) }

@@ -1,9 +1,12 @@
 import LuaScripts
 package import Redis
 
-/// The Lua scripts as the Redis client runs them. A script is repeatable where a second run leaves the same and its answer says so.
+/// The Lua scripts for the Redis client.
+///
+/// A script is repeatable where a second run with the same arguments leaves Redis in the same state and its reply fits that. The client
+/// sends only repeatable scripts again after a lost reply.
 package enum Scripts {
-    /// A claim repeated after a lost reply answers `alreadyClaimed` with the same sequence, which resolves to the same coupon.
+    /// Repeatable: a claim sent again after a lost reply is answered `alreadyClaimed` with the same sequence.
     package static let claimCoupon = RedisScript(name: "claim_coupon", source: LuaScripts.claimCoupon, keyCount: 2, isRepeatable: true)
     package static let loadCoupon = RedisScript(name: "load_coupon", source: LuaScripts.loadCoupon, keyCount: 2)
     package static let loadClaims = RedisScript(name: "load_claims", source: LuaScripts.loadClaims, keyCount: 2, isRepeatable: true)
@@ -25,79 +28,79 @@ package enum Scripts {
     ]
 }
 
-/// What `claim_coupon` answers for each claim; the names are those of the script's header.
+/// The return codes of `claim_coupon`, one for each claim; the script's header names them too.
 package enum ClaimCode: Int64, CaseIterable, Sendable {
     case claimed = 1
     case alreadyClaimed, soldOut, notOpen, closed, paused, notLoaded, damaged, otherStore
 }
 
-/// What `load_coupon` answers first.
+/// The return codes of `load_coupon`.
 package enum LoadCode: Int64, CaseIterable, Sendable {
     case loading = 1
     case superseded
 }
 
-/// What `load_claims` answers first.
+/// The return codes of `load_claims`.
 package enum LoadClaimsCode: Int64, CaseIterable, Sendable {
     case loaded = 1
     case superseded, notLoaded
 }
 
-/// What `open_coupon` answers first.
+/// The return codes of `open_coupon`.
 package enum OpenCode: Int64, CaseIterable, Sendable {
     case opened = 1
     case superseded, notLoaded, incomplete
 }
 
-/// What `adjust_coupon` answers first.
+/// The return codes of `adjust_coupon`.
 package enum AdjustCode: Int64, CaseIterable, Sendable {
     case adjusted = 1
     case belowIssued, notLoaded, paused, otherStore
 }
 
-/// What `admit_store` answers first.
+/// The return codes of `admit_store`.
 package enum AdmitStoreCode: Int64, CaseIterable, Sendable {
     case admitted = 1
     case otherStore, unknownStore
 }
 
-/// What `archive_coupon` answers first.
+/// The return codes of `archive_coupon`.
 package enum ArchiveCode: Int64, CaseIterable, Sendable {
     case removed = 1
     case superseded
 }
 
-/// What `record_sales` answers first.
+/// The return codes of `record_sales`.
 package enum RecordSalesCode: Int64, CaseIterable, Sendable {
     case applied = 1
     case notNext, noOffset, dayChanged, otherStore
 }
 
-/// What `swap_sales` answers first.
+/// The return codes of `swap_sales`.
 package enum SwapSalesCode: Int64, CaseIterable, Sendable {
     case swapped = 1
     case incomplete, otherStore
 }
 
-/// What `record_views` answers first.
+/// The return codes of `record_views`.
 package enum RecordViewsCode: Int64, CaseIterable, Sendable {
     case recorded = 1
 }
 
-/// What `append_events` answers first.
+/// The return codes of `append_events`.
 package enum AppendEventsCode: Int64, CaseIterable, Sendable {
     case appended = 1
     case otherLast
 }
 
-/// A script's answer `{code, number, ...}`, read with the enum of its codes.
+/// A script's reply `{code, number, ...}`, decoded with the enum of its return codes.
 struct ScriptAnswer<Code: RawRepresentable<Int64>> {
     let code: Code
     private let elements: [RedisValue]
 
     init(_ reply: RedisValue, of script: RedisScript) throws(ServiceError) {
         guard case .array(let elements) = reply, case .integer(let number)? = elements.first, let code = Code(rawValue: number) else {
-            throw ServiceError(.internal, "\(script.name) gave an answer that its header does not name")
+            throw ServiceError(.internal, "\(script.name) gave a reply that its header does not describe")
         }
         self.code = code
         self.elements = elements

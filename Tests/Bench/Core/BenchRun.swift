@@ -2,7 +2,7 @@ import Foundation
 
 /// A run of the whole benchmark: one part after the other, then the report.
 package struct BenchRun: Sendable {
-    /// Every part, in the order in which they run. A further part is a further entry.
+    /// Every part, in the order in which they run.
     static let parts: [any BenchPart] = [ClaimRows(), ReadRows(), MoneyRows(), FlashSale(), OpenLoopPart(), Growth(), RecoveryAndAudit()]
 
     private let settings: BenchSettings
@@ -15,10 +15,10 @@ package struct BenchRun: Sendable {
 
     package static var partTitles: [String] { parts.map(\.title) }
 
-    /// Runs the parts that are wanted. One that fails is a problem of the report and keeps no other from running.
+    /// Runs the selected parts. A part that fails is a problem of the report, and the others still run.
     ///
-    /// - Parameter folder: where the JSON file goes, anew after each part so that a run that is stopped keeps what it has; then `RESULTS.md` and
-    ///   the pictures.
+    /// - Parameter folder: where the JSON file goes, written again after each part so that a run that is stopped keeps its results; then
+    ///   `RESULTS.md` and the pictures.
     package func run(folder: String) async throws -> Report {
         let began = ContinuousClock.now
         var report = Report(
@@ -42,7 +42,7 @@ package struct BenchRun: Sendable {
         return report
     }
 
-    /// What is printed.
+    /// The report as it is printed.
     package static func text(_ report: Report) -> String {
         let machine = report.machine
         let head = [
@@ -57,7 +57,7 @@ package struct BenchRun: Sendable {
             if isThere { sections += [title.map { "### \($0)" }, text].compactMap(\.self) }
         }
         add(nil, report.rowTable, when: !findings.rows.isEmpty)
-        if let sale = findings.flashSale { add("A flash sale: \(sale.coupons) coupons, \(sale.users) people", sale.table, when: true) }
+        if let sale = findings.flashSale { add("A flash sale: \(sale.coupons) coupons, \(sale.users) users", sale.table, when: true) }
         add("At a fixed rate", report.openLoopTable, when: !findings.openLoop.isEmpty)
         add("Growth", report.growthTable, when: !findings.growth.isEmpty)
         add("Recovery and audit", report.operationTable, when: !findings.operations.isEmpty)

@@ -1,8 +1,8 @@
 package import NIOCore
 
-/// When each request of a run is due: evenly spaced, whatever becomes of the ones before it.
+/// When each request of a run is due: evenly spaced, whatever happens to earlier ones.
 ///
-/// The line of requests that are due and not yet sent needs no memory: it is the indices between the next to send and now.
+/// The queue of requests that are due and not yet sent takes no memory: it is the range of indices from the next to send up to now.
 package struct ArrivalSchedule: Sendable {
     package let start: NIODeadline
     package let count: Int

@@ -1,6 +1,6 @@
 import NIOCore
 
-/// One connection of a run: at most one request on its way, and the instant since which it is free. Belongs to the run's loop.
+/// One connection of a run, with at most one request in flight, and the instant since which it is free. Confined to the run's loop.
 final class LoadConnection: ChannelInboundHandler {
     typealias InboundIn = ByteBuffer
     typealias OutboundOut = ByteBuffer
@@ -9,7 +9,7 @@ final class LoadConnection: ChannelInboundHandler {
     private let run: OpenLoopRun
     private var context: ChannelHandlerContext?
     private var scanner = ResponseScanner()
-    /// When the request on its way was due.
+    /// When the request in flight was due; nil without one.
     private var due: NIODeadline?
     private var isEnded = false
 
@@ -54,7 +54,7 @@ final class LoadConnection: ChannelInboundHandler {
     func channelInactive(context: ChannelHandlerContext) { end(.closed) }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        // A reset, for one: the end of the channel follows.
+        // For example a reset; the close is reported as the end of the connection.
         context.close(promise: nil)
     }
 

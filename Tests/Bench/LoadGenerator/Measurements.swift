@@ -1,7 +1,7 @@
 import Histogram
 import NIOCore
 
-/// What one run has counted so far. Belongs to the run's loop.
+/// The counters of one run. Confined to the run's loop.
 struct Measurements {
     var sent = 0
     var answered = 0
@@ -11,7 +11,7 @@ struct Measurements {
     private var latencies = Self.emptyHistogram
     private var lateness = Self.emptyHistogram
 
-    /// Three significant digits from nanoseconds to a minute without growing in the midst of a run.
+    /// Three significant digits from nanoseconds to a minute, allocated in advance so that it does not grow during a run.
     private static var emptyHistogram: Histogram<UInt64> {
         var histogram = Histogram<UInt64>(highestTrackableValue: 60_000_000_000, numberOfSignificantValueDigits: .three)
         histogram.autoResize = true
@@ -34,7 +34,7 @@ struct Measurements {
 
     /// - Parameter cpuSeconds: what the generator's thread used from `start` to `end`.
     func result(_ plan: OpenLoop, start: NIODeadline, end: NIODeadline, due: Int, cpuSeconds: Double) -> OpenLoopResult {
-        // The last request is due before the time is over; a rate above the one asked for would be an artefact of that.
+        // The last request is due before the time is over; without the minimum, the rate could exceed the one that was asked for.
         let seconds = max(plan.seconds, Double((lastAnswer - start).nanoseconds) / 1e9)
         let elapsed = Double((end - start).nanoseconds) / 1e9
         var statuses: [Int: Int] = [:]

@@ -1,6 +1,6 @@
 import Histogram
 
-/// What became of the requests of one open-loop run.
+/// The result of one open-loop run.
 package struct OpenLoopResult: Sendable, Codable {
     /// Requests a second, as asked for.
     package var askedRate: Double
@@ -13,7 +13,7 @@ package struct OpenLoopResult: Sendable, Codable {
     /// How many answers had each status.
     package var statuses: [Int: Int]
     package var errors: Errors
-    /// From the instant at which a request was due to its answer's last byte; of answered requests.
+    /// Latency of answered requests, from the instant at which a request was due to the last byte of its answer.
     package var latency: Percentiles
     package var generator: Generator
 
@@ -26,7 +26,7 @@ package struct OpenLoopResult: Sendable, Codable {
         package var connects = 0
         /// Connections that were opened in place of one that ended.
         package var replaced = 0
-        /// Requests that were due, and neither answered nor lost, when the time to wait was over.
+        /// Requests that were due, and neither answered nor lost, when the wait for answers ended.
         package var unanswered = 0
 
         package init(closed: Int = 0, malformed: Int = 0, connects: Int = 0, replaced: Int = 0, unanswered: Int = 0) {
@@ -37,14 +37,14 @@ package struct OpenLoopResult: Sendable, Codable {
         package var isEmpty: Bool { self == Errors() }
     }
 
-    /// How far the generator itself held the requests up.
+    /// How much the generator itself delayed the requests.
     package struct Generator: Sendable, Codable {
-        /// From the instant at which a request was due and a connection was free to the end of its write.
+        /// The delay of requests from the instant at which one was due and a connection was free to the end of its write.
         package var lateness: Percentiles
-        /// CPU of the generator's thread, as a share of one core.
+        /// CPU time of the generator's thread, as a share of one core.
         package var cpuShare: Double
 
-        /// False where the figures say more about the generator than about the server: it sent late, or had no time left to read.
+        /// Whether the generator sent in time and had CPU time left; where false, the latencies measure the generator, not the server.
         package var keptUp: Bool { lateness.p99 < 1_000 && cpuShare < 0.95 }
     }
 }

@@ -7,9 +7,9 @@ import Glibc
 import Musl
 #endif
 
-/// The course of one run. All of it lives on one event loop.
+/// The state of one run, confined to one event loop.
 final class OpenLoopRun {
-    /// Why a connection ended other than by an answer that said so.
+    /// Why a connection ended without an answer that announced it.
     enum End { case closed, malformed }
 
     /// How long a connection that was refused waits before it is tried again.
@@ -21,7 +21,7 @@ final class OpenLoopRun {
     private var schedule: ArrivalSchedule
     private var measurements: Measurements
     private var connections: [ObjectIdentifier: LoadConnection] = [:]
-    /// In the order in which they became free: the first has been free for the longest.
+    /// The free connections, in the order in which they became free.
     private var free = CircularBuffer<LoadConnection>()
     private var next = 0
     private var inFlight = 0
@@ -81,7 +81,7 @@ final class OpenLoopRun {
 // MARK: - Sending
 
 extension OpenLoopRun {
-    /// Sends all that is due while a connection is free.
+    /// Sends due requests while a connection is free.
     private func sendDue() {
         guard hasBegun, !isOver else { return }
         var now = NIODeadline.now()
@@ -100,7 +100,7 @@ extension OpenLoopRun {
         if next == schedule.count, inFlight == 0 { finish() }
     }
 
-    /// One timer at most: an answer that comes earlier sends what is due, and the timer then finds less to do.
+    /// At most one timer is set. An answer that comes earlier sends what is due, so the timer may then find nothing to send.
     private func wake(at instant: NIODeadline) {
         guard !isAwaitingWake else { return }
         isAwaitingWake = true
@@ -134,7 +134,7 @@ extension OpenLoopRun {
     func ended(_ connection: LoadConnection, _ reason: End, hadRequest: Bool) {
         guard !isOver else { return }
         switch reason {
-        // Nobody asked anything of a connection that is closed at rest.
+        // A connection that is closed while it is free has lost no request.
         case .closed: if hadRequest { measurements.errors.closed += 1 }
         case .malformed: measurements.errors.malformed += 1
         }
@@ -153,7 +153,7 @@ extension OpenLoopRun {
         let run = NIOLoopBound(self, eventLoop: loop)
         ClientBootstrap(group: loop)
             .channelOption(.socketOption(.tcp_nodelay), value: 1)
-            // Of one size, so that each loop's buffer is used again and again.
+            // A fixed size, so that the loop's buffer is reused.
             .channelOption(.recvAllocator, value: FixedSizeRecvByteBufferAllocator(capacity: 16_384))
             .channelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture { try channel.pipeline.syncOperations.addHandler(LoadConnection(run.value)) }

@@ -6,16 +6,16 @@ import Glibc
 import Musl
 #endif
 
-/// Finds the end of one HTTP/1.1 response by its `Content-Length` and reads nothing else of it but the status.
+/// Finds the end of one HTTP/1.1 response by its `Content-Length`, and reads only the status and `Connection` besides.
 ///
-/// A load generator that parses as much as the server does measures itself. What the scanner does not know (chunks, interim
-/// responses, an older version) is an error, never a guess. A response to HEAD cannot be told from a short one: do not send HEAD.
+/// A load generator that parsed as much as the server does would measure itself. What the scanner does not support (chunks, interim
+/// responses, an older version) is an error. Do not send HEAD: its response looks like one whose body is missing.
 package struct ResponseScanner: Sendable {
     package struct Malformed: Error {}
 
     package struct Answer: Sendable, Equatable {
         package var status: Int
-        /// False where the server says that it closes the connection after this response.
+        /// False where the response says `Connection: close`.
         package var keepsAlive: Bool
 
         package init(status: Int, keepsAlive: Bool) { (self.status, self.keepsAlive) = (status, keepsAlive) }
@@ -31,7 +31,7 @@ package struct ResponseScanner: Sendable {
 
     package init() {}
 
-    /// Takes the next bytes from the socket; the answer once its last byte is there.
+    /// Takes the next bytes from the socket; returns the answer once its last byte has arrived.
     package mutating func take(_ bytes: ByteBuffer) throws(Malformed) -> Answer? {
         switch state {
         case .body(let answer, let missing):
@@ -39,7 +39,7 @@ package struct ResponseScanner: Sendable {
         case .head(var received):
             if received.readableBytes > 0 { received.writeImmutableBuffer(bytes) } else { received = bytes }
             guard let head = try received.withUnsafeReadableBytes({ (bytes) throws(Malformed) in try Head(bytes) }) else {
-                // As much as the service takes of a request's head.
+                // The same limit as the service has for a request's head.
                 guard received.readableBytes <= 16_384 else { throw Malformed() }
                 state = .head(received)
                 return nil
@@ -49,7 +49,7 @@ package struct ResponseScanner: Sendable {
     }
 
     private mutating func finish(_ answer: Answer, missing: Int) throws(Malformed) -> Answer? {
-        // More bytes than the response has: an answer to something that was not asked.
+        // More bytes than the response has: there is no request that they could answer.
         guard missing >= 0 else { throw Malformed() }
         guard missing == 0 else {
             state = .body(answer, missing: missing)
@@ -60,13 +60,13 @@ package struct ResponseScanner: Sendable {
     }
 }
 
-/// What a complete head says.
+/// The parts of a complete head that are needed.
 private struct Head {
     var answer: ResponseScanner.Answer
     var byteCount: Int
     var contentLength: Int
 
-    /// Nil while the empty line has not come.
+    /// Nil where the empty line is missing.
     init?(_ bytes: UnsafeRawBufferPointer) throws(ResponseScanner.Malformed) {
         guard let base = bytes.baseAddress, let firstEnd = Self.endOfLine(base, from: 0, bytes.count) else { return nil }
         // "HTTP/1.1 200"
@@ -104,7 +104,7 @@ private struct Head {
 
     /// The value of a line that has this name, without the white space around it.
     private static func value(_ line: UnsafeRawBufferPointer, of name: StaticString) -> UnsafeRawBufferPointer? {
-        // The first letter alone sorts nearly all lines out.
+        // The first letter alone rules out nearly all lines.
         guard line.count > name.utf8CodeUnitCount, line[0] | 0x20 == name.utf8Start[0], begins(line, name)
         else { return nil }
         var (start, end) = (name.utf8CodeUnitCount, line.count)

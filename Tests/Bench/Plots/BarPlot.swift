@@ -1,12 +1,13 @@
 import Foundation
 
-/// Horizontal bars, some for each row: what a request costs here and at its peer. Each bar carries its value and its name.
+/// Horizontal bars, several for each row, such as the cost of a request here and at a peer. Each bar is labelled with its value and
+/// its name.
 package struct BarPlot: Plot {
     package struct Bar: Sendable {
         /// What the bar stands for, such as `firstcome` or `webdis`.
         package var name: String
         package var value: Double
-        /// From the least to the greatest of what was measured.
+        /// From the least to the greatest measurement.
         package var spread: ClosedRange<Double>?
 
         package init(_ name: String, _ value: Double, spread: ClosedRange<Double>? = nil) {
@@ -35,9 +36,9 @@ package struct BarPlot: Plot {
 }
 
 extension BarPlot {
-    /// Between the middles of two bars of one row.
+    /// The distance between the middles of two bars of one row.
     private static let step = 1.0
-    /// Between the rows.
+    /// The gap between two rows.
     private static let gap = 0.7
     private static let barHeightInPoints = 22.0
 
@@ -85,7 +86,7 @@ extension BarPlot {
     /// Three digits.
     private func number(_ value: Double) -> String { String(format: "%.\(value >= 100 ? 0 : value >= 10 ? 1 : 2)f", value) }
 
-    /// So far right that every bar's label fits behind it.
+    /// The end of the axis, far enough to the right that every bar's label fits.
     private var rightEnd: Double {
         let names = Double(rows.map(\.name.count).max() ?? 0) * PlotStyle.characterWidth
         let plotWidth = max(Double(width) - names - 40, 100)
@@ -97,6 +98,6 @@ extension BarPlot {
 }
 
 extension String {
-    /// As a field of a data block, which ends at a space unless it is in double quotes.
+    /// The text as a field of a data block, which would end at a space without double quotes.
     fileprivate var doubleQuoted: String { "\"" + filter { $0 != "\"" && $0 != "\\" && !$0.isNewline } + "\"" }
 }

@@ -7,7 +7,7 @@ package struct LinePlot: Plot {
     package struct Point: Sendable {
         package var x: Double
         package var y: Double
-        /// From the least to the greatest of what was measured there.
+        /// From the least to the greatest measurement at this point.
         package var spread: ClosedRange<Double>?
 
         package init(_ x: Double, _ y: Double, spread: ClosedRange<Double>? = nil) { (self.x, self.y, self.spread) = (x, y, spread) }
@@ -25,7 +25,7 @@ package struct LinePlot: Plot {
     package var yLabel: String
     package var xScale = Scale.linear
     package var yScale = Scale.linear
-    /// The ends of an axis; nil for those that fit the points.
+    /// The range of the axis; nil for one that fits the points.
     package var xRange: ClosedRange<Double>?
     package var yRange: ClosedRange<Double>?
     package var series: [Series]
@@ -53,7 +53,7 @@ extension LinePlot {
             "set title \(title.quoted)", "set xlabel \(xLabel.quoted)", "set ylabel \(yLabel.quoted)",
             "set offsets graph 0.02, graph 0.02, 0, 0", "set autoscale xfix",
         ]
-        // Without names there is nothing for a legend to say.
+        // Without names there is no legend.
         if series.allSatisfy(\.name.isEmpty) { lines.append("unset key") }
         lines += axis("x", xScale) + axis("y", yScale)
         if let xRange { lines.append("set xrange [\(xRange.lowerBound):\(xRange.upperBound)]") }
@@ -71,7 +71,7 @@ extension LinePlot {
         return lines.joined(separator: "\n")
     }
 
-    /// 0 has no place on a logarithmic axis, yet growth begins there: it is drawn one decade below the smallest other point.
+    /// Where 0 is drawn on a logarithmic axis, which has no 0: one decade below the smallest other point.
     private var zeroPlace: Double? {
         let all = series.flatMap(\.points).map(\.x)
         guard xScale == .logarithmic, all.contains(0) else { return nil }

@@ -3,7 +3,7 @@ import TestSupport
 
 /// A picture that gnuplot draws.
 package protocol Plot: Sendable {
-    /// What gnuplot reads after the preamble: labels, data and the plot itself.
+    /// The gnuplot commands after the preamble: labels, data and the plot itself.
     var commands: String { get }
     /// In points of the SVG.
     var size: (width: Int, height: Int) { get }
@@ -15,11 +15,11 @@ package struct NotDrawn: Error, CustomStringConvertible {
 }
 
 extension Plot {
-    /// Draws into an SVG file, on white: a reader's dark theme must not swallow black text.
+    /// Draws into an SVG file on a white background, so that black text is readable in a dark theme.
     package func writeSVG(to path: String) async throws {
         let folder = TemporaryFolder()
         defer { folder.remove() }
-        // gnuplot opens its output before it knows whether it can draw: what is there already stays until the new picture is whole.
+        // Drawn to a temporary file, because gnuplot truncates its output before it knows whether it can draw.
         let (script, picture) = (folder.path + "/plot.gp", folder.path + "/plot.svg")
         try Data(self.script(picture).utf8).write(to: URL(fileURLWithPath: script))
         let run = try await Tool.run(program: ["gnuplot", script], environment: ["LC_ALL": "C.UTF-8"])
@@ -40,7 +40,7 @@ extension Plot {
     }
 }
 
-/// What all pictures share.
+/// The settings that all pictures share.
 enum PlotStyle {
     static let settings = """
         set border 3 linecolor '#6b7280'
@@ -52,7 +52,7 @@ enum PlotStyle {
         set ylabel textcolor '#374151'
         """
 
-    /// Colours of different lightness, so that they can be told apart in greyscale too; the first is ours.
+    /// Colours of different lightness, so that they differ in greyscale too; the first is for firstcome.
     private static let colors = ["#08519c", "#d55e00", "#56b4e9", "#111827", "#009e73"]
 
     static func color(_ index: Int) -> String { colors[index % colors.count] }
@@ -62,11 +62,11 @@ enum PlotStyle {
 
     static func marker(_ index: Int) -> Int { markers[index % markers.count] }
 
-    /// Points of the SVG that a character of the font takes at most, on average.
+    /// The average width of the font's characters at most, in points of the SVG.
     static let characterWidth = 8.0
 }
 
 extension String {
-    /// As a string of gnuplot: between single quotes only the quote itself means something, and a line end cannot be written.
+    /// The text as a string of gnuplot: in single quotes only the quote itself is special, and a line end is not possible.
     var quoted: String { "'" + map { $0 == "'" ? "''" : $0.isNewline ? " " : String($0) }.joined() + "'" }
 }

@@ -13,7 +13,7 @@ struct FigureTests {
         #expect(Figure.short(value) == text)
     }
 
-    @Test("a table's columns stand under each other")
+    @Test("a table's columns are aligned")
     func table() {
         var table = Table(["Row", "n"])
         table.add(["claim", "12"])

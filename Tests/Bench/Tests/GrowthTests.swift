@@ -9,7 +9,7 @@ struct GrowthTests {
         #expect(abs(try #require(curve.cpuGrowthPercent) - 10) < 1e-9)
     }
 
-    @Test("what is cheaper beside much has grown by less than nothing")
+    @Test("a request that is cheaper on a larger store has negative growth")
     func shrinking() throws {
         let curve = GrowthResult(title: "claim", unit: "campaigns", points: [point(1, [10]), point(9, [9])])
         #expect(try #require(curve.cpuGrowthPercent) < 0)

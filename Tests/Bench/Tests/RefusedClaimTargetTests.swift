@@ -5,7 +5,7 @@ import Testing
 
 @Suite("The targets of refused claims")
 struct RefusedClaimTargetTests {
-    @Test("user time is held against the bare channel's, all CPU against nginx's and webdis', two loops against one")
+    @Test("user time is compared with the bare channel's, all CPU with nginx's and webdis's, two loops with one")
     func judged() throws {
         let targets = report([
             (.claimSoldOut, 10, 4), (.claimSoldOutTwoLoops, 10.8, 4), (.bareChannel, 20, 2), (.nginxClaim, 8, 1), (.webdisSoldOut, 25, 5),
@@ -21,7 +21,7 @@ struct RefusedClaimTargetTests {
         #expect((loops.measured, loops.verdict) == (1.08, .met))
     }
 
-    @Test("where user time was not told apart, as in files of earlier runs, its target is not measured")
+    @Test("where user time was not measured separately, as in files of earlier runs, its target is not measured")
     func withoutUserTime() throws {
         let targets = report([(.claimAlready, 10, nil), (.bareChannel, 20, 2)]).judgedTargets()
         let target = try #require(targets.first { $0.name == Row.claimAlready.rawValue && $0.measure == "user-mode CPU, x a bare channel" })

@@ -4,7 +4,7 @@ import Testing
 
 @Suite("What the kernel says of CPU time")
 struct UsageTests {
-    @Test("a process' time is read behind its name, which may hold anything")
+    @Test("a process's time is read after its name, which may contain any character")
     func process() throws {
         let stat = "42 (a (b) c 1) S 1 42 42 0 -1 4194560 1005 0 2 0 32 63 7 5 20 0 1 0 100 0 0"
         let usage = try #require(ProcessUsage(stat: stat))
@@ -13,7 +13,7 @@ struct UsageTests {
         #expect(ProcessUsage(stat: "42 (cut off") == nil)
     }
 
-    @Test("user and system time are told apart, in microseconds")
+    @Test("user and system time are separate, in microseconds")
     func microseconds() {
         let time = CPUTime(CPUTicks(user: 3, system: 4))
         #expect((time.user, time.system, time.all) == (30_000, 40_000, 70_000))

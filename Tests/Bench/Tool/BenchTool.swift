@@ -3,12 +3,12 @@ import Bench
 import Foundation
 import TestSupport
 
-/// `make bench`: measures the service beside its peers.
+/// `make bench`: measures the service and its peers.
 @main
 struct BenchTool: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "firstcome-bench",
-        abstract: "Measures the service beside its peers, prints a table and writes all numbers as JSON.",
+        abstract: "Measures the service and its peers, prints tables and writes all numbers as JSON.",
         subcommands: [Run.self, Draw.self, Bare.self, BareChannelCommand.self], defaultSubcommand: Run.self)
 }
 
@@ -17,22 +17,22 @@ struct Run: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Runs the benchmark.", discussion: "Exits with 1 when a part failed or a row gave unexpected answers.")
 
-    @Flag(help: "Ends within 5 minutes on two cores.")
+    @Flag(help: "Measure less: ends within 5 minutes on two cores.")
     var quick = false
 
     @Option(help: "How often each row is measured.")
     var rounds: Int?
 
-    @Option(help: "Only parts and rows with this in their name, and what they are held against.")
+    @Option(help: "Only parts and rows whose name contains this, and the peers they are compared with.")
     var only: String?
 
-    @Option(help: "The firstcome executable of an earlier build, to measure winning claims beside this one.")
+    @Option(help: "The firstcome executable of an earlier build, to compare winning claims with.")
     var before: String?
 
-    @Option(help: "Where the JSON file, RESULTS.md and the pictures go: .bench, or .bench/quick for less than the whole.")
+    @Option(help: "The folder for the JSON file, RESULTS.md and the pictures. Default: .bench, or .bench/quick with --quick or --only.")
     var output: String?
 
-    @Flag(help: "Prints the names of the parts and ends.")
+    @Flag(help: "Print the names of the parts and exit.")
     var list = false
 
     func validate() throws {
@@ -46,13 +46,13 @@ struct Run: AsyncParsableCommand {
         if list { return print(BenchRun.partTitles.joined(separator: "\n")) }
         let executable = try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")
         let bench = BenchRun(BenchSettings(isQuick: quick, rounds: rounds, only: only, executable: executable, before: before))
-        guard !bench.isEmpty else { throw ValidationError("no part and no row has \(only ?? "") in its name") }
+        guard !bench.isEmpty else { throw ValidationError("no part's or row's name contains \(only ?? "")") }
         let folder = output ?? (quick || only != nil ? ".bench/quick" : ".bench")
         let report: Report
         do {
             report = try await untilSignalled { try await bench.run(folder: folder) }
         } catch is CancellationError {
-            FileHandle.standardError.write(Data("stopped; nothing is left behind but what the finished parts found, in \(folder)\n".utf8))
+            FileHandle.standardError.write(Data("stopped; the results of the finished parts are in \(folder)\n".utf8))
             throw ExitCode(130)
         }
         print(BenchRun.text(report))
@@ -60,7 +60,7 @@ struct Run: AsyncParsableCommand {
     }
 }
 
-/// RESULTS.md and the pictures, from the JSON file of an earlier run.
+/// Writes RESULTS.md and the pictures from the JSON file of an earlier run.
 struct Draw: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Prints the tables of a run's JSON file again; writes RESULTS.md and the pictures as SVG.")
@@ -68,7 +68,7 @@ struct Draw: AsyncParsableCommand {
     @Argument(help: "The JSON file of a run.")
     var file = ".bench/latest.json"
 
-    @Option(help: "Where RESULTS.md and the pictures go.")
+    @Option(help: "The folder for RESULTS.md and the pictures.")
     var output = ".bench"
 
     func run() async throws {
@@ -78,7 +78,7 @@ struct Draw: AsyncParsableCommand {
     }
 }
 
-/// A peer of the reads, in a process of its own.
+/// A peer of the read rows, in a process of its own.
 struct Bare: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "bare-server", abstract: "Serves one fixed answer on SwiftNIO alone.", shouldDisplay: false)

@@ -1,11 +1,11 @@
 // Counts the allocations of the process into which it is preloaded (LD_PRELOAD), for the tests of allocations per request.
 //
-// The count stands in the first eight bytes of the file that FIRSTCOME_ALLOCATIONS names, which must be there and hold them; whoever
-// maps or reads the file sees it grow. It is one counter for all threads: a request is served by a loop, the store's writer and a
-// reader. glibc calls its own entry points through the same symbols, so what it allocates for a caller is counted too.
+// The count is in the first eight bytes of the file that FIRSTCOME_ALLOCATIONS names, which must exist and have that length; another
+// process can map or read the file to get it. It is one counter for all threads, because a request is served by a loop, the store's
+// writer and a reader. glibc calls its own entry points through the same symbols, so what it allocates for a caller is counted too.
 //
-// The __libc_ functions are glibc's own allocator by other names. Looking the originals up (dlsym) would allocate before there is
-// anything to allocate with.
+// The __libc_ functions are glibc's own allocator by other names. Looking up the originals (dlsym) would itself allocate, before an
+// allocator is available.
 #include "CountingAllocator.h"
 
 #include <errno.h>
@@ -21,12 +21,12 @@ extern void *__libc_calloc(size_t count, size_t size);
 extern void *__libc_realloc(void *memory, size_t size);
 extern void *__libc_memalign(size_t alignment, size_t size);
 
-// What is allocated before the file is mapped counts here and is nobody's business.
+// Counts the allocations before the file is mapped, which nobody reads.
 static _Atomic uint64_t unobserved;
 static _Atomic uint64_t *counter = &unobserved;
 
 __attribute__((constructor)) static void map_counter(void) {
-    // A child may bring an allocator of its own, as redis-server does, and would free there what it got here.
+    // Not preloaded into children: one with its own allocator, such as redis-server, would free there what was allocated here.
     unsetenv("LD_PRELOAD");
     const char *path = getenv("FIRSTCOME_ALLOCATIONS");
     if (path == NULL) return;
@@ -49,7 +49,7 @@ void *calloc(size_t elements, size_t size) {
     return __libc_calloc(elements, size);
 }
 
-// Also where the block does not move: what grows had to ask.
+// Counts also where the block does not move, because the caller asked for more memory.
 void *realloc(void *memory, size_t size) {
     count();
     return __libc_realloc(memory, size);

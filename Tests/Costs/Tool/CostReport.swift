@@ -1,11 +1,11 @@
 import Bench
 
-/// A run held against the thresholds and the targets.
+/// A run, compared with the thresholds and the targets.
 struct CostReport {
     let result: CostRun.Result
     let thresholds: Thresholds
 
-    /// A threshold that is not kept, or not there.
+    /// The thresholds that are exceeded, stale or missing.
     var problems: [String] {
         result.costs.flatMap { cost in
             verdicts(of: cost).compactMap { unit, verdict in verdict == .kept ? nil : "\(cost.route.rawValue): \(unit): \(words(verdict))" }
@@ -48,7 +48,7 @@ struct CostReport {
 // MARK: - Targets
 
 extension CostReport {
-    /// Instructions of the routes that write before the HTTP server got its own parser, as this program counted them.
+    /// Instructions of the writing routes, as this program counted them before the HTTP server had its own parser.
     private static let before: [HotRoute: Double] = [
         .wins: 183_700, .charge: 135_700, .order: 194_500, .payment: 282_200, .checkout: 341_000,
     ]

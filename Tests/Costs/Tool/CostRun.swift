@@ -9,13 +9,13 @@ struct RouteCost: Equatable {
     var instructions: Double?
 }
 
-/// One run of the measurement: the reference, then the routes that are wanted.
+/// One run of the measurement: the reference, then the selected routes.
 struct CostRun {
     let routes: [HotRoute]
-    /// What the figures are held against: while one exceeds its threshold, more are measured.
+    /// The thresholds: while the least figure of a route exceeds its threshold, more figures are measured.
     let thresholds: Thresholds
 
-    /// How many times as many figures are measured at most.
+    /// By which factor the number of figures may grow for this.
     private static let patience = 4
 
     struct Result {
@@ -45,7 +45,7 @@ struct CostRun {
         }
     }
 
-    /// The bare channel is sent a refused claim.
+    /// Measures the bare channel, with the request of a refused claim.
     private func reference(_ service: MeasuredService, _ cleanup: CleanupStack) async throws -> Double {
         var server = try await Reference.start(cleanup)
         let requests = try await HotRoute.soldOut.prepare(service)
@@ -57,7 +57,7 @@ struct CostRun {
         return least
     }
 
-    /// The most that keeps the thresholds.
+    /// The highest cost of each route that keeps its threshold.
     private func limits(_ cost: Cost, _ reference: Double?) -> [HotRoute: Double] {
         switch cost {
         case .allocations: thresholds.allocations.mapValues(Thresholds.most(allocations:))
@@ -65,9 +65,9 @@ struct CostRun {
         }
     }
 
-    /// The least of several figures.
+    /// Measures a route several times, and returns the least figure.
     private func figure(_ route: HotRoute, _ cost: Cost, _ service: MeasuredService, _ limit: Double?) async throws -> Double {
-        // What the first requests of a kind make once is there afterwards.
+        // A first round of requests, so that what is made only once does not count.
         for request in try await route.prepare(service) { _ = try await service.server.pool.send(request).expect(route.status) }
         var all: [Double] = []
         let enough = route.figures(of: cost)

@@ -7,28 +7,28 @@ import TestSupport
 @main
 struct CostsTool: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "firstcome-costs", abstract: "Counts what one request costs on each hot route, and holds it against thresholds.",
+        commandName: "firstcome-costs", abstract: "Counts what one request costs on each hot route, and compares it with thresholds.",
         subcommands: [Measure.self, BareChannelCommand.self], defaultSubcommand: Measure.self)
 }
 
 /// The measurement itself.
 struct Measure: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Measures and judges.",
-        discussion: "Exits with 1 where a threshold is exceeded, or so far above what was measured that it has to be lowered.")
+        abstract: "Measures the routes and compares them with the thresholds.",
+        discussion: "Exits with 1 where a threshold is exceeded, or is so far above the measurement that it must be lowered.")
 
-    @Option(help: "Only routes with this in their name, and the reference.")
+    @Option(help: "Only routes whose name contains this, and the reference.")
     var only: String?
 
     @Option(help: "The file of the thresholds.")
     var thresholds: String
 
-    @Flag(help: "Makes what is measured the thresholds instead of judging it.")
+    @Flag(help: "Write the measurements as the new thresholds instead of comparing them.")
     var write = false
 
     func run() async throws {
         let routes = HotRoute.allCases.filter { route in only.map { route.rawValue.contains($0) } ?? true }
-        guard !routes.isEmpty else { throw ValidationError("no route has \(only ?? "") in its name") }
+        guard !routes.isEmpty else { throw ValidationError("no route's name contains \(only ?? "")") }
         var limits = try Thresholds.read(thresholds)
         let run = CostRun(routes: routes, thresholds: write ? Thresholds() : limits)
         let result: CostRun.Result

@@ -1,10 +1,10 @@
 import NIOCore
 import TestSupport
 
-/// The bytes of a request as they go over the wire.
+/// The bytes of a request as they are sent.
 typealias RequestBytes = ByteBuffer
 
-/// A route whose cost decides how many customers a machine serves, in one of its outcomes.
+/// A route with one of its outcomes, whose cost decides how many customers a machine serves.
 enum HotRoute: String, CaseIterable, Sendable {
     case soldOut = "claim, sold out"
     case alreadyClaimed = "claim, already claimed"
@@ -25,16 +25,16 @@ enum HotRoute: String, CaseIterable, Sendable {
         }
     }
 
-    /// Whether the route is measured without a Redis, so that what it leaves to the background waits. It asks nothing of Redis itself.
+    /// Whether the route leaves work to the background. It is measured without Redis, which it does not use, so that this work waits.
     var leavesWork: Bool { [.charge, .order, .payment, .checkout].contains(self) }
 
-    /// How many requests make one figure: so few that a timer does not fire within each of them, on a machine ten times slower too.
+    /// How many requests make one figure: so few that most figures contain no timer, even on a machine that is ten times slower.
     static let (reads, writes) = (50, 5)
 
     private var isWrite: Bool { leavesWork || self == .wins }
 
-    /// How many figures are measured at least. The least of them counts: what comes from elsewhere (a timer, a growing table, a lease that is
-    /// renewed, a page of the log that is written) only ever adds, and a figure is short beside it.
+    /// How many figures are measured at least. The least of them counts, because other work (a timer, a growing table, a renewed lease, a
+    /// page of the log that is written) only adds to a figure, and is rare compared with the time that one takes.
     func figures(of cost: Cost) -> Int {
         switch cost {
         case .allocations: 40
@@ -42,7 +42,7 @@ enum HotRoute: String, CaseIterable, Sendable {
         }
     }
 
-    /// The requests of one figure, to be sent in turn, with everything there that they need.
+    /// Makes the data that one figure's requests need, and returns the requests, to be sent one after the other.
     func prepare(_ service: MeasuredService) async throws -> [RequestBytes] {
         let (users, product) = (service.users, service.product)
         func repeated(_ request: RequestBytes) -> [RequestBytes] { Array(repeating: request, count: Self.reads) }
@@ -51,7 +51,7 @@ enum HotRoute: String, CaseIterable, Sendable {
         case .alreadyClaimed: return repeated(users[0].request(posting: "/coupons/\(service.soldOutCoupon)/claims"))
         case .wins:
             let coupon = try await service.admin.makeCoupon(quantity: Int64(users.count) + 1)
-            // The first claim of a campaign looks it up.
+            // The first claim of a campaign reads it from the store, so another user makes it before.
             _ = try await service.other.claim(coupon).expect(201)
             return users.map { $0.request(posting: "/coupons/\(coupon)/claims") }
         case .top: return repeated(service.guest.request(getting: "/products/top"))

@@ -1,21 +1,21 @@
 import Foundation
 import TestSupport
 
-/// Instructions outside the kernel, counted by callgrind, of the threads that work for requests: all but those of Dispatch, on which
-/// Swift's pool runs the background work. How often that work's timers fire within a request's time depends on the machine.
+/// Instructions outside the kernel of the threads that serve requests, counted by callgrind. Threads of Dispatch are left out: Swift's
+/// pool runs the background work on them, and how often its timers fire during a request depends on the machine.
 struct InstructionMeter: Meter {
     private let folder: String
     private var pid: Int32 = 0
-    /// By callgrind's numbers.
+    /// The threads that serve requests, by callgrind's numbers.
     private var threads: Set<Int> = []
 
     init(folder: String) { self.folder = folder }
 
-    /// What makes the count the same on every processor and in every run.
+    /// Environment variables that make the count the same on every processor and in every run.
     private static let environment = [
-        // Each process would otherwise hash with another seed, and so collide elsewhere.
+        // Otherwise each process hashes with another seed, and has other collisions.
         "SWIFT_DETERMINISTIC_HASHING=1",
-        // The routines that libc has for every x86-64, whatever the processor offers beyond that.
+        // Makes libc use its routines for every x86-64, without extensions of the processor.
         "GLIBC_TUNABLES=glibc.cpu.hwcaps=-AVX2,-AVX,-AVX512F,-AVX512VL,-AVX512BW,-BMI2,-ERMS,-FSRM,-SSE4_2,-SSE4_1,-SSSE3",
     ]
 
@@ -24,7 +24,7 @@ struct InstructionMeter: Meter {
             + ["valgrind", "--tool=callgrind", "--num-callers=100", "--callgrind-out-file=\(folder)/callgrind"] + command
     }
 
-    /// The program without its debug information, of which a Swift release has more than Debian 12's valgrind can read.
+    /// Copies the program without its debug information, which Debian 12's valgrind cannot read.
     static func stripped(_ program: String, in folder: String) async throws -> String {
         let copy = folder + "/" + (program.split(separator: "/").last ?? "program")
         let strip = try await Tool.run(program: ["strip", "--strip-debug", "-o", copy, program])
@@ -56,7 +56,7 @@ struct InstructionMeter: Meter {
 // MARK: - What valgrind prints
 
 extension InstructionMeter {
-    /// "Thread 6: status = VgTs_WaitSys syscall 232 (lwpid 5136)" and the thread's stack, for each thread.
+    /// Reads lines such as "Thread 6: status = VgTs_WaitSys syscall 232 (lwpid 5136)", each followed by the thread's stack.
     static func requestThreads(in text: String) -> Set<Int> {
         var threads: Set<Int> = []
         var current: Int?
@@ -71,7 +71,7 @@ extension InstructionMeter {
         return threads
     }
 
-    /// "events-6: 54730639", a line for each thread.
+    /// Reads lines such as "events-6: 54730639", one for each thread.
     static func counts(in text: String) -> [Int: Double] {
         var counts: [Int: Double] = [:]
         for match in text.matches(of: /(?m)^events-(\d+): (\d+)$/) {

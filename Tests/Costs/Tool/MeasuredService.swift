@@ -2,23 +2,23 @@ import Bench
 import Foundation
 import TestSupport
 
-/// The service in a process of its own whose cost is counted, with people and goods in it.
+/// The service in a process of its own whose cost is counted, with users, products and campaigns.
 struct MeasuredService: Sendable {
-    /// As many as one figure has requests of a kind that needs somebody else for each.
+    /// How many users there are: as many as one figure has requests that each need another user.
     static let people = HotRoute.writes
 
     let guest: Caller
     let admin: Caller
     let users: [Caller]
-    /// One more, for what has to happen before a figure.
+    /// Another user, for requests that must come before a figure.
     let other: Caller
     let product: Int64
-    /// The first user has its only unit.
+    /// A campaign whose only coupon the first user has.
     let soldOutCoupon: Int64
     let server: MeasuredServer
     private let redis: TemporaryRedis
 
-    /// Starts the service with a Redis of its own. Everything ends with the cleanup.
+    /// Starts the service with a Redis of its own. The cleanup ends both.
     static func start(counting cost: Cost, _ cleanup: CleanupStack) async throws -> MeasuredService {
         let folder = MemoryFolder()
         cleanup.add { folder.remove() }
@@ -27,18 +27,18 @@ struct MeasuredService: Sendable {
         let data = folder.path + "/data"
         try FileManager.default.createDirectory(atPath: data, withIntermediateDirectories: true)
         let (meter, program) = try await cost.meter(of: try Tool.executable().path, in: folder.path)
-        // What comes every now and then is not what a request costs.
+        // Periodic work is switched off, because it does not belong to the cost of a request.
         let arguments = [
             "--port", "0", "--redis", redis.url, "--loops", "1", "--recovery-interval", "24h", "--ranking-refresh", "24h",
         ]
         let serve = try await ServeProcess.start(data, arguments, log: folder.path + "/serve.log") {
             meter.wrap([program] + $0.dropFirst())
         }
-        // Nothing of it is kept.
+        // Killed, because nothing of its data is kept.
         cleanup.add { serve.send(SIGKILL) }
         let pool = HTTPPool(port: serve.port, maximumConnections: 1)
         cleanup.add { await pool.close() }
-        // What a start leaves to the background is not what a request costs.
+        // Background work of the start does not belong to the cost of a request.
         try await eventually("the service is ready") { try await Caller(pool: pool).get("/readyz").status == 200 }
         return try await MeasuredService(MeasuredServer(pool: pool, pid: serve.pid, meter: meter), redis, data: data)
     }
@@ -64,12 +64,12 @@ struct MeasuredService: Sendable {
         self.server = server
     }
 
-    /// Ends Redis: the routes that only use the store go on, and the background work for what they sell waits for Redis instead of
-    /// running beside them.
+    /// Ends Redis. Routes that only use the store go on, and the background work that they cause waits for Redis instead of running
+    /// during the measurement.
     func endRedis() { redis.kill() }
 }
 
-/// A server in a process of its own, one connection to it, and what counts its cost.
+/// A server in a process of its own, one connection to it, and the meter that counts its cost.
 struct MeasuredServer: Sendable {
     let pool: HTTPPool
     let pid: Int32
@@ -77,12 +77,12 @@ struct MeasuredServer: Sendable {
 
     init(pool: HTTPPool, pid: Int32, meter: any Meter) { (self.pool, self.pid, self.meter) = (pool, pid, meter) }
 
-    /// To be called when the server has answered requests of its kind.
+    /// Attaches the meter. Call it after the server has answered requests of the kind that is measured.
     mutating func attach() async throws { try await meter.attach(to: pid) }
 
-    /// What one of these requests costs on average, sent one after the other over the one connection.
+    /// The average cost of these requests, which are sent one after the other over one connection.
     ///
-    /// With more of them at once, the size of a group commit, and with it the cost of each of its writes, would depend on the machine.
+    /// With several at once, the size of a group commit, and with it the cost of each write, would depend on the machine.
     func cost(of requests: [RequestBytes], expecting status: Int) async throws -> Double {
         let before = try await meter.read()
         for request in requests { _ = try await pool.send(request).expect(status) }
@@ -90,7 +90,7 @@ struct MeasuredServer: Sendable {
     }
 }
 
-/// The bare channel of `BenchRun` under the instruction meter: what every figure of instructions is a multiple of.
+/// The benchmark's bare channel under the instruction meter; figures of instructions are given as multiples of its cost.
 enum Reference {
     static func start(_ cleanup: CleanupStack) async throws -> MeasuredServer {
         let folder = MemoryFolder()
@@ -105,9 +105,9 @@ enum Reference {
 }
 
 extension Cost {
-    /// The meter, and the program as it has to be started for it.
+    /// The meter, and the path of the program that is started for it.
     ///
-    /// - Parameter folder: for what the meter needs; the server's own files lie elsewhere.
+    /// - Parameter folder: for the meter's files; the server's own files are elsewhere.
     fileprivate func meter(of program: String, in folder: String) async throws -> (any Meter, program: String) {
         switch self {
         case .allocations: (try AllocationMeter(folder: folder), program)
@@ -116,14 +116,14 @@ extension Cost {
     }
 }
 
-/// A folder in memory where there is such a place: a commit that waits for a disk gives the background work time to be counted.
+/// A folder in memory where possible, because background work would run, and count, while a commit waits for a disk.
 private struct MemoryFolder {
     let path: String
 
     init() {
         let parent = FileManager.default.isWritableFile(atPath: "/dev/shm") ? "/dev/shm" : "/tmp"
         path = parent + "/fa-\(UInt32.random(in: 0 ... .max))"
-        // A failure shows at the first use.
+        // A failure shows when the folder is first used.
         try? FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
     }
 

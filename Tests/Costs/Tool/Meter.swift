@@ -1,17 +1,17 @@
-/// What a request costs, in units that can be counted exactly.
+/// The kinds of cost of a request, which can be counted exactly.
 enum Cost: String, CaseIterable, Sendable {
     case allocations, instructions
 }
 
-/// Counts what a server has spent so far.
+/// Counts the cost of a server process.
 protocol Meter: Sendable {
-    /// The command that runs the server so that this can count.
+    /// The command that runs the server under this meter.
     func wrap(_ command: [String]) -> [String]
 
     /// Called once after the server has answered requests.
     mutating func attach(to pid: Int32) async throws
 
-    /// The count of the running server.
+    /// The count of the running server so far.
     func read() async throws -> Double
 }
 

@@ -2,32 +2,32 @@ import Foundation
 import JSON
 import NIOCore
 
-/// What a request of each route may cost, as `thresholds.json` says: allocations, and instructions as a multiple of the bare channel's.
+/// What a request of each route may cost, read from `thresholds.json`: allocations, and instructions as a multiple of the bare channel's.
 struct Thresholds: Equatable {
     var allocations: [HotRoute: Double] = [:]
     var instructions: [HotRoute: Double] = [:]
 
     enum Verdict: String {
         case kept = "ok"
-        /// Somebody made the route dearer.
+        /// The route costs more than the threshold.
         case exceeded = "TOO MUCH"
-        /// Somebody made it cheaper: until the threshold follows, all of that could be lost again unseen.
+        /// The route costs much less than the threshold, so that the gain could be lost unnoticed; the threshold must be lowered.
         case stale = "lower the threshold"
     }
 
-    /// The most that keeps a threshold: less than half an allocation comes from the average alone.
+    /// The highest cost that keeps a threshold: less than half an allocation more may come from averaging.
     static func most(allocations limit: Double) -> Double { limit + 0.5 }
 
-    /// The most that keeps a threshold: the multiple differs by 1 or 2 % from run to run, on a busy machine as on an idle one.
+    /// The highest multiple that keeps a threshold: it differs by 1 or 2 % from run to run, on a busy machine and on an idle one.
     static func most(instructions limit: Double) -> Double { limit * 1.03 }
 
-    /// More than two allocations fewer, or 5 %, are a gain to be kept.
+    /// Compares a measurement with a threshold, which is stale when it is more than two allocations and more than 5 % too high.
     static func verdict(allocations measured: Double, limit: Double) -> Verdict {
         if measured > most(allocations: limit) { return .exceeded }
         return measured < limit - max(2, limit * 0.05) ? .stale : .kept
     }
 
-    /// 5 % fewer instructions are a gain to be kept.
+    /// Compares a measured multiple with a threshold, which is stale when the multiple is more than 5 % below it.
     static func verdict(instructions measured: Double, limit: Double) -> Verdict {
         if measured > most(instructions: limit) { return .exceeded }
         return measured < limit * 0.95 ? .stale : .kept
@@ -55,7 +55,7 @@ extension Thresholds {
         }
     }
 
-    /// What was measured becomes the threshold; what was not stays as it is.
+    /// Replaces the thresholds of routes that were measured, and keeps the others.
     mutating func take(_ run: CostRun.Result) {
         for cost in run.costs {
             if let measured = cost.allocations { allocations[cost.route] = measured.rounded() }

@@ -53,7 +53,7 @@ extension EndToEnd.RestoreTests {
             }
         }
 
-        /// Every body that came under each key. The platform keeps the contract where each has one.
+        /// Every body that came under each key. Delivery is correct where each has one.
         var bodies: [String: Set<String>] {
             platform.posts.reduce(into: [:]) { $0[$1.idempotencyKey, default: []].insert($1.body) }
         }
@@ -184,7 +184,7 @@ extension EndToEnd.RestoreTests {
 
         let mistaken = try await Tool.run(["redis", "take", "--data", shop.folder] + shop.redisFlags)
         let owner = try #require(
-            mistaken.standardError.firstMatch(of: #/say --from ([0-9a-f]{16}:\d+)/#).map { String($0.1) }, "\(mistaken)")
+            mistaken.standardError.firstMatch(of: #/pass --from ([0-9a-f]{16}:\d+)/#).map { String($0.1) }, "\(mistaken)")
         #expect(mistaken.status == 1)
         let shown = try await Tool.run(["redis", "show", "--data", shop.folder] + shop.redisFlags)
         #expect(shown.status == 0 && shown.standardOutput.contains("--from \(owner)"), "\(shown)")

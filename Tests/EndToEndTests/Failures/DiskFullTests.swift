@@ -92,7 +92,7 @@ extension EndToEnd.DiskFullTests {
             return texts
         }
 
-        /// Every write is told to come back, in the contract's form.
+        /// Every write is answered 503 with Retry-After, as a problem.
         func expectRefusals(_ key: String) async throws {
             var answers = try await send(key)
             for user in users[2...6] { answers.append(try await user.post("/coupons/\(coupon)/claims", key: key)) }

@@ -8,7 +8,7 @@ import Store
 import TestSupport
 import Testing
 
-/// One route of the contract with ids filled in, and who may use it.
+/// One route of the API with ids filled in, and who may use it.
 struct ContractRoute: Sendable, CustomTestStringConvertible {
     enum Access: Sendable {
         case all, user, admin, selfOrAdmin
@@ -117,7 +117,7 @@ extension EndToEnd.AnyRouteTests {
     }
 
     @Test(
-        "nobody reads or moves what belongs to somebody else, and only who the contract names gets through",
+        "nobody reads or moves what belongs to somebody else, and only who may use a route gets through",
         arguments: ContractRoute.guarded)
     func forbidden(_ route: ContractRoute) async throws {
         let (_, other) = try await people()
@@ -250,7 +250,7 @@ extension EndToEnd.AnyRouteTests {
         }
     }
 
-    @Test("the document of the API names every route of the contract")
+    @Test("the document of the API names every route of this table")
     func document() async throws {
         let answer = try await service.guest.get("/openapi.json").expect(200)
         #expect(try answer.string("openapi").hasPrefix("3.1"))

@@ -4,14 +4,14 @@ import TestSupport
 import Testing
 
 extension EndToEnd {
-    @Suite("Every refusal that the contract names can be met, as a problem with its code", .sharedService)
+    @Suite("Every refusal that the API document names can be met, as a problem with its code", .sharedService)
     struct RefusalTests {}
 }
 
 extension EndToEnd.RefusalTests {
     private static let standardMembers = ["type", "title", "status", "detail", "code"]
 
-    @Test("a refusal is a problem document with status, code, and the members the contract promises", arguments: RefusalCase.all)
+    @Test("a refusal is a problem document with status, code, and the members that the API document names", arguments: RefusalCase.all)
     func refusal(_ refusal: RefusalCase) async throws {
         let answer = try await refusal.request(try service)
         #expect(answer.status == refusal.status && answer.code == refusal.code, "\(answer.status) \(answer.text)")

@@ -2,9 +2,9 @@ import JSON
 import TestSupport
 import Testing
 
-/// One way to be refused: what the contract calls it, and how to come to it.
+/// One way to be refused: what the API document calls it, and how to come to it.
 struct RefusalCase: Sendable, CustomTestStringConvertible {
-    /// Method and path as the contract writes them.
+    /// Method and path as the API document writes them.
     let route: String
     let status: Int
     let code: String
@@ -38,7 +38,7 @@ enum ContractRefusals {
         "GET /payments/{paymentId}": ["PAYMENT_NOT_FOUND"],
         "POST /payments/{paymentId}/refunds": ["PAYMENT_NOT_FOUND", "REFUND_EXCEEDS_PAYMENT"],
         "POST /checkout": ["PRODUCT_NOT_FOUND", "OUT_OF_STOCK", "COUPON_NOT_USABLE", "INSUFFICIENT_BALANCE", "USER_NOT_FOUND"],
-        // Beyond the contract: how operators see and retry what the data platform did not take.
+        // Beyond shopping: how operators see and retry what the data platform did not take.
         "POST /admin/events/{eventId}/retry": ["EVENT_NOT_FOUND", "EVENT_NOT_PARKED"],
     ]
     /// An id that nothing has.

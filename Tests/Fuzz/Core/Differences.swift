@@ -1,13 +1,13 @@
-/// Where the server deliberately reads a request otherwise than NIOHTTP1's decoder, and why.
+/// A case in which the server deliberately reads a request differently from NIOHTTP1's decoder, and why.
 package struct Difference: Sendable {
     package let name: String
-    /// The rule that makes the server's way the right one.
+    /// The rule that the server follows.
     package let reason: String
-    /// Whether this is the difference between the two.
+    /// Whether a disagreement is of this kind.
     let explains: @Sendable (Disagreement) -> Bool
 }
 
-/// The first point at which the two verdicts about the same bytes part.
+/// The first request about which the two verdicts on the same bytes differ.
 package struct Disagreement: Sendable, CustomStringConvertible {
     package let bytes: [UInt8]
     package let ours: Verdict
@@ -19,7 +19,7 @@ package struct Disagreement: Sendable, CustomStringConvertible {
     var ourRequest: Verdict.Request? { number < ours.requests.count ? ours.requests[number] : nil }
     var oracleRequest: Verdict.Request? { number < oracle.requests.count ? oracle.requests[number] : nil }
 
-    /// The bytes from the first one of that request, as far as they can be told apart.
+    /// The bytes from the beginning of that request, as far as it can be found.
     var raw: RawRequest { RawRequest(bytes, number: number) }
 
     /// The status of our refusal of what the oracle accepts.
@@ -28,7 +28,7 @@ package struct Disagreement: Sendable, CustomStringConvertible {
         return (status, request)
     }
 
-    /// What we accept and the oracle refuses.
+    /// The request that the server accepts and the oracle refuses.
     var acceptance: Verdict.Request? {
         guard oracleRequest == nil, case .refused = oracle.end else { return nil }
         return ourRequest
@@ -39,7 +39,7 @@ package struct Disagreement: Sendable, CustomStringConvertible {
     }
 }
 
-/// Holds the server's reader against the oracle.
+/// Compares the server's reader with the oracle.
 package enum Comparison {
     package enum Outcome: Sendable {
         case same
@@ -47,7 +47,7 @@ package enum Comparison {
         case unknown(Disagreement)
     }
 
-    /// Bytes as text with escapes, to be pasted into a test.
+    /// Bytes as text with escapes, for pasting into a test.
     package static func text(_ bytes: [UInt8]) -> String {
         let text = bytes.map { byte in
             switch byte {

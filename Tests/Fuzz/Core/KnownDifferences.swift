@@ -1,8 +1,8 @@
 extension Difference {
-    /// Every difference that is meant. Each is met by an entry of the corpus, or the test fails.
+    /// Every deliberate difference. A test fails unless an entry of the corpus shows each of them.
     package static let all: [Difference] = fields + framing + requestLines + limits + connections + looser
 
-    /// We refuse with this status what the oracle accepts, where the request is so.
+    /// A difference: the server refuses with this status what the oracle accepts, where the predicate holds.
     private static func refused(
         _ name: String, _ status: Int, _ reason: String, where applies: @escaping @Sendable (Verdict.Request, Disagreement) -> Bool
     ) -> Difference {
@@ -12,7 +12,7 @@ extension Difference {
         }
     }
 
-    /// We accept what the oracle refuses, where the request is so.
+    /// A difference: the server accepts what the oracle refuses, where the predicate holds.
     private static func accepted(
         _ name: String, _ reason: String, where applies: @escaping @Sendable (Verdict.Request, Disagreement) -> Bool
     ) -> Difference {
@@ -176,7 +176,7 @@ extension Difference {
     private static func isToken(_ byte: UInt8) -> Bool { tokenBytes.contains(byte) }
 
     private static func isHost(_ text: String) -> Bool {
-        // Commas are left out: they are how two joined fields look.
+        // Without commas, because two joined fields look like one value with a comma.
         let literal = #/\[(?:[0-9A-Fa-f:.]+|[vV][A-Za-z0-9\-._~!$&'()*+;=:]*)\]/#
         let name = #/(?:[A-Za-z0-9\-._~!$&'()*+;=]|%[0-9A-Fa-f]{2})*/#
         guard let host = text.prefixMatch(of: literal)?.range ?? text.prefixMatch(of: name)?.range else { return false }

@@ -1,10 +1,10 @@
-/// One request as it is in the bytes, for the predicates of differences: what NIOHTTP1 does not show of it.
+/// One request, parsed directly from the bytes: the predicates of differences need details that NIOHTTP1 does not report.
 ///
-/// Reads only what both readers agree on up to this request: lines that end with CR LF.
+/// Up to this request both readers agree, so it only has to read lines that end with CR LF.
 struct RawRequest {
     /// Empty lines before the request, with their line ends.
     let emptyLines: ArraySlice<UInt8>
-    /// From the request line to the empty line; all of the rest where there is none.
+    /// From the request line to the empty line; all remaining bytes where there is none.
     let head: ArraySlice<UInt8>
     /// Everything after the head.
     let rest: ArraySlice<UInt8>
@@ -27,7 +27,7 @@ struct RawRequest {
     }
 
     var lines: [String] {
-        // Not split as text: CR LF is one character, and a bare CR or LF before it another.
+        // Split as bytes, because in Swift's text CR LF is one character.
         var (lines, start) = ([String](), head.startIndex)
         for index in head.indices where head[index...].starts(with: [13, 10]) {
             lines.append(latin1(head[start..<index]))
@@ -37,7 +37,7 @@ struct RawRequest {
     }
     var requestLine: String { lines.first ?? "" }
 
-    /// The values of this lowercase field as sent, with all white space.
+    /// The values of the fields of this lowercase name as sent, with all white space.
     func values(_ name: String) -> [Substring] {
         lines.dropFirst().compactMap { line in
             guard let colon = line.firstIndex(of: ":"), line[..<colon].lowercased() == name else { return nil }
@@ -56,9 +56,9 @@ struct RawRequest {
     /// The framing of a chunked body; nil for any other.
     var chunks: Chunks? { isChunked ? Chunks(rest) : nil }
 
-    /// A chunked body read by the grammar of RFC 9112 section 7.1, up to the first thing that is not in it.
+    /// A chunked body, read by the grammar of RFC 9112 section 7.1 up to the first violation.
     struct Chunks {
-        /// What is not as the server takes it.
+        /// The kinds of violation that the known differences distinguish.
         enum Oddity: Equatable { case longSize, malformedExtension, other }
 
         private(set) var rest: ArraySlice<UInt8>
@@ -111,7 +111,7 @@ struct RawRequest {
     }
 }
 
-/// One scalar for each byte, of the same value.
+/// The bytes as text: one scalar for each byte, with its value.
 private func latin1(_ bytes: some Sequence<UInt8>) -> String {
     var scalars = String.UnicodeScalarView()
     for byte in bytes { scalars.append(Unicode.Scalar(byte)) }

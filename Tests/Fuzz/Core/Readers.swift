@@ -8,7 +8,7 @@ import NIOHTTP1
 /// The two readers that are compared.
 package enum Readers {
 
-    /// What the server's state machine makes of the bytes, when they arrive in pieces of these lengths and the client then half-closes.
+    /// How the server's state machine reads the bytes, when they arrive in pieces of these lengths and the client then half-closes.
     package static func ours(_ bytes: [UInt8], pieces: [Int]) -> Verdict {
         var reader = OurReader()
         var start = 0
@@ -17,7 +17,7 @@ package enum Readers {
             if start < end { reader.machine.received(ByteBuffer(bytes: bytes[start..<end]), at: reader.now) }
             start = end
             guard reader.advance() else { continue }
-            // Nothing more may come of what follows the end.
+            // After the end, further bytes must have no effect.
             if start < bytes.count { reader.machine.received(ByteBuffer(bytes: bytes[start...]), at: reader.now) }
             _ = reader.advance()
             return reader.verdict
@@ -33,7 +33,7 @@ package enum Readers {
         let eventLoop = EmbeddedEventLoop()
         let now = NIODeadline.uptimeNanoseconds(1)
 
-        /// Performs what the machine wants until it waits; true once it takes no more.
+        /// Performs the machine's actions until it waits; true once it reads no more.
         mutating func advance() -> Bool {
             while true {
                 switch machine.next(at: now) {
@@ -63,7 +63,7 @@ package enum Readers {
         }
     }
 
-    /// What NIOHTTP1's decoder (llhttp) makes of them, without its limits on sizes.
+    /// How NIOHTTP1's decoder (llhttp) reads the bytes, without its limits on sizes.
     package static func oracle(_ bytes: [UInt8], pieces: [Int]) -> Verdict {
         var limits = NIOHTTPDecoderLimitConfiguration()
         (limits.maxHeaderFieldSize, limits.maxHeaderListSize, limits.maxHeaderFieldCount) = (1 << 20, 1 << 20, 1 << 20)
@@ -93,7 +93,7 @@ package enum Readers {
             switch Self.unwrapInboundIn(data) {
             case .head(let head):
                 let fields = head.headers.map { Verdict.Request.Field(name: $0.name, value: Self.trimmed($0.value)) }
-                // What follows an upgrade is for another protocol.
+                // The bytes after an upgrade are of another protocol.
                 let upgrades = fields.contains { $0.name.lowercased() == "upgrade" }
                 let (path, query) = Self.pathAndQuery(of: head.uri)
                 partial = Verdict.Request(
@@ -114,7 +114,7 @@ package enum Readers {
             if verdict.end == .atRequest { verdict.end = .refused(status: nil) }
         }
 
-        /// Path and query of an origin form, of an absolute form, or of the asterisk.
+        /// Path and query of a target in origin form, in absolute form, or of the asterisk.
         private static func pathAndQuery(of target: String) -> (String, String?) {
             var origin = target
             if !target.hasPrefix("/"), let scheme = target.range(of: "://") {

@@ -1,7 +1,7 @@
-/// Requests on which two readers of HTTP/1.1 have disagreed or could: every known trick of framing and smuggling, and what is
-/// plain beside it, for mutation to start from.
+/// Requests about which two readers of HTTP/1.1 may disagree: every known trick of framing and request smuggling, and plain
+/// requests, as the start of mutations.
 package enum RequestCorpus {
-    /// One input. Its scalars below U+0100 stand for the bytes of that value.
+    /// One input, as text whose scalars below U+0100 stand for the bytes of the same value.
     package struct Trick: Sendable {
         package let name: String
         package let bytes: [UInt8]
@@ -16,7 +16,7 @@ package enum RequestCorpus {
         plain + lengths + encodings + both + chunks + trailers + lineEnds + fields + hosts + requestLines + targets + versions
         + connections + expectations + limits + pipelines
 
-    /// Bytes that mean something, for mutation to insert.
+    /// Bytes with a meaning in HTTP, which mutations insert.
     package static let tokens: [[UInt8]] = [
         "\r\n", "\r\n\r\n", "\n", "\r", " ", "\t", "\0", ":", ",", ";", "=", "\"", "\\", "#", "?", "/", "*", "@", "%", "-", "+", "0", "1",
         "\u{7F}", "\u{80}", "\u{FF}", "\u{B}", "\u{C}", "\u{1}", "GET ", "POST ", "HEAD ", "OPTIONS ", "CONNECT ", " HTTP/1.1\r\n",

@@ -1,7 +1,7 @@
 import TestSupport
 
-/// Makes requests of every shape: some put together by the grammar with a part that is odd now and then, the others entries of the
-/// corpus with a few bytes changed.
+/// Makes random input: requests built by the grammar, some with one malformed part, and entries of the corpus with a few bytes
+/// changed.
 package struct RequestGenerator {
     private var random: SeededGenerator
 
@@ -24,7 +24,7 @@ package struct RequestGenerator {
         }
     }
 
-    /// Lengths of the pieces in which so many bytes arrive.
+    /// Random lengths of the pieces in which that many bytes arrive.
     package mutating func pieces(of count: Int) -> [Int] {
         switch Int.random(in: 0..<10, using: &random) {
         case ..<3: return [count]
@@ -45,7 +45,7 @@ package struct RequestGenerator {
     private mutating func cut(_ bytes: [UInt8]) -> Int { Int.random(in: 0...bytes.count, using: &random) }
     private func latin1(_ text: String) -> [UInt8] { text.unicodeScalars.map { UInt8(truncatingIfNeeded: $0.value) } }
     private mutating func corpusEntry() -> [UInt8] {
-        // The long ones are about limits and cost as much time as a hundred others.
+        // Long entries test limits, and each takes as much time as a hundred others, so they are rare.
         let entry = pick(RequestCorpus.all).bytes
         return entry.count < 1_000 || chance(1, of: 10) ? entry : pick(RequestCorpus.all).bytes
     }
@@ -97,7 +97,7 @@ package struct RequestGenerator {
         return start + method + separator + target + " " + version + lineEnd + lines.map { $0 + "\r\n" }.joined() + "\r\n" + body
     }
 
-    /// Lines of fields, and the body they announce.
+    /// Field lines, and the body that they announce.
     private mutating func fields() -> ([String], String) {
         var lines = [chance(1, of: 30) ? pick(["Host: a b", "Host: a,b", "host:a:80", "A: b"]) : "Host: a"]
         for _ in 0..<pick([0, 0, 1, 3, 10]) {

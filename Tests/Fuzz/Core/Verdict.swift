@@ -1,14 +1,14 @@
-/// What a reader of HTTP made of the bytes of one connection: the same form for the server's reader and for the one it is held against.
+/// How a reader of HTTP understood the bytes of one connection, in the same form for the server's reader and for the oracle.
 package struct Verdict: Equatable, Sendable, CustomStringConvertible {
     /// One complete request.
     package struct Request: Equatable, Sendable, CustomStringConvertible {
         package var method: String
-        /// As sent.
+        /// The target as sent.
         package var target: String
         package var path: String
         package var query: String?
         package var minorVersion: Int
-        /// In the order sent, names as sent, values without white space at either end.
+        /// The fields in the order sent, with names as sent and values without white space at either end.
         package var fields: [Field]
         package var body: [UInt8]
         /// Whether another request may follow.
@@ -28,13 +28,13 @@ package struct Verdict: Equatable, Sendable, CustomStringConvertible {
         func values(_ name: String) -> [String] { fields.filter { $0.name.lowercased() == name }.map(\.value) }
     }
 
-    /// How it went on after the last complete request.
+    /// What followed the last complete request.
     package enum End: Equatable, Sendable {
-        /// The bytes ended where a request could have begun.
+        /// The bytes ended where another request could begin.
         case atRequest
-        /// The last request said that none follows.
+        /// The last request ended the connection.
         case afterLastRequest
-        /// Something was no acceptable request, or the bytes ended inside one; with the status where there is one.
+        /// A malformed request, or bytes that ended inside one; with the status of the refusal where there is one.
         case refused(status: Int?)
     }
 
@@ -43,8 +43,8 @@ package struct Verdict: Equatable, Sendable, CustomStringConvertible {
 
     package var description: String { "\(requests) \(end)" }
 
-    /// Whether this is the verdict about the same bytes in other pieces. Where they are too many for a head, what is said of them may
-    /// be that, or what else is wrong with the part that was read.
+    /// Whether this agrees with the verdict on the same bytes in other pieces. Where there are too many bytes for a head, the two may
+    /// refuse for different reasons: for the size, or for a fault in the part that was read.
     package func isSame(as other: Verdict, byteCount: Int) -> Bool {
         guard byteCount > 16_384, case .refused = end, case .refused = other.end else { return self == other }
         return requests == other.requests

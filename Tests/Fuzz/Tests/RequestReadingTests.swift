@@ -3,7 +3,7 @@ import RequestFuzzing
 import TestSupport
 import Testing
 
-/// The server's reader of requests, held against NIOHTTP1's decoder.
+/// The server's reader of requests, compared with NIOHTTP1's decoder.
 @Suite("Reading requests")
 struct RequestReadingTests {
     @Test("every known trick is read as the decoder reads it, or otherwise for a reason that is written down, however it is split")

@@ -1,7 +1,7 @@
 import Foundation
 import RequestFuzzing
 
-/// What libFuzzer calls before it reads its arguments: writes the corpus and the dictionary that they name.
+/// Called by libFuzzer before it reads its arguments; writes the corpus and the dictionary that they name.
 @_cdecl("LLVMFuzzerInitialize")
 func writeCorpus(_ count: UnsafeMutablePointer<CInt>?, _ arguments: UnsafeMutableRawPointer?) -> CInt {
     guard let folder = ProcessInfo.processInfo.environment["FIRSTCOME_FUZZ_CORPUS"] else { return 0 }
@@ -18,7 +18,7 @@ func writeCorpus(_ count: UnsafeMutablePointer<CInt>?, _ arguments: UnsafeMutabl
     return 0
 }
 
-/// What libFuzzer calls with each input that it makes: the first byte says how it is split into pieces, the others are what a client sends.
+/// Called by libFuzzer with each input: the first byte decides how it is split into pieces, the others are what a client sends.
 @_cdecl("LLVMFuzzerTestOneInput")
 func readOneInput(_ data: UnsafePointer<UInt8>?, _ count: Int) -> CInt {
     guard let data, count > 0 else { return 0 }

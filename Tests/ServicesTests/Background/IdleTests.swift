@@ -37,14 +37,17 @@ struct IdleTests {
             try await shop.start()
             try await eventually("caught up") { try await shop.offset() == 0 }
             let rounds = 20
-            let start = ContinuousClock.now
+            var times: [Duration] = []
             for round in 1...rounds {
+                let start = ContinuousClock.now
                 _ = try await shop.sell([(product, 1)], to: user, on: shop.day(ago: 0))
                 try await eventually("sale \(round) is counted") { try await shop.offset() == Int64(round) }
                 try await eventually("sale \(round) is delivered") { try await shop.deliveries().last == .delivered }
+                times.append(ContinuousClock.now - start)
             }
-            // By the safety net alone each would take up to 5 seconds, 2.5 on average.
-            #expect(ContinuousClock.now - start < .seconds(1) * rounds)
+            // Without the wakeups, relay and delivery would each take up to 5 seconds: a quarter of the rounds within 1.5 seconds would
+            // be as good as impossible, while even a busy machine has a few quick ones.
+            #expect(times.sorted()[rounds / 4] < .milliseconds(1_500), "\(times)")
         }
     }
 

@@ -53,7 +53,7 @@ struct DeliveryOutageTests {
                 #expect(records.count == 150)
                 #expect(records.allSatisfy { $0.delivery == .waiting })
                 // A 404 counts, until it has met so many that it is the platform's.
-                #expect(records.reduce(0) { $0 + $1.attempts } == (status == 404 ? Int64(PlatformHealth.eventsThatTell) - 1 : 0))
+                #expect(records.reduce(0) { $0 + $1.attempts } == (status == 404 ? Int64(PlatformHealth.outageThreshold) - 1 : 0))
                 // 10,800 s of pauses of 15 s and more, and what was under way when it began.
                 #expect(server.posts.count <= 32 + 720 + 10)
                 server.react { _ in .status(200) }

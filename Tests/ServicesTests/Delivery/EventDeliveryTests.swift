@@ -126,7 +126,7 @@ struct EventDeliveryTests {
                 store: shop.store, sink: WebhookSink(platform: platform, client: client, clock: clock), clock: clock,
                 logger: lines.logger(level: .info))
             for _ in 0..<3 { _ = try await delivery.step() }
-            #expect(lines.messages == ["the data platform takes no events, they wait until it does: no connection: Connection refused"])
+            #expect(lines.messages == ["the data platform takes no events; they wait until it does: no connection: Connection refused"])
             try await client.shutdown()
         }
     }

@@ -13,16 +13,16 @@ struct PlatformHealthTests {
 
     @Test("an up platform gets as many posts as there is room for")
     func up() {
-        #expect(health.room(underWay: 0, at: .zero) == 32)
-        #expect(health.room(underWay: 31, at: .zero) == 1)
-        #expect(health.room(underWay: 32, at: .zero) == 0)
+        #expect(health.room(inFlight: 0, at: .zero) == 32)
+        #expect(health.room(inFlight: 31, at: .zero) == 1)
+        #expect(health.room(inFlight: 32, at: .zero) == 0)
         #expect(!health.isDown && health.nextProbe == nil)
     }
 
     @Test("no connection, 429 and 503 tell of an outage at once", arguments: signs.indices)
     func certain(sign: Int) {
         #expect(health.failed(1, Self.signs[sign], at: .zero))
-        #expect(health.isDown && health.room(underWay: 0, at: .zero) == 0)
+        #expect(health.isDown && health.room(inFlight: 0, at: .zero) == 0)
     }
 
     @Test("other failures tell of an outage once they have met several events with none taken in between")
@@ -50,17 +50,17 @@ struct PlatformHealthTests {
             let next = try #require(health.nextProbe)
             let longest = min(Duration.milliseconds(500) * (1 << min(round, 10)), .seconds(30))
             #expect((longest / 2...longest).contains(next - now), "round \(round): \(next - now)")
-            #expect(health.room(underWay: 0, at: next - .milliseconds(1)) == 0)
+            #expect(health.room(inFlight: 0, at: next - .milliseconds(1)) == 0)
             // Also while posts from before the outage still hang.
-            #expect(health.room(underWay: 32, at: next) == 1)
+            #expect(health.room(inFlight: 32, at: next) == 1)
             health.sent(2)
-            #expect(health.room(underWay: 0, at: next + .seconds(1_000)) == 0 && health.nextProbe == nil)
+            #expect(health.room(inFlight: 0, at: next + .seconds(1_000)) == 0 && health.nextProbe == nil)
             now = next + .seconds(1)
             #expect(!health.failed(2, .failed("500"), at: now))
         }
         health.sent(2)
         #expect(health.succeeded(2, sentAt: now))
-        #expect(!health.isDown && health.room(underWay: 0, at: now) == 32)
+        #expect(!health.isDown && health.room(inFlight: 0, at: now) == 32)
         // The next outage begins with a short pause.
         _ = health.failed(1, .unreachable("refused"), at: now)
         #expect(try #require(health.nextProbe) - now <= .milliseconds(500))
@@ -98,10 +98,10 @@ struct PlatformHealthTests {
         let next = try #require(health.nextProbe)
         health.sent(2)
         health.ended(2)
-        #expect(health.room(underWay: 0, at: next) == 1)
+        #expect(health.room(inFlight: 0, at: next) == 1)
         health.sent(2)
         #expect(!health.failed(2, .refused(status: 422), at: next))
-        #expect(health.room(underWay: 0, at: next) == 1)
+        #expect(health.room(inFlight: 0, at: next) == 1)
     }
 }
 
@@ -112,7 +112,7 @@ private final class Health {
     var isDown: Bool { health.isDown }
     var nextProbe: Duration? { health.nextProbe }
 
-    func room(underWay: Int, at now: Duration) -> Int { health.room(underWay: underWay, at: now) }
+    func room(inFlight: Int, at now: Duration) -> Int { health.room(inFlight: inFlight, at: now) }
     func sent(_ event: Int64) { health.sent(EventID(event)) }
     func ended(_ event: Int64) { health.ended(EventID(event)) }
     func succeeded(_ event: Int64, sentAt: Duration) -> Bool { health.succeeded(EventID(event), sentAt: sentAt) }

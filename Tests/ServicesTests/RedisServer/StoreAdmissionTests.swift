@@ -279,10 +279,10 @@ struct StoreAdmissionTests {
     @Test("which keys a store knows better")
     func keys() {
         for key in ["coupon:{7}", "coupon:{7}:claims", "ranking:{sales}:applied", "ranking:{sales}:2026-11-20", "ranking:{sales}:top:3d"] {
-            #expect(RedisKeys.isOfAStore(key), "\(key)")
+            #expect(RedisKeys.isRebuiltFromStore(key), "\(key)")
         }
         for key in [RedisKeys.store, RedisKeys.events, "coupon:{}", "coupon:{7", "coupon:{7}:claim", "coupon:{７}", "ranking:sales", ""] {
-            #expect(!RedisKeys.isOfAStore(key), "\(key)")
+            #expect(!RedisKeys.isRebuiltFromStore(key), "\(key)")
         }
     }
 }

@@ -58,7 +58,7 @@ struct TimedDelivery: Sendable {
         delivery = EventDelivery(
             store: shop.store, sink: sink, clock: shop.services.configuration.clock, steady: steady.clock, logger: Shop.logger)
         shop.store.onDueWork { [delivery] work in
-            if work == .retriedEvents { delivery.lookAgainAtAll() } else { delivery.wakeup.raise() }
+            if work == .retriedEvents { delivery.readAllAgain() } else { delivery.wakeup.raise() }
         }
         (self.shop, self.steady) = (shop, steady)
     }

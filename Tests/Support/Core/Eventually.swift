@@ -1,5 +1,5 @@
-/// How long a test waits for what has to happen: so long that only what hangs takes longer, on a busy machine, on a slow one and in
-/// an instrumented build.
+/// How long a test waits for a condition: so long that only a hang takes longer, also on a busy or slow machine and in an instrumented
+/// build.
 package let hangLimit: Duration = .seconds(180)
 
 /// Waits until `condition` holds, asking again every few milliseconds, and throws when `deadline` passes before.
@@ -16,10 +16,10 @@ package func eventually(
     }
 }
 
-/// Waits until `condition` holds for as long as `progress` goes on: throws once it has stood still for `deadline`, or was more than
-/// `most`.
+/// Waits until `condition` holds, for as long as `progress` rises: throws when it has not risen for `deadline`, or has risen by more
+/// than `most`.
 ///
-/// - Parameter progress: counts what has to go on meanwhile, such as answers.
+/// - Parameter progress: counts what must go on meanwhile, such as answers.
 package func eventually(
     _ claim: String,
     whileCounting progress: () -> Int,

@@ -1,13 +1,13 @@
 package import Logging
 import Synchronization
 
-/// What was logged, kept in a mutex.
+/// Collects log lines, guarded by a mutex.
 package final class LogLines: Sendable {
     private let lines = Mutex<[(level: Logger.Level, message: String, metadata: String)]>([])
 
     package init() {}
 
-    /// Each line as a text: its level, its message and what belongs to it.
+    /// Each line as text: its level, its message and its metadata.
     package var all: [String] { lines.withLock { $0.map { "\($0.level) \($0.message) \($0.metadata)" } } }
 
     package var messages: [String] { lines.withLock { $0.map(\.message) } }
@@ -17,7 +17,7 @@ package final class LogLines: Sendable {
         lines.withLock { $0.filter { $0.level == level }.map(\.message) }
     }
 
-    /// A logger whose lines come here.
+    /// A logger that writes to this collection.
     package func logger(level: Logger.Level = .debug) -> Logger {
         Logger(label: "test") { _ in Handler(lines: self, logLevel: level) }
     }

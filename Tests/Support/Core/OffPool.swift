@@ -6,7 +6,7 @@ import Glibc
 import Musl
 #endif
 
-/// Runs blocking code on a thread of its own, so that it never holds one of Swift's few.
+/// Runs blocking code on a thread of its own, so that it never blocks a thread of Swift's pool.
 package func offPool<Result: Sendable>(_ body: @escaping @Sendable () throws -> Result) async throws -> Result {
     try await withCheckedThrowingContinuation { continuation in
         let box = Unmanaged.passRetained(ThreadBody { continuation.resume(with: Swift.Result { try body() }) })
@@ -28,14 +28,14 @@ package func offPool<Result: Sendable>(_ body: @escaping @Sendable () throws -> 
     }
 }
 
-/// Runs the async code of a test on a thread of its own: on a machine with one core, a read that never blocks may have Dispatch's only
-/// thread, and with it Swift's pool.
+/// Runs the async code of a test on a thread of its own: on a machine with one core, a read that never suspends may keep Dispatch's
+/// only thread, and with it Swift's pool.
 package func besidePool<Result: Sendable>(_ body: @escaping @Sendable () async throws -> Result) async throws -> Result {
     try await Task(executorPreference: OwnThread(), operation: body).value
 }
 
 private final class OwnThread: TaskExecutor {
-    // Serial queues get a thread however many are busy.
+    // A serial queue gets a thread even when all others are busy.
     private let queue = DispatchQueue(label: "beside the pool")
 
     func enqueue(_ job: consuming ExecutorJob) {

@@ -1,4 +1,4 @@
-/// A generator whose run can be repeated: SplitMix64 (Steele, Lea, Flood 2014), the seed of which a failing test prints.
+/// A generator whose run can be repeated: SplitMix64 (Steele, Lea, Flood 2014). A failing test prints its seed.
 package struct SeededGenerator: RandomNumberGenerator, CustomStringConvertible {
     package let seed: UInt64
     private var state: UInt64

@@ -1,9 +1,9 @@
 package import Commerce
 import Synchronization
 
-/// A clock for a service under test: it runs like the machine's, moved by as much as a test says, or stands still.
+/// A clock for a service under test: it runs like the machine's clock with an offset that the test sets, or stands still.
 ///
-/// Coupon windows do not follow it: those are judged by Redis alone.
+/// Coupon windows do not follow it, because Redis judges them by its own clock.
 package final class TestClock: Sendable {
     private enum State {
         case running(offset: Int64)
@@ -32,11 +32,11 @@ package final class TestClock: Sendable {
         }
     }
 
-    /// From here on the clock runs from that instant.
+    /// Lets the clock run from that instant.
     package func move(to instant: Instant) {
         state.withLock { $0 = .running(offset: instant.milliseconds - WallClock.system.now.milliseconds) }
     }
 
-    /// From here on only the test moves the clock.
+    /// Stops the clock at that instant, so that only the test moves it.
     package func stop(at instant: Instant) { state.withLock { $0 = .stopped(instant.milliseconds) } }
 }

@@ -1,7 +1,7 @@
 import JSON
 import TestSupport
 
-/// What the service says about one user when everything has come to rest.
+/// What the service reports about one user after a round, when nothing is in flight.
 struct Account: Sendable {
     struct Coupon: Sendable {
         let facts: CouponFacts
@@ -37,13 +37,13 @@ struct Account: Sendable {
     /// Oldest first.
     var entries: [Entry]
     var orders: [Int64: Order]
-    /// The payments that the user was told of, by id; one that cannot be read is missing.
+    /// The payments that answers have reported, by id; one that cannot be read is missing.
     var payments: [Int64: Payment]
 
-    /// Whether an order still waits for its end. Orders are read last, so a coupon may look held by one that is over by now.
+    /// Whether an order is still pending. Orders are read last, so a coupon may look held by an order that has ended since.
     var isPending: Bool { orders.values.contains { $0.status == "PENDING" } || coupons.contains { $0.status == "HELD" } }
 
-    /// Reads everything through the routes that the user has.
+    /// Reads everything through the user's own routes.
     static func read(_ caller: Caller, payments known: [Int64]) async throws -> Account {
         let balance = try await caller.get("/users/\(caller.id)/balance").expect(200).int("balance")
         let coupons = try await all("/users/\(caller.id)/coupons", caller).compactMap { json -> Coupon? in

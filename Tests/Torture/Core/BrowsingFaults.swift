@@ -3,24 +3,24 @@ import Synchronization
 import TestSupport
 
 extension Fault {
-    /// Hundreds search without a pause while people shop, and many of them hang up before they are answered.
+    /// Hundreds of clients search without a pause while customers shop, and many of them disconnect before they are answered.
     static let browsing = [
         Fault(
             "a crowd searches, and hangs up",
-            strike: { environment in
+            inject: { environment in
                 let crowd = SearchingCrowd(port: environment.port, findings: environment.findings)
                 let searching = Task { await crowd.search() }
-                // Nobody goes on searching where the round ends early.
+                // Also ends the search where the round ends early.
                 defer { searching.cancel() }
                 try await environment.pause(milliseconds: 1_500...4_000)
                 crowd.leave()
                 await searching.value
-                if crowd.pages == 0 { environment.findings.add(.wrong, "none of the crowd was shown a page") }
+                if crowd.pages == 0 { environment.findings.add(.wrong, "no search was answered with a page") }
             })
     ]
 }
 
-/// People who search for products; whoever they are, nobody else may wait for them.
+/// Clients that search for products. No other request may have to wait for them.
 private final class SearchingCrowd: Sendable {
     private let port: Int
     private let pool: HTTPPool
@@ -71,7 +71,7 @@ private final class SearchingCrowd: Sendable {
         }
     }
 
-    /// Sends a search and goes away without its answer.
+    /// Sends a search and disconnects without reading its answer.
     private func hangUp() async {
         while goesOn {
             try? await offPool { [port, path] in

@@ -1,4 +1,4 @@
-/// Holds what a user was told against what the service says now.
+/// Compares the answers that a user got with what the service reports now.
 struct Comparison {
     let customer: Customer
     let account: Account
@@ -26,7 +26,7 @@ struct Comparison {
             }
         }
         for (campaign, claim) in record.claims {
-            if claim.wins.count > 1 { findings.add(.doubled, "\(who) was told 201 for campaign \(campaign) \(claim.wins.count) times") }
+            if claim.wins.count > 1 { findings.add(.doubled, "\(who) got 201 for campaign \(campaign) \(claim.wins.count) times") }
             for facts in claim.wins + claim.shown where held[campaign] != facts {
                 let now = held[campaign].map { "\($0)" } ?? "nothing"
                 findings.add(.lost, "\(who) was shown \(facts), and has \(now)")
@@ -35,7 +35,7 @@ struct Comparison {
         for coupon in account.coupons { state(of: coupon) }
     }
 
-    /// A coupon is used by exactly one paid order, or free: nothing is held when nothing is pending.
+    /// A coupon is used by exactly one paid order, or free; none may be held, because no order is pending.
     private func state(of coupon: Account.Coupon) {
         let users = account.orders.values.filter { $0.coupon == coupon.facts.id && ["PAID", "REFUNDED"].contains($0.status) }
         if users.count > 1 { findings.add(.doubled, "coupon \(coupon.facts.id) of \(who) is used by orders \(users.map(\.id))") }
@@ -63,7 +63,7 @@ struct Comparison {
         let paid = account.orders.values.filter { ["PAID", "REFUNDED"].contains($0.status) }
         var payments: [Int64: [Int64]] = [:]
         for entry in account.entries where entry.kind == "PAYMENT" { payments[entry.order ?? 0, default: []].append(-entry.amount) }
-        // What costs nothing moves no money.
+        // An order that costs nothing has no entries.
         for order in paid where payments.removeValue(forKey: order.id) ?? [0] != [order.finalAmount] {
             findings.add(.wrong, "\(who): order \(order.id) is \(order.status), and its payment entries are not [\(order.finalAmount)]")
         }
@@ -73,18 +73,18 @@ struct Comparison {
     private func charges(_ record: Record) {
         let entries = Dictionary(grouping: account.entries.filter { $0.kind == "CHARGE" }, by: \.amount)
         for (amount, found) in entries {
-            if record.charges[amount] == nil { findings.add(.wrong, "\(who): nobody asked for the charge of \(amount)") }
+            if record.charges[amount] == nil { findings.add(.wrong, "\(who): the charge of \(amount) was never requested") }
             if found.count > 1 { findings.add(.doubled, "\(who): the charge of \(amount) was made \(found.count) times") }
         }
         for (amount, charge) in record.charges {
             switch (charge.told, entries[amount]?.first) {
-            case (.yes, nil): findings.add(.lost, "\(who): the charge of \(amount) was told and is not there")
+            case (.yes, nil): findings.add(.lost, "\(who): the charge of \(amount) was reported and is missing")
             case (.yes, let entry?):
                 if entry.balanceAfter != charge.balance {
                     findings.add(
-                        .wrong, "\(who): charge \(amount) told balance \(charge.balance ?? -1), the entry says \(entry.balanceAfter)")
+                        .wrong, "\(who): charge \(amount) reported balance \(charge.balance ?? -1), the entry says \(entry.balanceAfter)")
                 }
-            case (.no, _?): findings.add(.wrong, "\(who): the charge of \(amount) was refused and is there")
+            case (.no, _?): findings.add(.wrong, "\(who): the charge of \(amount) was refused and exists")
             default: break
             }
         }
@@ -95,7 +95,7 @@ struct Comparison {
     private func orders(_ record: Record) {
         for (id, told) in record.orders {
             guard let order = account.orders[id] else {
-                findings.add(.lost, "\(who): order \(id) was told and is not there")
+                findings.add(.lost, "\(who): order \(id) was reported and is missing")
                 continue
             }
             if order.units != told.units || order.finalAmount != told.finalAmount || order.coupon != told.coupon {
@@ -117,9 +117,9 @@ struct Comparison {
         if told.cancellations > 0, order.status != "CANCELLED" {
             findings.add(.lost, "\(who): order \(order.id) was cancelled and is \(order.status)")
         }
-        if isPaid, !told.mayBePaid { findings.add(.wrong, "\(who): nobody paid order \(order.id), and it is \(order.status)") }
+        if isPaid, !told.mayBePaid { findings.add(.wrong, "\(who): order \(order.id) was never paid, and it is \(order.status)") }
         if order.status == "PENDING" { findings.add(.wrong, "\(who): order \(order.id) is still pending") }
-        // A refund moves a paid order on; every other state that a refusal named is final.
+        // Only PENDING and PAID may change afterwards; every other state that a refusal named is final.
         for state in told.statesShown.subtracting(["PENDING"]) where state != order.status && !(state == "PAID" && isPaid) {
             findings.add(.wrong, "\(who): order \(order.id) was shown as \(state) and is \(order.status)")
         }
@@ -131,7 +131,7 @@ struct Comparison {
         for (id, order) in record.orders {
             guard let payment = order.payments.first else { continue }
             guard let found = account.payments[payment] else {
-                findings.add(.lost, "\(who): payment \(payment) of order \(id) was told and is not there")
+                findings.add(.lost, "\(who): payment \(payment) of order \(id) was reported and is missing")
                 continue
             }
             let told = (record.refunds[payment] ?? []).reduce(0) { $0 + $1.amount }
@@ -153,7 +153,7 @@ struct Comparison {
 }
 
 extension Record {
-    /// Units of an order that are still sold: what was ordered less what was given back.
+    /// Units of an order that are still sold: what was ordered minus what was refunded.
     func unitsKept(of order: Account.Order) -> [Int64: Int64] {
         switch order.status {
         case "PAID":

@@ -2,7 +2,7 @@ import JSON
 import Synchronization
 import TestSupport
 
-/// One user and the record of everything that they asked for and were told. Nothing in it comes from anywhere else.
+/// One user, with a record of their requests and the answers to them. The record rests on nothing else.
 final class Customer: Sendable {
     let caller: Caller
     private let record = Mutex(Record())
@@ -16,7 +16,7 @@ final class Customer: Sendable {
     func note<Value: Sendable>(_ change: @Sendable (inout Record) -> Value) -> Value { record.withLock { change(&$0) } }
 }
 
-/// Whether something happened, as far as its requester can know.
+/// Whether something happened, as far as the client can know.
 enum Told: Sendable, Equatable {
     case yes
     case no
@@ -46,7 +46,7 @@ struct CouponFacts: Sendable, Equatable {
 struct ClaimRecord: Sendable {
     /// 201 answers that were no replays; more than one is a doubled coupon.
     var wins: [CouponFacts] = []
-    /// What `COUPON_ALREADY_CLAIMED` and replays showed.
+    /// The coupons that `COUPON_ALREADY_CLAIMED` and replays showed.
     var shown: [CouponFacts] = []
 }
 
@@ -58,7 +58,7 @@ struct ChargeRecord: Sendable {
 
 struct RefundRecord: Sendable {
     let id: Int64
-    /// Units by product; nil for all that was left.
+    /// Units by product; nil for everything not yet refunded.
     let items: [Int64: Int64]?
     let amount: Int64
 }
@@ -69,7 +69,7 @@ struct OrderRecord: Sendable {
     let finalAmount: Int64
     let coupon: Int64?
     var mayBePaid = false
-    /// Payments that were told as made; more than one is a doubled payment.
+    /// Payments that answers reported; more than one is a doubled payment.
     var payments: [Int64] = []
     var cancellations = 0
     /// Final states that refusals named.
@@ -80,10 +80,10 @@ struct OrderRecord: Sendable {
 
 struct Record: Sendable {
     var claims: [Int64: ClaimRecord] = [:]
-    /// By amount: no two charges of one user have the same.
+    /// By amount: no two charges of one user have the same amount.
     var charges: [Int64: ChargeRecord] = [:]
     var orders: [Int64: OrderRecord] = [:]
-    /// Orders and checkouts of which only the request is known.
+    /// Orders and checkouts whose answer was lost.
     var unknownOrders = 0
     /// By payment.
     var refunds: [Int64: [RefundRecord]] = [:]
@@ -91,7 +91,7 @@ struct Record: Sendable {
     var answersByKey: [String: String] = [:]
     var nextCharge: Int64 = 5_000
 
-    /// Coupons that the user knows to be theirs.
+    /// The coupons that answers have shown to the user.
     var coupons: [CouponFacts] { claims.values.compactMap { $0.wins.first ?? $0.shown.first } }
 
     mutating func newChargeAmount() -> Int64 {

@@ -4,22 +4,22 @@ import NIOCore
 import Synchronization
 import TestSupport
 
-/// The data platform: takes events, keeps a record of each, and is as unreliable as a round wants it.
+/// A data platform that records each event, and fails in the ways that a round sets.
 final class DataPlatform: Sendable {
-    enum Mood: Sendable {
-        /// Takes events, and fails on a few.
+    enum Behavior: Sendable {
+        /// Accepts events, and fails on a few.
         case usual
         /// Answers 500 to all.
         case failing
-        /// Takes the event and answers late.
+        /// Accepts the event and answers late.
         case slow
-        /// Takes the event and answers after two seconds, each time.
+        /// Accepts the event and answers after two seconds, each time.
         case steady
-        /// Takes the event and answers 500 all the same, or nothing.
+        /// Accepts the event, but answers 500 or nothing.
         case forgetful
     }
 
-    /// One event as it came in first.
+    /// One event as it first arrived.
     struct Received: Sendable {
         let order: Int64
         let type: String
@@ -42,13 +42,13 @@ final class DataPlatform: Sendable {
     /// By event id.
     var received: [Int64: Received] { state.inner.withLock { $0.events } }
 
-    /// How often each event came while answers took two seconds, the last time that they did.
+    /// How often each event was posted during the last phase of ``Behavior/steady``.
     var steadyPosts: [Int64: Int] { state.inner.withLock { $0.steadyPosts } }
 
-    func set(_ mood: Mood) {
+    func set(_ behavior: Behavior) {
         state.inner.withLock { inner in
-            if case .steady = mood { inner.steadyPosts = [:] }
-            inner.mood = mood
+            if case .steady = behavior { inner.steadyPosts = [:] }
+            inner.behavior = behavior
         }
     }
 
@@ -56,7 +56,7 @@ final class DataPlatform: Sendable {
 
     private final class State: Sendable {
         struct Inner: Sendable {
-            var mood = Mood.usual
+            var behavior = Behavior.usual
             var steadyPosts: [Int64: Int] = [:]
             var events: [Int64: Received] = [:]
             /// Events by order, in the order of their first arrival.
@@ -79,21 +79,21 @@ final class DataPlatform: Sendable {
                 findings.add(.wrong, "an event came unsigned, without its key or unreadable: \(post.body)")
                 return .status(400)
             }
-            let mood = inner.withLock { $0.mood }
+            let behavior = inner.withLock { $0.behavior }
             let isTaken =
-                switch mood {
+                switch behavior {
                 case .usual: Int.random(in: 0..<100) < 97
                 case .failing: false
                 case .slow, .steady: true
-                // It has the event, and says that it has not.
+                // The event is recorded, but the answer says that it is not.
                 case .forgetful: Bool.random()
                 }
             note(id, order, type, post.body, accepted: isTaken)
-            if case .steady = mood {
+            if case .steady = behavior {
                 inner.withLock { $0.steadyPosts[id, default: 0] += 1 }
                 return .hang(.seconds(2))
             }
-            if case .slow = mood { return .hang(.milliseconds(.random(in: 200...1_500))) }
+            if case .slow = behavior { return .hang(.milliseconds(.random(in: 200...1_500))) }
             return .status(isTaken ? 200 : 500)
         }
 

@@ -3,7 +3,7 @@ import Services
 import TestSupport
 
 extension Environment {
-    /// Room on the small disk beside what the data folder holds already.
+    /// Room on the small disk, in MiB, beyond the present size of the data folder.
     private static let room = 48
 
     /// Moves the data folder to a small disk of its own.
@@ -34,7 +34,7 @@ extension Environment {
 
     private func copyContents(of source: String, to target: String) throws {
         for name in try FileManager.default.contentsOfDirectory(atPath: source) {
-            // A socket is no file that could be copied, and its server makes it anew.
+            // A socket cannot be copied, and its server creates a new one.
             if name.hasSuffix(".sock") { continue }
             try FileManager.default.copyItem(atPath: source + "/" + name, toPath: target + "/" + name)
         }
@@ -48,7 +48,7 @@ extension Fault {
             prepare: { environment in
                 try await environment.moveToSmallDisk(withRedis: withRedis)
             },
-            strike: { environment in
+            inject: { environment in
                 guard let disk = environment.disk else { throw NotReached(description: "there is no small disk") }
                 try await offPool { try disk.fill() }
                 try await environment.pause(milliseconds: 300...1_500)

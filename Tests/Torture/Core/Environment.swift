@@ -4,7 +4,7 @@ import JSON
 import Services
 import TestSupport
 
-/// The service, its Redis, the data platform and every customer with their record: what a run of the torture owns.
+/// The service, its Redis, the data platform and the customers' records: everything that a run of the torture owns.
 ///
 /// Used by one task at a time; the shoppers have copies of what they need.
 final class Environment {
@@ -18,26 +18,26 @@ final class Environment {
     let admin: Caller
     var random: SeededGenerator
     private(set) var service: ServeProcess?
-    /// The fault point at which the service ends itself; nil for none.
+    /// The fault point at which the service ends itself; nil without one.
     private var trap: Trap?
-    /// How often it ended there before the shoppers began.
+    /// How often it has done so before the round's customers began to shop.
     private var earlyTraps = 0
     private(set) var customers: [Customer] = []
     private(set) var catalogue = Catalogue()
     /// The customers of all rounds.
-    private(set) var everybody: [Customer] = []
+    private(set) var allCustomers: [Customer] = []
     /// Whether the service uses the data folder's private Redis instead of the one behind the proxy.
     var usesPrivateRedis = false
-    /// Where the store lives for a while instead of the folder.
+    /// The small disk on which the data folder is during a disk fault; nil otherwise.
     var disk: SmallDisk?
 
-    private var errands: [Task<Void, Never>] = []
+    private var pendingChanges: [Task<Void, Never>] = []
     private let folder: TemporaryFolder
     let port: Int
 
     static let redisArguments = ["--appendonly", "yes", "--appendfsync", "everysec"]
 
-    /// Starts everything but the shoppers.
+    /// Starts everything except the shoppers.
     static func start(random: SeededGenerator, connections: Int) async throws -> Environment {
         let folder = TemporaryFolder()
         do {
@@ -63,7 +63,7 @@ final class Environment {
         proxy = try await FaultProxy(to: redis.socketPath, in: folder.path)
         port = try TemporaryRedis.freePort()
         pool = HTTPPool(port: port, maximumConnections: connections)
-        // Makes the key of the data folder before the service reads it.
+        // `firstcome token` makes the token key of the data folder, so the service finds it.
         try FileManager.default.createDirectory(atPath: folder.path + "/data", withIntermediateDirectories: true)
         let token = try await Tool.run("token", "--data", folder.path + "/data", "--admin")
         admin = Caller(pool: pool, token: token.lines.first)
@@ -92,7 +92,7 @@ final class Environment {
 // MARK: - The service
 
 extension Environment {
-    /// Where a debug build ends itself.
+    /// The fault point and the passage at which a debug build ends itself.
     struct Trap {
         let point: FaultPoint
         let passage: Int
@@ -100,7 +100,7 @@ extension Environment {
 
     var isServiceRunning: Bool { service?.isRunning == true }
 
-    /// Whether the service runs without the fault point it was started with, because it reached that before.
+    /// Whether the service was restarted without its trap, because it kept hitting it before customers were shopping.
     var hasMetTrap: Bool { trap == nil && earlyTraps > 0 }
 
     func startService(trap: Trap? = nil) async throws {
@@ -108,7 +108,8 @@ extension Environment {
         try await launchService(trap: trap)
     }
 
-    /// The service reached its fault point before the shoppers began, by background work: starts it again, in the end without one.
+    /// Restarts a service that hit its trap by background work, before customers were shopping: up to three times with the trap, then
+    /// without it.
     private func startTrappedServiceAgain() async throws {
         earlyTraps += 1
         guard earlyTraps < 4, let trap else { return try await launchService(trap: nil) }
@@ -124,7 +125,7 @@ extension Environment {
         var arguments = [
             "--port", "\(port)", "--order-hold", "2s", "--ranking-refresh", "200ms", "--recovery-interval", "1s", "--data-platform",
             platform.url,
-            // What a busy machine delays is no failure of the platform.
+            // Long, so that a delay of a busy machine does not count as a failure of the platform.
             "--data-platform-timeout", "60s",
         ]
         if let redisURL { arguments += ["--redis", redisURL] }
@@ -136,21 +137,21 @@ extension Environment {
         }
     }
 
-    /// SIGKILL: nothing is said, nothing is saved.
+    /// Ends the service by SIGKILL, so that it can answer and save nothing.
     func killService() async throws {
         _ = try await service?.end(SIGKILL)
     }
 
     func signalService(_ number: Int32) { service?.send(number) }
 
-    /// SIGTERM, which must end it in good order.
+    /// Ends the service by SIGTERM; it must shut down in order and exit with 0.
     func stopService() async throws {
         let status = try await service?.end(SIGTERM)
         if status != 0 { findings.add(.wrong, "SIGTERM ended the service with \(status.map(String.init) ?? "a signal")") }
     }
 
-    /// Waits until the service is ready, and answers how long that took. A service that ended is started again; where that fails, the run
-    /// ends.
+    /// Waits until the service is ready, and returns how long that took. A service that has ended is started again; where that fails,
+    /// the run ends with the error.
     @discardableResult
     func waitUntilReady() async throws -> Duration {
         let start = ContinuousClock.now
@@ -174,27 +175,27 @@ extension Environment {
     }
 }
 
-// MARK: - Goods and people
+// MARK: - Products, campaigns and customers
 
 extension Environment {
-    /// New users and products; the old ones are left alone from here on.
+    /// Makes new users and products; the previous ones get no more requests.
     func renew(customers count: Int) async throws {
         let answers = try await together(Array(0..<count)) { [admin] _ in try await admin.post("/users", #"{"name": "이바다"}"#) }
         let ids = try answers.map { try $0.expect(201).int("userId") }.sorted()
         guard let first = ids.first, let last = ids.last else { return }
         let tokens = try await Tool.run("token", "--data", dataFolder, "--user", "\(first)-\(last)").lines
         customers = ids.map { Customer(Caller(pool: pool, token: tokens[Int($0 - first)], id: $0)) }
-        everybody += customers
+        allCustomers += customers
         var products: [Catalogue.Product] = []
         for index in 0..<12 {
-            // Some run out.
+            // A few have so little stock that they run out.
             let (price, stock): (Int64, Int64) = (Int64(700 + 150 * index), index < 3 ? 40 : 1_000_000)
             products.append(.init(id: try await admin.makeProduct(price: price, stock: stock), price: price, stock: stock))
         }
         catalogue.products = products
     }
 
-    /// The campaigns of a round, with few, some and many coupons.
+    /// Creates the campaigns of a round: one that is sold out at once, one for some of the customers, one for most of them.
     func openCampaigns() async throws {
         catalogue.currentCampaigns = []
         for quantity in [20, min(90, customers.count / 2), customers.count * 3 / 4].map(Int64.init) {
@@ -202,26 +203,26 @@ extension Environment {
             catalogue.campaigns[id] = quantity
             catalogue.currentCampaigns.append(id)
         }
-        // Old ones stay open; a few are enough to come back to.
+        // Campaigns of earlier rounds stay open; the shoppers go on claiming from a few of them.
         for id in catalogue.campaigns.keys.sorted().dropLast(9) { catalogue.campaigns[id] = nil }
     }
 
-    /// An operator raises the quantity of one of the round's campaigns, and asks until they know that it is done.
+    /// Raises the quantity of one of the round's campaigns as an operator does, and retries until there is a final answer.
     func raiseQuantity() {
         guard let id = catalogue.currentCampaigns.randomElement(using: &random), let quantity = catalogue.campaigns[id] else { return }
         catalogue.campaigns[id] = quantity + 10
         let request = ServiceClient.Request(
             caller: admin, path: "/coupons/\(id)", body: #"{"quantity": \#(quantity + 10)}"#, method: "PATCH")
-        errands.append(
+        pendingChanges.append(
             Task { [client, findings] in
-                guard let answer = await client.insist(request) else { return }
+                guard let answer = await client.askUntilFinal(request) else { return }
                 if answer.status != 200 { findings.add(.wrong, "raising the quantity of campaign \(id): \(answer.text)") }
             })
     }
 
-    /// Waits for what operators have under way.
-    func finishErrands() async {
-        for errand in errands { await errand.value }
-        errands = []
+    /// Waits for changes by operators that are in flight.
+    func finishPendingChanges() async {
+        for change in pendingChanges { await change.value }
+        pendingChanges = []
     }
 }

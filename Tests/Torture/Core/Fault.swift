@@ -2,37 +2,37 @@ import FaultPoints
 import Foundation
 import TestSupport
 
-/// One way of breaking something while people shop, and of repairing it.
+/// One kind of fault that is injected while customers shop, and what repairs it.
 package struct Fault: Sendable, CustomStringConvertible {
     package let name: String
-    /// Why it cannot be done on this machine; nil where it can.
+    /// Why the fault cannot be injected on this machine; nil where it can.
     let obstacle: @Sendable () -> String?
-    /// Before the shoppers begin.
+    /// Runs before the customers of the round begin.
     let prepare: Step
-    /// While they shop. What it stops runs again when it returns.
-    let strike: Step
-    /// After the round was verified.
+    /// Injects the fault while customers shop. What it stops runs again when it returns.
+    let inject: Step
+    /// Runs after the verification of the round.
     let finish: Step
 
     typealias Step = @Sendable (Environment) async throws -> Void
 
     init(
-        _ name: String, obstacle: @escaping @Sendable () -> String? = { nil }, prepare: @escaping Step = { _ in }, strike: @escaping Step,
+        _ name: String, obstacle: @escaping @Sendable () -> String? = { nil }, prepare: @escaping Step = { _ in }, inject: @escaping Step,
         finish: @escaping Step = { _ in }
     ) {
         self.name = name
         self.obstacle = obstacle
         self.prepare = prepare
-        self.strike = strike
+        self.inject = inject
         self.finish = finish
     }
 
     package var description: String { name }
 
-    /// All faults.
-    package static let all = service + fullSteps + redis + disk + platform + browsing
+    /// Every fault that the torture can inject.
+    package static let all = service + atFaultPoints + redis + disk + platform + browsing
 
-    /// The fault could not be brought about.
+    /// The fault could not be injected.
     struct NotReached: Error, CustomStringConvertible {
         let description: String
     }
@@ -43,7 +43,7 @@ extension Environment {
         try await Task.sleep(for: .milliseconds(Int.random(in: milliseconds, using: &random)))
     }
 
-    /// Starts the service after a crash. Now and then the crash repeats itself right at the start.
+    /// Starts the service after a crash. At random, it first crashes once more during the start.
     func restartService() async throws {
         if Int.random(in: 0..<3, using: &random) == 0 {
             let points: [FaultPoint] = [.afterEpoch, .afterLoadCoupon, .afterLoadClaims, .beforePersist, .afterCommit, .afterRecordSales]
@@ -53,7 +53,7 @@ extension Environment {
                     try await pause(milliseconds: 0...300)
                     try await killService()
                 } catch is ServeProcess.NotServing {
-                    // It met the boundary before it listened.
+                    // It reached the boundary before it listened.
                 }
             }
         }
@@ -67,14 +67,14 @@ extension Fault {
     static let service = [
         Fault(
             "service: SIGKILL",
-            strike: { environment in
+            inject: { environment in
                 try await environment.killService()
                 try await environment.pause(milliseconds: 0...300)
                 try await environment.restartService()
             }),
         Fault(
             "service: SIGKILL, three times",
-            strike: { environment in
+            inject: { environment in
                 for _ in 0..<3 {
                     try await environment.pause(milliseconds: 0...400)
                     try await environment.killService()
@@ -83,37 +83,37 @@ extension Fault {
             }),
         Fault(
             "service: SIGSTOP for seconds",
-            strike: { environment in
+            inject: { environment in
                 environment.signalService(SIGSTOP)
                 try await environment.pause(milliseconds: 500...3_500)
                 environment.signalService(SIGCONT)
             }),
         Fault(
             "service: SIGTERM",
-            strike: { environment in
+            inject: { environment in
                 try await environment.stopService()
                 try await environment.startService()
             }),
     ]
 
     /// A SIGKILL at every boundary between two steps.
-    static let fullSteps = FaultPoint.ofService.map { point in
+    static let atFaultPoints = FaultPoint.ofService.map { point in
         Fault(
             "SIGKILL \(point.rawValue)",
             prepare: { environment in
-                // Started with the trap, a service may meet it before it listens; here, people are to be shopping.
+                // Set at a restart of its own, so that the round waits until the service is ready before customers shop.
                 try await environment.stopService()
                 try await environment.startService(
                     trap: Environment.Trap(point: point, passage: Int.random(in: point.passages, using: &environment.random)))
             },
-            strike: { environment in
+            inject: { environment in
                 if environment.hasMetTrap {
-                    // It cannot be kept from meeting the boundary before anybody shops: the fault has been, and this is one more.
+                    // The service reached the boundary before customers shopped, so the fault has happened; this adds a plain crash.
                     try await environment.killService()
                     return try await environment.restartService()
                 }
                 try await point.request(in: environment)
-                // For as long as people go on shopping: how soon that many boundaries are passed depends on the machine.
+                // Waits for as long as answers go on, because the time to that many passages depends on the machine.
                 try await eventually(
                     "the service ends \(point.rawValue)", whileCounting: { environment.client.counts.current.answers }, most: 100_000
                 ) { !environment.isServiceRunning }
@@ -124,7 +124,7 @@ extension Fault {
 }
 
 extension FaultPoint {
-    /// Which passage ends the process: anywhere in the busiest seconds, and the first where there are few.
+    /// Which passage ends the process: a random one where a round passes the boundary often, the first where it does rarely.
     fileprivate var passages: ClosedRange<Int> {
         switch self {
         case .afterScript: 1...60
@@ -138,13 +138,13 @@ extension FaultPoint {
         }
     }
 
-    /// Makes requests that pass the boundary.
+    /// Causes the service to reach the boundary, where shopping alone does not.
     fileprivate func request(in environment: Environment) async throws {
         switch self {
         case .afterEpoch, .afterLoadCoupon, .afterLoadClaims, .beforeSwapSales:
             try await environment.command("FLUSHALL")
         case .beforePersist:
-            // Claims whose replies vanish are known to Redis alone.
+            // Claims whose replies are dropped are known to Redis alone.
             environment.proxy.swallowReplies()
         case .betweenStoreAndGate:
             environment.raiseQuantity()

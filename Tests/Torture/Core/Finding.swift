@@ -1,13 +1,13 @@
 import Synchronization
 
-/// Something that must not be: the service contradicts what it has told somebody, or itself.
+/// A defect: the service contradicts an answer that it has given, or itself.
 package struct Finding: Sendable, Equatable, CustomStringConvertible {
     package enum Kind: String, Sendable, CaseIterable {
-        /// A success that was told is not there.
+        /// Something that a success reported is missing.
         case lost
-        /// Something happened twice that was asked for once.
+        /// Something that was requested once happened twice.
         case doubled
-        /// Anything else that contradicts the contract: a sum that is off, a state out of nothing, a 500, no answer at all.
+        /// Anything else that contradicts `Sources/API/openapi.json` or the invariants: a wrong sum, an impossible state, a 500, no answer.
         case wrong
     }
 

@@ -1,19 +1,19 @@
 extension Fault {
-    private static func mood(_ name: String, _ mood: DataPlatform.Mood) -> Fault {
+    private static func behavior(_ name: String, _ behavior: DataPlatform.Behavior) -> Fault {
         Fault(
             "platform: \(name)",
-            strike: { environment in
-                environment.platform.set(mood)
+            inject: { environment in
+                environment.platform.set(behavior)
                 try await environment.pause(milliseconds: 800...2_000)
                 environment.platform.set(.usual)
             })
     }
 
     static let platform = [
-        mood("500 to everything", .failing), mood("slow", .slow), mood("takes and forgets", .forgetful),
+        behavior("500 to everything", .failing), behavior("slow", .slow), behavior("takes and forgets", .forgetful),
         Fault(
             "platform: answers after two seconds",
-            strike: { environment in
+            inject: { environment in
                 environment.platform.set(.steady)
                 try await environment.pause(milliseconds: 5_000...8_000)
                 let posts = environment.platform.steadyPosts

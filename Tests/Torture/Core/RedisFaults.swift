@@ -23,7 +23,7 @@ extension Environment {
         try await offPool { try redis.start() }
     }
 
-    fileprivate func forgetFiles() throws {
+    fileprivate func deleteFiles() throws {
         try FileManager.default.removeItem(atPath: appendOnlyFolder)
     }
 
@@ -36,7 +36,7 @@ extension Environment {
     }
 
     fileprivate func restoreFiles(_ copy: String) throws {
-        try forgetFiles()
+        try deleteFiles()
         try FileManager.default.moveItem(atPath: copy, toPath: appendOnlyFolder)
     }
 
@@ -45,9 +45,9 @@ extension Environment {
         let primary = redis
         let replica = try await offPool { try TemporaryRedis(arguments: Self.redisArguments, onTCP: true) }
         do {
-            // Said at run time, so that it follows nobody when it is started again.
+            // Set at run time, not by an argument, so that it follows no primary when it is started again.
             _ = try await offPool { try replica.cli("REPLICAOF", "127.0.0.1", "\(primary.port ?? 0)") }
-            // A link that is up carries nothing before the replica has confirmed its snapshot, which it does once a second.
+            // A link that is up transfers no writes until the replica has confirmed its snapshot, which it does once a second.
             _ = try await offPool { try primary.cli("SET", "probe", "1") }
             try await eventually("the replica follows") { try await offPool { try replica.cli("GET", "probe") } == "1" }
             try await pause(milliseconds: 100...400)
@@ -60,7 +60,7 @@ extension Environment {
         redis = replica
         proxy.move(to: try SocketAddress(unixDomainSocketPath: replica.socketPath))
         proxy.cutConnections()
-        // The old one goes on for a while: whoever were still connected to it could ask it.
+        // The old primary goes on for a while, so that a client that is still connected to it would be noticed.
         try await pause(milliseconds: 0...200)
         primary.end()
     }
@@ -86,22 +86,22 @@ extension Fault {
     static let redis = [
         Fault(
             "Redis: SIGKILL",
-            strike: { environment in
+            inject: { environment in
                 try await environment.killRedis()
                 try await environment.pause(milliseconds: 0...1_000)
                 try await environment.startRedis()
             }),
         Fault(
             "Redis: SIGKILL, files lost",
-            strike: { environment in
+            inject: { environment in
                 try await environment.killRedis()
-                try environment.forgetFiles()
+                try environment.deleteFiles()
                 try await environment.pause(milliseconds: 0...500)
                 try await environment.startRedis()
             }),
         Fault(
             "Redis: older snapshot",
-            strike: { environment in
+            inject: { environment in
                 let copy = try environment.copyFiles()
                 try await environment.pause(milliseconds: 100...600)
                 try await environment.killRedis()
@@ -110,41 +110,41 @@ extension Fault {
             }),
         Fault(
             "Redis: SIGSTOP for seconds",
-            strike: { environment in
+            inject: { environment in
                 environment.redis.pause()
                 try await environment.pause(milliseconds: 500...3_500)
                 environment.redis.resume()
             }),
         Fault(
             "Redis: FLUSHALL",
-            strike: { environment in
+            inject: { environment in
                 try await environment.command("FLUSHALL")
             }),
         Fault(
             "Redis: keys deleted",
-            strike: { environment in
+            inject: { environment in
                 try await environment.deleteKeys()
             }),
         Fault(
             "Redis: SCRIPT FLUSH",
-            strike: { environment in
+            inject: { environment in
                 try await environment.command("SCRIPT", "FLUSH")
             }),
         Fault(
             "Redis: failover, lagging",
-            strike: { environment in
+            inject: { environment in
                 try await environment.failOver()
             }),
         Fault(
             "Redis: memory full",
-            strike: { environment in
+            inject: { environment in
                 try await environment.command("CONFIG", "SET", "maxmemory", "1")
                 try await environment.pause(milliseconds: 100...800)
                 try await environment.command("CONFIG", "SET", "maxmemory", "0")
             }),
         Fault(
             "proxy: connection cut",
-            strike: { environment in
+            inject: { environment in
                 for _ in 0..<4 {
                     environment.proxy.inject(.cut(afterReplyBytes: Int.random(in: 1...3_000, using: &environment.random)))
                     try await environment.pause(milliseconds: 50...300)
@@ -153,29 +153,29 @@ extension Fault {
             }),
         Fault(
             "proxy: replies dropped",
-            strike: { environment in
+            inject: { environment in
                 environment.proxy.swallowReplies()
-                // Longer than a command may take: the service gives the connection up.
+                // Longer than the command timeout, so that the service closes the connection.
                 try await environment.pause(milliseconds: 2_200...3_000)
             }),
         Fault(
             "both: SIGKILL, Redis empty",
-            strike: { environment in
+            inject: { environment in
                 try await environment.killRedis()
                 try await environment.killService()
-                try environment.forgetFiles()
+                try environment.deleteFiles()
                 try await environment.startRedis()
                 try await environment.restartService()
             }),
         Fault(
             "private Redis: SIGKILL",
             prepare: { environment in
-                // It comes back as it was when a round of this kind ended last: far behind the store.
+                // Its files are of the last round of this kind, so it starts far behind the store.
                 try await environment.stopService()
                 environment.usesPrivateRedis = true
                 try await environment.startService()
             },
-            strike: { environment in
+            inject: { environment in
                 guard let pid = try PrivateRedis(dataFolder: environment.dataFolder).runningPID else {
                     throw NotReached(description: "no private redis-server runs")
                 }

@@ -12,7 +12,7 @@ package struct RequestCounts: Sendable {
     package var cancelled = 0
     package var refunded = 0
 
-    /// Answers that told of a change.
+    /// Answers that reported a change.
     package var successes: Int { won + charged + ordered + paid + cancelled + refunded }
 
     package static func + (left: RequestCounts, right: RequestCounts) -> RequestCounts {

@@ -3,17 +3,17 @@ import JSON
 import NIOCore
 import TestSupport
 
-/// Sends the requests of shoppers, counts answers, and asks again as a patient client does.
+/// Sends the requests of shoppers, counts the answers, and retries as a patient client does.
 struct ServiceClient: Sendable {
     let counts: RequestCounter
     let findings: Findings
 
-    /// How long somebody asks again for an answer, outages included.
+    /// How long a request is retried, outages included.
     static let patience = hangLimit
 
     enum Reply: Sendable {
         case answer(TestSupport.HTTPAnswer)
-        /// The connection broke: nobody knows what happened.
+        /// The connection broke before the answer, so the outcome is unknown.
         case lost
     }
 
@@ -25,7 +25,7 @@ struct ServiceClient: Sendable {
         var method = "POST"
     }
 
-    /// Asks once.
+    /// Sends a request once.
     func ask(_ request: Request) async -> Reply {
         do {
             let answer = try await request.caller.call(
@@ -42,14 +42,14 @@ struct ServiceClient: Sendable {
             return .answer(answer)
         } catch {
             counts.count { $0.lostReplies += 1 }
-            // Whoever was cut off does not come back within the same millisecond.
+            // A short pause before the client connects again.
             try? await Task.sleep(for: .milliseconds(15))
             return .lost
         }
     }
 
-    /// Asks until there is a final answer; nil, and a finding, where none comes.
-    func insist(_ request: Request) async -> TestSupport.HTTPAnswer? {
+    /// Retries until there is a final answer; nil, with a finding, where none comes in time.
+    func askUntilFinal(_ request: Request) async -> TestSupport.HTTPAnswer? {
         let deadline = ContinuousClock.now + Self.patience
         while ContinuousClock.now < deadline, !Task.isCancelled {
             if case .answer(let answer) = await ask(request), ![503, 429].contains(answer.status), answer.status < 500,
@@ -64,10 +64,10 @@ struct ServiceClient: Sendable {
         return nil
     }
 
-    /// Whether a success is the repetition of one that was told before.
+    /// Whether a success is the stored answer of an earlier one.
     static func isReplay(_ answer: TestSupport.HTTPAnswer) -> Bool { answer[header: "idempotent-replayed"] == "true" }
 
-    /// Holds a success under a key against the one told before under the same key: they are byte-identical.
+    /// Compares a success under a key with the first success under the same key: they must be byte-identical.
     func compare(_ answer: TestSupport.HTTPAnswer, key: String?, of customer: Customer) {
         guard let key, (200..<300).contains(answer.status) else { return }
         let text = answer.text

@@ -1,10 +1,10 @@
 import JSON
 import TestSupport
 
-/// Somebody who claims, charges, orders, pays, cancels, is refunded and looks around, in an order that the seed decides.
+/// A client that claims, charges, orders, pays, cancels, refunds and reads for its customers, in an order that the seed decides.
 ///
-/// Nobody else acts for their customers, so one after the other is known; what is sent at once, such as a double click, is sent
-/// by them.
+/// No other client acts for its customers, so their requests come one after the other, except for copies of a request that it
+/// sends at once, as a double click does.
 struct Shopper: Sendable {
     let customers: [Customer]
     let admin: Caller
@@ -30,12 +30,12 @@ struct Shopper: Sendable {
 
     private mutating func chance(_ percent: Int) -> Bool { Int.random(in: 0..<100, using: &random) < percent }
 
-    /// Sends the same request that many times at once; the answers of those that got one.
-    private func send(_ request: ServiceClient.Request, copies: Int, insisting: Bool) async -> [TestSupport.HTTPAnswer] {
+    /// Sends that many copies of a request at once; returns the answers that came.
+    private func send(_ request: ServiceClient.Request, copies: Int, retrying: Bool) async -> [TestSupport.HTTPAnswer] {
         await withTaskGroup { [client] group in
             for _ in 0..<copies {
                 group.addTask {
-                    if insisting { return await client.insist(request) }
+                    if retrying { return await client.askUntilFinal(request) }
                     guard case .answer(let answer) = await client.ask(request) else { return nil }
                     return answer
                 }
@@ -52,13 +52,13 @@ struct Shopper: Sendable {
         let pool = chance(85) ? catalogue.currentCampaigns : Array(catalogue.campaigns.keys)
         guard let campaign = pool.randomElement(using: &random) else { return }
         await claim(
-            campaign, by: customer, key: chance(33) ? ServiceClient.newKey() : nil, copies: chance(25) ? 3 : 1, insisting: chance(88))
+            campaign, by: customer, key: chance(33) ? ServiceClient.newKey() : nil, copies: chance(25) ? 3 : 1, retrying: chance(88))
     }
 
-    func claim(_ campaign: Int64, by customer: Customer, key: String?, copies: Int, insisting: Bool) async {
-        let hadIt = customer.known.claims[campaign].map { !$0.wins.isEmpty || !$0.shown.isEmpty } ?? false
+    func claim(_ campaign: Int64, by customer: Customer, key: String?, copies: Int, retrying: Bool) async {
+        let hadCoupon = customer.known.claims[campaign].map { !$0.wins.isEmpty || !$0.shown.isEmpty } ?? false
         let request = ServiceClient.Request(caller: customer.caller, path: "/coupons/\(campaign)/claims", key: key)
-        for answer in await send(request, copies: copies, insisting: insisting) {
+        for answer in await send(request, copies: copies, retrying: retrying) {
             client.compare(answer, key: key, of: customer)
             switch (answer.status, answer.code) {
             case (201, _):
@@ -79,8 +79,8 @@ struct Shopper: Sendable {
                 }
                 customer.note { $0.claims[campaign, default: ClaimRecord()].shown.append(facts) }
             case (409, "COUPON_SOLD_OUT"):
-                if hadIt { client.findings.add(.lost, "user \(customer.id) has coupon \(campaign) and was told that it is sold out") }
-            // Who asks once may come while the first of their copies is still running.
+                if hadCoupon { client.findings.add(.lost, "user \(customer.id) has coupon \(campaign) and was refused as sold out") }
+            // Without retries, a copy may be answered while the first one still runs.
             case (503, _), (429, _), (_, "IDEMPOTENCY_KEY_IN_USE"): break
             default: client.findings.add(.wrong, "a claim of open campaign \(campaign) answered \(answer.status) \(answer.text)")
             }
@@ -95,8 +95,8 @@ struct Shopper: Sendable {
         customer.note { $0.charges[amount] = ChargeRecord(told: .unknown) }
         let request = ServiceClient.Request(
             caller: customer.caller, path: "/users/\(customer.id)/balance/charges", body: #"{"amount": \#(amount)}"#, key: key)
-        // Without a key, asking again would be another charge.
-        let answers = await send(request, copies: key != nil && chance(30) ? 3 : 1, insisting: key != nil)
+        // Without a key, a retry would be another charge.
+        let answers = await send(request, copies: key != nil && chance(30) ? 3 : 1, retrying: key != nil)
         if key != nil, answers.isEmpty { return }
         var fresh = 0
         for answer in answers {
@@ -106,7 +106,7 @@ struct Shopper: Sendable {
                 let (id, balance) = (try? answer.int("chargeId"), try? answer.int("balance"))
                 customer.note { $0.charges[amount] = ChargeRecord(told: .yes, chargeID: id, balance: balance) }
             } else {
-                // Refused, or unavailable: nothing has changed.
+                // Refused or unavailable, so nothing has changed.
                 customer.note { if $0.charges[amount]?.told == .unknown { $0.charges[amount]?.told = .no } }
             }
         }
@@ -147,7 +147,7 @@ struct Shopper: Sendable {
         guard let basket = basket(of: customer) else { return }
         let key = chance(66) ? ServiceClient.newKey() : nil
         let request = ServiceClient.Request(caller: customer.caller, path: "/orders", body: basket.body, key: key)
-        let answers = await send(request, copies: key != nil && chance(15) ? 2 : 1, insisting: key != nil)
+        let answers = await send(request, copies: key != nil && chance(15) ? 2 : 1, retrying: key != nil)
         if answers.isEmpty { customer.note { $0.unknownOrders += 1 } }
         for answer in answers where answer.status == 201 {
             client.compare(answer, key: key, of: customer)
@@ -160,7 +160,7 @@ struct Shopper: Sendable {
         guard let basket = basket(of: customer) else { return }
         let key = chance(66) ? ServiceClient.newKey() : nil
         let request = ServiceClient.Request(caller: customer.caller, path: "/checkout", body: basket.body, key: key)
-        let answers = await send(request, copies: 1, insisting: key != nil)
+        let answers = await send(request, copies: 1, retrying: key != nil)
         if answers.isEmpty { customer.note { $0.unknownOrders += 1 } }
         for answer in answers where answer.status == 201 {
             client.compare(answer, key: key, of: customer)
@@ -174,7 +174,7 @@ struct Shopper: Sendable {
         customer.known.orders.filter { !$0.value.isOver }.keys.randomElement(using: &random)
     }
 
-    /// Pays; now and then twice at once, or while cancelling.
+    /// Pays an order; at random twice at once, or together with a cancel.
     private mutating func pay(_ customer: Customer) async {
         guard let order = openOrder(of: customer) else { return }
         customer.note { $0.orders[order]?.mayBePaid = true }
@@ -189,8 +189,8 @@ struct Shopper: Sendable {
 
     private func pay(_ order: Int64, of customer: Customer, key: String?) async {
         let request = ServiceClient.Request(caller: customer.caller, path: "/payments", body: #"{"orderId": \#(order)}"#, key: key)
-        // Paying again is harmless also without a key: an order is paid once.
-        guard let answer = await client.insist(request) else { return }
+        // A retry does no harm even without a key, because an order is paid only once.
+        guard let answer = await client.askUntilFinal(request) else { return }
         client.compare(answer, key: key, of: customer)
         switch (answer.status, answer.code) {
         case (201, _):
@@ -214,18 +214,18 @@ struct Shopper: Sendable {
 
     private func cancel(_ order: Int64, of customer: Customer) async {
         let request = ServiceClient.Request(caller: customer.caller, path: "/orders/\(order)/cancel")
-        guard let answer = await client.insist(request) else { return }
+        guard let answer = await client.askUntilFinal(request) else { return }
         switch (answer.status, answer.code) {
         case (200, _):
             client.counts.count { $0.cancelled += 1 }
             customer.note { $0.orders[order]?.cancellations += 1 }
-        // The first try may have cancelled it, and its answer got lost.
+        // An earlier attempt, whose answer was lost, may have cancelled it.
         case (409, "ORDER_NOT_CANCELLABLE"): break
         default: client.findings.add(.wrong, "cancelling order \(order) answered \(answer.status) \(answer.text)")
         }
     }
 
-    /// Gives money back: some units or all, now and then all twice at once.
+    /// Refunds some units or all of a payment; at random all of it twice at once.
     private mutating func refund(_ customer: Customer) async {
         guard let (_, order) = customer.known.orders.filter({ !$0.value.payments.isEmpty }).randomElement(using: &random),
             let payment = order.payments.first
@@ -240,7 +240,7 @@ struct Shopper: Sendable {
     private func refund(_ payment: Int64, of customer: Customer, product: Int64?, key: String) async {
         let body = product.map { #"{"items": [{"productId": \#($0), "quantity": 1}]}"# } ?? "{}"
         let request = ServiceClient.Request(caller: admin, path: "/payments/\(payment)/refunds", body: body, key: key)
-        guard let answer = await client.insist(request) else { return }
+        guard let answer = await client.askUntilFinal(request) else { return }
         client.compare(answer, key: key, of: customer)
         switch (answer.status, answer.code) {
         case (201, _):
@@ -257,7 +257,7 @@ struct Shopper: Sendable {
 
     // MARK: - Looking
 
-    /// Requests that must be answered without Redis and on a full disk.
+    /// Reads what must be answered even without Redis and on a full disk.
     private mutating func look(_ customer: Customer) async {
         guard let product = catalogue.products.randomElement(using: &random) else { return }
         let paths = [

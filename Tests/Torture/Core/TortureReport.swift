@@ -3,15 +3,16 @@ package struct RoundReport: Sendable, CustomStringConvertible {
     package let fault: String
     package var counts = RequestCounts()
     /// From the end of the fault until the service was ready.
-    package var back: Duration = .zero
+    package var recoveryTime: Duration = .zero
     package var rowsAudited: Int64 = 0
     package var findings: [Finding] = []
 
     package var description: String {
-        let verdict = findings.isEmpty ? "nothing lost, nothing twice" : "\(findings.count) FINDINGS"
+        let verdict = findings.isEmpty ? "nothing lost, nothing doubled" : "\(findings.count) FINDINGS"
         return
-            "\(fault): \(counts.answers) answers, \(counts.successes) successes (\(counts.won) claims won), \(counts.unavailable) told to come back, "
-            + "\(counts.lostReplies) answers lost, ready after \(back.milliseconds) ms, \(rowsAudited) rows audited: \(verdict)"
+            "\(fault): \(counts.answers) answers, \(counts.successes) successes (\(counts.won) claims won), "
+            + "\(counts.unavailable) answered 429 or 503, \(counts.lostReplies) answers lost, "
+            + "ready after \(recoveryTime.milliseconds) ms, \(rowsAudited) rows audited: \(verdict)"
     }
 }
 
@@ -21,7 +22,7 @@ package struct TortureReport: Sendable {
     package private(set) var rounds: [RoundReport] = []
     /// Faults that this machine does not allow, with the reason.
     package var skipped: [String: String] = [:]
-    /// What the last look at everybody found.
+    /// What the last comparison, of the customers of all rounds, found.
     package var atTheEnd: [Finding] = []
 
     package var isClean: Bool { atTheEnd.isEmpty && rounds.allSatisfy(\.findings.isEmpty) }
@@ -31,7 +32,7 @@ package struct TortureReport: Sendable {
 
     /// One line for each fault, with what was lost and doubled.
     package var table: String {
-        let columns = ["fault", "rounds", "answers", "successes", "come back", "no answer", "ready after", "lost", "doubled", "wrong"]
+        let columns = ["fault", "rounds", "answers", "successes", "429 or 503", "no answer", "ready after", "lost", "doubled", "wrong"]
         var lines: [[String]] = [columns]
         let grouped = Dictionary(grouping: rounds, by: \.fault)
         for (fault, rounds) in grouped.sorted(by: { $0.key < $1.key }) { lines.append(Self.line(fault, rounds)) }
@@ -54,7 +55,7 @@ package struct TortureReport: Sendable {
     private static func line(_ name: String, _ rounds: [RoundReport], and more: [Finding] = []) -> [String] {
         let counts = rounds.reduce(RequestCounts()) { $0 + $1.counts }
         let findings = rounds.flatMap(\.findings) + more
-        let slowest = rounds.map(\.back).max() ?? .zero
+        let slowest = rounds.map(\.recoveryTime).max() ?? .zero
         return [
             name, "\(rounds.count)", "\(counts.answers)", "\(counts.successes)", "\(counts.unavailable)", "\(counts.lostReplies)",
             "\(slowest.milliseconds) ms",

@@ -2,41 +2,40 @@ import Foundation
 import Synchronization
 import TestSupport
 
-/// Breaks the service in every way it knows while hundreds of people shop, and looks afterwards whether anything was lost or
-/// doubled.
+/// Injects faults while hundreds of customers shop, and checks after each one whether anything was lost or doubled.
 package struct TortureRun: Sendable {
     package var seed: UInt64
     package var rounds: Int
-    /// The ways of breaking to choose from; each comes up equally often, in an order that the seed decides.
+    /// The faults to choose from; each is injected equally often, in an order that the seed decides.
     package var faults = Fault.all
     package var connections = 240
     package var shoppers = 200
-    /// How long people shop before and after the fault.
+    /// How long customers shop before and after the fault, in milliseconds.
     package var shopping: ClosedRange<Int> = 300...1_000
-    /// How many changes people must have made before a round ends.
+    /// How many changes a round must have made before it ends.
     package var leastSuccesses = 0
-    /// After that many rounds new people come, with new products.
+    /// After that many rounds there are new customers and products.
     package var roundsPerCrowd = 8
-    /// Told what happens, line by line.
-    package var narrate: @Sendable (String) -> Void = { _ in }
+    /// Prints a line about the run.
+    package var printLine: @Sendable (String) -> Void = { _ in }
 
-    /// Told each step of a round.
-    package var narrateStep: @Sendable (String) -> Void = { _ in }
+    /// Prints each step of a round.
+    package var printStep: @Sendable (String) -> Void = { _ in }
 
     package init(seed: UInt64, rounds: Int) {
         (self.seed, self.rounds) = (seed, rounds)
     }
 
-    /// Runs all rounds. What is wrong is in the report; an error means that the torture itself could not go on.
+    /// Runs all rounds. Findings are in the report; an error means that the torture itself could not continue.
     package func run() async throws -> TortureReport {
-        narrate("torture: SEED=\(seed) ROUNDS=\(rounds), \(shoppers) people on up to \(connections) connections")
+        printLine("torture: SEED=\(seed) ROUNDS=\(rounds), \(shoppers) shoppers on up to \(connections) connections")
         let environment = try await Environment.start(random: SeededGenerator(seed: seed), connections: connections)
         do {
             let report = try await run(in: environment)
             await environment.end()
             return report
         } catch {
-            narrate("the service's log ends with:\n\(environment.log.suffix(4_000))")
+            printLine("the service's log ends with:\n\(environment.log.suffix(4_000))")
             await environment.end()
             throw error
         }
@@ -44,39 +43,39 @@ package struct TortureRun: Sendable {
 
     private func run(in environment: Environment) async throws -> TortureReport {
         var report = TortureReport(seed: seed)
-        var deck: [Fault] = []
+        var upcoming: [Fault] = []
         var possible = faults
         for fault in faults {
             guard let obstacle = fault.obstacle() else { continue }
             report.skipped[fault.name] = obstacle
             possible.removeAll { $0.name == fault.name }
-            narrate("left out: \(fault.name), since \(obstacle)")
+            printLine("skipped: \(fault.name): \(obstacle)")
         }
         guard !possible.isEmpty else { return report }
         try await environment.waitUntilReady()
         for number in 1...max(rounds, 1) {
-            if deck.isEmpty { deck = possible.shuffled(using: &environment.random) }
-            let fault = deck.removeLast()
+            if upcoming.isEmpty { upcoming = possible.shuffled(using: &environment.random) }
+            let fault = upcoming.removeLast()
             if (number - 1).isMultiple(of: roundsPerCrowd) { try await environment.renew(customers: shoppers * 2) }
             let round = try await Round(fault: fault, torture: self, environment: environment).run()
             report.add(round)
-            narrate("round \(number)/\(rounds)  \(round)")
-            for finding in round.findings.prefix(20) { narrate("    \(finding)") }
-            if !round.findings.isEmpty { narrate("    the service's log ends with:\n\(environment.log.suffix(3_000))") }
+            printLine("round \(number)/\(rounds)  \(round)")
+            for finding in round.findings.prefix(20) { printLine("    \(finding)") }
+            if !round.findings.isEmpty { printLine("    the service's log ends with:\n\(environment.log.suffix(3_000))") }
         }
-        narrate("everybody who was ever there is looked at once more")
-        for customer in environment.everybody where !environment.customers.contains(where: { $0 === customer }) {
+        printLine("comparing the customers of all rounds once more")
+        for customer in environment.allCustomers where !environment.customers.contains(where: { $0 === customer }) {
             let payments = Set(customer.known.orders.values.flatMap(\.payments))
             let account = try await Account.read(customer.caller, payments: payments.sorted())
             Comparison(customer: customer, account: account, findings: environment.findings).run()
         }
         report.atTheEnd = environment.findings.take()
-        for finding in report.atTheEnd { narrate("    \(finding)") }
+        for finding in report.atTheEnd { printLine("    \(finding)") }
         return report
     }
 }
 
-/// One fault while people shop, and the verification afterwards.
+/// One fault while customers shop, and the verification afterwards.
 struct Round {
     let fault: Fault
     let torture: TortureRun
@@ -89,46 +88,46 @@ struct Round {
         _ = environment.client.counts.take()
         var report = RoundReport(fault: fault.name)
         let shoppers = makeShoppers()
-        let over = Over()
+        let stop = StopFlag()
         let crowd = Task {
             await withTaskGroup { group in
                 for shopper in shoppers {
                     group.addTask {
                         var shopper = shopper
-                        await shopper.shop { over.isUp }
+                        await shopper.shop { stop.isSet }
                     }
                 }
             }
         }
-        // Nobody goes on shopping where the round could not be ended in order.
+        // Also ends the shoppers where the round fails.
         defer { crowd.cancel() }
         do {
             try await environment.pause(milliseconds: torture.shopping)
-            torture.narrateStep("struck by \(fault)")
-            try await fault.strike(environment)
-            torture.narrateStep("struck")
-            report.back = try await environment.waitUntilReady()
-            if report.back > .seconds(3) { torture.narrateStep("slow to be ready; its log ends with:\n\(environment.log.suffix(6_000))") }
+            torture.printStep("injecting \(fault)")
+            try await fault.inject(environment)
+            torture.printStep("injected")
+            report.recoveryTime = try await environment.waitUntilReady()
+            if report.recoveryTime > .seconds(3) { torture.printStep("ready late; the log ends with:\n\(environment.log.suffix(6_000))") }
             if Int.random(in: 0..<3, using: &environment.random) == 0 { environment.raiseQuantity() }
             try await environment.pause(milliseconds: torture.shopping)
             let counts = environment.client.counts
-            try await eventually("people go on shopping", whileCounting: { counts.current.answers }, most: 100_000) {
+            try await eventually("the round has made enough changes", whileCounting: { counts.current.answers }, most: 100_000) {
                 counts.current.successes >= torture.leastSuccesses
             }
         } catch  where error is Fault.NotReached || error is NotInTime {
-            environment.findings.add(.wrong, "the fault was not brought about: \(error)")
-            // Nothing of it must be left for the next one.
+            environment.findings.add(.wrong, "the fault could not be injected: \(error)")
+            // A fresh process, so that nothing of this fault reaches the next round.
             try await environment.killService()
             try await environment.startService()
         }
-        over.raise()
-        torture.narrateStep("people leave")
+        stop.set()
+        torture.printStep("stopping the shoppers")
         try await environment.waitUntilReady()
         await crowd.value
-        await environment.finishErrands()
-        torture.narrateStep("the rest is claimed")
+        await environment.finishPendingChanges()
+        torture.printStep("claiming the remaining coupons")
         await claimTheRest()
-        torture.narrateStep("everything is looked at")
+        torture.printStep("verifying")
         report.counts = environment.client.counts.take()
         report.rowsAudited = try await Verification(environment: environment, customers: environment.customers).run()
         try await fault.finish(environment)
@@ -146,7 +145,7 @@ struct Round {
         }
     }
 
-    /// Customers without a coupon claim once more: in the end every unit must be issued.
+    /// Claims for every customer without a coupon: in the end every coupon must be issued.
     private func claimTheRest() async {
         let (client, admin, catalogue) = (environment.client, environment.admin, environment.catalogue)
         for campaign in catalogue.currentCampaigns {
@@ -156,7 +155,7 @@ struct Round {
                     group.addTask {
                         let shopper = Shopper(
                             customers: [customer], admin: admin, client: client, catalogue: catalogue, random: SeededGenerator(seed: 0))
-                        await shopper.claim(campaign, by: customer, key: nil, copies: 1, insisting: true)
+                        await shopper.claim(campaign, by: customer, key: nil, copies: 1, retrying: true)
                     }
                 }
             }
@@ -164,9 +163,9 @@ struct Round {
     }
 }
 
-/// Something that happens once.
-final class Over: Sendable {
+/// A flag that is set once.
+final class StopFlag: Sendable {
     private let state = Atomic<Bool>(false)
-    var isUp: Bool { state.load(ordering: .acquiring) }
-    func raise() { state.store(true, ordering: .releasing) }
+    var isSet: Bool { state.load(ordering: .acquiring) }
+    func set() { state.store(true, ordering: .releasing) }
 }

@@ -3,16 +3,16 @@ import JSON
 import NIOCore
 import TestSupport
 
-/// Verifies a round: the service's answers against the customers' records, and the service's own audit.
+/// Checks everything after a round: the service against the customers' records, and by its own audit.
 struct Verification {
     let environment: Environment
     let customers: [Customer]
-    /// How long the service may take to become consistent; what is not by then is a finding.
+    /// How long to wait for conditions that must become true; one that does not is a finding.
     var patience = hangLimit
 
     private var findings: Findings { environment.findings }
 
-    /// How many rows the audit checked.
+    /// Runs all checks, and returns how many rows the audit checked.
     func run() async throws -> Int64 {
         try await waitForRest()
         let accounts = try await compareAccounts()
@@ -29,7 +29,7 @@ struct Verification {
         func atRest(_ what: String, _ condition: () async throws -> Bool) async {
             do {
                 try await eventually(what, within: patience) {
-                    // A connection that broke is opened again with the next try.
+                    // A broken connection is opened again by the next attempt.
                     (try? await condition()) == true
                 }
             } catch {
@@ -61,7 +61,7 @@ struct Verification {
                 group.addTask {
                     let payments = Set(customer.known.orders.values.flatMap(\.payments))
                     var account = try await Account.read(customer.caller, payments: payments.sorted())
-                    // Expiry runs by the clock: what is pending now is not a moment later.
+                    // Orders expire by the clock, so one that is pending now may be expired a moment later.
                     let deadline = ContinuousClock.now + patience
                     while account.isPending, ContinuousClock.now < deadline {
                         try await Task.sleep(for: .milliseconds(100))
@@ -81,7 +81,7 @@ struct Verification {
         }
     }
 
-    /// Every unit of a campaign is with exactly one user, and none is stranded.
+    /// Checks that every coupon of a campaign was issued, each to one user.
     private func campaigns(_ accounts: [Pair]) async throws {
         for id in environment.catalogue.currentCampaigns {
             guard let quantity = environment.catalogue.campaigns[id] else { continue }
@@ -104,7 +104,7 @@ struct Verification {
         }
     }
 
-    /// Stock and scores are what was sold, less what came back.
+    /// Checks that stock and scores are what was sold minus what was refunded.
     private func stockAndScores(_ accounts: [Pair]) async throws {
         var sold: [Int64: Int64] = [:]
         for (customer, account) in accounts {
@@ -114,14 +114,14 @@ struct Verification {
         for product in environment.catalogue.products {
             let expected = product.stock - (sold[product.id] ?? 0)
             var stock = Int64.min
-            // An order expires by the clock; what it holds is free a sweep later.
+            // An order expires by the clock, and the next sweep releases its stock.
             try? await eventually("stock", within: patience) {
                 stock = try await environment.admin.stock(of: product.id)
                 return stock == expected
             }
             if stock != expected { findings.add(.wrong, "product \(product.id) has stock \(stock), and \(expected) units were not sold") }
         }
-        // Rebuilt scores take a moment to replace what was lost.
+        // Scores that were lost are rebuilt a moment later.
         var scores: [Int64: Int64] = [:]
         let isRight = { environment.catalogue.products.allSatisfy { scores[$0.id] ?? 0 == sold[$0.id] ?? 0 } }
         try? await eventually("scores", within: patience) {
@@ -134,7 +134,7 @@ struct Verification {
         }
     }
 
-    /// Every payment and every refund reached the data platform.
+    /// Checks that every payment and every refund reached the data platform.
     private func events(_ accounts: [Pair]) {
         let ids = Set(accounts.flatMap { $0.account.orders.keys })
         let received = environment.platform.received.values.filter { ids.contains($0.order) }

@@ -3,7 +3,7 @@ import Testing
 
 @testable import Torture
 
-/// One customer with a bit of everything, and what the service should say of them.
+/// One customer with one record of each kind, and an account that agrees with it.
 private struct Sample {
     var record = Record()
     var account = Account(balance: 0, coupons: [], entries: [], orders: [:], payments: [:])
@@ -48,7 +48,7 @@ private struct Sample {
     }
 }
 
-/// One thing that must not be, and what the comparison has to say to it.
+/// One contradiction, and the findings that the comparison must report.
 struct Wrong: Sendable, CustomTestStringConvertible {
     let testDescription: String
     fileprivate let happen: @Sendable (inout Sample) -> Void
@@ -62,8 +62,8 @@ struct Wrong: Sendable, CustomTestStringConvertible {
     }
 
     static let all = [
-        Wrong("a coupon that was told is gone", (.lost, "was shown")) { $0.account.coupons = [] },
-        Wrong("a coupon has another place than told", (.lost, "was shown")) {
+        Wrong("a reported coupon is missing", (.lost, "was shown")) { $0.account.coupons = [] },
+        Wrong("a coupon has another sequence than reported", (.lost, "was shown")) {
             $0.account.coupons[0] = .init(
                 facts: CouponFacts(id: 11, code: "0123456789ABCDEF", campaign: 3, sequence: 8), status: "USED", order: 21)
         },
@@ -71,7 +71,7 @@ struct Wrong: Sendable, CustomTestStringConvertible {
             $0.account.coupons.insert(
                 .init(facts: CouponFacts(id: 12, code: "X", campaign: 3, sequence: 9), status: "ISSUED", order: nil), at: 0)
         },
-        Wrong("201 was said twice", (.doubled, "was told 201")) { $0.record.claims[3]?.wins.append(Sample.coupon) },
+        Wrong("a claim got 201 twice", (.doubled, "got 201")) { $0.record.claims[3]?.wins.append(Sample.coupon) },
         Wrong("a coupon stays held", (.wrong, "is HELD")) {
             $0.account.coupons[0] = .init(facts: Sample.coupon, status: "HELD", order: 21)
         },
@@ -89,7 +89,7 @@ struct Wrong: Sendable, CustomTestStringConvertible {
             $0.account.entries[1] = .init(id: 2, kind: "PAYMENT", amount: -2_000, balanceAfter: 3_000, order: 21)
         },
         Wrong(
-            "a charge that was told is gone", (.lost, "charge of 5001"), (.wrong, "the balance was -2000"),
+            "a reported charge is missing", (.lost, "charge of 5001"), (.wrong, "the balance was -2000"),
             (.wrong, "the balance was -1000")
         ) {
             $0.account.entries = [
@@ -102,20 +102,20 @@ struct Wrong: Sendable, CustomTestStringConvertible {
             $0.account.entries.append(.init(id: 4, kind: "CHARGE", amount: 5_001, balanceAfter: 9_002, order: nil))
             $0.account.balance = 9_002
         },
-        Wrong("a refused charge is there", (.wrong, "5002 was refused and is there")) {
+        Wrong("a refused charge exists", (.wrong, "5002 was refused and exists")) {
             $0.account.entries.append(.init(id: 4, kind: "CHARGE", amount: 5_002, balanceAfter: 9_003, order: nil))
             $0.account.balance = 9_003
         },
-        Wrong("a charge that nobody asked for", (.wrong, "nobody asked for the charge of 77")) {
+        Wrong("a charge was never requested", (.wrong, "the charge of 77 was never requested")) {
             $0.account.entries.append(.init(id: 4, kind: "CHARGE", amount: 77, balanceAfter: 4_078, order: nil))
             $0.account.balance = 4_078
         },
-        Wrong("a charge told another balance", (.wrong, "told balance 5")) { $0.record.charges[5_001]?.balance = 5 },
-        Wrong("an order that was told is gone", (.lost, "order 22 was told and is not there")) { $0.account.orders[22] = nil },
-        Wrong("an order that nobody asked for", (.doubled, "orders [25] are there")) {
+        Wrong("a charge reported another balance", (.wrong, "reported balance 5")) { $0.record.charges[5_001]?.balance = 5 },
+        Wrong("a reported order is missing", (.lost, "order 22 was reported and is missing")) { $0.account.orders[22] = nil },
+        Wrong("an order was never requested", (.doubled, "orders [25] are there")) {
             $0.account.orders[25] = .init(id: 25, status: "EXPIRED", units: [:], finalAmount: 1, coupon: nil)
         },
-        Wrong("an order is another than told", (.wrong, "order 22 was")) {
+        Wrong("an order differs from its report", (.wrong, "order 22 was")) {
             $0.record.orders[22] = .init(units: [1: 5], finalAmount: 1_500, coupon: nil, cancellations: 1)
         },
         Wrong(
@@ -132,11 +132,11 @@ struct Wrong: Sendable, CustomTestStringConvertible {
             $0.setStatus("PENDING", of: 23)
         },
         Wrong(
-            "an expired order is paid, by nobody", (.wrong, "nobody paid order 23"), (.wrong, "was shown as EXPIRED"),
+            "an expired order became paid without a payment request", (.wrong, "order 23 was never paid"), (.wrong, "was shown as EXPIRED"),
             (.wrong, "its payment entries")
         ) { $0.setStatus("PAID", of: 23) },
-        Wrong("a payment that was told is gone", (.lost, "payment 31 of order 21")) { $0.account.payments = [:] },
-        Wrong("a refund that was told is gone", (.lost, "it says 0"), (.wrong, "refund entries")) {
+        Wrong("a reported payment is missing", (.lost, "payment 31 of order 21")) { $0.account.payments = [:] },
+        Wrong("a reported refund is missing", (.lost, "it says 0"), (.wrong, "refund entries")) {
             $0.account.payments[31] = .init(id: 31, order: 21, amount: 2_000, refunded: 0)
         },
         Wrong("a refund was made twice", (.doubled, "it says 2000")) {
@@ -144,7 +144,7 @@ struct Wrong: Sendable, CustomTestStringConvertible {
             $0.account.entries.append(.init(id: 4, kind: "REFUND", amount: 1_000, balanceAfter: 5_001, order: 21))
             $0.account.balance = 5_001
         },
-        Wrong("more came back than was paid", (.doubled, "it says 3000"), (.wrong, "gave back more")) {
+        Wrong("more was refunded than was paid", (.doubled, "it says 3000"), (.wrong, "gave back more")) {
             $0.account.payments[31] = .init(id: 31, order: 21, amount: 2_000, refunded: 3_000)
             $0.account.entries.append(.init(id: 4, kind: "REFUND", amount: 2_000, balanceAfter: 6_001, order: 21))
             $0.account.balance = 6_001
@@ -152,12 +152,12 @@ struct Wrong: Sendable, CustomTestStringConvertible {
     ]
 }
 
-@Suite("What people were told against what the service says")
+@Suite("Answers compared with the state of the service")
 struct ComparisonTests {
-    @Test("what agrees gives no finding")
+    @Test("records that agree give no finding")
     func agreement() { #expect(Sample().findings() == []) }
 
-    @Test("exactly what is wrong is found", arguments: Wrong.all)
+    @Test("each contradiction gives exactly its findings", arguments: Wrong.all)
     func found(wrong: Wrong) {
         var sample = Sample()
         wrong.happen(&sample)

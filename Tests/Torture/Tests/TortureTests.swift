@@ -5,7 +5,7 @@ import Testing
 
 @testable import Torture
 
-/// The torture in small, and what it must notice.
+/// A short run of the torture, and the defects that it must notice.
 @Suite("The torture", .serialized)
 struct TortureTests {
     private static func torture(rounds: Int) -> TortureRun {
@@ -15,7 +15,7 @@ struct TortureTests {
         return torture
     }
 
-    @Test("faults of every kind while people shop: nothing is lost and nothing doubled")
+    @Test("faults of every kind while customers shop: nothing is lost and nothing doubled")
     func short() async throws {
         var torture = Self.torture(rounds: 12)
         torture.faults = [
@@ -32,7 +32,7 @@ struct TortureTests {
     @Test("every fault has a name of its own")
     func names() { #expect(Set(Fault.all.map(\.name)).count == Fault.all.count) }
 
-    /// What somebody does to the store or to Redis behind the service's back, and what must be said of it.
+    /// A change to store or Redis behind the service's back, and the findings that it must lead to.
     struct Harm: Sendable, CustomTestStringConvertible {
         let testDescription: String
         var sql = ""
@@ -58,7 +58,7 @@ struct TortureTests {
                 expected: [(.lost, ": the charge of"), (.wrong, "audit, invariant 4")]),
             Harm(
                 testDescription: "a score is off by one",
-                // Of a product that was sold: one more product on a day is noticed and repaired.
+                // The score of a product that was sold. An additional product on a day would be noticed and repaired.
                 lua: """
                     for _, day in ipairs(redis.call('KEYS', 'ranking:{sales}:2*')) do
                         for _, product in ipairs(redis.call('ZRANGE', day, -1, -1)) do redis.call('ZINCRBY', day, 1, product) end
@@ -82,7 +82,7 @@ struct TortureTests {
         ]
     }
 
-    @Test("what is broken by hand is found by the torture and by the audit", arguments: Harm.all)
+    @Test("damage to store or Redis is found by the torture and by the audit", arguments: Harm.all)
     func noticed(harm: Harm) async throws {
         let environment = try await Environment.start(random: SeededGenerator(), connections: 80)
         do {
@@ -90,7 +90,7 @@ struct TortureTests {
             torture.shoppers = 40
             try await environment.waitUntilReady()
             try await environment.renew(customers: 80)
-            let round = try await Round(fault: Fault("none", strike: { _ in }), torture: torture, environment: environment).run()
+            let round = try await Round(fault: Fault("none", inject: { _ in }), torture: torture, environment: environment).run()
             #expect(round.findings == [] && round.rowsAudited > 500)
             var configuration = Configuration()
             configuration.foreignKeysEnabled = false
@@ -98,9 +98,9 @@ struct TortureTests {
                 try $0.execute(sql: harm.sql)
             }
             if !harm.lua.isEmpty { try await environment.command("EVAL", harm.lua, "0") }
-            // Until copies in the service's memory, which cannot know of this, are past their second.
+            // Until the leases of cached values have expired, which this change does not invalidate.
             try await Task.sleep(for: .seconds(1))
-            // What was broken does not come right by itself, so waiting for it is of no use.
+            // The damage does not repair itself, so a long wait is of no use.
             _ = try await Verification(environment: environment, customers: environment.customers, patience: .seconds(2)).run()
             let findings = environment.findings.take()
             for (kind, text) in harm.expected {

@@ -12,7 +12,7 @@ extension BenchPart {
     }
 }
 
-/// What a part has found out.
+/// The results of a part.
 package struct Findings: Codable, Sendable {
     package var rows: [Measured] = []
     package var memory: [MemoryPoint] = []
@@ -20,7 +20,7 @@ package struct Findings: Codable, Sendable {
     package var growth: [GrowthResult] = []
     package var openLoop: [OpenLoopCurve] = []
     package var operations: [TimedOperation] = []
-    /// What failed, in words; one is enough to fail the run.
+    /// What failed; one problem fails the run.
     package var problems: [String] = []
 
     package init() {}
@@ -39,7 +39,7 @@ package struct Findings: Codable, Sendable {
 /// How much memory service and Redis held at one moment.
 package struct MemoryPoint: Codable, Sendable {
     package let moment: Moment
-    /// What had been done by then, such as claims.
+    /// How much had been done by then, for example how many claims.
     package let count: Int
     /// Resident memory of the service in bytes.
     package let service: Int64
@@ -63,7 +63,7 @@ extension Shop {
         MemoryPoint(moment: moment, count: count, service: try watched.residentBytes(), redis: try await settledRedisMemory())
     }
 
-    /// Redis' used_memory once it has shrunk the buffers of the last load, which it does little by little.
+    /// Redis' used_memory, after it has shrunk the buffers of the last load, which it does gradually.
     func settledRedisMemory() async throws -> Int64 {
         var (last, steady) = (try redis.usedMemory(), 0)
         for _ in 1...20 where steady < 3 {

@@ -1,6 +1,6 @@
 import TestSupport
 
-/// Refused claims beside many campaigns, all of them sold out: the claims go through all of them.
+/// Refused claims with more and more campaigns, all of them sold out; the claims are for all of them in turn.
 struct CampaignCurve: GrowthCurve {
     let title = "claim refused, many campaigns"
     let unit = "campaigns"
@@ -16,12 +16,12 @@ struct CampaignCurve: GrowthCurve {
     }
 }
 
-/// Refused claims of one campaign that has given away more and more.
+/// Refused claims of one campaign that has issued more and more coupons.
 struct ClaimCurve: GrowthCurve {
     let title = "claim refused, many earlier claims"
     let unit = "earlier claims"
 
-    /// A campaign that never gave anything away is not sold out, so one claim is the least.
+    /// At least one earlier claim, because a campaign without claims is not sold out.
     func sizes(isQuick: Bool) -> [Int] { isQuick ? [1, 10_000, 100_000] : [1, 100_000, 1_000_000] }
 
     func fill(_ store: GrownStore, size: Int) throws {
@@ -33,7 +33,7 @@ struct ClaimCurve: GrowthCurve {
     }
 }
 
-/// Claims by people who come too late for all campaigns.
+/// Claims by users who are too late for all campaigns.
 private struct RefusedClaims {
     let shop: Shop
     let file: RequestFile
@@ -47,7 +47,7 @@ private struct RefusedClaims {
         let tokens = try await shop.tokens(from: winners + 1, to: winners + Self.people)
         file = try RequestFile(
             (0..<Self.requests).lazy.map { number in
-                // A prime step, so that each campaign meets many people and neighbours meet different campaigns.
+                // A prime step, so that each campaign gets many users and consecutive users claim from different campaigns.
                 let campaign = 1 + number * 7_919 % campaigns
                 return RequestText(
                     method: "POST", path: "/api/v1/coupons/\(campaign)/claims", token: tokens[1 + number % Self.people])

@@ -1,6 +1,6 @@
 import TestSupport
 
-/// Claims that are refused and claims that win, against the same script without the service in front of it.
+/// Claims that are refused and claims that win, compared with the same script without the service in front of it.
 struct ClaimRows: BenchPart {
     let title = "claims"
     let rows: [Row] =
@@ -34,7 +34,7 @@ struct ClaimRows: BenchPart {
     }
 }
 
-/// Everything on stage for claims: a campaign that is sold out, one that is not, and webdis on the same Redis.
+/// What the rows of claims need: a campaign that is sold out, one that is not, and webdis on the same Redis.
 struct ClaimStage: Sendable {
     let shop: Shop
     let tokens: Tokens
@@ -43,7 +43,7 @@ struct ClaimStage: Sendable {
     private let bareChannel: PeerServer
     private let twoLoops: TwoLoops
     private let wins: Wins
-    /// The same on the earlier build that was named.
+    /// The same on the earlier build of `--before`; nil without one.
     private let winsBefore: Wins?
     private let soldOut: Int64
     private let script: String
@@ -105,12 +105,12 @@ extension ClaimStage {
             ])
     }
 
-    /// Refuses many claims and looks what that left in Redis.
+    /// Has many claims refused, and measures how much memory of Redis that takes.
     func memoryOfRefusals(_ settings: BenchSettings, _ progress: Progress) async throws -> Findings {
         var findings = Findings()
         let file = try shop.claims(of: soldOut, by: ClaimRows.crowd + 1...2 * ClaimRows.crowd, tokens)
         let load = shop.claimLoad(expected: "4xx")
-        // Whatever grows with the connections and the first requests has grown before the first look.
+        // Warms up, so that buffers that grow with connections and first requests do not count.
         _ = try await load.run(file, .requests(10_000))
         let before = try await shop.memory(.beforeRefusals, count: 0)
         let sample = try await load.run(file, .requests(settings.refusedClaims))
@@ -137,7 +137,7 @@ extension Shop {
         return try RequestFile(users.lazy.map { RequestText(method: "POST", path: path, token: tokens[$0]) }, in: folder.path)
     }
 
-    /// A campaign whose coupons the first of the users have.
+    /// Makes a campaign and has the first users claim all its coupons.
     fileprivate func makeSoldOutCoupon(_ tokens: Tokens) async throws -> Int64 {
         let coupon = try await admin.makeCoupon(quantity: Int64(ClaimRows.crowd))
         for number in 1...ClaimRows.crowd { _ = try await user(number, token: tokens[number]).claim(coupon).expect(201) }
@@ -158,7 +158,7 @@ private struct Wins: Sendable {
         forOne = try await shop.admin.makeCoupon(quantity: 100_000_000)
     }
 
-    /// Other users in each round.
+    /// Many clients at once, with other users in each round.
     func crowd(_ count: Int, _ round: Int) async throws -> Sample { try await run(forCrowd, count, round, connections: Wrk.connections) }
 
     func oneClient(_ count: Int, _ round: Int) async throws -> Sample { try await run(forOne, count, round, connections: 1) }
@@ -170,7 +170,7 @@ private struct Wins: Sendable {
     }
 }
 
-/// A service with two event loops, and the same sold-out claims: what it costs that both write to the same cache lines.
+/// A service with two event loops, and the same sold-out claims: measures the cost of cache lines that both loops write.
 private struct TwoLoops: Sendable {
     private let load: ServiceLoad
     private let requests: RequestFile
@@ -230,7 +230,7 @@ extension ClaimStage {
         return comparison
     }
 
-    /// By themselves: right after a crowd a commit waits for what the file system still writes of it.
+    /// A comparison of its own, because right after a larger load a commit waits for the file system to write that.
     func winsAlone(_ settings: BenchSettings) -> Comparison {
         let count = settings.winsAlone
         var comparison = Comparison(
@@ -266,7 +266,7 @@ extension ClaimStage {
             try gate.open()
             let words = ["EVALSHA", script, "2", gate.keys.0, gate.keys.1, PeerGate.store, "__rand_int__"]
             var sample = try await benchmark.run(words, requests: count, pipeline: pipeline)
-            // A random user comes twice now and then, and wins once.
+            // A random user occasionally comes twice, and wins once.
             sample.unexpected = count - (try gate.claimed())
             if sample.unexpected > count / 1000 { sample.problems.append("\(sample.unexpected) claims did not win") }
             try gate.remove()

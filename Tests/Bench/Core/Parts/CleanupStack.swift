@@ -1,6 +1,6 @@
 import Synchronization
 
-/// What a part of the benchmark has started and made: all of it ends with the part, the last first, also after a failure or Ctrl-C.
+/// How to end everything that a part of the benchmark has started: run in reverse order at its end, also after a failure or Ctrl-C.
 package final class CleanupStack: Sendable {
     private struct Ending: Sendable {
         let body: @Sendable () async -> Void
@@ -8,7 +8,7 @@ package final class CleanupStack: Sendable {
 
     private let endings = Mutex<[Ending]>([])
 
-    /// Keeps in mind how to end what was just started.
+    /// Adds the ending of what was just started.
     package func add(_ ending: @escaping @Sendable () async -> Void) {
         let ending = Ending(body: ending)
         endings.withLock { $0.append(ending) }
@@ -19,10 +19,10 @@ package final class CleanupStack: Sendable {
     }
 }
 
-/// Runs the body and ends everything that it has started, however it comes out.
+/// Runs the body, then ends everything that it has started, also when it throws.
 package func withCleanupStack<Value: Sendable>(_ body: (CleanupStack) async throws -> Value) async throws -> Value {
     let cleanup = CleanupStack()
-    // In a task of its own: in one that Ctrl-C has cancelled, no ending could wait for its process.
+    // In a task of its own, because in one that Ctrl-C has cancelled no ending could wait for its process.
     let end = { @Sendable in await Task { await cleanup.end() }.value }
     do {
         let value = try await body(cleanup)

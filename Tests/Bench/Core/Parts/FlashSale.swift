@@ -17,7 +17,7 @@ struct FlashSale: BenchPart {
             for number in 1...Self.products {
                 _ = try await shop.admin.makeProduct(price: 1_000, stock: 1_000_000_000, name: "요가 \(number)")
             }
-            // So that every checkout can be paid.
+            // Enough money to pay every checkout.
             try await Sales(shop, tokens, users: users, products: Self.products).giveMoney(500_000)
             let file = try RequestFile(requests(users: users, campaign: campaign, tokens), in: shop.folder.path)
             let before = try await shop.metrics()
@@ -42,11 +42,11 @@ struct FlashSale: BenchPart {
             method: "POST", path: "/api/v1/users/\(user)/balance/charges", token: tokens[user], body: #"{"amount": \#(amount)}"#)
     }
 
-    /// Everybody claims in turn, two or three times, and does something else now and then.
+    /// Every user claims in turn, two or three times, with other requests in between.
     private func requests(users: Int, campaign: Int64, _ tokens: Tokens) -> some Sequence<RequestText> {
         (0..<users * 3).lazy.map { number in
             let user = 1 + number % users
-            // These shares in each hundred, well mixed, for 37 has no divisor in common with 100; another part for a user each time.
+            // These shares of each hundred, mixed: 37 and 100 have no common divisor. A user's kind of request changes with each turn.
             switch (number + number / users) * 37 % 100 {
             case 0..<90: return RequestText(method: "POST", path: "/api/v1/coupons/\(campaign)/claims", token: tokens[user])
             case 90..<92: return RequestText(method: "GET", path: "/api/v1/products/\(1 + number % Self.products)")
@@ -60,7 +60,7 @@ struct FlashSale: BenchPart {
         }
     }
 
-    /// What differs from a sale that goes well: one winner for each coupon, refusals of claims alone, and no error.
+    /// The deviations from a correct sale: one winner for each coupon, refusals of claims only, and no errors.
     private func problems(_ shop: Shop, since before: ServiceMetrics, coupons: Int, _ output: WrkOutput) async throws -> [String] {
         let after = try await shop.metrics()
         func answers(_ method: String, _ route: String) -> [String: Int] {
@@ -69,7 +69,7 @@ struct FlashSale: BenchPart {
         var problems: [String] = []
         let claimed = answers("POST", Self.claims)
         let (won, refused) = (claimed["2xx"] ?? 0, claimed["4xx"] ?? 0)
-        // On a slow machine they may not have run out yet; nobody may have been refused then.
+        // On a slow machine coupons may be left; then no claim may have been refused.
         if won > coupons || (refused > 0 && won < coupons) { problems.append("flash sale: \(won) of \(coupons) coupons were won") }
         if claimed["5xx"] != nil { problems.append("flash sale: claims answered \(claimed)") }
         if output.broken > 0 { problems.append("flash sale: \(output.broken) requests got no answer") }
@@ -88,7 +88,7 @@ struct FlashSale: BenchPart {
 // MARK: - Over time
 
 extension FlashSale {
-    /// Looks at the service once a second.
+    /// Samples the service once a second.
     private func watch(_ shop: Shop, campaign: Int64, seconds: Int, _ progress: Progress) async throws -> [FlashSaleSecond] {
         var result: [FlashSaleSecond] = []
         var (last, lastCPU, lastRedis, lastTime) = (

@@ -4,15 +4,15 @@ import Logging
 import Services
 import Store
 
-/// A store that has grown: written by SQL in the service's own schema before the service opens it, and sound by its audit.
+/// A large store, written by SQL in the service's own schema before the service opens it, and clean by its audit.
 ///
-/// Over HTTP a million orders would take minutes for each point of a curve.
+/// Over HTTP, a million orders would take minutes for each point of a curve.
 struct GrownStore {
     private let connection: DatabaseQueue
     private let now: Int64
     private let today: Int64
 
-    /// What everybody was charged at the beginning: enough for whatever they bought.
+    /// What every user charged at the beginning: enough for all purchases.
     private static let charged: Int64 = 1_000_000_000
     private static let price: Int64 = 1_000
     private static let dayMilliseconds: Int64 = 86_400_000
@@ -24,7 +24,7 @@ struct GrownStore {
         let path = dataFolder + "/store.sqlite"
         let logger = Logger(label: "grown store", factory: { _ in SwiftLogNoOpLogHandler() })
         var options = StoreOptions(calendar: calendar, eventPayload: EventPayload.render)
-        // The events that are written below are numbered from 1.
+        // Incarnation 0, so that event ids begin at 1 as the SQL below writes them.
         options.firstIncarnation = 0
         try TransactionalStore.open(path: path, options: options, logger: logger).close()
         var configuration = Configuration()
@@ -62,7 +62,7 @@ struct GrownStore {
 // MARK: - What it is filled with
 
 extension GrownStore {
-    /// Products that nobody has bought yet.
+    /// Products without sales.
     func addProducts(_ count: Int) throws {
         try run([
             """
@@ -71,7 +71,7 @@ extension GrownStore {
         ])
     }
 
-    /// Campaigns that have given away all they had: `claims` coupons each, to the users from 1 on.
+    /// Campaigns that have issued all their coupons: `claims` each, to the users from 1 on.
     func addSoldOutCampaigns(_ count: Int, claims: Int, users: Int) throws {
         try run([
             "\(numbers(users)) INSERT INTO users SELECT i, '김민준', 0, NULL, \(now) FROM n",
@@ -88,11 +88,11 @@ extension GrownStore {
         ])
     }
 
-    /// Users and their paid orders, whose lines go through the products in turn.
+    /// Users and their paid orders, whose lines name the products in turn.
     ///
     /// - Parameters:
     ///   - daysAgo: when an order was paid, in SQL of the order's number `o`.
-    ///   - bestSellers: products after the others of which every tenth line sells one.
+    ///   - bestSellers: additional products after the others; every tenth line sells one of them.
     func addOrders(_ count: Int, lines: Int, daysAgo: String, users: Int, products: Int, bestSellers: Int = 0) throws {
         let total = Self.price * Int64(lines)
         let orders = "SELECT i AS o, 1 + (i - 1) % \(users) AS buyer, 1 + (i - 1) / \(users) AS nth FROM n"

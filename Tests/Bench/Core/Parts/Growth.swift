@@ -1,11 +1,11 @@
 import TestSupport
 
-/// How cost and memory grow with what has piled up: each curve measures the same requests beside little and beside much.
+/// How cost and memory grow with the store: each curve measures the same requests on stores of different sizes.
 struct Growth: BenchPart {
     let title = "growth"
     let rows: [Row] = []
 
-    /// A further curve is a further entry.
+    /// Every curve, in the order in which they run.
     private static let curves: [any GrowthCurve] = [CampaignCurve(), ClaimCurve(), ProductCurve(), OrderCurve()]
 
     func run(_ settings: BenchSettings, _ progress: Progress) async throws -> Findings {
@@ -23,42 +23,42 @@ struct Growth: BenchPart {
         return findings
     }
 
-    /// Opens one service for each size and measures them in alternation; those that are not measured idle.
+    /// Opens one service for each size and measures them in alternation; the others are idle meanwhile.
     private func run(_ curve: some GrowthCurve, _ settings: BenchSettings, _ progress: Progress) async throws -> GrowthResult {
         try await withCleanupStack { cleanup in
-            var stands: [(shop: Shop, measure: GrowthMeasure, point: GrowthPoint)] = []
+            var stages: [(shop: Shop, measure: GrowthMeasure, point: GrowthPoint)] = []
             for size in curve.sizes(isQuick: settings.isQuick) {
                 progress.tell("\(curve.title): making \(size) \(curve.unit)")
                 let shop = try await Shop.open(cleanup) { folder in
                     try await offPool { try GrownStore.make(in: folder) { try curve.fill($0, size: size) } }
                 }
                 let measure = try await curve.stage(shop, size: size, settings)
-                stands.append((shop, measure, GrowthPoint(size: size)))
+                stages.append((shop, measure, GrowthPoint(size: size)))
             }
             for round in 1...settings.growthRounds {
-                for index in round.isMultiple(of: 2) ? Array(stands.indices.reversed()) : Array(stands.indices) {
+                for index in round.isMultiple(of: 2) ? Array(stages.indices.reversed()) : Array(stages.indices) {
                     try Task.checkCancellation()
-                    var sample = try await stands[index].measure(round)
+                    var sample = try await stages[index].measure(round)
                     sample.round = round
-                    stands[index].point.samples.append(sample)
-                    progress.tell("round \(round)/\(settings.growthRounds)  \(stands[index].point.size) \(curve.unit): \(sample.line)")
+                    stages[index].point.samples.append(sample)
+                    progress.tell("round \(round)/\(settings.growthRounds)  \(stages[index].point.size) \(curve.unit): \(sample.line)")
                 }
             }
-            for index in stands.indices {
-                let shop = stands[index].shop
-                stands[index].point.refreshMicroseconds = try await curve.refreshMicroseconds(shop)
-                stands[index].point.service = try shop.watched.residentBytes()
-                stands[index].point.redis = try await shop.settledRedisMemory()
+            for index in stages.indices {
+                let shop = stages[index].shop
+                stages[index].point.refreshMicroseconds = try await curve.refreshMicroseconds(shop)
+                stages[index].point.service = try shop.watched.residentBytes()
+                stages[index].point.redis = try await shop.settledRedisMemory()
                 try await shop.audit()
             }
-            return GrowthResult(title: curve.title, unit: curve.unit, points: stands.map(\.point))
+            return GrowthResult(title: curve.title, unit: curve.unit, points: stages.map(\.point))
         }
     }
 }
 
 typealias GrowthMeasure = @Sendable (_ round: Int) async throws -> Sample
 
-/// One thing that piles up, and the requests that should not feel it.
+/// One kind of data whose amount grows, and the requests whose cost should not depend on it.
 protocol GrowthCurve: Sendable {
     var title: String { get }
     /// What is counted.
@@ -66,9 +66,9 @@ protocol GrowthCurve: Sendable {
     func sizes(isQuick: Bool) -> [Int]
     /// Fills the store before the service opens it.
     func fill(_ store: GrownStore, size: Int) throws
-    /// Prepares the requests on the running service and gives what measures them.
+    /// Prepares the requests on the running service, and returns what measures them.
     func stage(_ shop: Shop, size: Int, _ settings: BenchSettings) async throws -> GrowthMeasure
-    /// What one computation of the top products costs Redis; nil for curves that have nothing to do with it.
+    /// What one computation of the top products costs Redis, in microseconds; nil for curves that do not measure it.
     func refreshMicroseconds(_ shop: Shop) async throws -> Double?
 }
 

@@ -1,6 +1,6 @@
 import Foundation
 
-/// Measures what a server, its Redis and everybody else use from one moment to another.
+/// Measures the CPU time that a server, its Redis and all other processes use between two moments.
 struct Meter {
     private let server: Watched
     private let redis: Watched?
@@ -9,7 +9,7 @@ struct Meter {
     private let childrenBefore: Double
     private let machineBefore: MachineTime
 
-    /// Begins.
+    /// Begins a measurement.
     init(server: Watched, redis: Watched? = nil) throws {
         (self.server, self.redis) = (server, redis)
         serverBefore = try server.cpu()
@@ -18,7 +18,7 @@ struct Meter {
         machineBefore = try MachineTime()
     }
 
-    /// Ends, once the load generator has ended, and writes what was used for each request into the sample.
+    /// Ends the measurement, after the load generator has ended, and writes the use per request into the sample.
     func read(into sample: inout Sample) throws {
         let requests = Double(max(sample.requests, 1))
         let now = try server.cpu()
@@ -33,7 +33,7 @@ struct Meter {
         sample.foreignShare = min(max(share, 0), 1)
     }
 
-    /// CPU time of the children that have ended: the load generator among them.
+    /// CPU time of this process's children that have ended, including the load generator.
     private static func endedChildren() -> Double {
         var usage = rusage()
         getrusage(RUSAGE_CHILDREN.rawValue, &usage)

@@ -1,6 +1,6 @@
 import TestSupport
 
-/// Orders and money, durable, against PostgreSQL that does the same work.
+/// Durable orders, payments and charges, compared with PostgreSQL that does the same work.
 struct MoneyRows: BenchPart {
     let title = "money"
     let rows: [Row] = [.order, .payment, .checkout, .charge] + Row.allCases.filter { $0.rawValue.contains("PostgreSQL") }

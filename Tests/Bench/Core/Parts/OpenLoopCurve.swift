@@ -1,9 +1,9 @@
 package import LoadGenerator
 
-/// Latencies of one kind of request over the rate at which it came.
+/// Latencies of one kind of request at several rates.
 package struct OpenLoopCurve: Codable, Sendable {
     package let title: String
-    /// Requests a second in a closed loop just before.
+    /// Requests a second in a closed loop just before, which the shares refer to.
     package let maximum: Double
     package var points: [OpenLoopPoint] = []
 
@@ -13,9 +13,9 @@ package struct OpenLoopCurve: Codable, Sendable {
 }
 
 package struct OpenLoopPoint: Codable, Sendable {
-    /// Of the maximum.
+    /// The rate as a share of the maximum.
     package let share: Double
-    /// The only status that is right.
+    /// The only status that is expected.
     package let expected: Int
     package let result: OpenLoopResult
 
@@ -30,7 +30,7 @@ package struct OpenLoopPoint: Codable, Sendable {
         return "\(Figure.count(result.achievedRate))/s, p50 / p99 / p99.9 / max \(percentiles) ms\(warning)"
     }
 
-    /// A generator that is late makes latencies longer, not shorter: that is said, and is no problem.
+    /// What makes the point a failure. A late generator is none, because it only makes latencies longer; the table shows it.
     var problems: [String] {
         let wrong = result.statuses.filter { $0.key != expected }
         var problems: [String] = []
@@ -61,7 +61,7 @@ extension Report {
         return table.text
     }
 
-    /// At half of the maximum.
+    /// The targets at half of the maximum.
     var openLoopTargets: [TargetResult] {
         findings.openLoop.flatMap { curve in
             let half = curve.points.first { $0.share == 0.5 }?.result.latency

@@ -2,14 +2,14 @@ import LoadGenerator
 import NIOCore
 import TestSupport
 
-/// Claims that come at a fixed rate, however the service does: what people wait for at a part of what it can do.
+/// Claims that are sent at a fixed rate, whatever the answers: the latency at several shares of the maximum rate.
 struct OpenLoopPart: BenchPart {
     let title = "open loop"
     let rows: [Row] = []
 
-    /// Parts of the greatest rate that was measured.
+    /// The rates, as shares of the maximum that was measured.
     static let shares = [0.25, 0.5, 0.75, 0.9]
-    /// More people than a closed loop has: an arrival does not wait for an earlier answer.
+    /// More connections than a closed loop has, because an arrival does not wait for an earlier answer.
     private static let connections = 256
     private static let users = 20_000
 
@@ -29,7 +29,7 @@ struct OpenLoopPart: BenchPart {
         }
     }
 
-    /// What arrives, and how many fresh requests of it can be had.
+    /// One kind of request, and how it makes as many new requests as are needed.
     private struct Load {
         let title: String
         let status: Int
@@ -39,7 +39,7 @@ struct OpenLoopPart: BenchPart {
     private func refusals(_ shop: Shop, _ tokens: Tokens) async throws -> Load {
         let coupon = try await shop.admin.makeCoupon(quantity: 1_000)
         for user in 1...1_000 { _ = try await shop.user(user, token: tokens[user]).claim(coupon).expect(201) }
-        // One in twenty has the coupon already.
+        // One user in twenty has the coupon already.
         return Load(title: "claims that are refused", status: 409) { _ in
             (1...Self.users).map { Self.claim(coupon, tokens[$0]) }
         }

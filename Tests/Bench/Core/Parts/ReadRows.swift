@@ -1,6 +1,6 @@
 import TestSupport
 
-/// Reads of one thing, against servers that read nothing.
+/// Reads of one resource, compared with servers that answer without reading anything.
 struct ReadRows: BenchPart {
     let title = "reads"
     let rows: [Row] = [.top, .product, .balance, .nginx, .bareServer]
@@ -48,7 +48,7 @@ struct ReadRows: BenchPart {
         return BenchmarkCase(row: row, peers: peers) { _ in try await load.run(file, time) }
     }
 
-    /// Sells five products, so that the list has all its places.
+    /// Sells five products, so that the top list is full.
     private func fillTop(_ shop: Shop, _ tokens: Tokens, _ products: [Int64]) async throws {
         let buyer = shop.user(1, token: tokens[1])
         try await buyer.charge(1_000_000)

@@ -1,7 +1,7 @@
 import Foundation
 import TestSupport
 
-/// How soon a Redis that lost everything has its claims again, and how long an audit takes beside the service.
+/// How long recovery takes after Redis has lost everything, and how long an audit takes while the service runs.
 struct RecoveryAndAudit: BenchPart {
     let title = "recovery and audit"
     let rows: [Row] = []

@@ -11,14 +11,14 @@ struct Sales: Sendable {
 
     /// - Parameters:
     ///   - tokens: of the users from 1 on.
-    ///   - products: how many there are, each with plenty of stock.
+    ///   - products: how many there are, each with more stock than is sold.
     init(_ shop: Shop, _ tokens: Tokens, users: Int, products: Int) throws {
         (self.shop, self.tokens, self.users) = (shop, tokens, users)
         store = try StoreFile(dataFolder: shop.dataFolder)
         func buying(_ path: String) throws -> RequestFile {
             try RequestFile(
                 (1...users).lazy.map { user in
-                    // A step that has no divisor in common with the number of products, so that neighbours buy different ones.
+                    // A step without a common divisor with the number of products, so that consecutive users buy different ones.
                     let body = Caller.orderBody(Int64(1 + user * 7 % products), 1)
                     return RequestText(method: "POST", path: path, token: tokens[user], body: body)
                 }, in: shop.folder.path)
@@ -30,7 +30,7 @@ struct Sales: Sendable {
 
     func placing(_ count: Int) async throws -> Sample { try await load("/api/v1/orders").run(orders, .requests(count)) }
 
-    /// Pays orders that wait for it, after placing as many as are missing.
+    /// Pays pending orders, after placing as many as are missing.
     func paying(_ count: Int) async throws -> Sample {
         let missing = count - (try store.pendingOrders(limit: count).count)
         if missing > 0 { _ = try await placing(missing) }
@@ -53,7 +53,7 @@ struct Sales: Sendable {
         try await charge((0..<count).lazy.map { number in (1 + number % users, "bench-\(round)-\(number)") }, amount: 1_000)
     }
 
-    /// One charge for everybody.
+    /// Charges the balance of every user once.
     func giveMoney(_ amount: Int) async throws {
         let sample = try await charge((1...users).lazy.map { ($0, nil) }, amount: amount)
         guard sample.problems.isEmpty else { throw BenchFailure(sample.problems.joined(separator: "; ")) }
@@ -74,7 +74,7 @@ struct Sales: Sendable {
 // MARK: - What follows from a sale
 
 extension Sales {
-    /// Waits until the ranking has counted every sale and every event is delivered: nothing of one row burdens the next.
+    /// Waits until the ranking has counted every sale and every event is delivered, so that no work of one row falls into the next.
     func rest() async throws {
         try await eventually("all events are delivered and counted", within: .seconds(300)) {
             try await Task.sleep(for: .milliseconds(20))
@@ -83,8 +83,8 @@ extension Sales {
         }
     }
 
-    /// Measures a row of sales, and then what the service still does for them after the last answer: counting them into the
-    /// ranking and delivering their events, which PostgreSQL has no part in.
+    /// Measures a row of sales, and then the work that the service does for them after the last answer: counting them into the ranking
+    /// and delivering their events. PostgreSQL does nothing of the kind.
     private func withLateWork(_ body: () async throws -> Sample) async throws -> Sample {
         var sample = try await body()
         let before = try shop.watched.cpuMicroseconds()

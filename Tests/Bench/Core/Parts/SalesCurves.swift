@@ -1,13 +1,13 @@
 import TestSupport
 
-/// The top products beside many products, each of them sold in the last three days: nearly all of them once, and fifty for a tenth of all
-/// sales.
+/// The top products among more and more products that were sold in the last three days: nearly all of them once, and fifty best
+/// sellers with a tenth of all sales.
 struct ProductCurve: GrowthCurve {
     let title = "GET top, many products"
     let unit = "products sold"
 
     private static let users = 1_000
-    /// As many lines as keep the number of orders small, nine tenths of them each of another product.
+    /// Many lines per order, so that few orders suffice; nine tenths of the lines each name another product.
     private static let (lines, products) = (100, 90)
     private static let bestSellers = 50
 
@@ -30,7 +30,7 @@ struct ProductCurve: GrowthCurve {
         return { _ in try await load.run(file, .seconds(settings.growthSeconds)) }
     }
 
-    /// Waits for the next computation: with nothing sold and nobody looking, Redis runs no other script.
+    /// Waits for the next computation. Redis runs no other script meanwhile, because nothing is sold or viewed.
     func refreshMicroseconds(_ shop: Shop) async throws -> Double? {
         try shop.redis.cli("CONFIG", "RESETSTAT")
         try await eventually("the top products were computed again", within: .seconds(60)) {
@@ -42,7 +42,7 @@ struct ProductCurve: GrowthCurve {
     }
 }
 
-/// Payments beside many orders that were paid long ago.
+/// Payments with more and more orders that were paid long ago.
 struct OrderCurve: GrowthCurve {
     let title = "payment, many orders"
     let unit = "earlier orders"
@@ -54,7 +54,7 @@ struct OrderCurve: GrowthCurve {
 
     func fill(_ store: GrownStore, size: Int) throws {
         try store.addProducts(Self.products)
-        // Before the days that the ranking keeps.
+        // Older than the days that the ranking keeps.
         try store.addOrders(size, lines: 1, daysAgo: "10", users: Self.users, products: Self.products)
     }
 

@@ -1,14 +1,14 @@
 import TestSupport
 
-/// A row of the service: the requests, and what their answers have to be.
+/// A load on one route of the service, with the answers that are expected.
 struct ServiceLoad: Sendable {
     let shop: Shop
     let method: String
     /// The route's template, by which the service counts its answers.
     let route: String
-    /// The class of the only status that is right: `2xx`, or `4xx` for refusals.
+    /// The only expected status class: `2xx`, or `4xx` for refusals.
     let expected: String
-    /// Looks at one whole answer before and after the load, for a status class does not tell a refusal from another one.
+    /// Checks one whole answer before and after the load, because a status class does not tell one refusal from another.
     var probe: @Sendable () async throws -> Void = {}
 
     func run(_ file: RequestFile, _ amount: Wrk.Amount, connections: Int = Wrk.connections) async throws -> Sample {
@@ -17,7 +17,7 @@ struct ServiceLoad: Sendable {
         let before = try await counts()
         var (sample, output) = try await shop.wrk.load(
             port: shop.service.port, file, amount, server: shop.watched, redis: shop.watchedRedis, connections: connections)
-        // wrk closes its connections with requests under way; they are counted a moment later.
+        // wrk closes its connections with requests in flight; the service counts them a moment later.
         try await shop.waitUntilIdle()
         sample.statuses = try await counts().since(before)
         await note(&problems) { try await probe() }

@@ -1,9 +1,9 @@
 import Foundation
 import TestSupport
 
-/// The service with its Redis, its users and their tokens: what the rows of the service are measured on.
+/// The service with its Redis, users and tokens, on which the service's rows are measured.
 ///
-/// Redis is set up as the service sets up its private one, but belongs to the benchmark, so that its peers share it. The service runs
+/// Redis is set up as the service sets up its private one, but the benchmark owns it, so that peers can share it. The service runs
 /// with its defaults, except that it has one event loop on every machine and that no order expires before it is paid.
 final class Shop: Sendable {
     let folder: TemporaryFolder
@@ -59,7 +59,7 @@ final class Shop: Sendable {
 
     func user(_ id: Int, token: Substring) -> Caller { Caller(pool: pool, token: String(token), id: Int64(id)) }
 
-    /// Makes that many users through the API and a token for each; their ids follow those of the users that are there.
+    /// Makes that many users through the API and a token for each; their ids follow those of the existing users.
     func makeUsers(_ count: Int, after others: Int = 0) async throws -> Tokens {
         let file = try RequestFile(
             [RequestText(method: "POST", path: "/api/v1/users", token: admin.token.map { $0[...] }, body: #"{"name": "김민준"}"#)],
@@ -85,21 +85,21 @@ final class Shop: Sendable {
     /// Waits until no request is under way: wrk closes its connections without waiting for the last answers.
     func waitUntilIdle() async throws {
         try await eventually("the service has answered everything") {
-            // The question for it is one itself.
+            // The request for the metrics counts as one.
             try await metrics().value("firstcome_http_requests_in_flight") ?? 0 <= 1
         }
     }
 
-    /// What `firstcome audit` says of store and Redis as they are.
+    /// Runs `firstcome audit` on store and Redis.
     ///
-    /// - Throws: with its report, where an invariant is broken.
+    /// - Throws: an error with its report, where an invariant is broken.
     func audit() async throws {
         let tool = try Tool.executable().path
         try await Command.run([tool, "audit", "--data", dataFolder, "--redis", redis.url])
     }
 }
 
-/// The users' tokens, one a line in a file: a million of them are some 200 MB.
+/// The users' tokens, one per line of a file, because a million of them take some 200 MB.
 struct Tokens: Sendable {
     private let text: Data
     /// Where each line begins, and where the last one ends.

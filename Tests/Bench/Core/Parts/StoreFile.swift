@@ -1,6 +1,6 @@
 import GRDB
 
-/// The service's store, read beside the service: what no route tells an operator.
+/// The service's store, read while the service runs, for what no route reports.
 struct StoreFile: Sendable {
     private let connection: DatabaseQueue
 
@@ -11,7 +11,7 @@ struct StoreFile: Sendable {
         connection = try DatabaseQueue(path: dataFolder + "/store.sqlite", configuration: configuration)
     }
 
-    /// The first orders that wait for their payment.
+    /// The first pending orders.
     func pendingOrders(limit: Int) throws -> [(id: Int64, user: Int64)] {
         try connection.read { db in
             let rows = try GRDB.Row.fetchCursor(

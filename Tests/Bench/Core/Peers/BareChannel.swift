@@ -3,8 +3,8 @@ import NIOCore
 import NIOPosix
 import TestSupport
 
-/// A SwiftNIO channel with one handler that answers whatever is read with the same bytes: what a server on SwiftNIO pays for its
-/// sockets before it looks at a request.
+/// A SwiftNIO channel with one handler that answers every read with the same bytes: the cost of the sockets of any server on
+/// SwiftNIO, before it parses a request.
 package enum BareChannel {
     /// The length of a short problem with its header.
     static let answerBytes = 250
@@ -40,12 +40,12 @@ package enum BareChannel {
             "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: \(body)\r\n\r\n"
                 + String(repeating: "x", count: body)
         }
-        // The length has three digits whatever the body is.
+        // The length always has three digits.
         return text(body: answerBytes - text(body: 100).utf8.count + 100)
     }
 }
 
-/// Answers each read: clients that wait for an answer before the next request send one with each. Belongs to its channel's loop.
+/// Answers each read, which holds one request if the client waits for each answer. Confined to its channel's loop.
 private final class FixedBytes: ChannelInboundHandler {
     typealias InboundIn = ByteBuffer
     typealias OutboundOut = ByteBuffer

@@ -2,7 +2,7 @@ import NIOCore
 import NIOHTTP1
 import NIOPosix
 
-/// SwiftNIO's own HTTP/1.1 pipeline with one fixed answer: what a service on NIO costs before it does anything.
+/// SwiftNIO's own HTTP/1.1 pipeline with one fixed answer: the cost of a service on NIOHTTP1 before it does any work.
 package enum BareServer {
     /// Serves on one event loop until the process is ended.
     package static func serve(port: Int) async throws {
@@ -22,7 +22,7 @@ package enum BareServer {
     }
 }
 
-/// Answers each request with the same JSON. Belongs to its channel's loop.
+/// Answers each request with the same JSON. Confined to its channel's loop.
 private final class FixedAnswer: ChannelInboundHandler {
     typealias InboundIn = HTTPServerRequestPart
     typealias OutboundOut = HTTPServerResponsePart
@@ -44,6 +44,6 @@ private final class FixedAnswer: ChannelInboundHandler {
         context.write(wrapOutboundOut(.end(nil)), promise: nil)
     }
 
-    /// All answers to what one read brought leave in one write.
+    /// Sends all answers to the requests of one read in one write.
     func channelReadComplete(context: ChannelHandlerContext) { context.flush() }
 }

@@ -3,10 +3,10 @@ import TestSupport
 
 /// Runs programs to their end.
 enum Command {
-    /// What the program printed on standard output.
+    /// Runs a program and returns what it printed on standard output. Cancelling the task kills it.
     ///
-    /// - Parameter file: takes that instead, where it is much; it is begun anew.
-    /// - Throws: with what the program printed on standard error, where it fails. A cancelled task kills it.
+    /// - Parameter file: is overwritten with the output instead, for programs that print much.
+    /// - Throws: an error with the program's standard error, where it fails.
     @discardableResult
     static func run(_ words: [String], user: String? = nil, into file: String? = nil) async throws -> String {
         if let file { try Data().write(to: URL(fileURLWithPath: file)) }

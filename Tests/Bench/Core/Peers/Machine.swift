@@ -1,13 +1,13 @@
 import Foundation
 import TestSupport
 
-/// What the benchmark ran on.
+/// The machine that the benchmark ran on.
 package struct Machine: Codable, Sendable {
     package let processor: String
     package let cores: Int
     package let kernel: String
     package let memoryMegabytes: Int64
-    /// Runnable threads on average over the last minute, before the benchmark began: above 0 somebody else uses the machine.
+    /// The load average of the last minute before the benchmark began; above 0, other programs use the machine.
     package let loadBefore: Double
 
     static func look() -> Machine {
@@ -27,7 +27,7 @@ package struct Machine: Codable, Sendable {
     }
 }
 
-/// The versions of everything that was measured or measured with.
+/// The versions of the programs that were measured, and of those that measured.
 enum Versions {
     private static let commands: [(name: String, words: [String])] = [
         ("redis", ["redis-server", "--version"]), ("webdis", ["dpkg-query", "-W", "-f", "${Version}", "webdis"]),
@@ -42,7 +42,7 @@ enum Versions {
         return versions
     }
 
-    /// What the program prints first, wherever it prints it; nil where there is no such program.
+    /// The first line that the program prints, on standard output or error; nil where there is no such program.
     private static func firstLine(_ words: [String]) async -> String? {
         guard let output = try? await Tool.run(program: words), output.status == 0 else { return nil }
         return (output.standardOutput + output.standardError).split(separator: "\n").first.map { $0.trimmingCharacters(in: .whitespaces) }

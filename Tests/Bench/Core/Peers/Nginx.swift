@@ -1,9 +1,9 @@
-/// nginx at its best for one small answer.
+/// nginx, configured to give one small answer as fast as it can.
 enum Nginx {
-    /// An answer of the size of a product's.
+    /// An answer as long as that of a product.
     static let body = #"{"productId":1,"name":"Yoga mat","price":10000,"stock":100,"createdAt":"2026-11-20T03:04:05.678Z"}"#
 
-    /// One process that is worker and master at once: a worker of its own would outlive a master that is killed.
+    /// One process as master and worker, because a separate worker would outlive a master that is killed.
     static func settings(port: Int, folder: String) -> String {
         """
         daemon off;

@@ -32,7 +32,7 @@ final class PeerServer: Sendable {
         try await PeerServer("the bare channel", cleanup) { port, _ in [executable, "bare-channel", "--port", String(port)] }
     }
 
-    /// nginx with `return 200`: about the least that an HTTP server can do.
+    /// nginx with `return 200`: about the least work that an HTTP server can do.
     static func nginx(_ cleanup: CleanupStack) async throws -> PeerServer {
         try await PeerServer("nginx", cleanup) { port, folder in
             let settings = folder.path + "/nginx.conf"
@@ -41,7 +41,7 @@ final class PeerServer: Sendable {
         }
     }
 
-    /// - Parameter file: what is sent; without it, the shortest request there is.
+    /// - Parameter file: the requests to send; without it, a minimal one.
     func run(_ wrk: Wrk, _ amount: Wrk.Amount, sending file: RequestFile? = nil) async throws -> Sample {
         var (sample, output) = try await wrk.load(port: port, file ?? requests, amount, server: Watched(pid: process.pid))
         sample.unexpected = output.refused + output.broken

@@ -1,13 +1,13 @@
 import Foundation
 import TestSupport
 
-/// pgbench, the load generator that comes with PostgreSQL: one thread, and clients that each wait for their answer.
+/// pgbench, PostgreSQL's load generator: one thread, and clients that each wait for their answer.
 struct Pgbench: Sendable {
     let postgres: Postgres
 
     /// - Parameters:
     ///   - script: the transaction in pgbench's language.
-    ///   - variables: what the script may name.
+    ///   - variables: the variables of the script.
     func run(_ script: String, variables: [String: Int], clients: Int, seconds: Int) async throws -> Sample {
         let folder = postgres.folder
         let (file, log) = (folder.path + "/transaction.sql", folder.path + "/latency")
@@ -34,7 +34,7 @@ struct Pgbench: Sendable {
         return sample
     }
 
-    /// Reads what pgbench logged of each transaction and removes it.
+    /// Reads pgbench's log of each transaction's latency, and removes the files.
     private func takeLatencies(_ prefix: String) throws -> Latencies {
         let folder = postgres.folder.path
         var latencies = Latencies()
@@ -47,7 +47,7 @@ struct Pgbench: Sendable {
     }
 }
 
-/// What pgbench prints at its end.
+/// The summary that pgbench prints at its end.
 package struct PgbenchOutput: Equatable, Sendable {
     package let transactions: Int
     package let failed: Int
@@ -71,7 +71,7 @@ package struct Latencies: Sendable {
 
     package init() {}
 
-    /// Adds what `pgbench -l` wrote: `client transaction microseconds script seconds microseconds` on each line.
+    /// Adds a log of `pgbench -l`: each line is `client transaction microseconds script seconds microseconds`.
     package mutating func add(pgbenchLog text: String) {
         for line in text.utf8.split(separator: UInt8(ascii: "\n")) {
             let fields = line.split(separator: UInt8(ascii: " "), maxSplits: 3)
@@ -80,7 +80,7 @@ package struct Latencies: Sendable {
         values.sort()
     }
 
-    /// The least value that this share of all do not exceed; nil without values.
+    /// The least value that this percentage of all values does not exceed; nil without values.
     package func percentile(_ share: Double) -> Double? {
         guard !values.isEmpty else { return nil }
         let rank = Int((share * Double(values.count) / 100).rounded(.up))

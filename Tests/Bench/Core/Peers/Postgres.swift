@@ -1,25 +1,25 @@
 import Foundation
 import TestSupport
 
-/// A PostgreSQL 15 of its own, on a unix socket in a temporary folder, with every commit as durable as the service's.
+/// A private PostgreSQL 15, on a unix socket in a temporary folder, with every commit as durable as the service's.
 final class Postgres: Sendable {
     let folder: TemporaryFolder
-    /// Whose rights the server gets: it refuses to run as root.
+    /// The user that the server runs as, because it refuses to run as root; nil for the present one.
     private let user: String?
     private let process: ChildProcess
 
     static let role = "bench"
     static let database = "postgres"
 
-    /// PostgreSQL's programs where Debian keeps them.
+    /// The path of a PostgreSQL program, as Debian installs it.
     static func program(_ name: String) -> String { "/usr/lib/postgresql/15/bin/\(name)" }
 
-    /// What a machine with memory to spare would be given; nothing here trades durability for speed.
+    /// The settings for a machine with enough memory; none trades durability for speed.
     static let settings = [
         "listen_addresses": "", "max_connections": "100", "fsync": "on", "synchronous_commit": "on", "full_page_writes": "on",
         "shared_buffers": "1GB", "wal_buffers": "64MB", "wal_level": "minimal", "max_wal_senders": "0", "min_wal_size": "2GB",
         "max_wal_size": "8GB", "checkpoint_timeout": "1h", "random_page_cost": "1.1", "jit": "off",
-        // Files in the data folder instead of some that a killed server would leave in /dev/shm.
+        // Uses files in the data folder, because a killed server would leave files in /dev/shm.
         "dynamic_shared_memory_type": "mmap",
     ]
 
@@ -36,7 +36,7 @@ final class Postgres: Sendable {
         let flags = Self.settings.sorted { $0.key < $1.key }.flatMap { ["-c", "\($0.key)=\($0.value)"] }
         let process = try await ChildProcess.start(
             [Self.program("postgres"), "-D", data, "-k", folder.path] + flags, user: user, errors: .file(folder.path + "/log"))
-        // A fast shutdown: sessions are ended, files are put in order.
+        // A fast shutdown: it ends the sessions and closes the database cleanly.
         cleanup.add { await process.end(SIGINT) }
         self.process = process
         try await eventually("PostgreSQL answers") {
@@ -52,7 +52,7 @@ final class Postgres: Sendable {
 
     var connection: [String] { ["-h", folder.path, "-U", Self.role] }
 
-    /// Runs statements and gives what they answer, fields of a row with | between them.
+    /// Runs statements and returns their rows, with | between the fields.
     @discardableResult
     func sql(_ statements: String) async throws -> String {
         let words = [Self.program("psql")] + connection + ["-d", Self.database, "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-c"]

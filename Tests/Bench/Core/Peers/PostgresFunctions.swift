@@ -1,8 +1,8 @@
-/// What the service's store does for an order, a payment, a checkout and a charge, in one call each: the same reads, checks and
-/// rows, with row locks where the store has a single writer.
+/// The work of the service's store for an order, a payment, a checkout and a charge, in one function each: the same reads, checks
+/// and rows, with row locks where the store has a single writer.
 ///
-/// Locks are taken in one order (order, user, product) and no stronger than references allow beside them. A refusal raises, so
-/// pgbench stops: none is expected.
+/// Locks are taken in one order (order, user, product), and in a mode that still allows references to the rows. A refusal raises an
+/// error, so that pgbench stops; none is expected.
 enum PostgresFunctions {
     static let all = placeOrder + settle + pay + checkout + charge
 
@@ -116,7 +116,7 @@ enum PostgresFunctions {
 
         """
 
-    /// With the memory of its `Idempotency-Key`, whose three parts are told so that no two calls have the same.
+    /// With its `Idempotency-Key`, which is stored; its three parts are arguments, so that no two calls have the same key.
     private static let charge = """
         CREATE FUNCTION charge(buyer bigint, won bigint, run bigint, client bigint, number bigint) RETURNS bigint
         LANGUAGE plpgsql AS $$

@@ -65,7 +65,7 @@ enum PostgresSchema {
         );
         """
 
-    /// Users with money and products with stock, as many as the service gets.
+    /// As many users with money and products with stock as the service has.
     static func people(users: Int, products: Int) -> String {
         """
         INSERT INTO users SELECT i, '김민준', 1000000000, 0, 0 FROM generate_series(1, \(users)) i;
@@ -73,7 +73,7 @@ enum PostgresSchema {
         """
     }
 
-    /// Orders to be paid, from one id to another.
+    /// Pending orders, from one id to another.
     static func pendingOrders(_ ids: ClosedRange<Int>, users: Int, products: Int) -> String {
         let numbers = "generate_series(\(ids.lowerBound), \(ids.upperBound)) i"
         return """

@@ -5,7 +5,7 @@ final class PostgresStage: Sendable {
     private let postgres: Postgres
     private let users: Int
     private let products: Int
-    /// How far orders to be paid have been made.
+    /// The id of the last pending order that was made.
     private let lastOrder = Mutex(0)
     private let paid = Mutex(0)
     private let checkedOut = Mutex(0)
@@ -17,7 +17,7 @@ final class PostgresStage: Sendable {
         try await postgres.sql(PostgresSchema.tables)
         try await postgres.sql(PostgresFunctions.all)
         try await postgres.sql(PostgresSchema.people(users: users, products: products))
-        // Ids from 10^9 on are those of orders that are placed under load.
+        // Orders that are placed under load have ids from 10^9 on.
         try await postgres.sql("ALTER SEQUENCE orders_id_seq RESTART WITH 1000000000")
         try await postgres.sql("ALTER SEQUENCE order_counter RESTART WITH 1000000000")
         try await postgres.sql("VACUUM ANALYZE")
@@ -29,7 +29,7 @@ final class PostgresStage: Sendable {
         }
     }
 
-    /// More than PostgreSQL pays in a second on such machines; where it pays more, its load fails and says so.
+    /// More payments than PostgreSQL makes in a second; if it makes more, the orders run out and its load fails with an error.
     private static let paymentsPerSecond = 15_000
 
     private func run(_ transaction: Transaction, round: Int, clients: Int, seconds: Int) async throws -> Sample {
@@ -39,7 +39,7 @@ final class PostgresStage: Sendable {
         case .charge: (variables["run"], variables["clients"]) = (round * 1_000 + clients, clients)
         case .payment: (variables["first"], variables["clients"]) = (try await makeOrders(seconds * Self.paymentsPerSecond), clients)
         }
-        // What an earlier load left to be written is not this one's, and the log's files are there to be used again.
+        // Writes what an earlier load has left to write, and makes the files of its write-ahead log reusable.
         try await postgres.sql("CHECKPOINT")
         let sample = try await Pgbench(postgres: postgres).run(
             transaction.script, variables: variables, clients: clients, seconds: seconds)
@@ -51,7 +51,7 @@ final class PostgresStage: Sendable {
         return sample
     }
 
-    /// Makes orders that wait for payment and gives the id of the first.
+    /// Makes pending orders, and returns the id of the first.
     private func makeOrders(_ count: Int) async throws -> Int {
         let first = lastOrder.withLock { last in
             defer { last += count }
@@ -62,9 +62,9 @@ final class PostgresStage: Sendable {
         return first
     }
 
-    /// Looks whether PostgreSQL did all that pgbench was told it did.
+    /// Checks that PostgreSQL did all the work that pgbench counted.
     ///
-    /// - Throws: where payments and what follows from them do not add up.
+    /// - Throws: an error where payments and the rows that follow from them do not add up.
     func check() async throws {
         let sold = paid.withLock { $0 } + checkedOut.withLock { $0 }
         let counts = try await postgres.sql(
@@ -73,7 +73,7 @@ final class PostgresStage: Sendable {
                 (SELECT count(*) FROM orders WHERE status = 1), (SELECT count(*) FROM transfers WHERE kind = 1)
             """)
         let numbers = counts.split(separator: "|").compactMap { Int($0) }
-        // pgbench may be stopped before it hears of the last transaction of each client.
+        // pgbench may stop before it reads the result of the last transaction of each client.
         guard
             sold == 0
                 || (numbers.count == 5 && numbers.allSatisfy { $0 == numbers[0] } && numbers[0] >= sold && numbers[0] <= sold + 10_000)
@@ -82,7 +82,7 @@ final class PostgresStage: Sendable {
 }
 
 extension PostgresStage.Transaction {
-    /// In pgbench's language; each client counts in variables of its own.
+    /// The script in pgbench's language; each client has its own variables.
     fileprivate var script: String {
         let buyer = #"\set buyer random(1, :users)"#
         let product = #"\set product random(1, :products)"#

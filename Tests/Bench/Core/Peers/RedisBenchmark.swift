@@ -1,15 +1,15 @@
 import TestSupport
 
-/// `redis-benchmark`, which asks Redis for the script with nothing in between: the floor under every claim.
+/// `redis-benchmark`, which calls the script on Redis directly: the lower bound of the cost of a claim.
 struct RedisBenchmark: Sendable {
     let redis: TemporaryRedis
     let folder: TemporaryFolder
 
-    /// Numbers that `__rand_int__` may become; redis-benchmark reads it as a 32-bit integer.
+    /// How many numbers `__rand_int__` may become; redis-benchmark reads this as a 32-bit integer.
     private static let keyspace = 2_000_000_000
 
     /// - Parameters:
-    ///   - words: the command; `__rand_int__` stands for another number each time.
+    ///   - words: the command; `__rand_int__` becomes a random number in each call.
     ///   - pipeline: how many commands each connection sends before it waits.
     func run(_ words: [String], requests: Int, pipeline: Int) async throws -> Sample {
         guard let pid = redis.pid else { throw BenchFailure("Redis is not running") }
@@ -41,7 +41,7 @@ package struct RedisBenchmarkOutput: Equatable, Sendable {
         guard let header = lines.first(where: { $0.contains("rps") }), let values = lines.last, values.count >= header.count else {
             return nil
         }
-        // The name of the test may hold commas; the numbers stand at the end.
+        // The name of the test may contain commas; the numbers are at the end.
         let numbers = values.suffix(header.count)
         func value(_ name: String) -> Double? {
             header.firstIndex(of: name).flatMap { Double(numbers[numbers.startIndex + $0]) }

@@ -11,7 +11,7 @@ extension TemporaryRedis {
         return bytes
     }
 
-    /// Loads the script of a claim, as the service does, and gives its digest.
+    /// Loads the script of a claim, as the service does, and returns its digest.
     func loadClaimScript() throws -> String {
         let digest = try cli("SCRIPT", "LOAD", LuaScripts.claimCoupon)
         guard digest.wholeMatch(of: /[0-9a-f]{40}/) != nil else { throw BenchFailure("SCRIPT LOAD answered \(digest)") }
@@ -19,14 +19,14 @@ extension TemporaryRedis {
     }
 }
 
-/// A campaign's gate that the service knows nothing of, for peers that claim past the service.
+/// A gate that the service does not use, for peers that claim without the service.
 struct PeerGate {
     let redis: TemporaryRedis
     let keys = ("peer:{1}", "peer:{1}:claims")
-    /// As long as the name of the service's store.
+    /// A store's name, as long as that of the service's store.
     static let store = "peerpeerpeerpeer:1795300182372"
 
-    /// Opens the gate anew, with nobody in it.
+    /// Opens the gate without claims.
     func open() throws {
         try redis.cli("UNLINK", keys.0, keys.1)
         try redis.cli(
@@ -34,7 +34,7 @@ struct PeerGate {
             "quantity", "1000000000", "store", Self.store)
     }
 
-    /// How many claims it has let through since it was opened.
+    /// How many claims it has granted since it was opened.
     func claimed() throws -> Int { Int(try redis.cli("HGET", keys.0, "sequence")) ?? 0 }
 
     func remove() throws { try redis.cli("UNLINK", keys.0, keys.1) }

@@ -1,6 +1,6 @@
 import Foundation
 
-/// One request as it goes over the wire.
+/// One request, which renders to the bytes that are sent.
 struct RequestText {
     let method: String
     let path: String

@@ -5,13 +5,13 @@ import TestSupport
 
 /// webdis, which runs any Redis command from an HTTP request: the same work as a claim, without users, tokens or checks.
 ///
-/// Each load gets a process of its own: after clients that went away with a request under way, webdis gives their answers to others.
+/// Each load gets a new process: when clients disconnect with a request in flight, webdis gives their answers to later clients.
 struct Webdis: Sendable {
     let shop: Shop
 
     /// - Parameters:
     ///   - probe: a request that is sent once more after the load.
-    ///   - code: what the script has to answer to it first.
+    ///   - code: the first element of the answer that the script must give to it.
     func run(_ file: RequestFile, _ amount: Wrk.Amount, probe: RequestText, code: Int64) async throws -> Sample {
         try await withCleanupStack { cleanup in
             let port = try TemporaryRedis.freePort()
@@ -32,7 +32,7 @@ struct Webdis: Sendable {
         }
     }
 
-    /// One thread, as the service has one loop; Redis by its unix socket, as by the service; nothing that would be logged.
+    /// One thread, as the service has one loop; Redis by its unix socket, as the service uses it; without logging.
     private static func settings(port: Int, redis: TemporaryRedis) -> String {
         """
         {"redis_host": "\(redis.socketPath)", "redis_port": 0, "http_host": "127.0.0.1", "http_port": \(port), "threads": 1,
@@ -47,7 +47,7 @@ struct Webdis: Sendable {
     }
 }
 
-/// Waits for servers that say nowhere that they are ready.
+/// Waits for servers that do not report when they are ready.
 enum Listening {
     static func wait(port: Int, _ process: ChildProcess) async throws {
         try await eventually("a server listens on port \(port)") {

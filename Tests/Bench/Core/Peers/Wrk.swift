@@ -6,7 +6,7 @@ struct Wrk: Sendable {
     let folder: TemporaryFolder
     private let script: String
 
-    /// The connections of every row, by the benchmark's rules.
+    /// The connections of every row.
     static let connections = 64
 
     init(in folder: TemporaryFolder) throws {
@@ -46,7 +46,7 @@ struct Wrk: Sendable {
 }
 
 extension Wrk.Amount {
-    /// More than any exact number of requests takes: what is not done by then is reported.
+    /// The time limit of a load with an exact number of requests, in seconds; requests without an answer by then are reported.
     private static let longest = 300
 
     fileprivate var limits: (seconds: Int, total: Int) {

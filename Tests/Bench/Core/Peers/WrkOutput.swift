@@ -1,4 +1,4 @@
-/// What the script has wrk print at its end.
+/// The line that the script prints at the end.
 package struct WrkOutput: Sendable, Equatable {
     package let requests: Int
     package let seconds: Double
@@ -7,7 +7,7 @@ package struct WrkOutput: Sendable, Equatable {
     package let p999: Double
     /// Answers with a status of 400 or above.
     package let refused: Int
-    /// Requests without an answer: connections that failed, and what came too late.
+    /// Requests without an answer: connections that failed, and timeouts.
     package let broken: Int
 
     package init?(parsing text: String) {

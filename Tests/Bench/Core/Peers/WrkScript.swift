@@ -1,11 +1,10 @@
 /// The script that tells wrk what to send and how to print what it measured.
 enum WrkScript {
-    /// Requests come from a file, each after a line with its length: the next one with each call, from the start again after the
-    /// last.
+    /// Requests come from a file, each after a line with its length; after the last one the file is read from the start again.
     ///
-    /// With a total, each connection that asks for more gets the beginning of a request that has no end, and so waits. Once all of
-    /// them do, every request has its answer, and wrk is told to stop: so exactly this many requests are sent, and all are counted.
-    /// wrk asks for one request before it starts and throws it away.
+    /// With a total, each connection that asks for more gets an unfinished request, and so waits. Once all connections wait, every
+    /// request has its answer, and the script stops wrk: exactly this many requests are sent, and all answers are counted. wrk asks for
+    /// one request before it starts and discards it.
     static let text = #"""
         local ffi = require("ffi")
         ffi.cdef("int getpid(void); int kill(int pid, int sig);")

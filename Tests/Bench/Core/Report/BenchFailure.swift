@@ -1,4 +1,4 @@
-/// What keeps a part from measuring, in words.
+/// Why a part cannot measure.
 package struct BenchFailure: Error, CustomStringConvertible {
     package let description: String
 

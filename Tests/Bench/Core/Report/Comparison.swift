@@ -1,17 +1,17 @@
-/// One row of the table: something that is measured once in each round.
+/// One row of the table, with what measures it once in each round.
 struct BenchmarkCase: Sendable {
     let row: Row
-    /// The rows it is held against.
+    /// The rows it is compared with.
     var peers: [Row] = []
     let measure: @Sendable (_ round: Int) async throws -> Sample
 }
 
-/// Rows that are measured in alternation, so that whatever else the machine does falls on all of them.
+/// Rows that are measured in alternation, so that other load on the machine affects all of them.
 struct Comparison: Sendable {
     let title: String
     var cases: [BenchmarkCase]
 
-    /// Those whose name contains the text, with the peers that they are held against; all for nil.
+    /// The rows whose name contains the text, with the peers they are compared with; all for nil.
     func keeping(_ text: String?) -> Comparison {
         guard let text, !title.contains(text) else { return self }
         let wanted = cases.filter { $0.row.rawValue.contains(text) }
@@ -19,7 +19,7 @@ struct Comparison: Sendable {
         return Comparison(title: title, cases: cases.filter { rows.contains($0.row) })
     }
 
-    /// Measures each row once in each round, every other round in the opposite order: what drifts favours nobody.
+    /// Measures each row once in each round, every other round in reverse order, so that a drift of the machine favours no row.
     func run(rounds: Int, progress: Progress) async throws -> [Measured] {
         var measured = cases.map { Measured(row: $0.row, peers: $0.peers) }
         for round in 1...rounds {
@@ -48,7 +48,7 @@ package struct Measured: Codable, Sendable {
 
     package func spread(_ value: (Sample) -> Double?) -> Spread? { Spread(samples.compactMap(value)) }
 
-    /// What was wrong in any round, each thing once.
+    /// The problems of all rounds, each one once.
     package var problems: [String] {
         samples.flatMap(\.problems).reduce(into: []) { if !$0.contains($1) { $0.append($1) } }
     }

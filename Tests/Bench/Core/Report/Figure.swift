@@ -1,6 +1,6 @@
 import Foundation
 
-/// Numbers as people read them in a table.
+/// Formats numbers for tables.
 package enum Figure {
     /// Without decimals, with a comma before each group of three digits.
     package static func count(_ value: Double) -> String {
@@ -13,7 +13,7 @@ package enum Figure {
         return String(digits)
     }
 
-    /// Three digits that matter, or as many as there are before the point.
+    /// Three significant digits, or all digits before the point if there are more.
     package static func short(_ value: Double) -> String {
         let decimals = abs(value) >= 100 ? 0 : abs(value) >= 10 ? 1 : 2
         return String(format: "%.\(decimals)f", value)

@@ -1,4 +1,4 @@
-/// A flash sale as a whole and over time.
+/// The result of a flash sale, as a whole and by seconds.
 package struct FlashSaleResult: Codable, Sendable {
     package let users: Int
     package let coupons: Int
@@ -29,6 +29,6 @@ package struct FlashSaleSecond: Codable, Sendable {
     package let redisCPU: Double
     package let won: Int
     package let refused: Int
-    /// A bound in microseconds that 99 % of the requests stayed under inside the service: the next of its histogram's.
+    /// The bucket bound of the service's latency histogram, in microseconds, that 99 % of the requests did not exceed.
     package let p99Below: Double?
 }

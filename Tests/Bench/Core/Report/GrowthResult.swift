@@ -1,4 +1,4 @@
-/// One curve: the same requests beside more and more of something.
+/// One curve: the same requests on stores of different sizes.
 package struct GrowthResult: Codable, Sendable {
     package let title: String
     package let unit: String

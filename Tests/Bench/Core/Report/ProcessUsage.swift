@@ -12,7 +12,7 @@ struct ProcessUsage: Equatable {
 
     /// - Parameter stat: the text of `/proc/PID/stat`.
     init?(stat: String) {
-        // "pid (name) state ...", and the name may hold anything.
+        // "pid (name) state ...", where the name may contain any character.
         guard let nameEnd = stat.lastIndex(of: ")") else { return nil }
         let fields = stat[stat.index(after: nameEnd)...].split(separator: " ")
         guard fields.count > 14, let user = Int64(fields[11]), let system = Int64(fields[12]),
@@ -50,7 +50,7 @@ struct CPUTime: Equatable {
 /// The server processes whose CPU time is counted.
 struct Watched: Sendable {
     let pid: Int32
-    /// Whether the process' children belong to the server too, those that have ended included.
+    /// Whether the process's children, including those that have ended, belong to the server too.
     var withChildren = false
 
     /// CPU time used so far.
@@ -59,7 +59,7 @@ struct Watched: Sendable {
         var ticks = usage.own
         if withChildren {
             ticks += usage.endedChildren
-            // A child that ends meanwhile is counted with its parent the next time.
+            // A child that ends meanwhile counts with its parent at the next reading.
             for child in children { ticks += (try? self.usage(child))?.own ?? CPUTicks() }
         }
         return CPUTime(ticks)

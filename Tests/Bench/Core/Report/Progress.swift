@@ -1,6 +1,6 @@
 import Foundation
 
-/// One line for each step, on standard error: standard output is the table's.
+/// Prints one line for each step on standard error; standard output is for the tables.
 package struct Progress: Sendable {
     private let start = ContinuousClock.now
 

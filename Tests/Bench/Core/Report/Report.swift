@@ -12,7 +12,7 @@ package struct Report: Codable, Sendable {
     package var findings = Findings()
     package var targets: [TargetResult] = []
 
-    /// Everything that was wrong, each thing with the row it belongs to.
+    /// All problems, each with the row it belongs to.
     package var problems: [String] {
         findings.problems + findings.rows.flatMap { measured in measured.problems.map { "\(measured.row.rawValue): \($0)" } }
     }
@@ -24,7 +24,7 @@ package struct Report: Codable, Sendable {
         return try decoder.decode(Report.self, from: Data(contentsOf: URL(fileURLWithPath: path)))
     }
 
-    /// Writes the result under its time of day and as the latest; says where.
+    /// Writes the report to a file named by its time, and to the file of the latest run; returns where.
     func write(to folder: String) throws -> String {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]

@@ -10,7 +10,7 @@ struct Picture: Sendable {
 }
 
 extension Report {
-    /// Those for which something was measured.
+    /// The pictures for which there are measurements.
     var pictures: [Picture] {
         var pictures: [Picture] = []
         let bars = costs
@@ -86,7 +86,7 @@ extension Report {
             })
     }
 
-    /// One panel for each curve: each counts something else.
+    /// One panel for each curve, because each has its own unit.
     private var growthPlot: PanelPlot {
         PanelPlot(
             title: "Server CPU per request on stores of different sizes",

@@ -3,7 +3,7 @@ import Foundation
 
 /// The report as `RESULTS.md`: Markdown tables, with the pictures as links to the SVG files beside it.
 extension Report {
-    /// What was not measured is left out.
+    /// The whole document, without sections that were not measured.
     package var markdown: String {
         var sections = ["# Benchmark results", origin, environmentTable]
         if !problems.isEmpty { sections += ["## Failures", problems.map { "- \($0)" }.joined(separator: "\n")] }
@@ -11,7 +11,7 @@ extension Report {
         return sections.joined(separator: "\n\n") + "\n"
     }
 
-    /// Writes `RESULTS.md` and the pictures it shows into the folder, and says where.
+    /// Writes `RESULTS.md` and its pictures into the folder, and returns their paths.
     package func draw(into folder: String) async throws -> [String] {
         try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
         let results = folder + "/RESULTS.md"
@@ -54,7 +54,7 @@ extension Report {
         return table.text
     }
 
-    /// Programs print more than their version; a build of the service is named by its commit.
+    /// The versions without the other words that programs print; a build of the service is named by its commit.
     private var plainVersions: [(String, String)] {
         versions.sorted { $0.key < $1.key }.map { name, text in
             let number = name == "firstcome" ? nil : text.firstMatch(of: /\d+\.\d+[^\s,)]*/)

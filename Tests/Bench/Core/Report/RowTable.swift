@@ -19,7 +19,7 @@ extension Report {
         return table.text
     }
 
-    /// With what follows after the last answer, where something does.
+    /// CPU per request, with that of the work after the last answer where there is any.
     private func cpu(_ measured: Measured) -> String {
         let late = measured.spread(\.lateCPU).map { " + \(Figure.short($0.median)) later" } ?? ""
         return Figure.spread(measured.spread(\.cpu), Figure.short) + late
@@ -39,7 +39,7 @@ extension Report {
 
     package func samples(_ row: Row) -> [Sample] { findings.rows.filter { $0.row == row }.flatMap(\.samples) }
 
-    /// What one row has of another in the same rounds; nil where either was not measured.
+    /// The ratio of a value of one row to that of another, in the same rounds; nil where either was not measured.
     package func ratio(_ row: Row, to peer: Row, of value: (Sample) -> Double?) -> Spread? {
         Spread.ratio(samples(row), to: samples(peer), of: value)
     }

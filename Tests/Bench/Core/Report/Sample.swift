@@ -9,21 +9,21 @@ package struct Sample: Codable, Sendable, Equatable {
     package var p999: Double?
     /// User and system time of the server's processes for one request, in microseconds.
     package var cpu: Double
-    /// The user time in it: what the server itself does, without its system calls; nil where it was not told apart.
+    /// The user time in it, without system calls; nil where it was not measured separately.
     package var userCPU: Double?
-    /// What the server still used after its last answer, for one request: work that follows from it; nil where there is none.
+    /// CPU time after the last answer for work that the requests have caused, per request; nil where there is none.
     package var lateCPU: Double?
     /// The same of Redis, where the server asks it.
     package var redisCPU: Double?
-    /// The part of the machine's time that went to processes that have nothing to do with the row.
+    /// The share of the machine's CPU time that processes took that do not belong to the row.
     package var foreignShare = 0.0
-    /// Answers that were not the expected ones, and requests that got none.
+    /// Unexpected answers, and requests without an answer.
     package var unexpected = 0
-    /// What the service itself counted meanwhile, by status class such as `4xx`.
+    /// The answers that the service counted meanwhile, by status class such as `4xx`.
     package var statuses: [String: Int] = [:]
-    /// What was wrong, in words; one is enough to fail the row.
+    /// What was wrong; one problem fails the row.
     package var problems: [String] = []
-    /// How the load was made.
+    /// The command that made the load.
     package var command = ""
 
     package var perSecond: Double { seconds > 0 ? Double(requests) / seconds : 0 }

@@ -33,7 +33,7 @@ package struct ServiceMetrics: Sendable {
         return counts
     }
 
-    /// How many requests of all routes took at most so many seconds, by that bound, the bounds rising.
+    /// For each bucket bound in seconds, in rising order, how many requests of all routes did not exceed it.
     package var latencyBuckets: [(bound: Double, count: Double)] {
         var sums: [Double: Double] = [:]
         for line in lines where line.name == "firstcome_http_request_seconds_bucket" {
@@ -43,7 +43,7 @@ package struct ServiceMetrics: Sendable {
         return sums.sorted { $0.key < $1.key }.map { ($0.key, $0.value) }
     }
 
-    /// The least bound that 99 % of the requests since an earlier look did not exceed, in seconds; nil without requests.
+    /// The least bucket bound that 99 % of the requests since an earlier reading did not exceed, in seconds; nil without requests.
     package func p99(since earlier: ServiceMetrics) -> Double? {
         let before = Dictionary(uniqueKeysWithValues: earlier.latencyBuckets.map { ($0.bound, $0.count) })
         let counts = latencyBuckets.map { (bound: $0.bound, count: $0.count - (before[$0.bound] ?? 0)) }
@@ -64,7 +64,7 @@ extension ServiceMetrics.Line {
 }
 
 extension [String: Int] {
-    /// What was added since an earlier look, without what stayed the same.
+    /// The increases since an earlier reading, without values that are unchanged.
     package func since(_ earlier: [String: Int]) -> [String: Int] {
         merging(earlier) { $0 - $1 }.filter { $0.value != 0 }
     }

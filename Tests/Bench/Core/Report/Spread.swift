@@ -4,7 +4,7 @@ package struct Spread: Codable, Sendable, Equatable {
     package let least: Double
     package let greatest: Double
 
-    /// nil for no values at all.
+    /// Nil without values.
     package init?(_ values: [Double]) {
         let sorted = values.sorted()
         guard let first = sorted.first, let last = sorted.last else { return nil }
@@ -13,9 +13,9 @@ package struct Spread: Codable, Sendable, Equatable {
         (least, greatest) = (first, last)
     }
 
-    /// What one row has of another: the ratio in each round that both have, and the median of those ratios.
+    /// The ratios of a value of one row to that of another, one for each round that both have.
     ///
-    /// Paired, because a round's rows run shortly after each other: what the machine does meanwhile falls on both.
+    /// Paired by round, because the rows of a round run shortly after each other, so that other load on the machine affects both.
     package static func ratio(_ own: [Sample], to peer: [Sample], of value: (Sample) -> Double?) -> Spread? {
         let ratios = own.compactMap { sample -> Double? in
             guard let other = peer.first(where: { $0.round == sample.round }), let own = value(sample), let theirs = value(other),

@@ -1,11 +1,11 @@
-/// A value that the service has to reach, and how it did.
+/// A target of the service, with what was measured.
 package struct TargetResult: Codable, Sendable, Equatable {
     package let name: String
-    /// What is compared, in words.
+    /// What is compared.
     package let measure: String
     package let side: Target.Side
     package let limit: Double
-    /// The harder limit, where there is one.
+    /// The stricter limit, where there is one.
     package let stretch: Double?
     /// nil where nothing was measured.
     package let measured: Double?
@@ -20,7 +20,7 @@ package struct TargetResult: Codable, Sendable, Equatable {
     }
 }
 
-/// A limit, and on which side of it is good.
+/// A limit, and on which side of it a value must be.
 package struct Target: Sendable {
     package enum Side: String, Codable, Sendable {
         case atMost = "at most"

@@ -1,4 +1,4 @@
-/// The targets, each with where its number comes from. A further one is a further entry.
+/// The targets, each with the measurement that it is checked against.
 extension Report {
     package func judgedTargets() -> [TargetResult] {
         claimTargets + readTargets + moneyTargets + openLoopTargets + growthTargets + memoryTargets + operationTargets
@@ -38,9 +38,9 @@ extension Report {
         }
     }
 
-    /// PostgreSQL with as many clients as suit it: the better of the two, by medians over all rounds.
+    /// The ratio to the better of PostgreSQL's rows with different numbers of clients, by medians over all rounds.
     ///
-    /// Rows of another part are not measured in the same rounds, so medians are all there is to compare.
+    /// By medians, because rows of different parts are not measured in the same rounds.
     private func rate(_ row: Row, toBestOf peers: [Row]) -> Double? {
         let best = peers.compactMap { median($0) }.max()
         guard let own = median(row), let best, best > 0 else { return nil }
@@ -59,7 +59,7 @@ extension Report {
         ]
     }
 
-    /// Only what costs more counts: a request that is cheaper beside much is as good as one that costs the same.
+    /// Only a higher cost misses a target: a request that is cheaper on a larger store meets it.
     private var growthTargets: [TargetResult] {
         findings.growth.map { curve in
             let sizes = [curve.points.first, curve.points.last].compactMap { $0.map { Figure.count(Double($0.size)) } }
@@ -76,7 +76,7 @@ extension Report {
         let after = findings.memory.last { $0.moment == .afterRefusals }
         var growth: Double?
         if let before, let after, after.count > 0 {
-            // To a tenth: a claim that left a single byte would show as 1, and Redis' own bookkeeping moves by a kilobyte.
+            // Rounded to a tenth: one byte per claim would show as 1, and Redis' own bookkeeping changes by a kilobyte.
             growth = max(0, (Double(after.redis - before.redis) / Double(after.count) * 10).rounded() / 10)
         }
         return [

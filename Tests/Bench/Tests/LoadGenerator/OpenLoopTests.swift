@@ -3,24 +3,24 @@ import NIOCore
 import TestSupport
 import Testing
 
-/// One at a time: what is measured is time.
+/// Serialized, because the tests measure time.
 @Suite("open loop", .serialized)
 struct OpenLoopTests {
     private static let request = [ByteBuffer(string: "GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")]
 
-    @Test("a stall of the server is seen by everybody who came meanwhile, not only by those who had a connection")
+    @Test("a stall of the server delays every request that is due meanwhile, not only those that have a connection")
     func coordinatedOmission() async throws {
         let result = try await SmallServer.run(.stall(.milliseconds(500), atRequest: 300)) { server in
             try await OpenLoop.run(port: server.port, requests: Self.request, rate: 1_000, seconds: 2, connections: 8)
         }
         #expect(result.sent == 2_000 && result.answered == 2_000 && result.errors.isEmpty, "\(result)")
-        // A quarter of the requests came during the stall, evenly: the slowest twentieth of all waited at least 400 ms. Eight
-        // connections, each with one slow answer, are 0.4 % of all answers: a closed loop would not show it even in its p99. A busy
-        // machine only adds to a latency.
+        // A quarter of the requests were due during the stall, evenly spaced, so the slowest twentieth of all waited at least 400 ms.
+        // In a closed loop each of the eight connections has one slow answer, which is 0.4 % of all, so not even its p99 would show
+        // the stall. A busy machine only adds to a latency.
         #expect(result.latency.p99 > 400_000, "\(result)")
         #expect(result.latency.p90 > 200_000, "\(result)")
         #expect(result.latency.max >= 499_000, "\(result)")
-        // The generator itself may be held up on a busy machine, and says so.
+        // A busy machine may delay the generator itself, which its result reports.
         #expect(result.latency.p50 < 100_000 || !result.generator.keptUp, "\(result)")
     }
 
@@ -30,18 +30,18 @@ struct OpenLoopTests {
             try await OpenLoop.run(port: server.port, requests: Self.request, rate: 2_000, seconds: 1.5, connections: 16)
         }
         #expect(result.due == 3_000 && result.sent == 3_000 && result.answered == 3_000 && result.errors.isEmpty, "\(result)")
-        // Slower than asked for only where the machine had no time for it.
+        // A lower rate is allowed only where the machine was too busy.
         #expect(result.achievedRate < 2_100, "\(result)")
         #expect(result.achievedRate > 1_900 || !result.generator.keptUp || result.latency.max > 20_000, "\(result)")
         #expect(result.latency.p50 > 0 && result.latency.p50 <= result.latency.p99 && result.latency.p99 <= result.latency.max)
         #expect(result.generator.cpuShare > 0)
     }
 
-    @Test("more than the server can do: all connections stay busy, and who is not served in time counts as unanswered")
+    @Test("above the maximum rate all connections stay busy, and requests without an answer in time are unanswered")
     func overload() async throws {
         let result = try await SmallServer.run(.stall(.seconds(4), atRequest: 100)) { server in
             var plan = OpenLoop(port: server.port, requests: Self.request, rate: 1_000, seconds: 0.2, connections: 2)
-            // Long enough for a busy machine to answer what comes before the stall, and shorter than the stall.
+            // Long enough for a busy machine to answer the requests before the stall, and shorter than the stall.
             plan.patience = .seconds(2)
             return try await plan.run()
         }
@@ -79,7 +79,7 @@ struct OpenLoopTests {
         #expect(result.errors == OpenLoopResult.Errors(malformed: 10, replaced: 20), "\(result)")
     }
 
-    @Test("nobody there: the run fails instead of measuring nothing")
+    @Test("without a server the run fails instead of measuring nothing")
     func nobodyThere() async throws {
         let port = try TemporaryRedis.freePort()
         await #expect(throws: (any Error).self) {

@@ -8,15 +8,15 @@ import Glibc
 import Musl
 #endif
 
-/// An HTTP server of one loop that answers every request with what the test says, and stalls when the test wants it to.
+/// An HTTP server with one loop that answers, stalls or closes connections as the test says.
 final class SmallServer: Sendable {
     enum Behaviour: Sendable {
         case answer(String)
         /// Every request of this number, counted over all connections, ends its connection without an answer.
         case hangUp(every: Int)
-        /// The loop does nothing for this long when it gets this request; it then answers everybody.
+        /// The loop blocks for this long when it gets this request; then it answers all requests.
         case stall(TimeAmount, atRequest: Int)
-        /// One after the other, from the first again after the last.
+        /// Sends these answers in turn.
         case inTurn([String])
     }
 
@@ -39,7 +39,7 @@ final class SmallServer: Sendable {
         port = channel.localAddress?.port ?? 0
     }
 
-    /// Runs `body` beside a server that ends when `body` does.
+    /// Runs `body` with a server that ends with it.
     static func run<Value: Sendable>(
         _ behaviour: Behaviour = .answer(ok), isolation: isolated (any Actor)? = #isolation, _ body: (SmallServer) async throws -> Value
     ) async throws -> Value {
@@ -62,7 +62,7 @@ private final class RequestCounter: Sendable {
     }
 }
 
-/// Requests without a body, one segment each: what the load generator sends in these tests.
+/// Answers each segment as one request, because the load generator sends requests without bodies in these tests.
 private final class Answering: ChannelInboundHandler {
     typealias InboundIn = ByteBuffer
     typealias OutboundOut = ByteBuffer
@@ -82,7 +82,7 @@ private final class Answering: ChannelInboundHandler {
         case .hangUp(let every):
             if number % every == 0 { context.close(promise: nil) } else { write(SmallServer.ok, context) }
         case .stall(let duration, let stallingRequest):
-            // A sleep is the stall itself here: the loop that serves all connections stands still.
+            // The sleep is the stall: it blocks the loop that serves all connections.
             if number == stallingRequest { usleep(UInt32(duration.nanoseconds / 1_000)) }
             write(SmallServer.ok, context)
         }

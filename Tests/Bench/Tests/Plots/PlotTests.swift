@@ -82,7 +82,7 @@ struct PlotTests {
     }
 }
 
-/// Collects what a reader of the picture sees.
+/// Collects the texts and curves of an SVG file.
 private final class PictureReader: NSObject, XMLParserDelegate {
     var root: String?
     var text = ""

@@ -1,31 +1,31 @@
 import Foundation
 
-/// A disk of a few MiB for one test: a tmpfs that nobody else sees and that leaves nothing behind, however the test ends.
+/// A disk of a few MiB for one test: a tmpfs that no other process sees and that disappears however the test ends.
 ///
 /// It is mounted in a mount namespace of its own, which a small shell holds open until the pipe from this process closes. Then
-/// the shell ends every process that still lives in the namespace, and the mount goes with the last of them. So only
+/// the shell ends every process that is still in the namespace, and the mount ends with the last of them. So only
 /// programs started by ``command(wrapping:)`` find the files at ``folder``; this process reaches them at ``pathFromOutside``.
 package final class SmallDisk: Sendable {
-    /// This machine lets nobody mount a file system here, or lacks a tool for it.
+    /// The machine does not allow this process to mount a file system, or lacks a tool for it.
     package struct Unavailable: Error, CustomStringConvertible {
         package let description: String
     }
 
     /// Where the disk is mounted, for programs inside.
     package let folder: String
-    /// The same folder for everybody else.
+    /// The path of the same folder for all other processes.
     package let pathFromOutside: String
     /// The shell that holds the namespace.
     package let holder: Int32
     private let lifeline: Pipe
     private let shell: BlockingChildProcess
 
-    /// Mapped to root in a user namespace of its own, an ordinary user may mount a tmpfs too.
+    /// Whether a user namespace is needed, in which an ordinary user is mapped to root and may mount a tmpfs.
     private static let needsUserNamespace = geteuid() != 0
 
     /// Mounts a disk with room for that much.
     ///
-    /// - Throws: ``Unavailable`` where the machine gives no right to mount.
+    /// - Throws: ``Unavailable`` where the machine does not allow it.
     package init(mebibytes: Int) throws {
         // Not the usual temporary folder: a unix socket's path holds 107 bytes at most (sun_path).
         folder = "/tmp/fd-\(UInt32.random(in: 0 ... .max))"
@@ -52,7 +52,7 @@ package final class SmallDisk: Sendable {
 
     deinit { end() }
 
-    /// Why a small disk cannot be had on this machine; nil where it can. Tests that need one are skipped with this as the reason.
+    /// Why a small disk is not available on this machine; nil where it is. Tests that need one are skipped with this reason.
     package static let whyUnavailable: String? = {
         do {
             try SmallDisk(mebibytes: 1).end()
@@ -62,7 +62,7 @@ package final class SmallDisk: Sendable {
         }
     }()
 
-    /// A process of this namespace is one of the test's own; `$$` is the shell itself.
+    /// Mounts the disk, and at the end kills every process of the namespace except the shell itself (`$$`).
     private static let script = #"""
         mount -t tmpfs -o "size=$1m,mode=700" small-disk "$0" && echo mounted || exit 1
         read -r _
@@ -75,17 +75,17 @@ package final class SmallDisk: Sendable {
         rmdir "$0"
         """#
 
-    /// The command that runs another one on this disk, by `exec`: the process keeps its id.
+    /// The command that runs another one in the disk's namespace, by `exec`, so that the process keeps its id.
     package func command(wrapping command: [String]) -> [String] {
         ["nsenter", "--target", String(holder)] + (Self.needsUserNamespace ? ["--user", "--preserve-credentials"] : [])
             + ["--mount", "--"] + command
     }
 
-    /// Ends whatever runs on the disk, and the disk.
+    /// Ends every process in the disk's namespace, and the disk.
     package func end() {
         try? lifeline.fileHandleForWriting.close()
         shell.wait()
-        // The shell has removed it, unless it never came as far as mounting.
+        // The shell has removed it, unless it failed before the mount.
         try? FileManager.default.removeItem(atPath: folder)
     }
 }
@@ -101,7 +101,7 @@ extension SmallDisk {
         return statvfs(pathFromOutside, &status) == 0 ? Int(status.f_bavail) * Int(status.f_frsize) : 0
     }
 
-    /// Writes a file until there is no room left, and again a little if something was removed meanwhile.
+    /// Writes a file until the disk is full; called again, it fills what was freed meanwhile.
     package func fill() throws {
         let descriptor = open(ballast, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o600)
         guard descriptor >= 0 else { throw POSIXError(POSIXErrorCode(rawValue: errno) ?? .EIO) }
@@ -111,7 +111,7 @@ extension SmallDisk {
         guard errno == ENOSPC else { throw POSIXError(POSIXErrorCode(rawValue: errno) ?? .EIO) }
     }
 
-    /// Takes what a file at that path in ``folder`` could still grow by on a full disk: the rest of its last page.
+    /// Fills the last page of the file at that path in ``folder``, by which the file could still grow on a full disk.
     package func fillLastPage(of path: String) throws {
         let file = try FileHandle(forWritingTo: URL(fileURLWithPath: pathFromOutside + "/" + path))
         defer { try? file.close() }
@@ -119,11 +119,11 @@ extension SmallDisk {
         try file.write(contentsOf: Data(repeating: UInt8(ascii: "\n"), count: Int((4_096 - size % 4_096) % 4_096)))
     }
 
-    /// Gives back the room that ``fill()`` took.
+    /// Removes the file of ``fill()``.
     package func free() throws { try FileManager.default.removeItem(atPath: ballast) }
 }
 
-/// Runs `body` with a disk that ends when `body` does, however it does.
+/// Runs `body` with a disk that ends with it, also when it throws.
 package func withSmallDisk<Result>(
     mebibytes: Int, isolation: isolated (any Actor)? = #isolation, _ body: (SmallDisk) async throws -> Result
 ) async throws -> Result {

@@ -4,8 +4,8 @@ package import Foundation
 package struct TemporaryFolder: Sendable {
     package enum Place: Sendable {
         case disk
-        /// In memory where the system has such a place: suites that commit thousands of times, each with its fsync, would measure the
-        /// disk. What a disk adds, surviving a power cut, no test in this process can see.
+        /// In memory where possible, because suites that commit thousands of times, each with an fsync, would take the disk's time. No test
+        /// in this process could check that data on a disk survives a power cut.
         case memory
 
         fileprivate var path: String {
@@ -20,7 +20,7 @@ package struct TemporaryFolder: Sendable {
 
     package init(on place: Place = .disk) {
         path = "\(place.path)/fe-\(UInt32.random(in: 0 ... .max))"
-        // A failure shows at the first use.
+        // A failure shows when the folder is first used.
         try? FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
     }
 

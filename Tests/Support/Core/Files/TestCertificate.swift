@@ -1,4 +1,4 @@
-/// A certificate for `localhost` and 127.0.0.1 that signs itself, with its key, as PEM files in a folder.
+/// A self-signed certificate for `localhost` and 127.0.0.1 with its key, as PEM files in a folder.
 package struct TestCertificate: Sendable {
     package let certificate: String
     package let key: String

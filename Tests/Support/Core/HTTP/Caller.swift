@@ -1,10 +1,10 @@
 import NIOCore
 
-/// Somebody who calls the service: a user, an admin, or a guest without a token.
+/// A client of the service: a user, an admin, or a guest without a token.
 package struct Caller: Sendable {
     package let pool: HTTPPool
     package var token: String?
-    /// The user's id; 0 for everybody else.
+    /// The user's id; 0 for an admin or a guest.
     package var id: Int64 = 0
 
     package init(pool: HTTPPool, token: String? = nil, id: Int64 = 0) {
@@ -28,8 +28,8 @@ package struct Caller: Sendable {
     }
 
     /// - Parameters:
-    ///   - path: below `/api/v1` where it does not say otherwise.
-    ///   - headers: they replace those that are otherwise sent, and with an empty value take them away.
+    ///   - path: relative to `/api/v1`, except for the operational paths and full paths.
+    ///   - headers: replace the default headers; an empty value removes one.
     package func call(_ method: String, _ path: String, body: String? = nil, headers: [String: String] = [:]) async throws -> HTTPAnswer {
         var fields = ["Host": "127.0.0.1"]
         if let token { fields["Authorization"] = "Bearer \(token)" }
@@ -75,20 +75,20 @@ extension Caller {
 
     package func claim(_ coupon: Int64) async throws -> HTTPAnswer { try await post("/coupons/\(coupon)/claims") }
 
-    /// Refunds some units of one product, or all that is left.
+    /// Refunds some units of one product, or everything not yet refunded.
     package func refund(_ payment: Int64, _ product: Int64? = nil, _ quantity: Int64 = 1) async throws -> HTTPAnswer {
         let items = product.map { #"{"items": [{"productId": \#($0), "quantity": \#(quantity)}]}"# }
         return try await post("/payments/\(payment)/refunds", items)
     }
 
-    /// A new product's id.
+    /// Creates a product and returns its id.
     package func makeProduct(price: Int64 = 10_000, stock: Int64 = 100, name: String = "요가 매트") async throws -> Int64 {
         try await post("/products", #"{"name": "\#(name)", "price": \#(price), "stock": \#(stock)}"#).expect(201).int("productId")
     }
 
-    /// A new campaign's id; `terms` are further members, each after a comma.
+    /// Creates a campaign and returns its id; `terms` are further members, each after a comma.
     ///
-    /// Open since long ago where the terms do not say otherwise: the service's clock, which tests move, would open it in Redis' future.
+    /// By default it has been open for years: tests move the service's clock, whose time may be in the future for Redis.
     package func makeCoupon(quantity: Int64 = 100, discount: String = #"{"type": "FIXED", "amount": 1000}"#, _ terms: String = "")
         async throws
         -> Int64

@@ -4,9 +4,9 @@ import NIOCore
 import NIOPosix
 import Synchronization
 
-/// A data platform on loopback that takes every POST down and answers as the test says.
+/// A data platform on loopback that records every POST and answers as the test says.
 package final class DataPlatformServer: Sendable {
-    /// What came in, in order.
+    /// One request, as it was received.
     package struct Post: Sendable, Hashable {
         package let method: String
         package let path: String
@@ -19,7 +19,7 @@ package final class DataPlatformServer: Sendable {
     package enum Reaction: Sendable {
         case status(Int, retryAfter: String? = nil)
         case redirect(to: String)
-        /// Answers after that long.
+        /// Answers after this time.
         case hang(Duration)
         /// Answers 500 once the condition holds.
         case fail(after: @Sendable () -> Bool)
@@ -42,12 +42,12 @@ package final class DataPlatformServer: Sendable {
 
     package var url: String { "http://127.0.0.1:\(server.port ?? 0)/events" }
     package var posts: [Post] { holder.posts }
-    /// Posts that were answered, also where nobody waited for the answer any more.
+    /// How many posts were answered, including those whose sender no longer waited.
     package var answered: Int { holder.answered }
 
     /// The events that were answered 200 or 204, in order.
     package var taken: [String] { holder.taken }
-    /// Posts that wait for their answer now.
+    /// How many posts wait for their answer now.
     package var underWay: Int { holder.underWay.now }
     /// The most posts that ever waited at once.
     package var mostAtOnce: Int { holder.underWay.most }
@@ -56,8 +56,8 @@ package final class DataPlatformServer: Sendable {
     package func close() async { await server.drain(deadline: .zero) }
 
     private final class Holder: Sendable {
-        /// A struct: a closure in a tuple gets another thunk around it at each pass through `withLock`, and after some ten thousand
-        /// of them a call overflows the stack.
+        /// A struct, because a closure in a tuple gets one more thunk at each pass through `withLock`, and after some ten thousand passes a
+        /// call of it overflows the stack.
         private struct State {
             var posts: [Post] = []
             var answered = 0

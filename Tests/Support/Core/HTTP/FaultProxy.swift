@@ -2,13 +2,13 @@ package import NIOCore
 import NIOPosix
 import Synchronization
 
-/// Stands between clients on a unix socket and a server, and loses replies, holds requests or moves to another server on demand.
+/// A proxy between clients on a unix socket and a server that drops replies, holds requests or moves to another server on demand.
 ///
-/// What is injected and which connections there are lives in mutexes; the bytes stay on the loops of their connections.
+/// The injected fault and the list of connections are in mutexes; the bytes stay on the loops of their connections.
 package final class FaultProxy: Sendable {
     package enum Fault: Sendable {
         case none
-        /// After this many more bytes of replies the connection is cut; then all is well again.
+        /// Cuts the connection after this many more bytes of replies; later connections work.
         case cut(afterReplyBytes: Int)
     }
 
@@ -18,12 +18,12 @@ package final class FaultProxy: Sendable {
     private let connections = Connections()
     private let server = Mutex<(any Channel)?>(nil)
 
-    /// - Parameter directory: where the proxy's socket goes.
+    /// - Parameter directory: the folder of the proxy's socket.
     package convenience init(to serverPath: String, in directory: String) async throws {
         try await self.init(to: SocketAddress(unixDomainSocketPath: serverPath), in: directory)
     }
 
-    /// - Parameter directory: where the proxy's socket goes.
+    /// - Parameter directory: the folder of the proxy's socket.
     package init(to address: SocketAddress, in directory: String) async throws {
         socketPath = directory + "/proxy.sock"
         upstream = Mutex(address)
@@ -48,31 +48,31 @@ package final class FaultProxy: Sendable {
 
     package func inject(_ next: Fault) { faults.state.withLock { $0.fault = next } }
 
-    /// True when nothing is left to lose: what was injected last has happened.
+    /// Whether the last injected fault has happened.
     package var isHealthy: Bool { faults.state.withLock { if case .none = $0.fault { true } else { false } } }
 
-    /// From here on requests wait in the proxy.
+    /// Holds all further requests in the proxy.
     package func hold() { faults.state.withLock { $0.isHolding = true } }
 
-    /// True once a request waits.
+    /// Whether the proxy holds a request.
     package var holdsRequests: Bool { faults.state.withLock { $0.heldRequests > 0 } }
 
-    /// Lets what waits go on, and all that follows.
+    /// Forwards the held requests, and all later ones.
     package func release() {
         faults.state.withLock { ($0.isHolding, $0.heldRequests) = (false, 0) }
         for (_, requests) in connections.all { requests.eventLoop.execute { requests.value.forwardHeld() } }
     }
 
-    /// From here on the replies on the connections that are there vanish, while their requests still arrive.
+    /// Drops all further replies of the present connections, while their requests still arrive.
     package func swallowReplies() {
         let clients = Set(connections.all.map { ObjectIdentifier($0.client) })
         faults.state.withLock { $0.swallowed = clients }
     }
 
-    /// Leads connections that are made from here on to another server; those that are there stay until they are cut.
+    /// Forwards new connections to another server; present ones stay until they are cut.
     package func move(to address: SocketAddress) { upstream.withLock { $0 = address } }
 
-    /// Cuts the oldest connections: all of them, or that many.
+    /// Cuts the oldest connections: that many, or all.
     package func cutConnections(_ count: Int = .max) {
         for (channel, _) in connections.all.prefix(count) { channel.close(promise: nil) }
     }
@@ -80,7 +80,7 @@ package final class FaultProxy: Sendable {
     package func close() async throws { try await server.withLock { $0.take() }?.close() }
 }
 
-/// Who is connected, in the order of their coming.
+/// The open connections, oldest first.
 private final class Connections: Sendable {
     typealias Connection = (client: any Channel, requests: NIOLoopBound<Forwarder>)
 
@@ -99,13 +99,13 @@ private final class FaultSwitch: Sendable {
         var fault = FaultProxy.Fault.none
         var isHolding = false
         var heldRequests = 0
-        /// Clients that get no replies any more.
+        /// Clients whose replies are dropped.
         var swallowed: Set<ObjectIdentifier> = []
     }
 
     let state = Mutex(State())
 
-    /// How many of these bytes may pass, where the connection is to be cut behind them.
+    /// How many of these bytes are forwarded before the connection is cut; nil where it is not.
     func bytesBeforeCut(of count: Int) -> Int? {
         state.withLock { state in
             guard case .cut(let left) = state.fault else { return nil }
@@ -114,7 +114,7 @@ private final class FaultSwitch: Sendable {
         }
     }
 
-    /// Whether a request that arrives now has to wait.
+    /// Whether a request that arrives now is held.
     func holdsRequest() -> Bool {
         state.withLock { state in
             if state.isHolding { state.heldRequests += 1 }
@@ -123,7 +123,7 @@ private final class FaultSwitch: Sendable {
     }
 }
 
-/// One direction of one connection; lives on the connection's loop.
+/// One direction of one connection; confined to the connection's loop.
 private final class Forwarder: ChannelInboundHandler {
     enum Direction { case requests, replies }
 
@@ -142,7 +142,7 @@ private final class Forwarder: ChannelInboundHandler {
         let bytes = unwrapInboundIn(data)
         switch direction {
         case .requests:
-            // Behind what waits, so that nothing overtakes it.
+            // Queued after held bytes, so that nothing overtakes them.
             if faults.holdsRequest() || !held.isEmpty { held.append(bytes) } else { other.writeAndFlush(bytes, promise: nil) }
         case .replies: reply(bytes, context)
         }
@@ -166,7 +166,7 @@ private final class Forwarder: ChannelInboundHandler {
     }
 
     func channelInactive(context: ChannelHandlerContext) {
-        // Another client may come to have the same identity.
+        // A later client may get the same identity.
         if case .replies = direction { _ = faults.state.withLock { $0.swallowed.remove(ObjectIdentifier(other)) } }
         other.close(promise: nil)
     }

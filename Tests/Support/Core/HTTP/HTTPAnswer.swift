@@ -1,7 +1,7 @@
 package import JSON
 package import NIOCore
 
-/// One answer of the service, with what tests ask of it.
+/// One answer of the service, with accessors for tests.
 package struct HTTPAnswer: Sendable {
     package let status: Int
     /// Names in lowercase, in the order received.
@@ -24,13 +24,13 @@ package struct HTTPAnswer: Sendable {
 
     package func json() throws -> JSONValue { try JSONParser.parse(body) }
 
-    /// The `code` of a problem; nil where the body is none.
+    /// The `code` of a problem document; nil where the body is none.
     package var code: String? {
         guard self[header: "content-type"] == "application/problem+json", case .string(let code)? = try? json()["code"] else { return nil }
         return code
     }
 
-    /// The answer itself where it has this status; anything else is an error that shows the whole answer.
+    /// Returns the answer if it has this status; otherwise throws an error that shows the whole answer.
     package func expect(_ status: Int) throws -> HTTPAnswer {
         guard self.status == status else { throw NotAsExpected(description: "expected \(status), got \(self.status): \(text)") }
         return self
@@ -65,8 +65,8 @@ extension JSONValue {
     package var string: String? { if case .string(let value) = self { value } else { nil } }
     package var elements: [JSONValue]? { if case .array(let values) = self { values } else { nil } }
 
-    /// Names and types of everything inside, such as `{userId: int, name: string, createdAt: instant}`: what the contract says of
-    /// an answer, in one line. Elements of an array of one shape count once.
+    /// The names and types of all members in one line, such as `{userId: int, name: string, createdAt: instant}`. Elements of an array
+    /// that have the same shape appear once.
     package var shape: String {
         switch self {
         case .null: return "null"

@@ -4,7 +4,7 @@ import Synchronization
 
 /// A keep-alive HTTP/1.1 client with a bounded number of connections, for thousands of requests at once.
 ///
-/// Each connection carries one request at a time; requests beyond the connections wait for the first that is free.
+/// Each connection carries one request at a time; further requests wait for the first free connection.
 package final class HTTPPool: Sendable {
     package struct Closed: Error {}
 
@@ -33,13 +33,13 @@ package final class HTTPPool: Sendable {
         }
     }
 
-    /// Sends the bytes of one request and answers its response.
+    /// Sends the bytes of one request and returns its response.
     package func send(_ request: ByteBuffer, isHead: Bool = false) async throws -> HTTPAnswer {
         let channel = try await take()
         let answer: HTTPAnswer
         do {
             let promise = channel.eventLoop.makePromise(of: HTTPAnswer.self)
-            // A channel that has closed has no handlers any more, and nobody but the write knows of it.
+            // A closed channel has no handlers, so only the write's promise reports that the request was not sent.
             let written = channel.eventLoop.makePromise(of: Void.self)
             written.futureResult.whenFailure { promise.fail($0) }
             channel.writeAndFlush(Exchange(request: request, isHead: isHead, answer: promise), promise: written)
@@ -136,7 +136,7 @@ package final class HTTPPool: Sendable {
         freePlace()
     }
 
-    /// Lets a waiter open the connection that is gone.
+    /// Lets a waiting request open a connection in place of one that has ended.
     private func freePlace() {
         let waiter = state.withLock { state in
             let waiter = nextWaiter(&state)
@@ -147,14 +147,14 @@ package final class HTTPPool: Sendable {
     }
 }
 
-/// A request on its way to the wire, with the promise of its answer.
+/// A request to be sent, with the promise of its answer.
 private struct Exchange: Sendable {
     let request: ByteBuffer
     let isHead: Bool
     let answer: EventLoopPromise<HTTPAnswer>
 }
 
-/// Reads answers by their `Content-Length`, the only framing this service uses. Belongs to its channel's loop.
+/// Reads answers by their `Content-Length`, the only framing that the service uses. Confined to its channel's loop.
 private final class AnswerReader: ChannelDuplexHandler {
     typealias InboundIn = ByteBuffer
     typealias OutboundIn = Exchange

@@ -8,7 +8,7 @@ import Musl
 
 /// A blocking TCP or unix socket client that sends exactly the bytes it is given, for tests of HTTP servers.
 ///
-/// Every wait has a deadline, which only a server that hangs exceeds. Blocking calls belong on a thread of their own: use it inside ``offPool(_:)``.
+/// Every wait has a deadline, which only a hanging server exceeds. Its calls block, so use it inside ``offPool(_:)``.
 package final class RawHTTPClient {
     /// What went wrong.
     package enum Failure: Error, Equatable {
@@ -48,7 +48,7 @@ package final class RawHTTPClient {
 
     private static func connect(_ descriptor: Int32, _ address: SocketAddress) throws {
         let result = address.withSockAddr { Glibc.connect(descriptor, $0, socklen_t($1)) }
-        // On failure `deinit` closes the descriptor, and nothing else may: the number could be another client's by then.
+        // On failure only `deinit` closes the descriptor: closing it twice could close another client's.
         guard result == 0 else { throw Failure.socket(errno: errno) }
     }
 
@@ -95,7 +95,7 @@ package final class RawHTTPClient {
         guard ready > 0 else { throw Failure.timedOut }
     }
 
-    /// Reads what is there into the buffer; false at the end of the stream.
+    /// Reads available bytes into the buffer; false at the end of the stream.
     private func fill() throws -> Bool {
         try wait(for: Int16(POLLIN))
         var chunk = [UInt8](repeating: 0, count: 65_536)
@@ -105,7 +105,7 @@ package final class RawHTTPClient {
         return count > 0
     }
 
-    /// Whether something, or the end, can be read without waiting longer than this.
+    /// Whether bytes, or the end of the stream, can be read within this time.
     package func hasBytesToRead(withinMilliseconds limit: Int32) throws -> Bool {
         guard received.isEmpty else { return true }
         var poll = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
@@ -166,7 +166,7 @@ package final class RawHTTPClient {
         return count
     }
 
-    /// Takes up to this many bytes, waiting for the first; empty at the end of the stream.
+    /// Reads up to this many bytes, waiting for the first; empty at the end of the stream.
     package func readSome(atMost limit: Int = 65_536) throws -> [UInt8] {
         if received.isEmpty {
             try wait(for: Int16(POLLIN))
@@ -179,9 +179,9 @@ package final class RawHTTPClient {
         return Array(received.prefix(limit))
     }
 
-    /// Sends all of the bytes while it takes what the server answers, so that neither side waits for the other.
+    /// Sends all of the bytes and reads answers meanwhile, so that neither side waits for the other.
     ///
-    /// - Parameter take: is given what was read; it is called again until it returns false or the server ends the connection.
+    /// - Parameter take: is called with the bytes that were read, until it returns false or the server ends the connection.
     package func converse(_ bytes: [UInt8], halfCloses: Bool = false, take: ([UInt8]) throws -> Bool) throws {
         var unsent = bytes[...]
         while true {
@@ -205,15 +205,15 @@ package final class RawHTTPClient {
     }
 }
 
-/// Takes the bytes of a connection apart into answers, and keeps of each only its status.
+/// Splits the bytes of a connection into answers, and keeps the status of each.
 package struct AnswerStream: Sendable {
     /// The statuses of the answers that have begun, interim ones (1xx) left out.
     package private(set) var statuses: [Int] = []
     /// Whether the last answer has all of its body.
     package private(set) var isComplete = true
-    /// Whether an answer said that it is the last.
+    /// Whether an answer had `Connection: close`.
     package private(set) var saidClose = false
-    /// Whether the answer of this number, from 0, goes without a body because its request was HEAD.
+    /// Whether the answer of this number, from 0, has no body because its request was HEAD.
     private let isHead: @Sendable (Int) -> Bool
     private var head: [UInt8] = []
     private var bodyLeft = 0
@@ -252,7 +252,7 @@ package struct AnswerStream: Sendable {
     }
 }
 
-/// One answer as it was on the wire.
+/// One answer as it was received.
 package struct RawHTTPResponse: Sendable {
     /// The first line.
     package let statusLine: String

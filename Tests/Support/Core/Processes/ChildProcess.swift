@@ -4,13 +4,13 @@ import Synchronization
 
 /// A program in a process of its own, which the kernel ends when this process ends before it.
 package final class ChildProcess: Sendable {
-    /// The program's own: what is put before it becomes it with `exec`.
+    /// The program's own process id: the command before it replaces itself with it by `exec`.
     package let pid: Int32
     private let words: [String]
     private let record: Record
     private let task: Task<Void, Never>
 
-    /// Where what the program prints goes.
+    /// Where the program's output goes.
     package enum Destination: Sendable {
         case discarded
         /// Into memory.
@@ -45,17 +45,17 @@ package final class ChildProcess: Sendable {
         (self.pid, self.words, self.record, self.task) = (pid, words, record, task)
     }
 
-    /// Starts a program that is found in the usual places; one that is missing exits with 127.
+    /// Starts a program, found by `PATH`; one that is missing exits with 127.
     ///
     /// - Parameters:
-    ///   - user: whose rights the program gets; nil keeps ours.
-    ///   - environment: beside `PATH` and `HOME`, which are all that it gets otherwise.
+    ///   - user: the user that the program runs as; nil for the present one.
+    ///   - environment: the program's variables besides `PATH` and `HOME`; it inherits no others.
     package static func start(
         _ words: [String], user: String? = nil, environment: [String: String] = [:], output: Destination = .discarded,
         errors: Destination = .discarded
     ) async throws -> ChildProcess {
-        // Files are opened with our rights, then `setpriv` becomes the program. Its parent, to the kernel, is the thread that started
-        // it (PR_SET_PDEATHSIG, prctl(2)): Subprocess has one for all, which stays.
+        // Files are opened with the rights of this process, then `setpriv` replaces itself with the program. For PR_SET_PDEATHSIG
+        // (prctl(2)) the parent is the thread that started it: Subprocess starts all from one thread, which never ends.
         let rights = user.map { ["--reuid", $0, "--regid", $0, "--init-groups"] } ?? []
         let redirections = (output.path == nil ? "" : #" >>"$output""#) + (errors.path == nil ? "" : #" 2>>"$errors""#)
         let arguments =
@@ -89,7 +89,7 @@ package final class ChildProcess: Sendable {
 
     /// Runs a program to its end. A cancelled task kills it.
     ///
-    /// - Parameter deadline: after which it is killed; nil lets it run.
+    /// - Parameter deadline: the time after which it is killed; nil for no limit.
     package static func run(
         _ words: [String], user: String? = nil, environment: [String: String] = [:], output: Destination = .collected,
         errors: Destination = .collected, deadline: Duration? = nil
@@ -113,20 +113,20 @@ package final class ChildProcess: Sendable {
 
     package var isRunning: Bool { ending == nil }
 
-    /// nil while it runs.
+    /// How it ended; nil while it runs.
     package var ending: Ending? { record.state.withLock { $0.ending } }
 
-    /// What it printed so far, where that is collected.
+    /// What it has printed so far, where the output is collected.
     package var output: String { String(decoding: record.state.withLock { $0.output }, as: UTF8.self) }
     package var errors: String { String(decoding: record.state.withLock { $0.errors }, as: UTF8.self) }
 
     /// Sends a signal, if the process still runs.
     package func send(_ signal: Int32) {
-        // The pid of a process that was waited for belongs to another one by now.
+        // After a wait, the process id may belong to another process.
         record.state.withLock { if $0.ending == nil { kill(pid, signal) } }
     }
 
-    /// Waits for the end of the process and of what it prints.
+    /// Waits for the end of the process and of its output.
     @discardableResult
     package func wait() async -> Ending {
         await task.value
@@ -136,7 +136,7 @@ package final class ChildProcess: Sendable {
     /// How long a program may take to end by itself.
     private static let patience: Duration = .seconds(15)
 
-    /// Ends the program, by force where it does not end in time, and waits for it.
+    /// Ends the program, by SIGKILL if it does not end in time, and waits for it.
     package func end(_ signal: Int32 = SIGTERM) async {
         send(signal)
         do {
@@ -148,7 +148,7 @@ package final class ChildProcess: Sendable {
     }
 }
 
-/// What is known of a process by now.
+/// The present state of a process.
 private final class Record: Sendable {
     struct State {
         var output: [UInt8] = []

@@ -16,7 +16,7 @@ package final class ServeProcess: Sendable {
     ///
     /// - Parameters:
     ///   - log: the file to which standard error is appended.
-    ///   - wrapping: puts a command before the executable, one that becomes it with `exec`.
+    ///   - wrapping: puts a command before the executable that replaces itself with it by `exec`.
     package static func start(
         _ folder: String, _ arguments: [String] = ["--port", "0"], environment: [String: String] = [:], log: String? = nil,
         wrapping: ([String]) -> [String] = { $0 }

@@ -4,17 +4,17 @@ import Synchronization
 
 /// A real redis-server on a unix socket in a folder of its own, for one test or one suite.
 ///
-/// Server and folder go with the last reference, or with the body of `withTemporaryRedis`, also when a test fails. A shell
-/// stands between: it ends the server when the pipe from this process closes, so a crash of the tests leaves none behind.
+/// Server and folder are removed with the last reference, or at the end of `withTemporaryRedis`, also when a test fails. A shell
+/// runs the server and ends it when the pipe from this process closes, so that it also ends when the tests crash.
 package final class TemporaryRedis: Sendable {
     package struct Failure: Error, CustomStringConvertible {
         package let description: String
     }
 
-    /// The folder with the socket, the log and whatever the server writes. Removed at the end.
+    /// The folder with the socket, the log and the server's files. Removed at the end.
     package let directory: String
     package let socketPath: String
-    /// Nil unless asked for; on 127.0.0.1.
+    /// The port on 127.0.0.1; nil without `onTCP`.
     package let port: Int?
     private let arguments: [String]
     private let server = Mutex<Server?>(nil)
@@ -29,7 +29,7 @@ package final class TemporaryRedis: Sendable {
     package var url: String { "unix://\(socketPath)" }
 
     /// - Parameters:
-    ///   - arguments: for example `["--requirepass", "secret"]`; they come last and so win.
+    ///   - arguments: for example `["--requirepass", "secret"]`; they come last and override the defaults.
     ///   - onTCP: listen on a free port of 127.0.0.1 too.
     package init(arguments: [String] = [], onTCP: Bool = false) throws {
         // Not the usual temporary folder: a unix socket's path holds 107 bytes at most (sun_path).
@@ -67,12 +67,12 @@ package final class TemporaryRedis: Sendable {
         try waitUntilReady(pid)
     }
 
-    /// SIGKILL: nothing is saved.
+    /// Ends the server by SIGKILL, so that it saves nothing.
     package func kill() {
         server.withLock { server in
             guard let running = server else { return }
             _ = Foundation.kill(running.pid, SIGKILL)
-            // A line means that the folder is still needed; a pipe that closes without one, that this process died.
+            // A line tells the shell to keep the folder; a pipe that closes without one means that this process has died.
             try? running.lifeline.fileHandleForWriting.write(contentsOf: Data("\n".utf8))
             try? running.lifeline.fileHandleForWriting.close()
             Self.waitForEnd(of: running.pid)
@@ -85,7 +85,7 @@ package final class TemporaryRedis: Sendable {
     /// Waits until a killed server, which is the shell's child, has ended.
     private static func waitForEnd(of pid: Int32) {
         let start = ContinuousClock.now
-        // "pid (name) state ...": Z is a process whose parent has not asked for its end yet (proc_pid_stat(5)).
+        // "pid (name) state ...": Z is an ended process that its parent has not waited for (proc_pid_stat(5)).
         while let status = try? String(contentsOfFile: "/proc/\(pid)/stat", encoding: .utf8), !status.contains(") Z "),
             start.duration(to: .now) < hangLimit
         {
@@ -98,7 +98,7 @@ package final class TemporaryRedis: Sendable {
         try start()
     }
 
-    /// SIGSTOP: the server keeps its connections and answers nothing.
+    /// Stops the server by SIGSTOP: it keeps its connections and answers nothing.
     package func pause() { signal(SIGSTOP) }
 
     package func resume() { signal(SIGCONT) }
@@ -123,7 +123,7 @@ package final class TemporaryRedis: Sendable {
         return Int(line.drop { $0 != "=" }.dropFirst().prefix { $0.isNumber }) ?? 0
     }
 
-    /// The server's own words, for a test that failed.
+    /// The server's log, for the message of a failed test.
     package var log: String {
         (try? String(contentsOfFile: directory + "/redis.log", encoding: .utf8)) ?? ""
     }
@@ -144,7 +144,7 @@ package final class TemporaryRedis: Sendable {
 // MARK: - Readiness
 
 extension TemporaryRedis {
-    /// How long a server may take to answer for the first time, on a machine with better things to do.
+    /// How long a server may take to answer for the first time, in seconds; long enough for a busy machine.
     private static let startTimeout: TimeInterval = 120
 
     private func waitUntilReady(_ pid: Int32) throws {
@@ -157,7 +157,7 @@ extension TemporaryRedis {
         }
     }
 
-    /// True once the server answers a PING, be it with "no password given". While it loads its files it is not ready.
+    /// Whether the server answers a PING, also with NOAUTH. While it loads its files it is not ready.
     private func answers() -> Bool {
         let socket = Foundation.socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
         guard socket >= 0 else { return false }
@@ -180,8 +180,8 @@ extension TemporaryRedis {
         return text.hasPrefix("+PONG") || text.hasPrefix("-NOAUTH")
     }
 
-    /// A port of 127.0.0.1 that nobody uses at this moment, and that the kernel gives to nobody who asks for just any: what is
-    /// stopped and started again on it finds it free, however many connections were opened meanwhile.
+    /// A port of 127.0.0.1 that is free now and outside the range of which the kernel assigns ports. A server that is restarted on it
+    /// finds it free, however many connections were opened meanwhile.
     package static func freePort() throws -> Int {
         // "32768	60999": the ports for outgoing connections (ip(7), ip_local_port_range).
         let range = try String(contentsOfFile: "/proc/sys/net/ipv4/ip_local_port_range", encoding: .utf8)
@@ -197,13 +197,13 @@ extension TemporaryRedis {
     private static func isFree(_ port: Int) -> Bool {
         let socket = Foundation.socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
         defer { close(socket) }
-        // NIO's addresses: in an optimized build two modules define sockaddr_in, and its members belong to either.
+        // By NIO's type, because in an optimized build two modules define sockaddr_in and its members are ambiguous.
         guard let address = try? SocketAddress(ipAddress: "127.0.0.1", port: port) else { return false }
         return address.withSockAddr { bind(socket, $0, socklen_t($1)) == 0 }
     }
 }
 
-/// Runs `body` with a server that ends when `body` does, however it does.
+/// Runs `body` with a server that ends with it, also when it throws.
 package func withTemporaryRedis<Result>(
     arguments: [String] = [],
     onTCP: Bool = false,

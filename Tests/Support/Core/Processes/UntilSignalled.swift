@@ -1,7 +1,7 @@
 import Dispatch
 import Foundation
 
-/// Runs the body; SIGINT and SIGTERM cancel it, so that it still ends what it started.
+/// Runs the body in a task that SIGINT and SIGTERM cancel, so that it still ends what it has started.
 package func untilSignalled<Value: Sendable>(_ body: @escaping @Sendable () async throws -> Value) async throws -> Value {
     let task = Task(operation: body)
     let sources = [SIGINT, SIGTERM].map { number in
