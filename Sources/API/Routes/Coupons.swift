@@ -24,7 +24,7 @@ enum Coupons {
             let condition = try call.ifMatch().map { tags in
                 { @Sendable (campaign: Campaign) in tags.matches(EntityTag(of: representation(campaign, at: now))) }
             }
-            switch try await call.services.campaigns.change(id, change, onlyIf: condition, at: now, on: call.loop.context) {
+            switch try await call.services.campaigns.change(id, change, onlyIf: condition, on: call.loop.context) {
             case .done(let campaign): return HTTPResponse.Representation(representation(campaign, at: now)).response
             case .refused(let refusal): return call.refusal(refusal)
             }

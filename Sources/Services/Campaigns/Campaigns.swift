@@ -40,7 +40,7 @@ package final class Campaigns: Sendable {
     ///
     /// - Parameter condition: must hold for the present campaign; otherwise nothing changes, and the outcome is `preconditionFailed`.
     package func change(
-        _ id: CouponID, _ change: CampaignChange, onlyIf condition: (@Sendable (Campaign) -> Bool)? = nil, at now: Instant,
+        _ id: CouponID, _ change: CampaignChange, onlyIf condition: (@Sendable (Campaign) -> Bool)? = nil,
         on context: LoopContext? = nil
     ) async throws -> Outcome<Campaign> {
         try await changes.run { [self] in

@@ -95,13 +95,13 @@ struct ArchivingTests {
             #expect(error?.code == .archived)
             #expect(try await shop.keys(of: coupon) == 0)
             #expect(
-                try await shop.campaigns.change(coupon, CampaignChange(quantity: 2), at: shop.clock.now)
+                try await shop.campaigns.change(coupon, CampaignChange(quantity: 2))
                     == .refused(.quantityIssued(issued: 3)))
             #expect(try shop.isArchived(coupon))
 
             // Fewer and more coupons alike.
             for quantity in [Int64(4), 8] {
-                let changed = try await shop.campaigns.change(coupon, CampaignChange(quantity: quantity), at: shop.clock.now).value
+                let changed = try await shop.campaigns.change(coupon, CampaignChange(quantity: quantity)).value
                 #expect(!changed.isArchived && changed.terms.quantity == quantity)
                 try await shop.expectAgreement(on: coupon)
                 try await shop.recovery.run(deep: false)
@@ -110,7 +110,7 @@ struct ArchivingTests {
             }
 
             let end = try #require(shop.clock.now.advanced(byMilliseconds: Self.day))
-            _ = try await shop.campaigns.change(coupon, CampaignChange(closesAt: end), at: shop.clock.now).value
+            _ = try await shop.campaigns.change(coupon, CampaignChange(closesAt: end)).value
             try await shop.recovery.run(deep: true)
             #expect(try !shop.isArchived(coupon))
             #expect(try await shop.claimPatiently(coupon, by: users[5]) == .won(4))
@@ -144,7 +144,7 @@ struct ArchivingTests {
             let marked = try await shop.store.beginArchiving(
                 [ArchivalCandidate(id: coupon, epoch: campaign.epoch, gateEpoch: campaign.epoch)], endedBefore: shop.clock.now,
                 at: shop.clock.now)
-            _ = try await shop.campaigns.change(coupon, CampaignChange(quantity: 20), at: shop.clock.now).value
+            _ = try await shop.campaigns.change(coupon, CampaignChange(quantity: 20)).value
             #expect(try await CouponGate.archive(marked, through: shop.redis) == [])
             try await shop.store.finishArchiving(marked)
             #expect(try !shop.isArchived(coupon))

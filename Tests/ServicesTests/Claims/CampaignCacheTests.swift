@@ -95,11 +95,11 @@ struct CampaignCacheTests {
         try await withLease(Self.endless) { shop in
             let users = try await shop.makeUsers(6)
             let coupon = try await soldOut(shop, quantity: 1, users)
-            _ = try await shop.campaigns.change(coupon, CampaignChange(quantity: 2), at: shop.clock.now).value
+            _ = try await shop.campaigns.change(coupon, CampaignChange(quantity: 2)).value
             #expect(try await shop.claim(coupon, by: users[1], on: loop) == .won(2))
             try await untilCached(shop, coupon, users[2], .couponSoldOut)
             // The gate loses a place that the store never had: its unit is free again.
-            _ = try await shop.campaigns.change(coupon, CampaignChange(quantity: 3), at: shop.clock.now).value
+            _ = try await shop.campaigns.change(coupon, CampaignChange(quantity: 3)).value
             try await shop.grantOnly(coupon, to: users[3])
             try await untilCached(shop, coupon, users[2], .couponSoldOut)
             let epoch = try #require(try shop.reader.campaign(coupon)).epoch
@@ -107,7 +107,7 @@ struct CampaignCacheTests {
             #expect(try await shop.claim(coupon, by: users[4], on: loop) == .won(3))
             try await untilCached(shop, coupon, users[2], .couponSoldOut)
             let past = try #require(shop.clock.now.advanced(byMilliseconds: -1_000))
-            _ = try await shop.campaigns.change(coupon, CampaignChange(closesAt: past), at: shop.clock.now).value
+            _ = try await shop.campaigns.change(coupon, CampaignChange(closesAt: past)).value
             #expect(try await shop.claim(coupon, by: users[2], on: loop) == .refused(.couponClosed))
             try await untilCached(shop, coupon, users[2], .couponClosed)
             #expect(try await shop.claim(coupon, by: users[0], on: loop) == .already(1), "a holder is never told that it is closed")

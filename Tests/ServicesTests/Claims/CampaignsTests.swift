@@ -16,7 +16,7 @@ struct CampaignsTests {
             let coupon = try await shop.makeCampaign(quantity: 1)
             #expect(try await shop.claim(coupon, by: users[0]) == .won(1))
             #expect(try await shop.claim(coupon, by: users[1]) == .refused(.couponSoldOut))
-            let changed = try await shop.campaigns.change(coupon, CampaignChange(quantity: 2), at: shop.clock.now).value
+            let changed = try await shop.campaigns.change(coupon, CampaignChange(quantity: 2)).value
             #expect(changed.terms.quantity == 2)
             #expect(try await shop.claim(coupon, by: users[1]) == .won(2))
             #expect(try await shop.claim(coupon, by: users[2]) == .refused(.couponSoldOut))
@@ -30,10 +30,10 @@ struct CampaignsTests {
             let users = try await shop.makeUsers(4)
             let coupon = try await shop.makeCampaign(quantity: 10)
             _ = try await shop.claimTogether(coupon, by: Array(users[..<3]))
-            let refused = try await shop.campaigns.change(coupon, CampaignChange(quantity: 2), at: shop.clock.now)
+            let refused = try await shop.campaigns.change(coupon, CampaignChange(quantity: 2))
             #expect(refused == .refused(.quantityIssued(issued: 3)))
             try await shop.expectAgreement(on: coupon)
-            _ = try await shop.campaigns.change(coupon, CampaignChange(quantity: 3), at: shop.clock.now).value
+            _ = try await shop.campaigns.change(coupon, CampaignChange(quantity: 3)).value
             #expect(try await shop.claim(coupon, by: users[3]) == .refused(.couponSoldOut))
             try await shop.expectAgreement(on: coupon)
         }
@@ -45,7 +45,7 @@ struct CampaignsTests {
             let users = try await shop.makeUsers(3)
             let coupon = try await shop.makeCampaign(quantity: 10)
             for user in users { try await shop.grantOnly(coupon, to: user) }
-            let refused = try await shop.campaigns.change(coupon, CampaignChange(quantity: 2), at: shop.clock.now)
+            let refused = try await shop.campaigns.change(coupon, CampaignChange(quantity: 2))
             #expect(refused == .refused(.quantityIssued(issued: 3)))
             #expect(try #require(try shop.reader.campaign(coupon)).terms.quantity == 10)
             #expect(try await shop.claim(coupon, by: users[2]) == .won(3))
@@ -57,13 +57,13 @@ struct CampaignsTests {
         try await withShop { shop in
             let coupon = try await shop.makeCampaign(quantity: 10)
             let past = CampaignChange(quantity: 5, closesAt: Instant(milliseconds: 1))
-            guard case .refused(.invalid(field: "closesAt", _)) = try await shop.campaigns.change(coupon, past, at: shop.clock.now) else {
+            guard case .refused(.invalid(field: "closesAt", _)) = try await shop.campaigns.change(coupon, past) else {
                 throw NotDone(result: "a window that ends before it begins")
             }
             try await shop.expectAgreement(on: coupon)
             #expect(try await shop.gate(of: coupon)?.quantity == 10)
             #expect(
-                try await shop.campaigns.change(CouponID(9), CampaignChange(quantity: 5), at: shop.clock.now) == .refused(.couponNotFound))
+                try await shop.campaigns.change(CouponID(9), CampaignChange(quantity: 5)) == .refused(.couponNotFound))
         }
     }
 
@@ -73,10 +73,10 @@ struct CampaignsTests {
             let users = try await shop.makeUsers(2)
             let coupon = try await shop.makeCampaign(quantity: 10)
             let past = Instant(milliseconds: shop.clock.now.milliseconds - 10)
-            _ = try await shop.campaigns.change(coupon, CampaignChange(closesAt: past), at: shop.clock.now).value
+            _ = try await shop.campaigns.change(coupon, CampaignChange(closesAt: past)).value
             #expect(try await shop.claim(coupon, by: users[0]) == .refused(.couponClosed))
             let future = Instant(milliseconds: shop.clock.now.milliseconds + 60_000)
-            _ = try await shop.campaigns.change(coupon, CampaignChange(closesAt: future), at: shop.clock.now).value
+            _ = try await shop.campaigns.change(coupon, CampaignChange(closesAt: future)).value
             #expect(try await shop.claim(coupon, by: users[0]) == .won(1))
             try await shop.expectAgreement(on: coupon)
         }
@@ -91,9 +91,9 @@ struct CampaignsTests {
             shop.server.kill()
             try await eventually("Redis is away") { !shop.redis.isConnected }
             let made = try await shop.makeCampaign(quantity: 5)
-            _ = try await shop.campaigns.change(coupon, CampaignChange(quantity: 3), at: shop.clock.now).value
+            _ = try await shop.campaigns.change(coupon, CampaignChange(quantity: 3)).value
             await #expect(throws: (any Error).self) {
-                _ = try await shop.campaigns.change(coupon, CampaignChange(quantity: 1), at: shop.clock.now)
+                _ = try await shop.campaigns.change(coupon, CampaignChange(quantity: 1))
             }
             #expect(try #require(try shop.reader.campaign(coupon)).terms.quantity == 3)
             try shop.server.start()
@@ -116,13 +116,13 @@ struct CampaignsTests {
                     group.addTask {
                         switch index % 4 {
                         case 0:
-                            _ = try await shop.campaigns.change(coupon, CampaignChange(quantity: 100 + Int64(index)), at: shop.clock.now)
+                            _ = try await shop.campaigns.change(coupon, CampaignChange(quantity: 100 + Int64(index)))
                         case 1:
                             let closesAt = Instant(milliseconds: shop.clock.now.milliseconds + 600_000 + Int64(index))
-                            _ = try await shop.campaigns.change(coupon, CampaignChange(closesAt: closesAt), at: shop.clock.now)
+                            _ = try await shop.campaigns.change(coupon, CampaignChange(closesAt: closesAt))
                         case 2:
                             // Refused while the gate is being built; either way the two must agree in the end.
-                            _ = try? await shop.campaigns.change(coupon, CampaignChange(quantity: 90), at: shop.clock.now)
+                            _ = try? await shop.campaigns.change(coupon, CampaignChange(quantity: 90))
                         default: _ = try? await shop.campaigns.build(coupon, beyond: try shop.reader.campaign(coupon)?.epoch, waits: true)
                         }
                     }
@@ -156,7 +156,7 @@ struct CampaignsTests {
                 let epoch = try #require(try shop.reader.campaign(coupon)).epoch
                 async let built = shop.campaigns.build(coupon, beyond: epoch, waits: true)
                 try await eventually("the gate is being built") { try await shop.gate(of: coupon)?.isOpen == false }
-                _ = try await shop.campaigns.change(coupon, CampaignChange(quantity: 8_001 + round), at: shop.clock.now).value
+                _ = try await shop.campaigns.change(coupon, CampaignChange(quantity: 8_001 + round)).value
                 #expect(try await built)
                 #expect(try await shop.gate(of: coupon)?.quantity == 8_001 + round)
             }

@@ -21,7 +21,7 @@ struct RealignmentTests {
             let epoch = try #require(try shop.reader.campaign(coupon)).epoch
             let foreign = try shop.foreignConnection()
             try await foreign.writeWithoutTransaction { try $0.execute(sql: "BEGIN IMMEDIATE") }
-            let change = Task { try await shop.campaigns.change(coupon, CampaignChange(quantity: 5), at: shop.clock.now).value }
+            let change = Task { try await shop.campaigns.change(coupon, CampaignChange(quantity: 5)).value }
             try await eventually("the gate has agreed") { try await shop.gate(of: coupon)?.quantity == 5 }
             let (asked, scripts) = (shop.claimsAsked, try shop.server.scriptCalls())
             async let answers = shop.claimTogether(coupon, by: Array(users[5...]))
@@ -62,7 +62,7 @@ struct RealignmentTests {
                 async let recovered: Void = recovery.run(deep: true)
                 // The store has been read, and the gate is being asked.
                 try await eventually("the gate is asked") { proxy.holdsRequests }
-                _ = try await shop.campaigns.change(coupon, CampaignChange(quantity: quantity), at: shop.clock.now).value
+                _ = try await shop.campaigns.change(coupon, CampaignChange(quantity: quantity)).value
                 proxy.release()
                 try await recovered
                 #expect(try await shop.gate(of: coupon)?.quantity == quantity)
@@ -85,7 +85,7 @@ struct RealignmentTests {
             #expect(try await shop.claimPatiently(coupon, by: users[6]) == .won(2))
             try await shop.crash()
             #expect(try await shop.gate(of: coupon)?.claims == 6)
-            #expect(try await shop.campaigns.change(coupon, CampaignChange(quantity: 3), at: shop.clock.now).value.terms.quantity == 3)
+            #expect(try await shop.campaigns.change(coupon, CampaignChange(quantity: 3)).value.terms.quantity == 3)
             #expect(try await shop.claim(coupon, by: users[7]) == .won(3))
             #expect(try await shop.claim(coupon, by: users[1]) == .refused(.couponSoldOut))
             try await shop.expectAgreement(on: coupon)
@@ -110,7 +110,7 @@ struct RealignmentTests {
                     let issued = try #require(try shop.reader.campaign(coupon)).issued
                     let asked = round.isMultiple(of: 2) ? min(399, issued + 3) : 400 + round
                     do {
-                        switch try await shop.campaigns.change(coupon, CampaignChange(quantity: asked), at: shop.clock.now) {
+                        switch try await shop.campaigns.change(coupon, CampaignChange(quantity: asked)) {
                         case .done(let campaign):
                             #expect(campaign.terms.quantity == asked && campaign.issued <= asked)
                             let now = try #require(try shop.reader.campaign(coupon))
@@ -137,7 +137,7 @@ struct RealignmentTests {
             try await goingBack.value
             let (lowered, refused) = try await changing.value
             #expect(lowered > 0, "\(refused) refused")
-            _ = try await shop.campaigns.change(coupon, CampaignChange(quantity: 600), at: shop.clock.now).value
+            _ = try await shop.campaigns.change(coupon, CampaignChange(quantity: 600)).value
             for user in users where places[user] == nil {
                 if case .won(let place) = try await shop.claimPatiently(coupon, by: user) { places[user] = place }
             }

@@ -58,7 +58,7 @@ struct RefusalTests {
             let change = CampaignChange(
                 quantity: row.newQuantity, opensAt: row.newOpensIn.map { Instant(milliseconds: now + $0) },
                 closesAt: row.newClosesIn.map { Instant(milliseconds: now + $0) })
-            _ = try await shop.campaigns.change(coupon, change, at: shop.clock.now).value
+            _ = try await shop.campaigns.change(coupon, change).value
             try await shop.crash()
             let answer = try await shop.claimPatiently(coupon, by: users[2])
             switch row.answer {
@@ -122,7 +122,7 @@ struct RefusalTests {
             let coupon = try await shop.makeCampaign(quantity: 20)
             _ = try await shop.claimTogether(coupon, by: Array(users[..<20]))
             _ = try shop.server.cli("SAVE")
-            _ = try await shop.campaigns.change(coupon, CampaignChange(quantity: 120), at: shop.clock.now).value
+            _ = try await shop.campaigns.change(coupon, CampaignChange(quantity: 120)).value
             try await shop.crash()
             let answers = try await shop.claimTogether(coupon, by: Array(users[20...]))
             #expect(answers.values.compactMap { if case .won(let place) = $0 { place } else { nil } }.sorted() == Array(21...Int64(120)))
