@@ -42,7 +42,7 @@ struct DocumentTests {
     @Test("the document says how long an answer is sent again under its key")
     func lifetime() throws {
         let parameter = try #require(try document()["components"]?["parameters"]?["idempotencyKey"]?["description"]?.text)
-        #expect(parameter.hasSuffix("for \(StoredResponse.lifetimeMilliseconds / 3_600_000) hours."))
+        #expect(parameter.hasPrefix("For \(StoredResponse.lifetimeMilliseconds / 3_600_000) hours,"))
     }
 
     @Test("each route names every refusal it can give, under its status, and no other", arguments: RouteTable.routes.indices)

@@ -3,7 +3,7 @@ import HTTPServer
 
 /// The answers that are always the same and sent often, rendered once. Each event loop has its own, so that loops do not contend for
 /// the same reference counts.
-struct PreparedAnswers: Sendable {
+final class PreparedAnswers: Sendable {
     let couponSoldOut = Problem.couponSoldOut.response
     let couponClosed = Problem.couponClosed.response
     let userNotFound = Problem.userNotFound.response

@@ -14,7 +14,7 @@ extension RequestDispatcher {
             let route = routes[place]
             let call = Call(endpoint: route.endpoint, request: request, parameters: parameters, loop: resources, now: clock.now)
             do {
-                return counted(try reply(to: call, by: route.access), to: call, place)
+                return counted(try reply(to: call, by: route), to: call, place)
             } catch {
                 return .now(count(response(to: error, of: call.endpoint), to: call.request, place))
             }
@@ -108,15 +108,15 @@ extension RequestDispatcher {
     }
 
     /// Runs the call's handler if its token permits it; otherwise answers the refusal.
-    private func reply(to call: Call, by access: Route.Access) throws -> HTTPAnswer {
-        if case .open(let handler) = access { return try handler(call) }
+    private func reply(to call: Call, by route: Route) throws -> HTTPAnswer {
+        if case .open(let handler) = route.access { return try handler(call) }
         let identity: Identity
         switch authenticate(call.request, at: call.now) {
         case .authenticated(let known): identity = known
         case .refused(let fault): return .now(resources.prepared.response(to: fault))
         }
         let admission = Admission(
-            access, identity, pathUser: try call.pathUser(), prepared: resources.prepared, userExists: { resources.store.userExists($0) })
+            route.access, identity, pathUser: try call.pathUser(), prepared: resources.prepared, userExists: { resources.store.userExists($0) })
         if case .refused(let response) = admission { return .now(response) }
         guard call.endpoint.acceptsIdempotencyKey, let key = try IdempotencyKey(call.request, of: identity) else {
             return try admission.reply(to: call)

@@ -89,7 +89,7 @@ struct CampaignsTests {
             let coupon = try await shop.makeCampaign(quantity: 2)
             #expect(try await shop.claim(coupon, by: users[0]) == .won(1))
             shop.server.kill()
-            try await eventually("Redis is away") { !shop.redis.isConnected }
+            try await eventually("Redis is away") { shop.redis.isAway }
             let made = try await shop.makeCampaign(quantity: 5)
             _ = try await shop.campaigns.change(coupon, CampaignChange(quantity: 3)).value
             await #expect(throws: (any Error).self) {

@@ -153,7 +153,7 @@ extension Shop {
     /// Redis is killed and comes back with what it saved last, if it saved anything.
     func crash() async throws {
         server.kill()
-        try await eventually("Redis is away") { !redis.isConnected }
+        try await eventually("Redis is away") { redis.isAway }
         try server.start()
         try await eventually("Redis is back") { redis.isConnected }
     }

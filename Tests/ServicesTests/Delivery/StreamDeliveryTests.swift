@@ -25,7 +25,7 @@ struct StreamDeliveryTests {
     func stream() async throws {
         try await withOutbox(orders: 5) { shop, delivery in
             shop.server.kill()
-            try await eventually("Redis is away") { !shop.redis.isConnected }
+            try await eventually("Redis is away") { shop.redis.isAway }
             await #expect(throws: RedisError.self) { try await delivery.step() }
             #expect(try await shop.records().map(\.attempts) == [0, 0, 0, 0, 0])
             try shop.server.start()

@@ -59,7 +59,7 @@ struct RankingTests {
             try await ranking.refresh()
             let before = ranking.top
             shop.server.kill()
-            try await eventually("Redis is away") { !shop.redis.isConnected }
+            try await eventually("Redis is away") { shop.redis.isAway }
             _ = try await shop.store.updateProduct(product, ProductChange(name: "Green tea", price: Won(7))).value
             await #expect(throws: (any Error).self) { try await ranking.refresh() }
             #expect(ranking.top == before)
@@ -184,7 +184,7 @@ struct RankingTests {
             try await eventually("the sale is ranked") { shop.services.ranking.top.items.map(\.unitsSold) == [2] }
             let asOf = shop.services.ranking.top.asOf
             shop.server.kill()
-            try await eventually("Redis is away") { !shop.redis.isConnected }
+            try await eventually("Redis is away") { shop.redis.isAway }
             _ = try await shop.sell([(products[1], 5)], to: user, on: shop.day(ago: 0))
             #expect(shop.services.ranking.top.items.map(\.unitsSold) == [2])
             #expect(await !shop.services.readiness().isReady)

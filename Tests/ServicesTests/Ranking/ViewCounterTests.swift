@@ -45,7 +45,7 @@ struct ViewCounterTests {
         try await withShop { shop in
             let views = shop.services.views
             shop.server.kill()
-            try await eventually("Redis is away") { !shop.redis.isConnected }
+            try await eventually("Redis is away") { shop.redis.isAway }
             for id in 1...Int64(100_005) { views.count(ProductID(id)) }
             await #expect(throws: (any Error).self) { try await views.flush() }
             views.count(ProductID(200_000))

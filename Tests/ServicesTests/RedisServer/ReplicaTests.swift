@@ -16,7 +16,7 @@ struct ReplicaTests {
                 let error = await #expect(throws: ServiceError.self) { try await shop.start() }
                 #expect(error?.code == .unsuitableRedis, "\(connection)")
                 #expect(error?.message.hasSuffix("cannot be used: it is a replica") == true, "\(connection)")
-                try await eventually("the connections are given up") { !shop.redis.isConnected }
+                try await eventually("the connections are given up") { shop.redis.isAway }
             }
             #expect(await !shop.services.readiness().isReady)
             try shop.server.cli("REPLICAOF", "NO", "ONE")
@@ -33,7 +33,7 @@ struct ReplicaTests {
             try await eventually("ready") { await shop.services.readiness().isReady }
             try shop.server.cli("REPLICAOF", "127.0.0.1", "1")
             // One connection after the other: until the last one is left, readiness may be asked through it.
-            try await eventually("left") { !shop.redis.isConnected }
+            try await eventually("left") { shop.redis.isAway }
             try await eventually("not ready") { await !shop.services.readiness().isReady }
             try shop.server.cli("REPLICAOF", "NO", "ONE")
             try await eventually("ready again") { await shop.services.readiness().isReady }

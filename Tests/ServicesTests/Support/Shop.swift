@@ -150,7 +150,7 @@ extension Shop {
     /// Ends Redis without letting it save anything, and waits until every connection knows.
     func killRedis() async throws {
         server.kill()
-        try await eventually("Redis is away") { !redis.isConnected }
+        try await eventually("Redis is away") { redis.isAway }
     }
 
     /// Starts Redis again and waits until every connection is made anew.
