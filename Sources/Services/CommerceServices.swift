@@ -47,7 +47,7 @@ package final class CommerceServices: Sendable {
         let client = configuration.platform.map { WebhookSink.makeClient(for: $0, on: eventLoopGroup) }
         if let platform = configuration.platform, let client {
             let sink = WebhookSink(platform: platform, client: client, clock: clock)
-            delivery = .platform(EventDelivery(store: store, sink: sink, clock: clock, logger: logger))
+            delivery = .platform(PlatformDelivery(store: store, sink: sink, clock: clock, logger: logger))
         } else {
             delivery = .stream(StreamDelivery(store: store, redis: redis, clock: clock, logger: logger))
         }

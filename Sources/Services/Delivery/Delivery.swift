@@ -1,6 +1,6 @@
 /// Where the events of the outbox are delivered.
 enum Delivery: Sendable {
-    case platform(EventDelivery)
+    case platform(PlatformDelivery)
     case stream(StreamDelivery)
 
     /// Raised when there may be events to deliver.

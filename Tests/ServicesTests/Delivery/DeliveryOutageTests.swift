@@ -213,7 +213,7 @@ struct DeliveryOutageTests {
                 #expect(records.dropFirst(40).allSatisfy { $0.delivery == .waiting } && records.count == 50)
                 server.react { _ in .status(200) }
                 #expect(try await delivery.step() == nil)
-                #expect(server.posts.count == 40 * Int(EventDelivery.triesWhereRefused), "a parked sale holds back its refund")
+                #expect(server.posts.count == 40 * Int(PlatformDelivery.triesWhereRefused), "a parked sale holds back its refund")
                 #expect(try await shop.store.retryAllParked(at: shop.clock.now, step: 7) == 40)
                 #expect(try await delivery.step() == nil)
                 #expect(try await shop.deliveries() == Array(repeating: .delivered, count: 50))

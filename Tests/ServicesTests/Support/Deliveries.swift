@@ -49,13 +49,13 @@ func withPlatform(
 
 /// A delivery whose time only the test moves, with the shop's date.
 struct TimedDelivery: Sendable {
-    private let delivery: EventDelivery
+    private let delivery: PlatformDelivery
     private let shop: Shop
     private let steady: MovableSteadyClock
 
     init(_ shop: Shop, _ platform: DataPlatform, _ client: HTTPClient, _ steady: MovableSteadyClock) {
         let sink = WebhookSink(platform: platform, client: client, clock: shop.services.configuration.clock)
-        delivery = EventDelivery(
+        delivery = PlatformDelivery(
             store: shop.store, sink: sink, clock: shop.services.configuration.clock, steady: steady.clock, logger: Shop.logger)
         shop.store.onDueWork { [delivery] work in
             if work == .retriedEvents { delivery.readAllAgain() } else { delivery.wakeup.raise() }

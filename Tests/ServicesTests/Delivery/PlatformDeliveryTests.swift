@@ -12,7 +12,7 @@ import Testing
 @testable import Services
 
 @Suite("Event delivery", .serialized)
-struct EventDeliveryTests {
+struct PlatformDeliveryTests {
     @Test("each event is posted once, with its id as the idempotency key and the signature of its body")
     func posted() async throws {
         try await withPlatform(react: { _ in .status(200) }) { server in
@@ -74,7 +74,7 @@ struct EventDeliveryTests {
         try await withPlatform(react: { $0.idempotencyKey == "2" ? .status(status) : .status(200) }) { server in
             try await withOutbox(orders: 3) { shop, _, delivery in
                 let delivery = delivery(server.platform)
-                for tries in 1..<EventDelivery.triesWhereRefused {
+                for tries in 1..<PlatformDelivery.triesWhereRefused {
                     let pause = try #require(try await delivery.step())
                     let record = try await shop.records()[1]
                     #expect(record.attempts == tries && record.delivery == .waiting)
@@ -85,8 +85,8 @@ struct EventDeliveryTests {
                 }
                 #expect(try await delivery.step() == nil)
                 #expect(try await shop.deliveries() == [.delivered, .parked, .delivered])
-                #expect(server.posts.count { $0.idempotencyKey == "2" } == EventDelivery.triesWhereRefused)
-                #expect(server.posts.count == EventDelivery.triesWhereRefused + 2)
+                #expect(server.posts.count { $0.idempotencyKey == "2" } == PlatformDelivery.triesWhereRefused)
+                #expect(server.posts.count == PlatformDelivery.triesWhereRefused + 2)
             }
         }
     }
@@ -122,7 +122,7 @@ struct EventDeliveryTests {
             let platform = DataPlatform(url: "http://127.0.0.1:\(try TemporaryRedis.freePort())/", secret: [1])
             let client = WebhookSink.makeClient(for: platform, on: MultiThreadedEventLoopGroup.singleton)
             let clock = shop.services.configuration.clock
-            let delivery = EventDelivery(
+            let delivery = PlatformDelivery(
                 store: shop.store, sink: WebhookSink(platform: platform, client: client, clock: clock), clock: clock,
                 logger: lines.logger(level: .info))
             for _ in 0..<3 { _ = try await delivery.step() }

@@ -10,7 +10,7 @@ import Store
 /// An event without tries left is parked for an operator, and holds up only the later events of its order.
 ///
 /// The state lives in this actor. After a restart it is read from the store again.
-actor EventDelivery {
+actor PlatformDelivery {
     private let store: TransactionalStore
     private let sink: WebhookSink
     private let maximumTries: Int64
@@ -162,7 +162,7 @@ actor EventDelivery {
 
 // MARK: - Choosing events to send
 
-extension EventDelivery {
+extension PlatformDelivery {
     /// Reads further events from the store, where it may have some and few are left to send.
     private func refill(whileDelivering: Bool) async throws(StoreError) {
         let seen = wakeup.count
@@ -227,7 +227,7 @@ extension EventDelivery {
 
 // MARK: - Results
 
-extension EventDelivery {
+extension PlatformDelivery {
     private nonisolated func send(_ event: (id: EventID, payload: String), at sentAt: Duration) async -> Progress {
         do throws(DeliveryFailure) {
             FaultPoint.beforeDelivery.reached()
