@@ -19,8 +19,9 @@ enum Authentication: Equatable, Sendable {
 }
 
 extension TokenVerifier {
-    /// Checks the value of `Authorization`, without white space around it; `nil` when the request has none. The token's times are
-    /// checked on every request, its signature and claims only when the cache does not have it.
+    /// Checks the token of a request: its times each time, its signature and claims only where the cache does not have it.
+    ///
+    /// - Parameter field: the value of `Authorization` without the white space around it; nil where the request has no such field.
     func authenticate(_ field: UnsafeRawBufferPointer?, at now: Instant, cache: inout TokenCache) -> Authentication {
         guard let field else { return .refused(.missing) }
         guard let token = BearerToken(field: field) else { return .refused(.invalid) }

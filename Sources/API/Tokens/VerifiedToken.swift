@@ -41,12 +41,14 @@ extension VerifiedToken {
         }
     }
 
-    /// Whether all digits of a number before its exponent are 0.
+    /// Whether a number is 0 as written, such as `0.0e5`: all its digits before the exponent are 0. `1e-400` is not, although `Double`
+    /// rounds it to 0.
     private static func isZero(_ text: String) -> Bool {
         text.utf8.prefix { $0 | 0x20 != UInt8(ascii: "e") }.allSatisfy { !(UInt8(ascii: "1")...UInt8(ascii: "9")).contains($0) }
     }
 
-    /// A NumericDate in milliseconds, cut to what an ``Instant`` can be and rounded down; `nil` for anything but a number.
+    /// A NumericDate in milliseconds, rounded down and clamped to the range of ``Instant``; nil for anything but a number, and for a number
+    /// that only `Double`'s bounds make infinite or 0.
     private static func milliseconds(_ date: JSONValue) -> Int64? {
         let range = Instant.representable
         switch date {
@@ -55,7 +57,7 @@ extension VerifiedToken {
             if overflows { return seconds < 0 ? range.lowerBound : range.upperBound }
             return min(max(value, range.lowerBound), range.upperBound)
         case .hugeInteger(let text), .number(let text):
-            // A number beyond Double's range is infinite here, and one too small for it is 0.
+            // `Double` makes infinity of a number that is too great for it, and 0 of one that is too close to 0. Both are refused.
             guard let seconds = Double(text), seconds.isFinite, seconds != 0 || Self.isZero(text) else { return nil }
             return Int64(min(max((seconds * 1000).rounded(.down), Double(range.lowerBound)), Double(range.upperBound)))
         case .null, .bool, .string, .array, .object:

@@ -12,9 +12,10 @@ final class RedisCheck: Sendable {
 
     init(redis: RedisClient, logger: Logger) { (self.redis, self.logger) = (redis, logger) }
 
-    /// Whether the Redis may be used; false before the first check.
+    /// Whether version, role and eviction policy were suitable at the last check that found them so or not; false before the first one.
+    /// A check that finds a Redis of another store leaves it as it was, so a usable Redis is suitable and not foreign.
     var isSuitable: Bool { suitable.load(ordering: .acquiring) }
-    /// Whether the Redis serves another store, or another incarnation of this one.
+    /// Whether the last check that found which store the Redis serves found another store, or another incarnation of this one.
     var isForeign: Bool { foreign.withLock { $0 != nil } }
 
     /// Checks the Redis. Logs once when it serves another store, and once when it serves this one again.

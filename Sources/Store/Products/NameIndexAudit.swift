@@ -17,7 +17,8 @@ extension NameIndex {
         return PlaceSet(bytes: Array(data)).places.reduce(0) { $0 + mark(key >> chunkBits, Int($1)) }
     }
 
-    /// The mark of a pair. It has 38 bits, so that the sum for a chunk of names of 200 characters has less than 63.
+    /// The mark of a pair: less than 2^38, so that the sum for a chunk stays below 2^63. A chunk has 2^14 products. A name has at most 200
+    /// characters, folding makes at most three of each, and 600 characters have fewer than 2^11 parts (600 and 599 pairs).
     private static func mark(_ part: Int64, _ place: Int) -> Int64 {
         // The finalizer of SplitMix64.
         var bits = UInt64(bitPattern: part) << 14 ^ UInt64(place)

@@ -6,7 +6,7 @@ import GRDB
 package struct ProductChange: Sendable, Equatable {
     package var name: String?
     package var price: Won?
-    /// Units that can be ordered from now on, beside those that pending orders hold.
+    /// The new number of units that can be ordered. Units that pending orders hold do not count: the stock becomes this and what is held.
     package var available: Int64?
     /// Units to add to the stock (positive) or to take away (negative). Not together with `available`.
     package var stockChange: Int64?
@@ -35,7 +35,7 @@ extension TransactionalStore {
     /// Changes name, price or stock; placed orders keep the name and price they were placed with.
     ///
     /// Refused: `productNotFound`, `preconditionFailed` where `condition` does not hold for the product as it is, `outOfStock` where
-    /// `stockChange` takes more than can be ordered, `invalid` where it brings more than a product may have.
+    /// `stockChange` takes more than can be ordered, `invalid` where more than `Bounds.stock` could be ordered afterwards.
     package func updateProduct(
         _ id: ProductID, _ change: ProductChange, onlyIf condition: (@Sendable (Product) -> Bool)? = nil,
         context: (any DeliveryContext)? = nil
@@ -66,7 +66,8 @@ extension TransactionalStore {
 
 /// How product names are compared in a search.
 enum ProductName {
-    /// Names that differ only in case or Unicode normalization have the same form; upper case comes first, so that ß becomes ss.
+    /// Names that differ only in case or Unicode normalization have the same form. Names are made upper case before lower case, because
+    /// only upper case has one form for ß and ss: SS.
     static func folded(_ name: String) -> String {
         name.uppercased().lowercased().precomposedStringWithCanonicalMapping
     }

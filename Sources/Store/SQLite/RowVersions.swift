@@ -4,17 +4,18 @@ import Synchronization
 
 /// Versions of the rows that are cached in memory: they rise with each change, so that a cache can tell whether its copy is current.
 ///
-/// SQLite's update hook names each changed row of the writer's connection, so no statement can be forgotten. The versions rise after the
-/// commit and before its callers are answered, so a client that was told of a change is never served the older copy. Changes by another
-/// process raise no version; therefore each cached copy also has a lease, see `CacheLease` in Services.
+/// SQLite's update hook names each changed row of issued coupons, products and users, whichever statement changes it. Campaigns are not
+/// watched: the writes that change what is cached of them report it by ``changing(_:in:)``. The versions rise after the commit and before
+/// its callers are answered, so a client that was told of a change is never served the older copy. Changes by another process raise no
+/// version; therefore each cached copy also has a lease, see `CacheLease` in Services.
 ///
 /// The versions are atomics that only the writer thread changes, so readers on many threads share no lock.
 package final class RowVersions: Sendable {
     /// The tables whose rows are cached.
     package enum Table: Int, Sendable, CaseIterable {
         case issuedCoupons, products, users
-        /// Only changes of quantity, window, epoch and archival, which the writes that make them report themselves: each win changes the
-        /// number of issued coupons, and no cache needs that.
+        /// Changes of quantity, window, epoch and archival alone, reported by the writes that make them. The update hook would also
+        /// report each win, which changes the row's number of issued coupons and makes no cached copy outdated.
         case campaigns
 
         /// The table whose changes the update hook reports; nil where the writes report them.
@@ -33,6 +34,8 @@ package final class RowVersions: Sendable {
 
     /// Safety of `nonisolated(unsafe)`: the pointer never changes, and what it points to is atomic.
     private nonisolated(unsafe) let versions: UnsafeMutablePointer<Atomic<UInt64>>
+    /// The transactions that have ended after changing or deleting cached rows. Those that only insert are not counted: no cache has a
+    /// copy of a row that did not exist, nor keeps that a row does not exist.
     private let commits = Atomic<UInt64>(0)
     /// Places in `versions` that changed in the open transaction. Touched by the writer thread alone, so the lock is always free.
     private let pending = Mutex<[Int]>([])
@@ -48,12 +51,15 @@ package final class RowVersions: Sendable {
         versions.deallocate()
     }
 
-    /// The version of a row. A copy of a row that is read after this call is outdated once the version differs.
+    /// The present version of a row. Call it before reading the row: the copy is outdated once the row's version is another one.
     package func version(of id: Int64, in table: Table) -> UInt64 {
         versions[Self.place(id, table)].load(ordering: .acquiring)
     }
 
-    /// Reads a row whose id is known only from the row, and its version; the version is nil where something was committed meanwhile.
+    /// Reads a row whose id is known only from the row, and its version.
+    ///
+    /// Here the version is read after the row. It belongs to the row as it was read only where no transaction ended meanwhile that
+    /// changed or deleted rows of the cached tables; otherwise it is nil.
     package func versioned<Row>(
         in table: Table, id: (Row) -> Int64, _ read: () throws(StoreError) -> Row?
     ) throws(StoreError) -> (row: Row, version: UInt64?)? {
@@ -69,7 +75,8 @@ package final class RowVersions: Sendable {
 // MARK: - On the writer thread
 
 extension RowVersions {
-    /// Sets SQLite's update hook, which names every row that a statement of this connection changes or deletes.
+    /// Sets SQLite's update hook, which names every row that a statement of this connection inserts, changes or deletes. Inserts are
+    /// skipped: no cache has a copy of a new row.
     ///
     /// The pointer stays valid: the writer holds this object as long as its connection.
     func watch(_ db: Database) {
@@ -92,7 +99,7 @@ extension RowVersions {
     func transactionEnded() {
         pending.withLock { pending in
             guard !pending.isEmpty else { return }
-            // `commits` first: so whoever sees the new version of a row also sees that something was committed.
+            // `commits` first, so that a thread which sees the new version of a row also sees the higher count.
             commits.wrappingAdd(1, ordering: .releasing)
             for place in pending { versions[place].wrappingAdd(1, ordering: .releasing) }
             pending.removeAll(keepingCapacity: true)
