@@ -116,7 +116,8 @@ extension RequestDispatcher {
         case .refused(let fault): return .now(resources.prepared.response(to: fault))
         }
         let admission = Admission(
-            route.access, identity, pathUser: try call.pathUser(), prepared: resources.prepared, userExists: { resources.store.userExists($0) })
+            route.access, identity, pathUser: try call.pathUser(), prepared: resources.prepared,
+            userExists: { resources.store.userExists($0) })
         if case .refused(let response) = admission { return .now(response) }
         guard call.endpoint.acceptsIdempotencyKey, let key = try IdempotencyKey(call.request, of: identity) else {
             return try admission.reply(to: call)
