@@ -4,7 +4,7 @@ import Testing
 
 /// `Tests/run-suites` on suites that are a line of shell each.
 @Suite("the suite runner")
-struct SuiteRunnerTests {
+struct RunSuitesTests {
     @Test("a suite that fails keeps no other from running, and is named with its test and why")
     func failing() async throws {
         let run = try await run(["green", "red", "green"])

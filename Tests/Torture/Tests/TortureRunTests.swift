@@ -7,7 +7,7 @@ import Testing
 
 /// A short run of the torture, and the defects that it must notice.
 @Suite("The torture", .serialized)
-struct TortureTests {
+struct TortureRunTests {
     private static func torture(rounds: Int) -> TortureRun {
         var torture = TortureRun(seed: TestSettings.seed, rounds: rounds)
         (torture.shoppers, torture.connections, torture.shopping) = (100, 140, 200...500)
