@@ -11,21 +11,20 @@ extension RequestDispatcher {
     func answer(to request: consuming HTTPRequest) -> HTTPAnswer {
         switch match(request) {
         case .found(let place, let parameters):
-            let route = routes[place]
-            let call = Call(endpoint: route.endpoint, request: request, parameters: parameters, loop: resources, now: clock.now)
+            let call = Call(endpoint: endpoints[place], request: request, parameters: parameters, loop: resources, now: clock.now)
             do {
-                return counted(try reply(to: call, by: route), to: call, place)
+                return counted(try reply(to: call, by: accesses[place]), to: call, place)
             } catch {
                 return .now(count(response(to: error, of: call.endpoint), to: call.request, place))
             }
         case .notFound where request.method == .options && request.path == "*":
-            return .now(count(resources.prepared.serverOptions, to: request, routes.count))
+            return .now(count(resources.prepared.serverOptions, to: request, endpoints.count))
         case .notFound:
-            return .now(count(resources.prepared.notFound, to: request, routes.count))
+            return .now(count(resources.prepared.notFound, to: request, endpoints.count))
         case .methodNotAllowed(let allowed):
-            return .now(count(Problem.methodNotAllowed(allowed).response, to: request, routes.count))
+            return .now(count(Problem.methodNotAllowed(allowed).response, to: request, endpoints.count))
         case .malformedPath:
-            return .now(count(Problem.invalid("The path is not percent-encoded UTF-8.").response, to: request, routes.count))
+            return .now(count(Problem.invalid("The path is not percent-encoded UTF-8.").response, to: request, endpoints.count))
         }
     }
 
@@ -108,15 +107,15 @@ extension RequestDispatcher {
     }
 
     /// Runs the call's handler if its token permits it; otherwise answers the refusal.
-    private func reply(to call: Call, by route: Route) throws -> HTTPAnswer {
-        if case .open(let handler) = route.access { return try handler(call) }
+    private func reply(to call: Call, by access: Route.Access) throws -> HTTPAnswer {
+        if case .open(let handler) = access { return try handler(call) }
         let identity: Identity
         switch authenticate(call.request, at: call.now) {
         case .authenticated(let known): identity = known
         case .refused(let fault): return .now(resources.prepared.response(to: fault))
         }
         let admission = Admission(
-            route.access, identity, pathUser: try call.pathUser(), prepared: resources.prepared,
+            access, identity, pathUser: try call.pathUser(), prepared: resources.prepared,
             userExists: { resources.store.userExists($0) })
         if case .refused(let response) = admission { return .now(response) }
         guard call.endpoint.acceptsIdempotencyKey, let key = try IdempotencyKey(call.request, of: identity) else {

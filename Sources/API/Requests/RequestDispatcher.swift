@@ -12,13 +12,16 @@ import Store
 final class RequestDispatcher: @unchecked Sendable {
     let eventLoop: any EventLoop
     let resources: LoopResources
-    let routes: [Route]
+    /// What each route is, in the order of the route table.
+    let endpoints: [Endpoint]
+    /// The code of each route, in the same order.
+    let accesses: [Route.Access]
     let inFlightKeys: InFlightKeys
     let clock: WallClock
     let logger: Logger
     /// Whether each request is logged; looked up once, so that no request is described for nothing.
     let logsRequests: Bool
-    /// One for each route, in the order of `routes`, and a last one for requests that no route answers.
+    /// One for each route, in the same order, and a last one for requests that no route answers.
     let counters: [RouteCounters]
     private let verifier: TokenVerifier
     private var matches: RecentMatches
@@ -28,7 +31,8 @@ final class RequestDispatcher: @unchecked Sendable {
         routes: [Route], counters: [RouteCounters], resources: LoopResources, eventLoop: any EventLoop, verifier: TokenVerifier,
         inFlightKeys: InFlightKeys, logger: Logger
     ) {
-        (self.routes, self.counters, self.resources, self.eventLoop) = (routes, counters, resources, eventLoop)
+        (endpoints, accesses) = (routes.map(\.endpoint), routes.map(\.access))
+        (self.counters, self.resources, self.eventLoop) = (counters, resources, eventLoop)
         (self.verifier, self.inFlightKeys, self.logger) = (verifier, inFlightKeys, logger)
         logsRequests = logger.logLevel <= .debug
         clock = resources.services.configuration.clock
