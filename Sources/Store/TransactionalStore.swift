@@ -147,6 +147,7 @@ extension TransactionalStore {
     /// Runs a job in the next commit group and returns its value once the commit is durable.
     ///
     /// The job may run twice, so it must have no effect but on the database.
+    @inline(__always)
     func write<Value: Sendable>(
         context: (any DeliveryContext)?, onCommit: (@Sendable (Value) -> Void)? = nil,
         _ job: @escaping @Sendable (Database) throws -> Value
@@ -163,8 +164,8 @@ extension TransactionalStore {
         in context: WriteContext<Value>, onCommit: (@Sendable (WriteResult<Value>) -> Void)? = nil,
         _ job: @escaping @Sendable (Database, _ now: Instant) throws -> Outcome<Value>
     ) async throws(StoreError) -> WriteResult<Value> {
-        try await write(context: context.delivery, onCommit: onCommit) { db in
-            try db.once(context.idempotency, at: context.time) { try job($0, context.time) }
+        try await write(context: context.delivery, onCommit: onCommit) { [now = context.time, idempotency = context.idempotency] db in
+            try db.once(idempotency, at: now) { try job($0, now) }
         }
     }
 

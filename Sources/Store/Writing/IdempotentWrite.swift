@@ -25,7 +25,7 @@ package struct StoredResponse: Sendable, Equatable {
 }
 
 /// How a write stores its response in its own transaction.
-package struct IdempotentWrite<Value: Sendable>: Sendable {
+package final class IdempotentWrite<Value: Sendable>: Sendable {
     package let key: IdempotencyKey
     /// Renders the response; called inside the transaction, and once more when its group has to be repeated.
     package let render: @Sendable (Value) -> StoredResponse
