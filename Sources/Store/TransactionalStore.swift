@@ -147,6 +147,7 @@ extension TransactionalStore {
     /// Runs a job in the next commit group and returns its value once the commit is durable.
     ///
     /// The job may run twice, so it must have no effect but on the database.
+    // Inlined, so that a caller's write is one asynchronous call less: measured, 1 % of a charge's instructions.
     @inline(__always)
     func write<Value: Sendable>(
         context: (any DeliveryContext)?, onCommit: (@Sendable (Value) -> Void)? = nil,

@@ -1,7 +1,7 @@
 package import Commerce
 import GRDB
 
-/// The store at one moment: all reads through one snapshot are consistent, whatever is committed meanwhile.
+/// The store at one moment: all reads through one snapshot see the same commits, also while others are committed.
 ///
 /// Valid inside the closure that receives it, and used on that thread alone.
 package struct Snapshot {

@@ -24,7 +24,8 @@ package struct StoredResponse: Sendable, Equatable {
     }
 }
 
-/// How a write stores its response in its own transaction.
+/// How a write stores its response in its own transaction. A class, because it is passed on through several asynchronous calls, and few
+/// requests have one.
 package final class IdempotentWrite<Value: Sendable>: Sendable {
     package let key: IdempotencyKey
     /// Renders the response; called inside the transaction, and once more when its group has to be repeated.
