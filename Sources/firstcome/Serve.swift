@@ -133,6 +133,8 @@ struct Serve: AsyncParsableCommand {
         try folder.closeStoreToOthers(logger: logger)
         let stopSignal = StopSignal()
         let service = try await RunningService.start(try runConfiguration(folder, address, logger: logger), logger: logger)
+        let reloadSignal = service.isReloadable ? ReloadSignal { await service.reload() } : nil
+        defer { withExtendedLifetime(reloadSignal) {} }
         announce(service, folder, address)
         await stopSignal.wait()
         logger.info("stopping")

@@ -11,12 +11,13 @@ package final class RunningService: Sendable {
     package let server: HTTPListener
     package let tokenKey: TokenKey
     private let parts: ServiceParts
+    private let logger: Logger
 
     /// The address of Redis for messages, without a password.
     package var redisDescription: String { services.redis.configuration.endpoint.description }
 
-    private init(services: CommerceServices, server: HTTPListener, tokenKey: TokenKey, parts: ServiceParts) {
-        (self.services, self.server, self.tokenKey, self.parts) = (services, server, tokenKey, parts)
+    private init(services: CommerceServices, server: HTTPListener, tokenKey: TokenKey, parts: ServiceParts, logger: Logger) {
+        (self.services, self.server, self.tokenKey, self.parts, self.logger) = (services, server, tokenKey, parts, logger)
     }
 
     /// Starts all parts and returns once clients can connect. Gates are recovered in the background; `/readyz` answers 200 when they are
@@ -41,7 +42,7 @@ package final class RunningService: Sendable {
             try await server.start()
             parts.server = (server, configuration.drainDeadline)
             try address.admitGroup()
-            return RunningService(services: services, server: server, tokenKey: tokenKey, parts: parts)
+            return RunningService(services: services, server: server, tokenKey: tokenKey, parts: parts, logger: logger)
         } catch {
             await parts.end()
             throw address.describing(error)
@@ -51,6 +52,22 @@ package final class RunningService: Sendable {
     /// Makes `/readyz` answer 503 from now on, so that a load balancer sends requests elsewhere before ``stop()``. Requests are
     /// still served.
     package func announceEnd() { services.announceEnd() }
+
+    /// Whether the service has files to read again by ``reload()``.
+    package var isReloadable: Bool { !parts.reloadables.isEmpty }
+
+    /// Reads certificates and keys again. What cannot be read keeps its former value, and the log says why.
+    package func reload() async {
+        for part in parts.reloadables {
+            do {
+                try await part.reload()
+                logger.info("reread \(part.name)")
+            } catch {
+                let reason = CommandError.describing(error)?.description ?? "\(error)"
+                logger.error("could not reread \(part.name); the former one stays in use", metadata: ["error": "\(reason)"])
+            }
+        }
+    }
 
     /// Lets running requests finish, then ends all parts that ``start(_:logger:)`` started, including the private Redis.
     package func stop() async { await parts.end() }

@@ -15,6 +15,8 @@ struct ServiceParts: Sendable {
     var services: CommerceServices?
     var background: BackgroundRun?
     var server: (listener: HTTPListener, drainDeadline: Duration)?
+    /// What SIGHUP reads again.
+    var reloadables: [Reloadable] = []
 
     init(loops: MultiThreadedEventLoopGroup) { self.loops = loops }
 
