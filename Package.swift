@@ -58,19 +58,21 @@ let package = Package(
         .target(name: "LuaScripts", path: "lua", resources: luaScripts.map { .embedInCode("\($0).lua") }, swiftSettings: strict),
         .target(name: "EventLoops", dependencies: [nioCore], swiftSettings: strict),
         .target(name: "FaultPoints", swiftSettings: strict),
+        .target(name: "TraceContext", swiftSettings: strict),
         .target(name: "JSON", dependencies: [nioCore], swiftSettings: strict),
         .target(
             name: "Redis", dependencies: ["CHiredis", "EventLoops", nioCore, nioPosix, nioSSL, collections, logging], swiftSettings: strict),
         .target(name: "Commerce", swiftSettings: strict),
         .target(name: "CSQLiteSettings"),
         .target(
-            name: "Store", dependencies: ["Commerce", "CSQLiteSettings", "FaultPoints", grdb, logging], swiftSettings: strict),
-        .target(name: "HTTPServer", dependencies: ["EventLoops", nioCore, nioPosix, logging], swiftSettings: strict),
+            name: "Store", dependencies: ["Commerce", "CSQLiteSettings", "FaultPoints", "TraceContext", grdb, logging], swiftSettings: strict),
+        .target(
+            name: "HTTPServer", dependencies: ["EventLoops", "TraceContext", nioCore, nioPosix, logging], swiftSettings: strict),
         .target(
             name: "Services",
             dependencies: [
-                "Commerce", "Store", "Redis", "LuaScripts", "JSON", "EventLoops", "FaultPoints", nioCore, nioPosix, nioHTTP1, crypto,
-                httpClient,
+                "Commerce", "Store", "Redis", "LuaScripts", "JSON", "EventLoops", "FaultPoints", "TraceContext", nioCore, nioPosix,
+                nioHTTP1, crypto, httpClient,
                 subprocess, logging, collections, heap, lifecycle,
             ],
             swiftSettings: strict
@@ -78,7 +80,8 @@ let package = Package(
         .target(
             name: "API",
             dependencies: [
-                "HTTPServer", "Services", "Commerce", "Store", "Redis", "JSON", "EventLoops", "FaultPoints", crypto, nioCore, logging,
+                "HTTPServer", "Services", "Commerce", "Store", "Redis", "JSON", "EventLoops", "FaultPoints", "TraceContext", crypto, nioCore,
+                logging,
             ],
             resources: [.embedInCode("openapi.json")],
             swiftSettings: strict
@@ -141,7 +144,7 @@ let package = Package(
             dependencies: ["LuaScripts", "Redis", "Services", "Commerce", "TestSupport", nioCore, nioPosix, logging],
             swiftSettings: strict
         ),
-        .testTarget(name: "StoreTests", dependencies: ["Store", "Commerce", "TestSupport", grdb, logging], swiftSettings: strict),
+        .testTarget(name: "StoreTests", dependencies: ["Store", "Commerce", "TestSupport", "TraceContext", grdb, logging], swiftSettings: strict),
         .target(
             name: "RequestFuzzing", dependencies: ["HTTPServer", "TestSupport", nioCore, nioEmbedded, nioHTTP1],
             path: "Tests/Fuzz/Core",
@@ -150,14 +153,14 @@ let package = Package(
             name: "RequestFuzzingTests", dependencies: ["RequestFuzzing", "TestSupport"], path: "Tests/Fuzz/Tests", swiftSettings: strict),
         .testTarget(
             name: "HTTPServerTests",
-            dependencies: ["HTTPServer", "TestSupport", nioCore, nioPosix, nioEmbedded, nioSSL, logging],
+            dependencies: ["HTTPServer", "JSON", "TestSupport", "TraceContext", nioCore, nioPosix, nioEmbedded, nioSSL, logging],
             swiftSettings: strict
         ),
         .testTarget(
             name: "ServicesTests",
             dependencies: [
-                "Services", "Store", "Redis", "Commerce", "JSON", "HTTPServer", "TestSupport", nioCore, nioPosix, logging, crypto,
-                grdb, httpClient, lifecycle,
+                "Services", "Store", "Redis", "Commerce", "JSON", "HTTPServer", "TestSupport", "TraceContext", nioCore, nioPosix, logging,
+                crypto, grdb, httpClient, lifecycle,
             ],
             swiftSettings: strict
         ),

@@ -39,6 +39,14 @@ package final class FirstcomeAPI: Sendable {
         return { (request: consuming HTTPRequest) in dispatcher.answer(to: request) }
     }
 
+    /// Where the requests of one event loop are described; give it to the HTTP server.
+    package func notes(on eventLoop: any EventLoop) -> RequestNotes? {
+        dispatchers.first { $0.eventLoop === eventLoop }?.notes
+    }
+
+    /// The templates of the routes, in the order that the notes about requests count.
+    package static var routeTemplates: [String] { RouteTable.routes.map(\.endpoint.template) }
+
     /// Answers requests of any of its loops, for callers that have no server. Call it on the request's loop.
     package var handler: HTTPHandler {
         { [self] request in

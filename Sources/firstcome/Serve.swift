@@ -99,6 +99,8 @@ struct Serve: AsyncParsableCommand {
     @Option(help: "The least level that is logged: trace, debug, info, notice, warning, error or critical.")
     var logLevel = Logger.Level.info.rawValue
 
+    @OptionGroup var accessLog: AccessLogOptions
+
     func validate() throws {
         guard (0...65_535).contains(port ?? 0) else { throw ValidationError("--port takes 0 to 65535") }
         do { _ = try ListenAddress(host: host, port: port) } catch { throw ValidationError(error.description) }
@@ -164,6 +166,7 @@ struct Serve: AsyncParsableCommand {
         configuration.services.keepEvents = keepEvents.duration
         configuration.loops = loops
         configuration.drainDeadline = drainTimeout.duration
+        accessLog.apply(to: &configuration)
         try configuration.fitConnections(logger: logger)
         return configuration
     }

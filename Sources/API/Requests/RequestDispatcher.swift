@@ -23,6 +23,8 @@ final class RequestDispatcher: @unchecked Sendable {
     let logsRequests: Bool
     /// One for each route, in the same order, and a last one for requests that no route answers.
     let counters: [RouteCounters]
+    /// What the server is told about the request whose handler is called.
+    let notes = RequestNotes()
     private let verifier: TokenVerifier
     private var matches: RecentMatches
     private var tokens = TokenCache()

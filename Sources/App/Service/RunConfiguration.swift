@@ -17,6 +17,8 @@ package struct RunConfiguration: Sendable {
     package var firstIncarnation: Int64?
     /// The number of event loops. One core is left to Redis and to the store's writer.
     package var loops = max(1, ProcessInfo.processInfo.activeProcessorCount - 1)
+    /// Where requests are logged, one line each; nil for nowhere.
+    package var accessLog: AccessLog.Destination?
     /// How long requests may take to finish when the service stops.
     package var drainDeadline: Duration = .seconds(10)
 

@@ -33,8 +33,10 @@ package final class RunningService: Sendable {
         do {
             let services = try await parts.openServices(configuration, logger: logger)
             let api = FirstcomeAPI(services: services, tokenKey: tokenKey, eventLoopGroup: parts.loops, logger: logger)
+            var http = configuration.http
+            http.accessLog = try parts.openAccessLog(configuration, logger: logger)
             let server = HTTPListener(
-                configuration: configuration.http, eventLoopGroup: parts.loops, responder: api.responder(on:),
+                configuration: http, eventLoopGroup: parts.loops, responder: api.responder(on:), notes: api.notes(on:),
                 refusalResponse: api.refusalResponse, logger: logger)
             api.reportStatistics(of: server)
             // Checked again, because another program may have begun to listen meanwhile.

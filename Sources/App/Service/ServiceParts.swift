@@ -1,3 +1,4 @@
+import API
 import HTTPServer
 import Logging
 import NIOCore
@@ -15,6 +16,7 @@ struct ServiceParts: Sendable {
     var services: CommerceServices?
     var background: BackgroundRun?
     var server: (listener: HTTPListener, drainDeadline: Duration)?
+    var accessLog: AccessLog?
     /// What SIGHUP reads again.
     var reloadables: [Reloadable] = []
 
@@ -23,6 +25,7 @@ struct ServiceParts: Sendable {
     /// Ends the parts that were started, each before those that it needs.
     func end() async {
         if let server { await server.listener.drain(deadline: server.drainDeadline) }
+        await accessLog?.close()
         await background?.end()
         await services?.close()
         await redis?.close()
@@ -54,6 +57,15 @@ struct ServiceParts: Sendable {
         try await services.prepare()
         background = BackgroundRun(of: services, logger: logger)
         return services
+    }
+
+    /// Opens the access log, if there is to be one. SIGHUP opens its file again, so that it can be rotated.
+    mutating func openAccessLog(_ configuration: RunConfiguration, logger: Logger) throws -> AccessLog? {
+        guard let destination = configuration.accessLog else { return nil }
+        let log = try AccessLog(destination, routes: FirstcomeAPI.routeTemplates, eventLoopGroup: loops, logger: logger)
+        accessLog = log
+        if case .file = destination { reloadables.append(Reloadable("the access log") { try log.reopen() }) }
+        return log
     }
 
     private mutating func startPrivateRedis(

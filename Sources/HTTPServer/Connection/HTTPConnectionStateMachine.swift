@@ -29,6 +29,16 @@ struct HTTPConnectionStateMachine: Sendable {
         var chunks: Chunks?
         /// Whether the client waits for `100 Continue` and has not been told.
         var continueIsDue: Bool
+
+        /// The bytes that begin with the head; nil where they are in `inbox`.
+        var bytes: ByteBuffer? { chunks?.headBytes }
+    }
+
+    /// A request that was refused after its head, or a part of it, was read.
+    struct RefusedRequest: Equatable {
+        let head: RequestHead
+        /// Begin with the head.
+        let bytes: ByteBuffer
     }
 
     private struct Chunks: Equatable {
@@ -92,6 +102,7 @@ struct HTTPConnectionStateMachine: Sendable {
     private var requestCount = 0
     /// Set where the connection itself is refused, before any request is read.
     private var refusal: HTTPRefusal?
+    private var refusedRequest: RefusedRequest?
 
     /// - Parameter refusal: answers the client before anything is read, as the only answer.
     init(limits: HTTPLimits, now: NIODeadline, isDraining: Bool = false, refusal: HTTPRefusal? = nil) {
@@ -215,8 +226,8 @@ extension HTTPConnectionStateMachine {
             return now >= since + timeout ? end(now) : .wait
         case .head:
             return now >= headBegan + limits.headTimeout ? refuse(.requestTimeout) : .wait
-        case .body:
-            return now >= since + limits.bodyTimeout ? refuse(.requestTimeout) : .wait
+        case .body(let partial):
+            return now >= since + limits.bodyTimeout ? refuse(.requestTimeout, of: partial.head, in: partial.bytes ?? inbox) : .wait
         case .sendingLast:
             return now >= since + limits.writeTimeout ? close() : .wait
         case .lingering:
@@ -281,8 +292,8 @@ extension HTTPConnectionStateMachine {
         switch result {
         case .complete(let head):
             return begin(head, now)
-        case .refused(let refusal, let isHead):
-            return refuse(refusal, isHead: isHead)
+        case .refused(let refusal, let head):
+            return refuse(refusal, of: head, in: inbox)
         case .incomplete:
             if byteCount > limits.maximumHeaderBytes { return refuse(.headersTooLarge) }
             if inputHasEnded { return refuse(.endsEarly) }
@@ -345,12 +356,12 @@ extension HTTPConnectionStateMachine {
                 if bytes.readableBytes > 0 { inbox = bytes }
                 if isComplete { return run(partial.head, bytes: chunks.headBytes, chunks: chunks.body) }
             } catch {
-                return refuse(error, isHead: partial.head.method == .head)
+                return refuse(error, of: partial.head, in: chunks.headBytes)
             }
             partial.chunks = chunks
             phase = .body(partial)
         }
-        return inputHasEnded ? refuse(.endsEarly) : .wait
+        return inputHasEnded ? refuse(.endsEarly, of: partial.head, in: partial.bytes ?? inbox) : .wait
     }
 
     /// Runs a request, and removes its head and body from `inbox`.
@@ -379,10 +390,18 @@ extension HTTPConnectionStateMachine {
     }
 
     /// Refuses the request that is being read, and reads no more requests.
-    private mutating func refuse(_ refusal: HTTPRefusal, isHead: Bool = false) -> Action {
+    ///
+    /// - Parameters:
+    ///   - head: what was read of the request's head; nil where its end or a fault was not reached.
+    ///   - bytes: begin with the head.
+    private mutating func refuse(_ refusal: HTTPRefusal, of head: RequestHead? = nil, in bytes: ByteBuffer? = nil) -> Action {
+        if let head, let bytes { refusedRequest = RefusedRequest(head: head, bytes: bytes) }
         inbox = nil
         self.refusal = nil
         phase = .ending(.lingering)
-        return .refuse(refusal, AnswerForm(number: 0, isHead: isHead, connection: .close))
+        return .refuse(refusal, AnswerForm(number: requestCount + 1, isHead: head?.method == .head, connection: .close))
     }
+
+    /// Returns the request of the last ``Action/refuse(_:_:)``, once; nil where not even its head was read.
+    mutating func takeRefusedRequest() -> RefusedRequest? { refusedRequest.take() }
 }

@@ -20,6 +20,9 @@ package struct HTTPServerConfiguration: Sendable {
     /// Prepares each accepted channel before the HTTP handler is added to it, for example with TLS. An error closes the connection.
     package var configureChannel: (@Sendable (any Channel) throws -> Void)?
 
+    /// Where requests are logged, one line each; nil for nowhere. It has the same event loops as the server.
+    package var accessLog: AccessLog?
+
     /// Listens on a TCP host and port; port 0 lets the system choose.
     package init(host: String = "127.0.0.1", port: Int = 0) {
         address = .tcp(host: host, port: port)
