@@ -85,7 +85,7 @@ let package = Package(
         ),
         .target(
             name: "App",
-            dependencies: ["API", "HTTPServer", "Services", "Store", "Redis", "Commerce", "JSON", nioCore, nioPosix, logging, lifecycle],
+            dependencies: ["API", "HTTPServer", "Services", "Store", "Redis", "Commerce", "JSON", nioCore, nioPosix, nioSSL, logging, lifecycle],
             swiftSettings: strict
         ),
         .executableTarget(

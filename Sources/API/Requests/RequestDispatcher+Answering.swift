@@ -18,9 +18,11 @@ extension RequestDispatcher {
                 return .now(count(response(to: error, of: call.endpoint), to: call.request, place))
             }
         case .notFound where request.method == .options && request.path == "*":
-            return .now(count(resources.prepared.serverOptions, to: request, endpoints.count))
+            return .now(count(serverOptions, to: request, endpoints.count))
         case .notFound:
             return .now(count(resources.prepared.notFound, to: request, endpoints.count))
+        case .methodNotAllowed(let allowed) where crossOrigin?.isPreflight(request) == true:
+            return .now(count(.preflight(allowed), to: request, endpoints.count))
         case .methodNotAllowed(let allowed):
             return .now(count(Problem.methodNotAllowed(allowed).response, to: request, endpoints.count))
         case .malformedPath:

@@ -15,8 +15,13 @@ struct ServiceParts: Sendable {
     var services: CommerceServices?
     var background: BackgroundRun?
     var server: (listener: HTTPListener, drainDeadline: Duration)?
+    /// The listener for operators, who can watch the service until its background work has ended.
+    var operatorsServer: HTTPListener?
     /// What SIGHUP reads again.
     var reloadables: [Reloadable] = []
+
+    /// How long the requests of operators may take to finish after everything else has.
+    private static let operatorsDrainDeadline: Duration = .seconds(2)
 
     init(loops: MultiThreadedEventLoopGroup) { self.loops = loops }
 
@@ -24,6 +29,7 @@ struct ServiceParts: Sendable {
     func end() async {
         if let server { await server.listener.drain(deadline: server.drainDeadline) }
         await background?.end()
+        await operatorsServer?.drain(deadline: Self.operatorsDrainDeadline)
         await services?.close()
         await redis?.close()
         store?.close()

@@ -15,6 +15,8 @@ final class HTTPConnection: ChannelInboundHandler, @unchecked Sendable {
     private var context: ChannelHandlerContext?
     /// Answers that are rendered and not yet handed to the channel.
     private var output: ByteBuffer?
+    /// Fields of the next answer that depend on its request, as whole lines; nil for none.
+    private var addedFields: ByteBuffer?
     /// True while ``advance(_:)`` runs. An event that arrives meanwhile only changes the state; the running call acts on it.
     private var isAdvancing = false
     /// True from the first bytes of a read batch to its end, when all its answers leave in one write.
@@ -32,7 +34,8 @@ final class HTTPConnection: ChannelInboundHandler, @unchecked Sendable {
     init(loop: HTTPServerLoop, refusal: HTTPRefusal? = nil) {
         self.loop = loop
         isRefused = refusal != nil
-        machine = HTTPConnectionStateMachine(limits: loop.limits, now: .now(), isDraining: loop.isDraining, refusal: refusal)
+        machine = HTTPConnectionStateMachine(
+            limits: loop.limits, now: .now(), isDraining: loop.isDraining, refusal: refusal, refusesAfterHead: loop.refusesAfterHead)
     }
 
     func handlerAdded(context: ChannelHandlerContext) {
@@ -165,6 +168,9 @@ extension HTTPConnection {
             run(request, number, now)
         case .refuse(let refusal, let form):
             loop.counters.rejectedRequests.add()
+            if let crossOrigin = loop.crossOrigin {
+                addedFields = crossOrigin.fields(forRefused: machine.takeRefusedHead(), limits: loop.limits)
+            }
             render(loop.refusalResponse(refusal), form, now)
         case .sendContinue:
             withOutput { $0.writeStaticString("HTTP/1.1 100 Continue\r\n\r\n") }
@@ -176,7 +182,9 @@ extension HTTPConnection {
     }
 
     private func run(_ request: consuming HTTPRequest, _ number: Int, _ now: NIODeadline) {
-        guard loop.mayRun else {
+        if let crossOrigin = loop.crossOrigin { addedFields = crossOrigin.fields(for: request) }
+        // The answer to a preflight takes nothing that is short, and without it a page could not read the 429 either.
+        guard loop.mayRun || (loop.crossOrigin != nil && request.method == .options) else {
             loop.counters.refusedRequests.add()
             return answer(number, loop.refusalResponse(.tooManyRequests), now)
         }
@@ -232,7 +240,11 @@ extension HTTPConnection {
 
 extension HTTPConnection {
     private func render(_ response: HTTPResponse, _ form: HTTPConnectionStateMachine.AnswerForm, _ now: NIODeadline) {
-        withOutput { loop.render(response, form, into: &$0, now) }
+        if let addedFields {
+            withOutput { loop.render(response, form, adding: addedFields, into: &$0, now) }
+        } else {
+            withOutput { loop.render(response, form, into: &$0, now) }
+        }
         // Flushed beyond the high-water mark, so that the channel reports a client that does not read before its next request runs.
         if let output, output.readableBytes >= loop.limits.writeHighWaterMark { flush() }
     }

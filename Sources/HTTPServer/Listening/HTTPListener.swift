@@ -152,7 +152,9 @@ package final class HTTPListener: Sendable {
             .serverChannelOption(.maxMessagesPerRead, value: 16)
             .serverChannelInitializer { [context] channel in
                 channel.eventLoop.makeCompletedFuture {
-                    let backoff = AcceptBackoff(logger: context.logger) { context.acceptFailures.increment() }
+                    let backoff = AcceptBackoff(keepingFree: configuration.descriptorsKeptFree, logger: context.logger) {
+                        context.acceptFailures.increment()
+                    }
                     try channel.pipeline.syncOperations.addHandler(backoff)
                 }
             }

@@ -17,6 +17,10 @@ package struct HTTPServerConfiguration: Sendable {
     package var backlog: Int = 1024
     /// Every bound.
     package var limits = HTTPLimits()
+    /// The origins whose web pages may call the server; nil for none, and then no answer has a field about it.
+    package var crossOrigin: CrossOriginPolicy?
+    /// Descriptors below the limit of open files that connections leave free.
+    package var descriptorsKeptFree = 32
     /// Prepares each accepted channel before the HTTP handler is added to it, for example with TLS. An error closes the connection.
     package var configureChannel: (@Sendable (any Channel) throws -> Void)?
 

@@ -76,6 +76,15 @@ enum ConnectionField: Equatable, Sendable {
     case close
     /// `connection: keep-alive`, for an HTTP/1.0 client that asked for it.
     case keepAlive
+
+    /// The field with its line end.
+    fileprivate var line: StaticString {
+        switch self {
+        case .none: ""
+        case .close: "connection: close\r\n"
+        case .keepAlive: "connection: keep-alive\r\n"
+        }
+    }
 }
 
 extension HTTPResponse {
@@ -91,17 +100,33 @@ extension HTTPResponse {
             }
             return
         }
-        let dateStart = bytes.readerIndex + fieldByteCount
-        if let fields = bytes.getSlice(at: bytes.readerIndex, length: fieldByteCount) { output.writeImmutableBuffer(fields) }
-        switch connection {
-        case .none: break
-        case .close: output.writeStaticString("connection: close\r\n")
-        case .keepAlive: output.writeStaticString("connection: keep-alive\r\n")
+        render(into: &output, date: date, connection: connection, isHead: isHead, adding: ByteBuffer())
+    }
+
+    /// Appends the answer as it is sent, with further fields.
+    ///
+    /// - Parameter fields: whole lines with their line ends. They depend on the request, so the answer was made without them.
+    func render(into output: inout ByteBuffer, date: DateField, connection: ConnectionField, isHead: Bool, adding fields: ByteBuffer) {
+        let line = connection.line
+        bytes.withUnsafeReadableBytes { bytes in
+            fields.withUnsafeReadableBytes { fields in
+                let end = isHead ? fieldByteCount + DateField.byteCount + 2 : bytes.count
+                let count = end + line.utf8CodeUnitCount + fields.count
+                _ = output.writeWithUnsafeMutableBytes(minimumWritableBytes: count) { target in
+                    var rest = target
+                    func append(_ part: UnsafeRawBufferPointer) {
+                        rest.copyMemory(from: part)
+                        rest = UnsafeMutableRawBufferPointer(rebasing: rest[part.count...])
+                    }
+                    append(UnsafeRawBufferPointer(rebasing: bytes[..<fieldByteCount]))
+                    append(UnsafeRawBufferPointer(start: line.utf8Start, count: line.utf8CodeUnitCount))
+                    append(fields)
+                    append(UnsafeRawBufferPointer(rebasing: bytes[fieldByteCount..<end]))
+                    date.write(into: target, at: fieldByteCount + line.utf8CodeUnitCount + fields.count)
+                    return count
+                }
+            }
         }
-        let renderedDateOffset = output.readableBytes
-        let restCount = isHead ? DateField.byteCount + 2 : bytes.writerIndex - dateStart
-        if let rest = bytes.getSlice(at: dateStart, length: restCount) { output.writeImmutableBuffer(rest) }
-        output.withUnsafeMutableReadableBytes { date.write(into: $0, at: renderedDateOffset) }
     }
 }
 

@@ -53,6 +53,7 @@ struct RequestHead: Equatable, Sendable {
     var idempotencyKey = ByteRange.absent
     var ifMatch = ByteRange.absent
     var ifNoneMatch = ByteRange.absent
+    var origin = ByteRange.absent
     /// Bytes from the first one read to the end of the empty line.
     var byteCount = 0
 }
