@@ -65,7 +65,7 @@ let package = Package(
         .target(name: "CSQLiteSettings"),
         .target(
             name: "Store", dependencies: ["Commerce", "CSQLiteSettings", "FaultPoints", grdb, logging], swiftSettings: strict),
-        .target(name: "HTTPServer", dependencies: ["EventLoops", nioCore, nioPosix, logging], swiftSettings: strict),
+        .target(name: "HTTPServer", dependencies: ["EventLoops", nioCore, nioPosix, nioSSL, logging], swiftSettings: strict),
         .target(
             name: "Services",
             dependencies: [
@@ -85,7 +85,7 @@ let package = Package(
         ),
         .target(
             name: "App",
-            dependencies: ["API", "HTTPServer", "Services", "Store", "Redis", "Commerce", "JSON", nioCore, nioPosix, nioSSL, logging, lifecycle],
+            dependencies: ["API", "HTTPServer", "Services", "Store", "Redis", "Commerce", "JSON", nioCore, nioPosix, logging, lifecycle],
             swiftSettings: strict
         ),
         .executableTarget(
@@ -175,7 +175,7 @@ let package = Package(
             dependencies: [
                 "App", "firstcome", "FaultPoints", "API", "HTTPServer", "Services", "Store", "Redis", "Commerce", "JSON", "TestSupport",
                 nioCore,
-                nioPosix, grdb,
+                nioPosix, nioSSL, httpClient, grdb,
                 crypto, logging,
             ],
             swiftSettings: strict

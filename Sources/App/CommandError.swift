@@ -1,4 +1,5 @@
 import API
+import HTTPServer
 import Redis
 import Services
 import Store
@@ -18,6 +19,7 @@ package struct CommandError: Error, CustomStringConvertible {
         case let error as ServiceError: CommandError(error.message)
         case let error as RedisError: CommandError("Redis: \(error.message)")
         case let error as TokenKeyError: CommandError(error.message)
+        case let error as ServerCertificate.Failure: CommandError(error.description)
         default: nil
         }
     }

@@ -31,7 +31,7 @@ struct Listeners {
         try check(configuration)
         func listener(_ configuration: HTTPServerConfiguration, isSecure: Bool, _ responder: @escaping (any EventLoop) -> HTTPResponder) -> HTTPListener {
             var configuration = configuration
-            if isSecure, let certificate { configuration.configureChannel = { try certificate.secure($0) } }
+            if isSecure { configuration.certificate = certificate }
             return HTTPListener(
                 configuration: configuration, eventLoopGroup: parts.loops, responder: responder, refusalResponse: api.refusalResponse,
                 logger: logger)

@@ -191,6 +191,7 @@ package final class HTTPListener: Sendable {
         }
         let connection = HTTPConnection(loop: loop, refusal: refusal)
         do {
+            try context.configuration.certificate?.secure(channel)
             try context.configuration.configureChannel?(channel)
             try channel.pipeline.syncOperations.addHandler(connection)
         } catch {

@@ -21,7 +21,9 @@ package struct HTTPServerConfiguration: Sendable {
     package var crossOrigin: CrossOriginPolicy?
     /// Descriptors below the limit of open files that connections leave free.
     package var descriptorsKeptFree = 32
-    /// Prepares each accepted channel before the HTTP handler is added to it, for example with TLS. An error closes the connection.
+    /// The certificate that clients connect with by TLS; nil for plain HTTP.
+    package var certificate: ServerCertificate?
+    /// Prepares each accepted channel before the HTTP handler is added to it. An error closes the connection.
     package var configureChannel: (@Sendable (any Channel) throws -> Void)?
 
     /// Listens on a TCP host and port; port 0 lets the system choose.

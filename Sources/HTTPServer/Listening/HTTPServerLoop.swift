@@ -78,7 +78,7 @@ final class HTTPServerLoop: @unchecked Sendable {
         self.limits = context.configuration.limits
         self.handler = handler
         self.crossOrigin = context.configuration.crossOrigin.map(CrossOriginFields.init)
-        self.refusesAfterHead = crossOrigin != nil || context.configuration.configureChannel != nil
+        self.refusesAfterHead = crossOrigin != nil || context.configuration.certificate != nil
         self.drained = eventLoop.makePromise()
         self.tickInterval = HTTPServerLoop.tickInterval(context.configuration.limits)
     }

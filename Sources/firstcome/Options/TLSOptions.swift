@@ -1,5 +1,6 @@
 import App
 import ArgumentParser
+import HTTPServer
 
 /// The options `--tls-cert` and `--tls-key`.
 struct TLSOptions: ParsableArguments {

@@ -1,13 +1,12 @@
 import Foundation
-import HTTPServer
 package import Logging
-package import NIOCore
+import NIOCore
 import NIOSSL
 import Synchronization
 
-/// The certificate of the HTTP side and its key, read from files that can be read again.
+/// The certificate of a server and its key, read from files that can be read again.
 package final class ServerCertificate: Sendable {
-    /// Where the certificate chain and its key are, both in PEM.
+    /// Where the certificate with its chain and its key are, both in PEM.
     package struct Files: Sendable, Equatable {
         package let certificate: String
         package let key: String
@@ -17,6 +16,11 @@ package final class ServerCertificate: Sendable {
         }
     }
 
+    /// Why the files cannot be used, in one line.
+    package struct Failure: Error, CustomStringConvertible {
+        package let description: String
+    }
+
     private let files: Files
     /// What new connections use. Connections keep what they began with.
     private let context: Mutex<NIOSSLContext>
@@ -24,9 +28,9 @@ package final class ServerCertificate: Sendable {
     /// How long a closed connection waits for the client to confirm it.
     private static let shutdownTimeout = HTTPLimits().lingerTimeout
 
-    /// Reads the files. A certificate that is not valid now is used with a warning, so that a service can start while a new one is made.
+    /// Reads the files. A certificate that is not valid now is used with a warning: the service can start, and reread a new one later.
     ///
-    /// - Throws: `CommandError` where no connection could be made with them.
+    /// - Throws: ``Failure`` where no connection could be made with them.
     package init(_ files: Files, logger: Logger) throws {
         self.files = files
         let pair = try Self.read(files)
@@ -36,31 +40,31 @@ package final class ServerCertificate: Sendable {
 
     /// Reads the files again. New connections use the new certificate.
     ///
-    /// - Throws: `CommandError` where it cannot be used, or is not valid now; the former one stays in use.
+    /// - Throws: ``Failure`` where it cannot be used, or is not valid now; the former one stays in use.
     package func reload() throws {
         let pair = try Self.read(files)
-        if let fault = Self.faultOfTime(pair.leaf, files, at: Date()) { throw CommandError(fault) }
+        if let fault = Self.faultOfTime(pair.leaf, files, at: Date()) { throw Failure(description: fault) }
         context.withLock { $0 = pair.context }
     }
 
     /// Has a connection that was just accepted use TLS.
-    package func secure(_ channel: any Channel) throws {
+    func secure(_ channel: any Channel) throws {
         let handler = NIOSSLServerHandler(context: context.withLock { $0 })
-        try channel.pipeline.syncOperations.addHandlers(handler, EndOfInputFilter())
+        try channel.pipeline.syncOperations.addHandlers(handler, UncleanEndFilter())
     }
 }
 
 // MARK: - Reading
 
 extension ServerCertificate {
-    private static func read(_ files: Files) throws -> (context: NIOSSLContext, leaf: NIOSSLCertificate) {
-        let chainBytes = try bytes(of: files.certificate, flag: "--tls-cert")
-        let keyBytes = try bytes(of: files.key, flag: "--tls-key")
+    private static func read(_ files: Files) throws(Failure) -> (context: NIOSSLContext, leaf: NIOSSLCertificate) {
+        let chainBytes = try bytes(of: files.certificate, "certificate")
+        let keyBytes = try bytes(of: files.key, "private key")
         guard let chain = try? NIOSSLCertificate.fromPEMBytes(chainBytes), let leaf = chain.first else {
-            throw CommandError("--tls-cert \(files.certificate) holds no certificate in PEM form")
+            throw Failure(description: "\(files.certificate) holds no certificate in PEM form")
         }
         guard let key = try? NIOSSLPrivateKey(bytes: keyBytes, format: .pem) else {
-            throw CommandError("--tls-key \(files.key) holds no private key in PEM form, or one that is encrypted")
+            throw Failure(description: "\(files.key) holds no private key in PEM form, or one that is encrypted")
         }
         var configuration = TLSConfiguration.makeServerConfiguration(
             certificateChain: chain.map { .certificate($0) }, privateKey: .privateKey(key))
@@ -70,25 +74,25 @@ extension ServerCertificate {
         do {
             return (try NIOSSLContext(configuration: configuration), leaf)
         } catch {
-            throw CommandError("the key of --tls-key \(files.key) does not belong to the certificate of --tls-cert \(files.certificate)")
+            throw Failure(description: "the key \(files.key) does not belong to the certificate \(files.certificate)")
         }
     }
 
-    private static func bytes(of path: String, flag: String) throws(CommandError) -> [UInt8] {
+    private static func bytes(of path: String, _ content: String) throws(Failure) -> [UInt8] {
         do {
             return Array(try Data(contentsOf: URL(fileURLWithPath: path)))
         } catch {
-            let code = ((error as NSError).userInfo[NSUnderlyingErrorKey] as? NSError)?.code ?? (error as NSError).code
-            let reason = (error as? CocoaError)?.code == .fileReadNoSuchFile ? "there is no such file" : String(cString: strerror(Int32(code)))
-            throw CommandError("\(flag) \(path) cannot be read: \(reason)")
+            let code = ((error as NSError).userInfo[NSUnderlyingErrorKey] as? NSError)?.code
+            let reason = code.map { String(cString: strerror(Int32($0))) } ?? "it is no readable file"
+            throw Failure(description: "the \(content) \(path) cannot be read: \(reason)")
         }
     }
 
     private static func faultOfTime(_ certificate: NIOSSLCertificate, _ files: Files, at now: Date) -> String? {
         let (start, end) = (certificate.notValidBefore, certificate.notValidAfter)
         let seconds = Int(now.timeIntervalSince1970)
-        if seconds > end { return "the certificate of --tls-cert \(files.certificate) has expired on \(text(end))" }
-        if seconds < start { return "the certificate of --tls-cert \(files.certificate) is valid from \(text(start)) on" }
+        if seconds > end { return "the certificate \(files.certificate) has expired on \(text(end))" }
+        if seconds < start { return "the certificate \(files.certificate) is not valid before \(text(start))" }
         return nil
     }
 
@@ -98,7 +102,7 @@ extension ServerCertificate {
 /// Takes a TCP connection that ends without the end of TLS as the end of the client's requests, as without TLS.
 ///
 /// Nothing can be cut off unnoticed: the framing of HTTP says where a request ends, and an incomplete one is refused.
-private final class EndOfInputFilter: ChannelInboundHandler {
+private final class UncleanEndFilter: ChannelInboundHandler {
     typealias InboundIn = ByteBuffer
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
