@@ -67,7 +67,7 @@ let package = Package(
         .target(
             name: "Store", dependencies: ["Commerce", "CSQLiteSettings", "FaultPoints", "TraceContext", grdb, logging], swiftSettings: strict),
         .target(
-            name: "HTTPServer", dependencies: ["EventLoops", "TraceContext", nioCore, nioPosix, logging], swiftSettings: strict),
+            name: "HTTPServer", dependencies: ["EventLoops", "TraceContext", nioCore, nioPosix, nioSSL, logging], swiftSettings: strict),
         .target(
             name: "Services",
             dependencies: [
@@ -178,7 +178,7 @@ let package = Package(
             dependencies: [
                 "App", "firstcome", "FaultPoints", "API", "HTTPServer", "Services", "Store", "Redis", "Commerce", "JSON", "TestSupport",
                 nioCore,
-                nioPosix, grdb,
+                nioPosix, nioSSL, httpClient, grdb,
                 crypto, logging,
             ],
             swiftSettings: strict

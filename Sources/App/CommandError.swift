@@ -20,6 +20,7 @@ package struct CommandError: Error, CustomStringConvertible {
         case let error as RedisError: CommandError("Redis: \(error.message)")
         case let error as TokenKeyError: CommandError(error.message)
         case let error as AccessLogError: CommandError(error.description)
+        case let error as ServerCertificate.Failure: CommandError(error.description)
         default: nil
         }
     }

@@ -13,6 +13,7 @@ package enum EnvironmentFlags {
             "data-platform-tries", "ranking-refresh", "recovery-interval", "archive-after", "keep-events", "loops", "max-connections",
             "max-requests", "charge-min", "charge-max", "balance-limit", "order-hold", "drain-delay", "drain-timeout", "log-level",
             "access-log",
+            "cors-origin", "tls-cert", "tls-key", "admin-listen",
         ],
         "token": ["data", "user", "ttl"],
         "demo": ["data", "time-zone", "url"],

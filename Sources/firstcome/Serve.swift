@@ -29,6 +29,9 @@ struct Serve: AsyncParsableCommand {
     var port: Int?
 
     @OptionGroup var data: DataOption
+    @OptionGroup var tls: TLSOptions
+    @OptionGroup var adminListen: AdminListenOptions
+    @OptionGroup var cors: CORSOptions
     @OptionGroup var redis: RedisOption
     @OptionGroup var timeZone: TimeZoneOption
 
@@ -137,7 +140,7 @@ struct Serve: AsyncParsableCommand {
         let service = try await RunningService.start(try runConfiguration(folder, address, logger: logger), logger: logger)
         let reloadSignal = service.isReloadable ? ReloadSignal { await service.reload() } : nil
         defer { withExtendedLifetime(reloadSignal) {} }
-        announce(service, folder, address)
+        announce(service, folder)
         await stopSignal.wait()
         logger.info("stopping")
         service.announceEnd()
@@ -149,6 +152,9 @@ struct Serve: AsyncParsableCommand {
     private func runConfiguration(_ folder: DataFolder, _ address: ListenAddress, logger: Logger) throws -> RunConfiguration {
         var configuration = RunConfiguration(dataFolder: folder.path, calendar: try timeZone.calendar())
         configuration.http = address.configuration
+        tls.apply(to: &configuration)
+        try adminListen.apply(to: &configuration)
+        try cors.apply(to: &configuration)
         configuration.http.maximumConnections = maxConnections
         configuration.http.maximumRequestsInFlight = maxRequests
         configuration.redis = try redis.endpoint()
@@ -171,9 +177,9 @@ struct Serve: AsyncParsableCommand {
         return configuration
     }
 
-    private func announce(_ service: RunningService, _ folder: DataFolder, _ address: ListenAddress) {
-        let place = address.description(port: service.server.port)
-        let line = "firstcome listens on \(place) (data \(folder.path), Redis \(service.redisDescription))\n"
-        FileHandle.standardOutput.write(Data(line.utf8))
+    private func announce(_ service: RunningService, _ folder: DataFolder) {
+        var lines = "firstcome listens on \(service.place) (data \(folder.path), Redis \(service.redisDescription))\n"
+        if let place = service.operatorsPlace { lines += "operators are served on \(place)\n" }
+        FileHandle.standardOutput.write(Data(lines.utf8))
     }
 }

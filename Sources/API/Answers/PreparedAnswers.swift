@@ -10,8 +10,6 @@ final class PreparedAnswers: Sendable {
     let notYours = Problem.notYours.response
     let userOnly = Problem.userOnly.response
     let adminOnly = Problem.adminOnly.response
-    /// The answer to `OPTIONS *`, which asks about the server as a whole (RFC 9110 section 9.3.7).
-    let serverOptions = HTTPResponse(status: 204, headers: [("allow", "GET, HEAD, POST, PATCH, OPTIONS")])
     let notFound = Problem.notFound.response
     let missingToken = Problem(Authentication.Fault.missing).response
     let invalidToken = Problem(Authentication.Fault.invalid).response

@@ -12,7 +12,7 @@ extension RequestDispatcher {
     func answer(to request: consuming HTTPRequest) -> HTTPAnswer {
         switch match(request) {
         case .found(let place, let parameters):
-            notes.route = place
+            notes.route = places[place]
             let call = Call(endpoint: endpoints[place], request: request, parameters: parameters, loop: resources, now: clock.now)
             do {
                 return counted(try reply(to: call, by: accesses[place]), to: call, place)
@@ -20,9 +20,11 @@ extension RequestDispatcher {
                 return .now(count(response(to: error, of: call.endpoint, call.request.id), to: call.request, place))
             }
         case .notFound where request.method == .options && request.path == "*":
-            return .now(count(resources.prepared.serverOptions, to: request, endpoints.count))
+            return .now(count(serverOptions, to: request, endpoints.count))
         case .notFound:
             return .now(count(resources.prepared.notFound, to: request, endpoints.count))
+        case .methodNotAllowed(let allowed) where crossOrigin?.isPreflight(request) == true:
+            return .now(count(.preflight(allowed), to: request, endpoints.count))
         case .methodNotAllowed(let allowed):
             return .now(count(Problem.methodNotAllowed(allowed).response, to: request, endpoints.count))
         case .malformedPath:

@@ -24,21 +24,37 @@ final class RequestDispatcher: @unchecked Sendable {
     /// One for each route, in the same order, and a last one for requests that no route answers.
     let counters: [RouteCounters]
     /// What the server is told about the request whose handler is called.
-    let notes = RequestNotes()
+    let notes: RequestNotes
+    /// The place of each route in the whole route table.
+    let places: [Int]
+    /// Which web pages of other origins may call; nil for none.
+    let crossOrigin: CrossOriginPolicy?
+    /// The answer to `OPTIONS *`, which asks about the server as a whole (RFC 9110 section 9.3.7).
+    let serverOptions: HTTPResponse
     private let verifier: TokenVerifier
     private var matches: RecentMatches
     private var tokens = TokenCache()
 
     init(
-        routes: [Route], counters: [RouteCounters], resources: LoopResources, eventLoop: any EventLoop, verifier: TokenVerifier,
-        inFlightKeys: InFlightKeys, logger: Logger
+        routes: [Route], places: [Int], counters: [RouteCounters], resources: LoopResources, notes: RequestNotes,
+        eventLoop: any EventLoop, verifier: TokenVerifier, inFlightKeys: InFlightKeys, crossOrigin: CrossOriginPolicy?, logger: Logger
     ) {
         (endpoints, accesses) = (routes.map(\.endpoint), routes.map(\.access))
         (self.counters, self.resources, self.eventLoop) = (counters, resources, eventLoop)
         (self.verifier, self.inFlightKeys, self.logger) = (verifier, inFlightKeys, logger)
+        (self.places, self.notes, self.crossOrigin) = (places, notes, crossOrigin)
+        serverOptions = HTTPResponse(status: 204, headers: [("allow", RequestDispatcher.methods(of: routes))])
         logsRequests = logger.logLevel <= .debug
         clock = resources.services.configuration.clock
         matches = RecentMatches(Router(routes: routes.map { ($0.endpoint.method, $0.endpoint.template) }))
+    }
+
+    /// Every method that some route has, as `Allow` lists them.
+    private static func methods(of routes: [Route]) -> String {
+        var methods = Set(routes.map(\.endpoint.method))
+        if methods.contains(.get) { methods.insert(.head) }
+        let inOrder: [HTTPMethod] = [.get, .head, .post, .put, .patch, .delete]
+        return (inOrder.filter(methods.contains) + [.options]).map(\.rawValue).joined(separator: ", ")
     }
 
     /// The route of a request.

@@ -9,6 +9,10 @@ package struct RunConfiguration: Sendable {
     /// The data folder, which must exist and be locked by the caller.
     package var dataFolder: String
     package var http = ListenAddress.standard.configuration
+    /// The certificate of HTTPS; nil for plain HTTP.
+    package var certificate: ServerCertificate.Files?
+    /// The second listener, for operators; nil where `http` serves them too.
+    package var operators: HTTPServerConfiguration?
     /// `nil` for a private Redis in the data folder.
     package var redis: RedisEndpoint?
     /// The settings of the services. The start itself sets `privateRedis`.

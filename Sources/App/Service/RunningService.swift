@@ -9,6 +9,11 @@ package import Services
 package final class RunningService: Sendable {
     package let services: CommerceServices
     package let server: HTTPListener
+    /// The listener for operators; nil where `server` serves them.
+    package let operatorsServer: HTTPListener?
+    /// Where clients connect, and where operators do, if elsewhere.
+    package let place: String
+    package let operatorsPlace: String?
     package let tokenKey: TokenKey
     private let parts: ServiceParts
     private let logger: Logger
@@ -16,8 +21,12 @@ package final class RunningService: Sendable {
     /// The address of Redis for messages, without a password.
     package var redisDescription: String { services.redis.configuration.endpoint.description }
 
-    private init(services: CommerceServices, server: HTTPListener, tokenKey: TokenKey, parts: ServiceParts, logger: Logger) {
-        (self.services, self.server, self.tokenKey, self.parts, self.logger) = (services, server, tokenKey, parts, logger)
+    private init(
+        services: CommerceServices, listeners: Listeners, tokenKey: TokenKey, parts: ServiceParts, logger: Logger
+    ) {
+        (self.services, self.tokenKey, self.parts, self.logger) = (services, tokenKey, parts, logger)
+        (server, operatorsServer) = (listeners.server, listeners.operators)
+        (place, operatorsPlace) = (listeners.place, listeners.operatorsPlace)
     }
 
     /// Starts all parts and returns once clients can connect. Gates are recovered in the background; `/readyz` answers 200 when they are
@@ -25,29 +34,23 @@ package final class RunningService: Sendable {
     ///
     /// - Throws: `CommandError` where it cannot listen on the address.
     package static func start(_ configuration: RunConfiguration, logger: Logger) async throws -> RunningService {
-        let address = ListenAddress(configuration.http.address)
         // Checked before any part is started, so that none has to be stopped again.
-        try address.check()
+        try Listeners.check(configuration)
+        let certificate = try configuration.certificate.map { try ServerCertificate($0, logger: logger) }
         let tokenKey = try TokenKey.load(fromDataFolder: configuration.dataFolder)
         var parts = ServiceParts(loops: MultiThreadedEventLoopGroup(numberOfThreads: configuration.loops))
+        if let certificate { parts.reloadables.append(Reloadable("the certificate") { try certificate.reload() }) }
         do {
             let services = try await parts.openServices(configuration, logger: logger)
-            let api = FirstcomeAPI(services: services, tokenKey: tokenKey, eventLoopGroup: parts.loops, logger: logger)
-            var http = configuration.http
-            http.accessLog = try parts.openAccessLog(configuration, logger: logger)
-            let server = HTTPListener(
-                configuration: http, eventLoopGroup: parts.loops, responder: api.responder(on:), notes: api.notes(on:),
-                refusalResponse: api.refusalResponse, logger: logger)
-            api.reportStatistics(of: server)
-            // Checked again, because another program may have begun to listen meanwhile.
-            try address.check()
-            try await server.start()
-            parts.server = (server, configuration.drainDeadline)
-            try address.admitGroup()
-            return RunningService(services: services, server: server, tokenKey: tokenKey, parts: parts, logger: logger)
+            let api = FirstcomeAPI(
+                services: services, tokenKey: tokenKey, eventLoopGroup: parts.loops,
+                servesOperatorsApart: configuration.operators != nil, crossOrigin: configuration.http.crossOrigin, logger: logger)
+            let listeners = try await Listeners.start(configuration, api, certificate, &parts, logger: logger)
+            api.reportStatistics(of: listeners.server)
+            return RunningService(services: services, listeners: listeners, tokenKey: tokenKey, parts: parts, logger: logger)
         } catch {
             await parts.end()
-            throw address.describing(error)
+            throw error
         }
     }
 

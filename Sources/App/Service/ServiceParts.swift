@@ -17,16 +17,22 @@ struct ServiceParts: Sendable {
     var background: BackgroundRun?
     var server: (listener: HTTPListener, drainDeadline: Duration)?
     var accessLog: AccessLog?
+    /// The listener for operators, who can watch the service until its background work has ended.
+    var operatorsServer: HTTPListener?
     /// What SIGHUP reads again.
     var reloadables: [Reloadable] = []
+
+    /// How long the requests of operators may take to finish after everything else has.
+    private static let operatorsDrainDeadline: Duration = .seconds(2)
 
     init(loops: MultiThreadedEventLoopGroup) { self.loops = loops }
 
     /// Ends the parts that were started, each before those that it needs.
     func end() async {
         if let server { await server.listener.drain(deadline: server.drainDeadline) }
-        await accessLog?.close()
         await background?.end()
+        await operatorsServer?.drain(deadline: Self.operatorsDrainDeadline)
+        await accessLog?.close()
         await services?.close()
         await redis?.close()
         store?.close()

@@ -15,6 +15,8 @@ final class HTTPConnection: ChannelInboundHandler, @unchecked Sendable {
     private var context: ChannelHandlerContext?
     /// Answers that are rendered and not yet handed to the channel.
     private var output: ByteBuffer?
+    /// Fields of the next answer that depend on its request, as whole lines; nil for none.
+    private var crossOriginFields: ByteBuffer?
     /// True while ``advance(_:)`` runs. An event that arrives meanwhile only changes the state; the running call acts on it.
     private var isAdvancing = false
     /// True from the first bytes of a read batch to its end, when all its answers leave in one write.
@@ -43,7 +45,8 @@ final class HTTPConnection: ChannelInboundHandler, @unchecked Sendable {
         self.loop = loop
         isRefused = refusal != nil
         idText = ConnectionIDText(loop.nextConnectionNumber())
-        machine = HTTPConnectionStateMachine(limits: loop.limits, now: .now(), isDraining: loop.isDraining, refusal: refusal)
+        machine = HTTPConnectionStateMachine(
+            limits: loop.limits, now: .now(), isDraining: loop.isDraining, refusal: refusal, refusesAfterHead: loop.refusesAfterHead)
     }
 
     func handlerAdded(context: ChannelHandlerContext) {
@@ -183,6 +186,9 @@ extension HTTPConnection {
         case .refuse(let refusal, let form):
             loop.counters.rejectedRequests.add()
             noteRefused(form, now)
+            if let crossOrigin = loop.crossOrigin {
+                crossOriginFields = crossOrigin.fields(forRefused: machine.takeRefusedHead(), limits: loop.limits)
+            }
             render(loop.refusalResponse(refusal), form, now)
         case .sendContinue:
             withOutput { $0.writeStaticString("HTTP/1.1 100 Continue\r\n\r\n") }
@@ -194,7 +200,9 @@ extension HTTPConnection {
     }
 
     private func run(_ request: consuming HTTPRequest, _ number: Int, _ now: NIODeadline) {
-        guard loop.mayRun else {
+        if let crossOrigin = loop.crossOrigin { crossOriginFields = crossOrigin.fields(for: request) }
+        // The answer to a preflight takes nothing that is short, and without it a page could not read the 429 either.
+        guard loop.mayRun || (loop.crossOrigin != nil && request.method == .options) else {
             loop.counters.refusedRequests.add()
             return answer(number, loop.refusalResponse(.tooManyRequests), now)
         }
@@ -302,7 +310,7 @@ extension HTTPConnection {
     private func render(_ response: HTTPResponse, _ form: HTTPConnectionStateMachine.AnswerForm, _ now: NIODeadline) {
         let additions = AnswerAdditions(
             id: GeneratedIDText(idText, UInt32(truncatingIfNeeded: form.number)), given: givenID, connection: form.connection,
-            fields: answerFields, isHead: form.isHead)
+            fields: fieldsOfRequest, isHead: form.isHead)
         let byteCountBefore = output?.readableBytes ?? 0
         withOutput { loop.render(response, additions, into: &$0, now) }
         if givenID != nil { givenID = nil }
@@ -310,6 +318,14 @@ extension HTTPConnection {
         if logged != nil { log(status: response.status, answerBytes: (output?.readableBytes ?? 0) - byteCountBefore) }
         // Flushed beyond the high-water mark, so that the channel reports a client that does not read before its next request runs.
         if let output, output.readableBytes >= loop.limits.writeHighWaterMark { flush() }
+    }
+
+    /// The fields that only the answer to the present request has.
+    private var fieldsOfRequest: ByteBuffer? {
+        guard let crossOriginFields else { return answerFields }
+        guard var fields = answerFields else { return crossOriginFields }
+        fields.writeImmutableBuffer(crossOriginFields)
+        return fields
     }
 
     private func withOutput(_ write: (inout ByteBuffer) -> Void) {

@@ -103,12 +103,21 @@ struct HTTPConnectionStateMachine: Sendable {
     /// Set where the connection itself is refused, before any request is read.
     private var refusal: HTTPRefusal?
     private var refusedRequest: RefusedRequest?
+    /// Whether the connection is refused only after a head was read, or the time for one is over.
+    private let refusesAfterHead: Bool
+    /// What was read of the head of the request that is refused.
+    private var refusedHead: ByteBuffer?
 
-    /// - Parameter refusal: answers the client before anything is read, as the only answer.
-    init(limits: HTTPLimits, now: NIODeadline, isDraining: Bool = false, refusal: HTTPRefusal? = nil) {
+    /// - Parameters:
+    ///   - refusal: answers the client as the only answer, before anything is read.
+    ///   - refusesAfterHead: has the refusal wait for the first head.
+    init(
+        limits: HTTPLimits, now: NIODeadline, isDraining: Bool = false, refusal: HTTPRefusal? = nil, refusesAfterHead: Bool = false
+    ) {
         self.limits = limits
         self.isDraining = isDraining
         self.refusal = refusal
+        self.refusesAfterHead = refusesAfterHead
         since = now
         headBegan = now
     }
@@ -221,6 +230,10 @@ extension HTTPConnectionStateMachine {
             return now >= unwritableSince + limits.writeTimeout ? close() : .wait
         }
         switch phase {
+        case .head where refusal != nil:
+            guard now >= since + limits.lingerTimeout, let refusal else { return .wait }
+            // Who has sent nothing in this time gets no answer, which might not be sendable either.
+            return inbox == nil ? close() : refuse(refusal)
         case .head where inbox == nil:
             let timeout = requestCount == 0 ? limits.headTimeout : limits.idleTimeout
             return now >= since + timeout ? end(now) : .wait
@@ -274,7 +287,7 @@ extension HTTPConnectionStateMachine {
     }
 
     private mutating func nextOfHead(_ parsedByteCount: Int, _ now: NIODeadline) -> Action {
-        if let refusal { return refuse(refusal) }
+        if let refusal { return nextOfRefused(refusal) }
         // While the client does not read its answers, its later requests wait.
         guard unwritableSince == nil else { return .wait }
         dropEmptyLines()
@@ -302,6 +315,18 @@ extension HTTPConnectionStateMachine {
         }
     }
 
+    /// The next action of a connection that is refused as a whole.
+    private mutating func nextOfRefused(_ refusal: HTTPRefusal) -> Action {
+        guard refusesAfterHead else { return refuse(refusal) }
+        guard let inbox else { return inputHasEnded ? close() : .wait }
+        switch inbox.withUnsafeReadableBytes({ RequestHeadParser.parse($0, limits: limits) }) {
+        case .complete(let head): return refuse(refusal, of: head, in: inbox)
+        case .refused(_, let head): return refuse(refusal, of: head, in: inbox)
+        case .incomplete:
+            return inputHasEnded || inbox.readableBytes > limits.maximumHeaderBytes ? refuse(refusal) : .wait
+        }
+    }
+
     /// Drops empty lines before a request line; some clients send them after a body (RFC 9112 section 2.2).
     private mutating func dropEmptyLines() {
         while firstByte == RequestHeadParser.cr {
@@ -316,7 +341,9 @@ extension HTTPConnectionStateMachine {
 
     /// Ends an idle connection, at once where no unread bytes are expected: the client has shut down its side, or never sent a request.
     private mutating func end(_ now: NIODeadline) -> Action {
-        phase = .ending(inputHasEnded || requestCount == 0 ? .closing : .lingering)
+        // Nothing was answered, so there is nothing to wait for. Behind TLS the handshake may not be over, and then nothing can be sent.
+        guard requestCount > 0 else { return close() }
+        phase = .ending(inputHasEnded ? .closing : .lingering)
         return next(at: now)
     }
 
@@ -389,6 +416,9 @@ extension HTTPConnectionStateMachine {
         return .close
     }
 
+    /// What was read of the head of the request that was refused last, once.
+    mutating func takeRefusedHead() -> ByteBuffer? { refusedHead.take() }
+
     /// Refuses the request that is being read, and reads no more requests.
     ///
     /// - Parameters:
@@ -396,6 +426,7 @@ extension HTTPConnectionStateMachine {
     ///   - bytes: begin with the head.
     private mutating func refuse(_ refusal: HTTPRefusal, of head: RequestHead? = nil, in bytes: ByteBuffer? = nil) -> Action {
         if let head, let bytes { refusedRequest = RefusedRequest(head: head, bytes: bytes) }
+        refusedHead = bytes ?? inbox
         inbox = nil
         self.refusal = nil
         phase = .ending(.lingering)

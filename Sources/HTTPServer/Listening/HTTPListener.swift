@@ -158,7 +158,9 @@ package final class HTTPListener: Sendable {
             .serverChannelOption(.maxMessagesPerRead, value: 16)
             .serverChannelInitializer { [context] channel in
                 channel.eventLoop.makeCompletedFuture {
-                    let backoff = AcceptBackoff(logger: context.logger) { context.acceptFailures.increment() }
+                    let backoff = AcceptBackoff(keepingFree: configuration.descriptorsKeptFree, logger: context.logger) {
+                        context.acceptFailures.increment()
+                    }
                     try channel.pipeline.syncOperations.addHandler(backoff)
                 }
             }
@@ -195,6 +197,7 @@ package final class HTTPListener: Sendable {
         }
         let connection = HTTPConnection(loop: loop, refusal: refusal)
         do {
+            try context.configuration.certificate?.secure(channel)
             try context.configuration.configureChannel?(channel)
             try channel.pipeline.syncOperations.addHandler(connection)
         } catch {

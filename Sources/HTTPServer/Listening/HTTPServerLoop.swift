@@ -52,6 +52,11 @@ final class HTTPServerLoop: @unchecked Sendable {
     let context: ServerContext
     let limits: HTTPLimits
     let handler: HTTPResponder
+    /// The fields that answers get because they may be read by pages of other origins; nil where none may.
+    let crossOrigin: CrossOriginFields?
+    /// Whether a refused connection is answered only after its head was read: its answer depends on the head's origin, or it has to
+    /// finish a TLS handshake first.
+    let refusesAfterHead: Bool
     let counters = LoopCounters()
     /// Succeeds when the loop drains and its last connection is closed.
     let drained: EventLoopPromise<Void>
@@ -82,6 +87,8 @@ final class HTTPServerLoop: @unchecked Sendable {
         self.context = context
         self.limits = context.configuration.limits
         self.handler = handler
+        self.crossOrigin = context.configuration.crossOrigin.map(CrossOriginFields.init)
+        self.refusesAfterHead = crossOrigin != nil || context.configuration.certificate != nil
         self.drained = eventLoop.makePromise()
         self.tickInterval = HTTPServerLoop.tickInterval(context.configuration.limits)
     }

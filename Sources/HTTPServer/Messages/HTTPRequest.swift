@@ -77,6 +77,12 @@ package struct HTTPRequest: Sendable {
 // MARK: - Fields
 
 extension HTTPRequest {
+    /// Calls `body` with the value of `Origin`, valid during the call; nil without the field.
+    func withOrigin<Value>(_ body: (UnsafeRawBufferPointer?) -> Value) -> Value {
+        guard !head.origin.isAbsent else { return body(nil) }
+        return withBytes(head.origin) { body($0) }
+    }
+
     /// The fields whose positions the parser has noted, so that reading one needs no search.
     package enum Field: Sendable {
         case authorization, contentType, idempotencyKey, ifMatch, ifNoneMatch

@@ -79,6 +79,15 @@ enum ConnectionField: Equatable, Sendable {
     case close
     /// `connection: keep-alive`, for an HTTP/1.0 client that asked for it.
     case keepAlive
+
+    /// The field with its line end.
+    fileprivate var line: StaticString {
+        switch self {
+        case .none: ""
+        case .close: "connection: close\r\n"
+        case .keepAlive: "connection: keep-alive\r\n"
+        }
+    }
 }
 
 /// What the server adds to an answer when it sends it.
@@ -114,11 +123,7 @@ extension HTTPResponse {
         let dateStart = idStart + Self.idFieldByteCount
         if let fields = bytes.getSlice(at: bytes.readerIndex, length: fieldByteCount) { output.writeImmutableBuffer(fields) }
         if let fields = additions.fields { output.writeImmutableBuffer(fields) }
-        switch additions.connection {
-        case .none: break
-        case .close: output.writeStaticString("connection: close\r\n")
-        case .keepAlive: output.writeStaticString("connection: keep-alive\r\n")
-        }
+        output.writeStaticString(additions.connection.line)
         if let given = additions.given {
             output.writeStaticString("x-request-id: ")
             output.writeString(given.text)

@@ -56,6 +56,7 @@ struct RequestHead: Equatable, Sendable {
     var requestID = ByteRange.absent
     var traceParent = ByteRange.absent
     var userAgent = ByteRange.absent
+    var origin = ByteRange.absent
     /// Bytes from the first one read to the end of the empty line.
     var byteCount = 0
 }

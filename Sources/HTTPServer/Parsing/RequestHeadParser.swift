@@ -55,6 +55,14 @@ struct RequestHeadParser {
         }
     }
 
+    /// The `Origin` of a head that is incomplete or refused, where it comes before the fault.
+    static func origin(of bytes: UnsafeRawBufferPointer, limits: HTTPLimits) -> ByteRange {
+        var parser = RequestHeadParser(bytes, limits)
+        // What is wrong with the head does not matter here.
+        _ = try? parser.readHead()
+        return parser.head.origin
+    }
+
     /// False where the bytes end before the head does.
     private mutating func readHead() throws(HTTPRefusal) -> Bool {
         guard try readMethod(), try readTarget(), try readVersion() else { return false }
@@ -228,6 +236,8 @@ extension RequestHeadParser {
         case 6 where name.equalsIgnoringCase("expect"):
             framing.expectationCount += 1
             framing.expectsContinue = slice(start, end).equalsIgnoringCase("100-continue")
+        case 6 where name.equalsIgnoringCase("origin"):
+            head.origin = ByteRange(start, end)
         case 7 where name.equalsIgnoringCase("upgrade"):
             framing.asksForUpgrade = true
         case 8 where name.equalsIgnoringCase("if-match"):
