@@ -55,6 +55,7 @@ let package = Package(
     ],
     targets: [
         .systemLibrary(name: "CHiredis", providers: [.apt(["libhiredis-dev"])]),
+        .systemLibrary(name: "CZlib", providers: [.apt(["zlib1g-dev"])]),
         .target(name: "LuaScripts", path: "lua", resources: luaScripts.map { .embedInCode("\($0).lua") }, swiftSettings: strict),
         .target(name: "EventLoops", dependencies: [nioCore], swiftSettings: strict),
         .target(name: "FaultPoints", swiftSettings: strict),
@@ -78,9 +79,10 @@ let package = Package(
         .target(
             name: "API",
             dependencies: [
-                "HTTPServer", "Services", "Commerce", "Store", "Redis", "JSON", "EventLoops", "FaultPoints", crypto, nioCore, logging,
+                "CZlib", "HTTPServer", "Services", "Commerce", "Store", "Redis", "JSON", "EventLoops", "FaultPoints", crypto, nioCore,
+                logging,
             ],
-            resources: [.embedInCode("openapi.json")],
+            resources: [.embedInCode("openapi.json"), .embedInCode("docs.css")],
             swiftSettings: strict
         ),
         .target(
@@ -164,7 +166,7 @@ let package = Package(
         .testTarget(
             name: "APITests",
             dependencies: [
-                "API", "EventLoops", "HTTPServer", "Services", "Store", "Redis", "Commerce", "JSON", "TestSupport", jwt, crypto,
+                "API", "CZlib", "EventLoops", "HTTPServer", "Services", "Store", "Redis", "Commerce", "JSON", "TestSupport", jwt, crypto,
                 nioCore, nioPosix,
                 nioEmbedded, logging,
             ],

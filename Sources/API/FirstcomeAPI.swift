@@ -22,11 +22,13 @@ package final class FirstcomeAPI: Sendable {
         let counters = eventLoops.map { _ in (0...endpoints.count).map { _ in RouteCounters() } }
         let metrics = MetricsPage(services: services, endpoints: endpoints, counters: counters)
         let inFlightKeys = InFlightKeys()
+        let documents = PublishedDocuments(chargeAmounts: services.configuration.policy.chargeAmounts)
         self.metrics = metrics
         dispatchers = zip(eventLoops, counters).map { eventLoop, counters in
             RequestDispatcher(
                 routes: RouteTable.routes, counters: counters,
-                resources: LoopResources(eventLoop: eventLoop, services: services, metrics: metrics), eventLoop: eventLoop,
+                resources: LoopResources(eventLoop: eventLoop, services: services, metrics: metrics, documents: documents),
+                eventLoop: eventLoop,
                 verifier: tokenKey.verifier(), inFlightKeys: inFlightKeys, logger: logger)
         }
     }

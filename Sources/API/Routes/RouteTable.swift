@@ -90,6 +90,7 @@ enum RouteTable {
             Route(.get, "/readyz", "getReadiness", .open(Operations.readiness)),
             Route(.get, "/metrics", "getMetrics", .open(Operations.metrics)),
             Route(.get, "/openapi.json", "getAPIDocument", .open(Operations.document)),
+            Route(.get, "/docs", "getDocumentationPage", .open(Operations.documentationPage)),
         ]
     }
 }
