@@ -55,6 +55,7 @@ let package = Package(
     ],
     targets: [
         .systemLibrary(name: "CHiredis", providers: [.apt(["libhiredis-dev"])]),
+        .systemLibrary(name: "CZlib", providers: [.apt(["zlib1g-dev"])]),
         .target(name: "LuaScripts", path: "lua", resources: luaScripts.map { .embedInCode("\($0).lua") }, swiftSettings: strict),
         .target(name: "EventLoops", dependencies: [nioCore], swiftSettings: strict),
         .target(name: "FaultPoints", swiftSettings: strict),
@@ -80,10 +81,11 @@ let package = Package(
         .target(
             name: "API",
             dependencies: [
-                "HTTPServer", "Services", "Commerce", "Store", "Redis", "JSON", "EventLoops", "FaultPoints", "TraceContext", crypto, nioCore,
+                "CZlib", "HTTPServer", "Services", "Commerce", "Store", "Redis", "JSON", "EventLoops", "FaultPoints", "TraceContext", crypto,
+                nioCore,
                 logging,
             ],
-            resources: [.embedInCode("openapi.json")],
+            resources: [.embedInCode("openapi.json"), .embedInCode("docs.css")],
             swiftSettings: strict
         ),
         .target(
@@ -167,7 +169,7 @@ let package = Package(
         .testTarget(
             name: "APITests",
             dependencies: [
-                "API", "EventLoops", "HTTPServer", "Services", "Store", "Redis", "Commerce", "JSON", "TestSupport", jwt, crypto,
+                "API", "CZlib", "EventLoops", "HTTPServer", "Services", "Store", "Redis", "Commerce", "JSON", "TestSupport", jwt, crypto,
                 nioCore, nioPosix,
                 nioEmbedded, logging,
             ],

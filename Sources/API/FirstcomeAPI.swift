@@ -29,9 +29,10 @@ package final class FirstcomeAPI: Sendable {
         let metrics = MetricsPage(services: services, endpoints: endpoints, counters: counters)
         let inFlightKeys = InFlightKeys()
         let roles: [ListenerRole] = servesOperatorsApart ? [.clients, .operators] : [.everybody]
+        let documents = PublishedDocuments(chargeAmounts: services.configuration.policy.chargeAmounts)
         self.metrics = metrics
         dispatchers = zip(eventLoops, counters).map { eventLoop, counters in
-            let resources = LoopResources(eventLoop: eventLoop, services: services, metrics: metrics)
+            let resources = LoopResources(eventLoop: eventLoop, services: services, metrics: metrics, documents: documents)
             let notes = RequestNotes()
             // Listeners of one loop share its counters, its rendered answers and its notes.
             let dispatchers = roles.map { role in

@@ -90,6 +90,7 @@ enum RouteTable {
             Route(.get, "/readyz", "getReadiness", .open(Operations.readiness), isForOperators: true),
             Route(.get, "/metrics", "getMetrics", .open(Operations.metrics), isForOperators: true),
             Route(.get, "/openapi.json", "getAPIDocument", .open(Operations.document)),
+            Route(.get, "/docs", "getDocumentationPage", .open(Operations.documentationPage)),
         ]
     }
 }
