@@ -66,7 +66,10 @@ package final class TransactionalStore: Sendable {
         }
         let connection = try DatabaseQueue(path: path, configuration: .writer(options))
         // Before anything is written: a newer store stays as it is.
-        try connection.read { try refuseNewerVersion($0) }
+        try connection.read { db in
+            try refuseNewerVersion(db)
+            try refuseForeignDatabase(db)
+        }
         // GRDB's setup of WAL mode chooses NORMAL, which may lose the last commits when the power fails.
         try connection.writeWithoutTransaction { try $0.execute(sql: "PRAGMA synchronous = FULL") }
         try Schema.migrator(firstIncarnation: options.firstIncarnation).migrate(connection)
@@ -93,6 +96,12 @@ package final class TransactionalStore: Sendable {
         if try Schema.migrator.hasBeenSuperseded(db) {
             throw StoreError(.newerVersion, "the store was written by a newer version of this program; use that version or a backup")
         }
+    }
+
+    /// A database of another program has tables, and none of our migrations.
+    private static func refuseForeignDatabase(_ db: Database) throws {
+        guard try !db.tableExists("grdb_migrations"), try db.integer("SELECT count(*) FROM sqlite_master") > 0 else { return }
+        throw StoreError(.corrupt, "the store's file is a database of another program")
     }
 
     /// Finishes the writes that were admitted, then closes; further work is refused. Blocks; closing twice does no harm.

@@ -40,8 +40,7 @@ struct Serve: AsyncParsableCommand {
             "Where paid and refunded orders are posted; without it, they go to the Redis stream events:{orders}.", valueName: "url"))
     var dataPlatform: String?
 
-    @Option(help: "The secret that signs posts to the data platform. Set it by FIRSTCOME_DATA_PLATFORM_SECRET, which others cannot read.")
-    var dataPlatformSecret: String?
+    @OptionGroup var platformSecret: DataPlatformSecretOptions
 
     @Option(help: "How long the data platform may take to answer a post.")
     var dataPlatformTimeout = DurationArgument(milliseconds: DataPlatform.standardTimeoutMilliseconds)
@@ -122,8 +121,9 @@ struct Serve: AsyncParsableCommand {
             guard let url = URL(string: dataPlatform), ["http", "https"].contains(url.scheme), url.host != nil else {
                 throw ValidationError("--data-platform takes an http:// or https:// URL")
             }
-            guard let secret = dataPlatformSecret, !secret.isEmpty else {
-                throw ValidationError("--data-platform needs --data-platform-secret, which signs what is posted")
+            guard platformSecret.isGiven else {
+                throw ValidationError(
+                    "--data-platform needs --data-platform-secret-file or FIRSTCOME_DATA_PLATFORM_SECRET, which signs what is posted")
             }
         }
     }
@@ -138,11 +138,15 @@ struct Serve: AsyncParsableCommand {
         try folder.closeStoreToOthers(logger: logger)
         let stopSignal = StopSignal()
         let service = try await RunningService.start(try runConfiguration(folder, address, logger: logger), logger: logger)
-        let reloadSignal = service.isReloadable ? ReloadSignal { await service.reload() } : nil
+        let supervision = ServiceManager(environment: EnvironmentFlags.ofProcess, logger: logger).map { manager in
+            Supervision(of: service, by: manager, listeningOn: address.description(port: service.server.port))
+        }
+        let reloadSignal = ReloadSignal.of(service, supervision)
         defer { withExtendedLifetime(reloadSignal) {} }
         announce(service, folder)
         await stopSignal.wait()
         logger.info("stopping")
+        supervision?.end(draining: drainDelay.duration + drainTimeout.duration)
         service.announceEnd()
         // The sleep throws only where the task is cancelled; then the delay is skipped.
         try? await Task.sleep(for: drainDelay.duration)
@@ -157,11 +161,11 @@ struct Serve: AsyncParsableCommand {
         try cors.apply(to: &configuration)
         configuration.http.maximumConnections = maxConnections
         configuration.http.maximumRequestsInFlight = maxRequests
-        configuration.redis = try redis.endpoint()
+        configuration.redis = try redis.endpoint(logger: logger)
         configuration.services.policy = Policy(
             chargeAmounts: Won(chargeMin)...Won(chargeMax), balanceLimit: Won(balanceLimit), orderHoldMilliseconds: orderHold.milliseconds)
-        configuration.services.platform = dataPlatform.map { url in
-            var platform = DataPlatform(url: url, secret: Array((dataPlatformSecret ?? "").utf8))
+        configuration.services.platform = try dataPlatform.map { url in
+            var platform = DataPlatform(url: url, secret: try platformSecret.secret(logger: logger))
             platform.timeoutMilliseconds = dataPlatformTimeout.milliseconds
             platform.maximumTries = dataPlatformTries
             return platform

@@ -53,6 +53,9 @@ extension TokenKey {
     private static func read(_ path: String) throws(TokenKeyError) -> [UInt8]? {
         let file = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK)
         if file < 0, errno == ENOENT { return nil }
+        if file < 0, errno == ELOOP {
+            throw TokenKeyError(code: .inaccessible, message: "\(path) is a symbolic link; put the key itself there.")
+        }
         guard file >= 0 else { throw systemError("cannot be opened", path) }
         defer { close(file) }
         var status = stat()
@@ -69,7 +72,9 @@ extension TokenKey {
     /// - Parameter account: the user id that the process acts as.
     static func fault(of status: stat, at path: String, account: uid_t = geteuid()) -> TokenKeyError? {
         guard status.st_mode & S_IFMT == S_IFREG, status.st_size == off_t(length) else {
-            return TokenKeyError(code: .malformed, message: "\(path) is not a key of \(length) bytes.")
+            return TokenKeyError(
+                code: .malformed,
+                message: "\(path) is not a key of \(length) bytes; put the key there, or remove the file to begin with a new one.")
         }
         // Root can read and replace any file anyway, and is who may provide one.
         guard status.st_uid == account || status.st_uid == 0 else {

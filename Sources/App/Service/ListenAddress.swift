@@ -66,7 +66,7 @@ package enum ListenAddress: Sendable, Equatable {
     /// Throws where listening would fail, or would replace the socket file of a program that still listens on it. A socket file that no
     /// program listens on is no error, because the server replaces it.
     func check() throws(CommandError) {
-        guard case .unixSocket(let path) = self else { return }
+        guard case .unixSocket(let path) = self else { return try checkPort() }
         var status = stat()
         guard lstat(path, &status) == 0 else {
             switch errno {
@@ -74,7 +74,9 @@ package enum ListenAddress: Sendable, Equatable {
             case let code: throw CommandError("cannot listen on \(Self.unixPrefix)\(path): \(String(cString: strerror(code)))")
             }
         }
-        guard status.st_mode & S_IFMT == S_IFSOCK else { throw CommandError("\(path) exists and is not a socket; it is not replaced") }
+        guard status.st_mode & S_IFMT == S_IFSOCK else {
+            throw CommandError("\(path) exists and is not a socket; it is not replaced, choose another --host")
+        }
         switch Self.connectionError(path) {
         case ECONNREFUSED, ENOENT: return
         case 0, EAGAIN: throw CommandError("another program listens on \(path)")
@@ -87,7 +89,10 @@ package enum ListenAddress: Sendable, Equatable {
         let folder = (path as NSString).deletingLastPathComponent
         var status = stat()
         guard stat(folder, &status) == 0, status.st_mode & S_IFMT == S_IFDIR else {
-            throw CommandError("the folder \(folder) of the socket does not exist")
+            throw CommandError("the folder \(folder) of the socket does not exist; make it, or choose another --host")
+        }
+        guard access(folder, W_OK | X_OK) == 0 else {
+            throw CommandError("cannot listen on \(unixPrefix)\(path): the account \(Account.current) may not write in \(folder)")
         }
     }
 
@@ -119,8 +124,6 @@ package enum ListenAddress: Sendable, Equatable {
 
     /// The one-line form of a system error about listening; any other error unchanged.
     func describing(_ error: any Error) -> any Error {
-        guard let error = error as? IOError else { return error }
-        guard error.errnoCode != EADDRINUSE else { return CommandError("\(description(port: nil)) is in use by another program") }
-        return CommandError("cannot listen on \(description(port: nil)): \(String(cString: strerror(error.errnoCode)))")
+        (error as? IOError).map { failure($0.errnoCode) } ?? error
     }
 }

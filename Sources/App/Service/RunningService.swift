@@ -1,6 +1,7 @@
 package import API
 package import HTTPServer
 package import Logging
+import NIOCore
 import NIOPosix
 import Redis
 package import Services
@@ -71,6 +72,15 @@ package final class RunningService: Sendable {
                 let reason = CommandError.describing(error)?.description ?? "\(error)"
                 logger.error("could not reread \(part.name); the former one stays in use", metadata: ["error": "\(reason)"])
             }
+        }
+    }
+
+    /// Calls `body` now and at each interval, but only once every event loop has run a task that it was given at that time.
+    func checkLoops(every interval: TimeAmount, _ body: @escaping @Sendable () -> Void) {
+        let loops = Array(parts.loops.makeIterator())
+        guard let first = loops.first else { return }
+        first.scheduleRepeatedTask(initialDelay: .zero, delay: interval) { _ in
+            EventLoopFuture.andAllSucceed(loops.map { $0.submit {} }, on: first).whenSuccess(body)
         }
     }
 
