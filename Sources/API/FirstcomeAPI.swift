@@ -11,12 +11,17 @@ package final class FirstcomeAPI: Sendable {
     private let metrics: MetricsPage
     private let prepared = PreparedAnswers()
 
+    /// The same, with tokens of one key.
+    package convenience init(services: CommerceServices, tokenKey: TokenKey, eventLoopGroup: any EventLoopGroup, logger: Logger) {
+        self.init(services: services, tokenKeys: TokenKeys(tokenKey), eventLoopGroup: eventLoopGroup, logger: logger)
+    }
+
     /// - Parameters:
     ///   - services: made with the same event loops.
-    ///   - tokenKey: verifies the tokens of requests.
+    ///   - tokenKeys: verify the tokens of requests.
     ///   - eventLoopGroup: the loops of the server whose requests come here.
     ///   - logger: gets one line for each request at debug level, and every internal error; never a token or a body.
-    package init(services: CommerceServices, tokenKey: TokenKey, eventLoopGroup: any EventLoopGroup, logger: Logger) {
+    package init(services: CommerceServices, tokenKeys: TokenKeys, eventLoopGroup: any EventLoopGroup, logger: Logger) {
         let endpoints = RouteTable.routes.map(\.endpoint)
         let eventLoops = Array(eventLoopGroup.makeIterator())
         let counters = eventLoops.map { _ in (0...endpoints.count).map { _ in RouteCounters() } }
@@ -27,7 +32,7 @@ package final class FirstcomeAPI: Sendable {
             RequestDispatcher(
                 routes: RouteTable.routes, counters: counters,
                 resources: LoopResources(eventLoop: eventLoop, services: services, metrics: metrics), eventLoop: eventLoop,
-                verifier: tokenKey.verifier(), inFlightKeys: inFlightKeys, logger: logger)
+                keys: tokenKeys, inFlightKeys: inFlightKeys, logger: logger)
         }
     }
 
@@ -57,6 +62,9 @@ package final class FirstcomeAPI: Sendable {
 
     /// Adds the server's own numbers to `/metrics`; the server is made after this object and needs it, so it cannot be passed to `init`.
     package func reportStatistics(of server: HTTPListener) { metrics.reportStatistics(of: server) }
+
+    /// The refused tokens of each event loop.
+    package var tokenRefusals: [TokenRefusals] { dispatchers.map(\.refusals) }
 
     /// The server's own numbers; nil before ``reportStatistics(of:)`` and once the server is gone.
     var serverStatistics: HTTPServerStatistics? { metrics.serverStatistics }

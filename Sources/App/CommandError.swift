@@ -18,6 +18,7 @@ package struct CommandError: Error, CustomStringConvertible {
         case let error as ServiceError: CommandError(error.message)
         case let error as RedisError: CommandError("Redis: \(error.message)")
         case let error as TokenKeyError: CommandError(error.message)
+        case let error as KeySetError: CommandError(error.message)
         default: nil
         }
     }

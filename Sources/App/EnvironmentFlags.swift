@@ -12,8 +12,11 @@ package enum EnvironmentFlags {
             "host", "port", "data", "redis", "time-zone", "data-platform", "data-platform-secret", "data-platform-timeout",
             "data-platform-tries", "ranking-refresh", "recovery-interval", "archive-after", "keep-events", "loops", "max-connections",
             "max-requests", "charge-min", "charge-max", "balance-limit", "order-hold", "drain-delay", "drain-timeout", "log-level",
+            "jwks", "jwks-refresh", "issuer", "audience", "user-claim", "role-claim", "user-role", "admin-role",
         ],
         "token": ["data", "user", "ttl"],
+        "key rotate": ["data", "keep"],
+        "key list": ["data"],
         "demo": ["data", "time-zone", "url"],
         "audit": ["data", "redis", "time-zone"],
         "ranking show": ["data", "redis", "time-zone"],
@@ -25,7 +28,7 @@ package enum EnvironmentFlags {
         "redis take": ["data", "redis", "from"],
     ]
     /// The flags without a value, by command.
-    package static let switches: [String: [String]] = ["token": ["admin"], "audit": ["json"]]
+    package static let switches: [String: [String]] = ["serve": ["no-local-tokens"], "token": ["admin"], "audit": ["json"]]
 
     /// The environment variables of the process.
     package static var ofProcess: [String: String] { ProcessInfo.processInfo.environment }

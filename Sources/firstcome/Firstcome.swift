@@ -10,7 +10,8 @@ struct Firstcome: AsyncParsableCommand {
         abstract: "First come, first served: coupons, balance, orders and the best sellers of three days.",
         discussion: "Every flag can also be set by an environment variable: --time-zone by FIRSTCOME_TIME_ZONE, and so on.",
         subcommands: [
-            Serve.self, Token.self, Demo.self, AuditCommand.self, RankingCommand.self, Backup.self, Restore.self, Compact.self,
+            Serve.self, Token.self, KeyCommand.self, Demo.self, AuditCommand.self, RankingCommand.self, Backup.self, Restore.self,
+            Compact.self,
             RedisStoreCommand.self,
         ]
     )

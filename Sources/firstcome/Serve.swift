@@ -31,6 +31,7 @@ struct Serve: AsyncParsableCommand {
     @OptionGroup var data: DataOption
     @OptionGroup var redis: RedisOption
     @OptionGroup var timeZone: TimeZoneOption
+    @OptionGroup var tokens: TokenOptions
 
     @Option(
         help: ArgumentHelp(
@@ -164,6 +165,7 @@ struct Serve: AsyncParsableCommand {
         configuration.services.keepEvents = keepEvents.duration
         configuration.loops = loops
         configuration.drainDeadline = drainTimeout.duration
+        try tokens.apply(to: &configuration, logger: logger)
         try configuration.fitConnections(logger: logger)
         return configuration
     }

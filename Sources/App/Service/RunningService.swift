@@ -9,15 +9,21 @@ package import Services
 package final class RunningService: Sendable {
     package let services: CommerceServices
     package let server: HTTPListener
-    package let tokenKey: TokenKey
+    private let signingKey: TokenKey?
     private let parts: ServiceParts
     private let logger: Logger
 
     /// The address of Redis for messages, without a password.
     package var redisDescription: String { services.redis.configuration.endpoint.description }
 
-    private init(services: CommerceServices, server: HTTPListener, tokenKey: TokenKey, parts: ServiceParts, logger: Logger) {
-        (self.services, self.server, self.tokenKey, self.parts, self.logger) = (services, server, tokenKey, parts, logger)
+    /// The key of the data folder at the start. A service that takes no local tokens has none.
+    package var tokenKey: TokenKey {
+        guard let signingKey else { preconditionFailure("a service without local tokens has no key to sign with") }
+        return signingKey
+    }
+
+    private init(services: CommerceServices, server: HTTPListener, signingKey: TokenKey?, parts: ServiceParts, logger: Logger) {
+        (self.services, self.server, self.signingKey, self.parts, self.logger) = (services, server, signingKey, parts, logger)
     }
 
     /// Starts all parts and returns once clients can connect. Gates are recovered in the background; `/readyz` answers 200 when they are
@@ -28,11 +34,12 @@ package final class RunningService: Sendable {
         let address = ListenAddress(configuration.http.address)
         // Checked before any part is started, so that none has to be stopped again.
         try address.check()
-        let tokenKey = try TokenKey.load(fromDataFolder: configuration.dataFolder)
+        let signingKey = configuration.tokens.takesLocalTokens ? try TokenKey.load(fromDataFolder: configuration.dataFolder) : nil
         var parts = ServiceParts(loops: MultiThreadedEventLoopGroup(numberOfThreads: configuration.loops))
         do {
+            let tokenKeys = try await parts.openTokenKeys(configuration, logger: logger)
             let services = try await parts.openServices(configuration, logger: logger)
-            let api = FirstcomeAPI(services: services, tokenKey: tokenKey, eventLoopGroup: parts.loops, logger: logger)
+            let api = FirstcomeAPI(services: services, tokenKeys: tokenKeys, eventLoopGroup: parts.loops, logger: logger)
             let server = HTTPListener(
                 configuration: configuration.http, eventLoopGroup: parts.loops, responder: api.responder(on:),
                 refusalResponse: api.refusalResponse, logger: logger)
@@ -42,7 +49,7 @@ package final class RunningService: Sendable {
             try await server.start()
             parts.server = (server, configuration.drainDeadline)
             try address.admitGroup()
-            return RunningService(services: services, server: server, tokenKey: tokenKey, parts: parts, logger: logger)
+            return RunningService(services: services, server: server, signingKey: signingKey, parts: parts, logger: logger)
         } catch {
             await parts.end()
             throw address.describing(error)

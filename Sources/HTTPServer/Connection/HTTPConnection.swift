@@ -24,6 +24,7 @@ final class HTTPConnection: ChannelInboundHandler, @unchecked Sendable {
     private var cancellable: Task<Void, Never>?
     /// True while pipelined requests of this connection wait until the loop has served other connections.
     private var isYielding = false
+    private var peer = PeerAddress.local
 
     /// Pipelined requests of one connection that run before the loop serves other connections.
     private static let requestsPerTurn = 32
@@ -38,15 +39,16 @@ final class HTTPConnection: ChannelInboundHandler, @unchecked Sendable {
     func handlerAdded(context: ChannelHandlerContext) {
         self.context = context
         loop.add(self)
-        if context.channel.isActive { startIfRefused() }
+        if context.channel.isActive { start(context) }
     }
 
     func channelActive(context: ChannelHandlerContext) {
-        startIfRefused()
+        start(context)
         context.fireChannelActive()
     }
 
-    private func startIfRefused() {
+    private func start(_ context: ChannelHandlerContext) {
+        peer = PeerAddress(context.remoteAddress)
         if isRefused { advance(.now()) }
     }
 
@@ -161,7 +163,7 @@ extension HTTPConnection {
     private func perform(_ action: HTTPConnectionStateMachine.Action, _ now: NIODeadline) {
         switch action {
         case .run(let head, let bytes, let chunks, let number):
-            let request = HTTPRequest(head: head, bytes: bytes, chunks: chunks, eventLoop: loop.eventLoop, receivedAt: now)
+            let request = HTTPRequest(head: head, bytes: bytes, chunks: chunks, eventLoop: loop.eventLoop, receivedAt: now, peer: peer)
             run(request, number, now)
         case .refuse(let refusal, let form):
             loop.counters.rejectedRequests.add()

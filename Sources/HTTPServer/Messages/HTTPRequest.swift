@@ -20,13 +20,19 @@ package struct HTTPRequest: Sendable {
     package let eventLoop: any EventLoop
     /// When the last byte of the request was read.
     package let receivedAt: NIODeadline
+    /// Where its connection comes from.
+    package let peer: PeerAddress
 
-    init(head: RequestHead, bytes: ByteBuffer, chunks: ByteBuffer?, eventLoop: any EventLoop, receivedAt: NIODeadline) {
+    init(
+        head: RequestHead, bytes: ByteBuffer, chunks: ByteBuffer?, eventLoop: any EventLoop, receivedAt: NIODeadline,
+        peer: PeerAddress = .local
+    ) {
         self.head = head
         self.bytes = bytes
         self.chunks = chunks.map(Chunks.init)
         self.eventLoop = eventLoop
         self.receivedAt = receivedAt
+        self.peer = peer
     }
 
     /// The method of the request line.
@@ -158,7 +164,7 @@ extension HTTPRequest {
     /// Makes a request from its parts, for handlers that are called without a connection. Nil where the parts make no valid head.
     package init?(
         method: String, target: String, fields: [(name: String, value: String)] = [], body: ByteBuffer = ByteBuffer(),
-        eventLoop: any EventLoop, receivedAt: NIODeadline = .now()
+        eventLoop: any EventLoop, receivedAt: NIODeadline = .now(), peer: PeerAddress = .local
     ) {
         var text = "\(method) \(target) HTTP/1.1\r\nhost: localhost\r\n"
         for field in fields { text += "\(field.name): \(field.value)\r\n" }
@@ -167,6 +173,6 @@ extension HTTPRequest {
         let result = bytes.withUnsafeReadableBytes { RequestHeadParser.parse($0, limits: HTTPLimits()) }
         guard case .complete(let head) = result else { return nil }
         bytes.writeImmutableBuffer(body)
-        self.init(head: head, bytes: bytes, chunks: nil, eventLoop: eventLoop, receivedAt: receivedAt)
+        self.init(head: head, bytes: bytes, chunks: nil, eventLoop: eventLoop, receivedAt: receivedAt, peer: peer)
     }
 }
