@@ -12,15 +12,20 @@ package final class FirstcomeAPI: Sendable {
     private let metrics: MetricsPage
     private let prepared = PreparedAnswers()
 
+    /// The same, with tokens of one key.
+    package convenience init(services: CommerceServices, tokenKey: TokenKey, eventLoopGroup: any EventLoopGroup, logger: Logger) {
+        self.init(services: services, tokenKeys: TokenKeys(tokenKey), eventLoopGroup: eventLoopGroup, logger: logger)
+    }
+
     /// - Parameters:
     ///   - services: made with the same event loops.
-    ///   - tokenKey: verifies the tokens of requests.
+    ///   - tokenKeys: verify the tokens of requests.
     ///   - eventLoopGroup: the loops of the servers whose requests come here.
     ///   - servesOperatorsApart: whether operators have a listener of their own; then the other one has no routes for operators alone.
     ///   - crossOrigin: the policy of the servers whose requests come here.
     ///   - logger: gets one line for each request at debug level, and every internal error; never a token or a body.
     package init(
-        services: CommerceServices, tokenKey: TokenKey, eventLoopGroup: any EventLoopGroup, servesOperatorsApart: Bool = false,
+        services: CommerceServices, tokenKeys: TokenKeys, eventLoopGroup: any EventLoopGroup, servesOperatorsApart: Bool = false,
         crossOrigin: CrossOriginPolicy? = nil, logger: Logger
     ) {
         let endpoints = RouteTable.routes.map(\.endpoint)
@@ -40,7 +45,7 @@ package final class FirstcomeAPI: Sendable {
                 let places = routes.indices.filter { routes[$0].endpoint.isServed(by: role) }
                 return RequestDispatcher(
                     routes: places.map { routes[$0] }, places: places, counters: places.map { counters[$0] } + counters.suffix(1),
-                    resources: resources, notes: notes, eventLoop: eventLoop, verifier: tokenKey.verifier(), inFlightKeys: inFlightKeys,
+                    resources: resources, notes: notes, eventLoop: eventLoop, keys: tokenKeys, inFlightKeys: inFlightKeys,
                     crossOrigin: crossOrigin, logger: logger)
             }
             return Dictionary(uniqueKeysWithValues: zip(roles, dispatchers))
@@ -93,6 +98,9 @@ package final class FirstcomeAPI: Sendable {
 
     /// Adds the server's own numbers to `/metrics`; the server is made after this object and needs it, so it cannot be passed to `init`.
     package func reportStatistics(of server: HTTPListener) { metrics.reportStatistics(of: server) }
+
+    /// The refused tokens of each event loop.
+    package var tokenRefusals: [TokenRefusals] { dispatchers.flatMap(\.values).map(\.refusals) }
 
     /// The server's own numbers; nil before ``reportStatistics(of:)`` and once the server is gone.
     var serverStatistics: HTTPServerStatistics? { metrics.serverStatistics }

@@ -26,6 +26,7 @@ package struct CommandError: Error, CustomStringConvertible {
         case let error as ServerCertificate.Failure: CommandError(error.description)
         case let error as IOError: CommandError(systemReason(error.errnoCode))
         case let error as CocoaError: CommandError(error.inOneLine)
+        case let error as KeySetError: CommandError(error.message)
         default: nil
         }
     }

@@ -34,6 +34,7 @@ struct Serve: AsyncParsableCommand {
     @OptionGroup var cors: CORSOptions
     @OptionGroup var redis: RedisOption
     @OptionGroup var timeZone: TimeZoneOption
+    @OptionGroup var tokens: TokenOptions
 
     @Option(
         help: ArgumentHelp(
@@ -177,6 +178,7 @@ struct Serve: AsyncParsableCommand {
         configuration.loops = loops
         configuration.drainDeadline = drainTimeout.duration
         accessLog.apply(to: &configuration)
+        try tokens.apply(to: &configuration, logger: logger)
         try configuration.fitConnections(logger: logger)
         return configuration
     }

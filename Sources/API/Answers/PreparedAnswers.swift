@@ -12,7 +12,8 @@ final class PreparedAnswers: Sendable {
     let adminOnly = Problem.adminOnly.response
     let notFound = Problem.notFound.response
     let missingToken = Problem(Authentication.Fault.missing).response
-    let invalidToken = Problem(Authentication.Fault.invalid).response
+    let invalidToken = Problem(Authentication.Fault.malformed).response
+    let busyWithTokens = Problem(Authentication.Fault.busy).response
     let tooManyRequests = Problem(HTTPRefusal.tooManyRequests).response
     let tooManyConnections = Problem(HTTPRefusal.tooManyConnections).response
 
@@ -29,8 +30,9 @@ final class PreparedAnswers: Sendable {
     func response(to fault: Authentication.Fault) -> HTTPResponse {
         switch fault {
         case .missing: missingToken
-        case .invalid: invalidToken
+        case .malformed, .algorithm, .unknownKey, .signature, .claims, .issuer, .audience: invalidToken
         case .expired, .premature: Problem(fault).response
+        case .busy: busyWithTokens
         }
     }
 

@@ -118,13 +118,17 @@ extension RequestDispatcher {
     /// Runs the call's handler if its token permits it; otherwise answers the refusal.
     private func reply(to call: Call, by access: Route.Access) throws -> HTTPAnswer {
         if case .open(let handler) = access { return try handler(call) }
-        let identity: Identity
         switch authenticate(call.request, at: call.now) {
-        case .authenticated(let known):
-            identity = known
-            note(known)
-        case .refused(let fault): return .now(resources.prepared.response(to: fault))
+        case .authenticated(let identity): return try reply(to: call, by: access, as: identity)
+        case .refused(let fault): return .now(refusal(fault))
+        case .unchecked: return try replyAfterCheck(to: call, by: access)
         }
+    }
+
+    /// Runs the call's handler if somebody may use it; otherwise answers the refusal.
+    @inline(__always)
+    func reply(to call: Call, by access: Route.Access, as identity: Identity) throws -> HTTPAnswer {
+        note(identity)
         let admission = Admission(
             access, identity, pathUser: try call.pathUser(), prepared: resources.prepared,
             userExists: { resources.store.userExists($0) })

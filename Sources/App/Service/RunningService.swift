@@ -15,17 +15,23 @@ package final class RunningService: Sendable {
     /// Where clients connect, and where operators do, if elsewhere.
     package let place: String
     package let operatorsPlace: String?
-    package let tokenKey: TokenKey
+    private let signingKey: TokenKey?
     private let parts: ServiceParts
     private let logger: Logger
 
     /// The address of Redis for messages, without a password.
     package var redisDescription: String { services.redis.configuration.endpoint.description }
 
+    /// The key of the data folder at the start. A service that takes no local tokens has none.
+    package var tokenKey: TokenKey {
+        guard let signingKey else { preconditionFailure("a service without local tokens has no key to sign with") }
+        return signingKey
+    }
+
     private init(
-        services: CommerceServices, listeners: Listeners, tokenKey: TokenKey, parts: ServiceParts, logger: Logger
+        services: CommerceServices, listeners: Listeners, signingKey: TokenKey?, parts: ServiceParts, logger: Logger
     ) {
-        (self.services, self.tokenKey, self.parts, self.logger) = (services, tokenKey, parts, logger)
+        (self.services, self.signingKey, self.parts, self.logger) = (services, signingKey, parts, logger)
         (server, operatorsServer) = (listeners.server, listeners.operators)
         (place, operatorsPlace) = (listeners.place, listeners.operatorsPlace)
     }
@@ -38,17 +44,18 @@ package final class RunningService: Sendable {
         // Checked before any part is started, so that none has to be stopped again.
         try Listeners.check(configuration)
         let certificate = try configuration.certificate.map { try ServerCertificate($0, logger: logger) }
-        let tokenKey = try TokenKey.load(fromDataFolder: configuration.dataFolder)
+        let signingKey = configuration.tokens.takesLocalTokens ? try TokenKey.load(fromDataFolder: configuration.dataFolder) : nil
         var parts = ServiceParts(loops: MultiThreadedEventLoopGroup(numberOfThreads: configuration.loops))
         if let certificate { parts.reloadables.append(Reloadable("the certificate") { try certificate.reload() }) }
         do {
+            let tokenKeys = try await parts.openTokenKeys(configuration, logger: logger)
             let services = try await parts.openServices(configuration, logger: logger)
             let api = FirstcomeAPI(
-                services: services, tokenKey: tokenKey, eventLoopGroup: parts.loops,
+                services: services, tokenKeys: tokenKeys, eventLoopGroup: parts.loops,
                 servesOperatorsApart: configuration.operators != nil, crossOrigin: configuration.http.crossOrigin, logger: logger)
             let listeners = try await Listeners.start(configuration, api, certificate, &parts, logger: logger)
             api.reportStatistics(of: listeners.server)
-            return RunningService(services: services, listeners: listeners, tokenKey: tokenKey, parts: parts, logger: logger)
+            return RunningService(services: services, listeners: listeners, signingKey: signingKey, parts: parts, logger: logger)
         } catch {
             await parts.end()
             throw error

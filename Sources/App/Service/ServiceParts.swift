@@ -1,4 +1,5 @@
 import API
+import Commerce
 import HTTPServer
 import Logging
 import NIOCore
@@ -15,6 +16,7 @@ struct ServiceParts: Sendable {
     var redis: RedisClient?
     var services: CommerceServices?
     var background: BackgroundRun?
+    var keySet: KeySetUpkeep?
     var server: (listener: HTTPListener, drainDeadline: Duration)?
     var accessLog: AccessLog?
     /// The listener for operators, who can watch the service until its background work has ended.
@@ -30,6 +32,7 @@ struct ServiceParts: Sendable {
     /// Ends the parts that were started, each before those that it needs.
     func end() async {
         if let server { await server.listener.drain(deadline: server.drainDeadline) }
+        await keySet?.end()
         await background?.end()
         await operatorsServer?.drain(deadline: Self.operatorsDrainDeadline)
         await accessLog?.close()
@@ -39,6 +42,21 @@ struct ServiceParts: Sendable {
         await privateRedis?.stop()
         // An error can be ignored: nothing runs on the loops any more.
         try? await loops.shutdownGracefully()
+    }
+
+    /// Reads the keys that verify tokens, and has them read again when they change.
+    mutating func openTokenKeys(_ configuration: RunConfiguration, logger: Logger) async throws -> TokenKeys {
+        let reader = configuration.tokens.keySet.map { KeySetReader($0, on: loops) }
+        if let reader { keySet = KeySetUpkeep(reader) }
+        let (folder, clock) = (configuration.dataFolder, configuration.services.clock)
+        let keys = try await TokenKeys.open(configuration.tokens, dataFolder: folder, reader: reader, clock: clock, logger: logger)
+        keySet?.begin(keys)
+        if configuration.tokens.takesLocalTokens {
+            reloadables.append(
+                Reloadable("the token keys of the data folder") { try keys.rereadLocal(fromDataFolder: folder, at: clock.now) })
+        }
+        if reader != nil { reloadables.append(Reloadable("the issuer's keys") { try await keys.rereadIssuer() }) }
+        return keys
     }
 
     /// Opens the store, connects to Redis and starts the services with their background work.

@@ -36,6 +36,7 @@ final class HTTPConnection: ChannelInboundHandler, @unchecked Sendable {
     private var logged: LoggedConnection?
     /// The request in progress, for its line in the access log.
     private var loggedRequest: LoggedRequest?
+    private var peer = PeerAddress.local
 
     /// Pipelined requests of one connection that run before the loop serves other connections.
     private static let requestsPerTurn = 32
@@ -53,15 +54,16 @@ final class HTTPConnection: ChannelInboundHandler, @unchecked Sendable {
         self.context = context
         loop.add(self)
         if loop.accessLog != nil { logged = LoggedConnection(number: idText.number, peer: context.remoteAddress) }
-        if context.channel.isActive { startIfRefused() }
+        if context.channel.isActive { start(context) }
     }
 
     func channelActive(context: ChannelHandlerContext) {
-        startIfRefused()
+        start(context)
         context.fireChannelActive()
     }
 
-    private func startIfRefused() {
+    private func start(_ context: ChannelHandlerContext) {
+        peer = PeerAddress(context.remoteAddress)
         if isRefused { advance(.now()) }
     }
 
@@ -182,7 +184,9 @@ extension HTTPConnection {
             let id = RequestID(connection: idText.number, number: UInt32(truncatingIfNeeded: number), given: given)
             if logged != nil { beginLogging(head, bytes, id, now) }
             run(
-                HTTPRequest(head: head, bytes: bytes, chunks: chunks, eventLoop: loop.eventLoop, receivedAt: now, id: id), number, now)
+                HTTPRequest(
+                    head: head, bytes: bytes, chunks: chunks, eventLoop: loop.eventLoop, receivedAt: now, id: id, peer: peer), number,
+                now)
         case .refuse(let refusal, let form):
             loop.counters.rejectedRequests.add()
             noteRefused(form, now)

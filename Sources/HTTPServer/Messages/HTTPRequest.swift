@@ -23,9 +23,12 @@ package struct HTTPRequest: Sendable {
     package let receivedAt: NIODeadline
     /// The id that the answer carries. Its text is made where it is asked for.
     package let id: RequestID
+    /// Where its connection comes from.
+    package let peer: PeerAddress
 
     init(
-        head: RequestHead, bytes: ByteBuffer, chunks: ByteBuffer?, eventLoop: any EventLoop, receivedAt: NIODeadline, id: RequestID
+        head: RequestHead, bytes: ByteBuffer, chunks: ByteBuffer?, eventLoop: any EventLoop, receivedAt: NIODeadline, id: RequestID,
+        peer: PeerAddress = .local
     ) {
         self.id = id
         self.head = head
@@ -33,6 +36,7 @@ package struct HTTPRequest: Sendable {
         self.chunks = chunks.map(Chunks.init)
         self.eventLoop = eventLoop
         self.receivedAt = receivedAt
+        self.peer = peer
     }
 
     /// The method of the request line.
@@ -198,7 +202,7 @@ extension HTTPRequest {
     /// Makes a request from its parts, for handlers that are called without a connection. Nil where the parts make no valid head.
     package init?(
         method: String, target: String, fields: [(name: String, value: String)] = [], body: ByteBuffer = ByteBuffer(),
-        eventLoop: any EventLoop, receivedAt: NIODeadline = .now()
+        eventLoop: any EventLoop, receivedAt: NIODeadline = .now(), peer: PeerAddress = .local
     ) {
         var text = "\(method) \(target) HTTP/1.1\r\nhost: localhost\r\n"
         for field in fields { text += "\(field.name): \(field.value)\r\n" }
@@ -209,6 +213,6 @@ extension HTTPRequest {
         bytes.writeImmutableBuffer(body)
         self.init(
             head: head, bytes: bytes, chunks: nil, eventLoop: eventLoop, receivedAt: receivedAt,
-            id: RequestID(connection: 0, number: 0, given: head.givenID(in: bytes)))
+            id: RequestID(connection: 0, number: 0, given: head.givenID(in: bytes)), peer: peer)
     }
 }
