@@ -15,19 +15,36 @@ package final class FirstcomeAPI: Sendable {
     ///   - services: made with the same event loops.
     ///   - tokenKey: verifies the tokens of requests.
     ///   - eventLoopGroup: the loops of the server whose requests come here.
+    ///   - limits: on clients and on queues.
     ///   - logger: gets one line for each request at debug level, and every internal error; never a token or a body.
-    package init(services: CommerceServices, tokenKey: TokenKey, eventLoopGroup: any EventLoopGroup, logger: Logger) {
+    package init(
+        services: CommerceServices, tokenKey: TokenKey, eventLoopGroup: any EventLoopGroup, limits: RequestLimits = RequestLimits(),
+        logger: Logger
+    ) {
         let endpoints = RouteTable.routes.map(\.endpoint)
         let eventLoops = Array(eventLoopGroup.makeIterator())
         let counters = eventLoops.map { _ in (0...endpoints.count).map { _ in RouteCounters() } }
-        let metrics = MetricsPage(services: services, endpoints: endpoints, counters: counters)
+        let shedding = eventLoops.map { eventLoop in
+            LoadShedding(
+                after: limits.shedAfter, eventLoop: eventLoop, store: services.store, context: services.context(for: eventLoop))
+        }
+        let buckets = ClientBuckets(limits)
+        let outage = RateLimitOutage(logger: logger)
+        let metrics = MetricsPage(services: services, endpoints: endpoints, counters: counters, shedding: shedding)
         let inFlightKeys = InFlightKeys()
         self.metrics = metrics
-        dispatchers = zip(eventLoops, counters).map { eventLoop, counters in
-            RequestDispatcher(
-                routes: RouteTable.routes, counters: counters,
-                resources: LoopResources(eventLoop: eventLoop, services: services, metrics: metrics), eventLoop: eventLoop,
-                verifier: tokenKey.verifier(), inFlightKeys: inFlightKeys, logger: logger)
+        dispatchers = eventLoops.indices.map { index in
+            let eventLoop = eventLoops[index]
+            let limiter = buckets.map { buckets in
+                let shared = SharedTokenBuckets(
+                    connection: services.context(for: eventLoop).redis, address: limits.address, user: limits.user,
+                    patience: limits.patience, outage: outage)
+                return RequestLimiter(buckets, shared: limits.areShared ? shared : nil)
+            }
+            let resources = LoopResources(eventLoop: eventLoop, services: services, metrics: metrics, shedding: shedding[index])
+            return RequestDispatcher(
+                routes: RouteTable.routes, counters: counters[index], resources: resources, eventLoop: eventLoop,
+                verifier: tokenKey.verifier(), inFlightKeys: inFlightKeys, limiter: limiter, logger: logger)
         }
     }
 

@@ -12,6 +12,7 @@ package enum EnvironmentFlags {
             "host", "port", "data", "redis", "time-zone", "data-platform", "data-platform-secret", "data-platform-timeout",
             "data-platform-tries", "ranking-refresh", "recovery-interval", "archive-after", "keep-events", "loops", "max-connections",
             "max-requests", "charge-min", "charge-max", "balance-limit", "order-hold", "drain-delay", "drain-timeout", "log-level",
+            "user-rate", "address-rate", "trusted-proxies", "limits-in", "shed-after",
         ],
         "token": ["data", "user", "ttl"],
         "demo": ["data", "time-zone", "url"],

@@ -14,14 +14,15 @@ final class LoopResources: @unchecked Sendable {
     let context: LoopContext
     let metrics: MetricsPage
     let prepared = PreparedAnswers()
+    let shedding: LoadShedding
     private let eventLoop: any EventLoop
     private var renderedTop = TopProductsAnswer()
     private var alreadyClaimed = SlotCache<Int64, AlreadyClaimedResponse>(capacity: 4_096)
     private var products = SlotCache<Int64, RowAnswer<HTTPResponse.Representation>>(capacity: 4_096)
     private var balances = SlotCache<Int64, RowAnswer<HTTPResponse>>(capacity: 4_096)
 
-    init(eventLoop: any EventLoop, services: CommerceServices, metrics: MetricsPage) {
-        (self.eventLoop, self.services, self.metrics) = (eventLoop, services, metrics)
+    init(eventLoop: any EventLoop, services: CommerceServices, metrics: MetricsPage, shedding: LoadShedding) {
+        (self.eventLoop, self.services, self.metrics, self.shedding) = (eventLoop, services, metrics, shedding)
         store = services.store
         context = services.context(for: eventLoop)
     }

@@ -17,6 +17,8 @@ final class RequestDispatcher: @unchecked Sendable {
     /// The code of each route, in the same order.
     let accesses: [Route.Access]
     let inFlightKeys: InFlightKeys
+    /// Nil where clients are not limited.
+    let limiter: RequestLimiter?
     let clock: WallClock
     let logger: Logger
     /// Whether each request is logged; looked up once, so that no request is described for nothing.
@@ -29,11 +31,11 @@ final class RequestDispatcher: @unchecked Sendable {
 
     init(
         routes: [Route], counters: [RouteCounters], resources: LoopResources, eventLoop: any EventLoop, verifier: TokenVerifier,
-        inFlightKeys: InFlightKeys, logger: Logger
+        inFlightKeys: InFlightKeys, limiter: RequestLimiter?, logger: Logger
     ) {
         (endpoints, accesses) = (routes.map(\.endpoint), routes.map(\.access))
         (self.counters, self.resources, self.eventLoop) = (counters, resources, eventLoop)
-        (self.verifier, self.inFlightKeys, self.logger) = (verifier, inFlightKeys, logger)
+        (self.verifier, self.inFlightKeys, self.limiter, self.logger) = (verifier, inFlightKeys, limiter, logger)
         logsRequests = logger.logLevel <= .debug
         clock = resources.services.configuration.clock
         matches = RecentMatches(Router(routes: routes.map { ($0.endpoint.method, $0.endpoint.template) }))

@@ -31,6 +31,10 @@ final class Endpoint: Sendable {
     let acceptsIdempotencyKey: Bool
     /// Whether the route reads a JSON body.
     let readsBody: Bool
+    /// Which work a request makes, see ``LoadShedding``.
+    let work: WorkClass
+    /// Whether requests are charged to their clients, see ``RequestLimiter``: all but those by which the service is watched.
+    let isLimited: Bool
 
     init(
         _ method: HTTPMethod, _ template: String, _ operationID: String, _ rule: Rule, readsBody: Bool? = nil,
@@ -45,6 +49,8 @@ final class Endpoint: Sendable {
         self.refusals = refusals
         self.readsBody = readsBody ?? (method == .post || method == .patch)
         self.acceptsIdempotencyKey = acceptsIdempotencyKey ?? (method == .post)
+        work = WorkClass(operationID: operationID)
+        isLimited = !["getHealth", "getReadiness", "getMetrics"].contains(operationID)
     }
 
     /// Every code an answer of this route may carry.

@@ -1,3 +1,4 @@
+package import API
 package import Commerce
 import Foundation
 package import HTTPServer
@@ -13,6 +14,8 @@ package struct RunConfiguration: Sendable {
     package var redis: RedisEndpoint?
     /// The settings of the services. The start itself sets `privateRedis`.
     package var services: ServicesConfiguration
+    /// The limits on clients and on queues.
+    package var limits = RequestLimits()
     /// The number of a new store's first incarnation; nil for the present time.
     package var firstIncarnation: Int64?
     /// The number of event loops. One core is left to Redis and to the store's writer.

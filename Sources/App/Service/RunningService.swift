@@ -32,7 +32,8 @@ package final class RunningService: Sendable {
         var parts = ServiceParts(loops: MultiThreadedEventLoopGroup(numberOfThreads: configuration.loops))
         do {
             let services = try await parts.openServices(configuration, logger: logger)
-            let api = FirstcomeAPI(services: services, tokenKey: tokenKey, eventLoopGroup: parts.loops, logger: logger)
+            let api = FirstcomeAPI(
+                services: services, tokenKey: tokenKey, eventLoopGroup: parts.loops, limits: configuration.limits, logger: logger)
             let server = HTTPListener(
                 configuration: configuration.http, eventLoopGroup: parts.loops, responder: api.responder(on:),
                 refusalResponse: api.refusalResponse, logger: logger)

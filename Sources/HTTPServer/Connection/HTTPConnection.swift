@@ -25,6 +25,9 @@ final class HTTPConnection: ChannelInboundHandler, @unchecked Sendable {
     /// True while pipelined requests of this connection wait until the loop has served other connections.
     private var isYielding = false
 
+    /// The address of the client or of a proxy.
+    private var peer = IPAddress.unspecified
+
     /// Pipelined requests of one connection that run before the loop serves other connections.
     private static let requestsPerTurn = 32
 
@@ -37,6 +40,7 @@ final class HTTPConnection: ChannelInboundHandler, @unchecked Sendable {
 
     func handlerAdded(context: ChannelHandlerContext) {
         self.context = context
+        peer = IPAddress(context.channel.remoteAddress)
         loop.add(self)
         if context.channel.isActive { startIfRefused() }
     }
@@ -161,7 +165,7 @@ extension HTTPConnection {
     private func perform(_ action: HTTPConnectionStateMachine.Action, _ now: NIODeadline) {
         switch action {
         case .run(let head, let bytes, let chunks, let number):
-            let request = HTTPRequest(head: head, bytes: bytes, chunks: chunks, eventLoop: loop.eventLoop, receivedAt: now)
+            let request = HTTPRequest(head: head, bytes: bytes, chunks: chunks, eventLoop: loop.eventLoop, receivedAt: now, peer: peer)
             run(request, number, now)
         case .refuse(let refusal, let form):
             loop.counters.rejectedRequests.add()
@@ -181,7 +185,11 @@ extension HTTPConnection {
             return answer(number, loop.refusalResponse(.tooManyRequests), now)
         }
         loop.counters.requests.add()
-        switch loop.handler(request) {
+        take(loop.handler(request), number, now)
+    }
+
+    private func take(_ handlerAnswer: HTTPAnswer, _ number: Int, _ now: NIODeadline) {
+        switch handlerAnswer {
         case .now(let response):
             answer(number, response, now)
         case .callback(let begin):
@@ -191,9 +199,21 @@ extension HTTPConnection {
             start(work, number)
         case .cancellableTask(let work):
             let task = start(work, number)
-            if machine.inputHasEnded { task.cancel() }
+            if machine.inputHasEnded || context == nil { task.cancel() }
             cancellable = task
+        case .deferred(let begin):
+            loop.context.requestsInFlight.increment()
+            begin { self.decided($0, number) }
         }
+    }
+
+    /// Goes on with a request whose answer was deferred, also where the client has hung up meanwhile: its answer is then dropped.
+    private func decided(_ answer: HTTPAnswer, _ number: Int) {
+        loop.eventLoop.assertInEventLoop()
+        loop.context.requestsInFlight.decrement()
+        let now = NIODeadline.now()
+        take(answer, number, now)
+        advance(now)
     }
 
     @discardableResult

@@ -20,13 +20,19 @@ package struct HTTPRequest: Sendable {
     package let eventLoop: any EventLoop
     /// When the last byte of the request was read.
     package let receivedAt: NIODeadline
+    /// The address of the other end of the connection, which may be a proxy; ``IPAddress/unspecified`` for a unix socket.
+    package let peer: IPAddress
 
-    init(head: RequestHead, bytes: ByteBuffer, chunks: ByteBuffer?, eventLoop: any EventLoop, receivedAt: NIODeadline) {
+    init(
+        head: RequestHead, bytes: ByteBuffer, chunks: ByteBuffer?, eventLoop: any EventLoop, receivedAt: NIODeadline,
+        peer: IPAddress = .unspecified
+    ) {
         self.head = head
         self.bytes = bytes
         self.chunks = chunks.map(Chunks.init)
         self.eventLoop = eventLoop
         self.receivedAt = receivedAt
+        self.peer = peer
     }
 
     /// The method of the request line.
@@ -142,6 +148,21 @@ extension HTTPRequest {
         }
     }
 
+    /// Calls `body` with the value of each field of this lowercase name, in the order sent and without white space at the ends. Makes no
+    /// `String`; the bytes are valid during a call.
+    package func withValues(of name: StaticString, _ body: (UnsafeRawBufferPointer) -> Void) {
+        withBytes(head.lines) { lines in
+            var start = 0
+            while let colon = lines[start...].firstIndex(of: UInt8(ascii: ":")) {
+                let end = lines[colon...].firstIndex(of: RequestHeadParser.cr) ?? lines.endIndex
+                if UnsafeRawBufferPointer(rebasing: lines[start..<colon]).equalsIgnoringCase(name) {
+                    body(UnsafeRawBufferPointer(rebasing: lines[(colon + 1)..<end]).trimmed)
+                }
+                start = min(end + 2, lines.endIndex)
+            }
+        }
+    }
+
     private func text(_ range: ByteRange) -> String {
         withBytes(range) { String(decoding: $0, as: UTF8.self) }
     }
@@ -158,7 +179,7 @@ extension HTTPRequest {
     /// Makes a request from its parts, for handlers that are called without a connection. Nil where the parts make no valid head.
     package init?(
         method: String, target: String, fields: [(name: String, value: String)] = [], body: ByteBuffer = ByteBuffer(),
-        eventLoop: any EventLoop, receivedAt: NIODeadline = .now()
+        eventLoop: any EventLoop, receivedAt: NIODeadline = .now(), peer: IPAddress = .unspecified
     ) {
         var text = "\(method) \(target) HTTP/1.1\r\nhost: localhost\r\n"
         for field in fields { text += "\(field.name): \(field.value)\r\n" }
@@ -167,6 +188,6 @@ extension HTTPRequest {
         let result = bytes.withUnsafeReadableBytes { RequestHeadParser.parse($0, limits: HTTPLimits()) }
         guard case .complete(let head) = result else { return nil }
         bytes.writeImmutableBuffer(body)
-        self.init(head: head, bytes: bytes, chunks: nil, eventLoop: eventLoop, receivedAt: receivedAt)
+        self.init(head: head, bytes: bytes, chunks: nil, eventLoop: eventLoop, receivedAt: receivedAt, peer: peer)
     }
 }

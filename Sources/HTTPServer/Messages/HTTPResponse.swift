@@ -11,6 +11,8 @@ package final class HTTPResponse: Sendable {
     private let bytes: ByteBuffer
     /// Bytes of status line and fields; the `Date` field follows them.
     private let fieldByteCount: Int
+    /// Whole field lines that only this sending of the answer has; they go before the `Date` field.
+    private let addedFields: ByteBuffer?
 
     /// Makes an answer. Control characters in field values are sent as spaces, so that no value can begin another field.
     ///
@@ -38,7 +40,20 @@ package final class HTTPResponse: Sendable {
         bytes.writeStaticString("date: Thu, 01 Jan 1970 00:00:00 GMT\r\n\r\n")
         if hasBody { bytes.writeImmutableBuffer(body) }
         self.bytes = bytes
+        addedFields = nil
     }
+
+    private init(_ base: HTTPResponse, adding fields: ByteBuffer) {
+        (status, bytes, fieldByteCount) = (base.status, base.bytes, base.fieldByteCount)
+        var all = base.addedFields ?? ByteBuffer()
+        all.writeImmutableBuffer(fields)
+        addedFields = all
+    }
+
+    /// The same answer with more fields, for an answer that is rendered once and sent to many. Its bytes are shared, not copied.
+    ///
+    /// - Parameter fields: whole lines as they are sent, each with its line end; no value may hold a control character.
+    package func adding(fields: ByteBuffer) -> HTTPResponse { HTTPResponse(self, adding: fields) }
 
     /// An answer with a JSON body.
     package static func json(
@@ -60,7 +75,8 @@ package final class HTTPResponse: Sendable {
 
     /// The fields that the answer was made with, and those about its body. Built on each call.
     package var headers: [(name: String, value: String)] {
-        let fields = bytes.getString(at: bytes.readerIndex, length: fieldByteCount) ?? ""
+        let made = bytes.getString(at: bytes.readerIndex, length: fieldByteCount) ?? ""
+        let fields = made + (addedFields.map { String(buffer: $0) } ?? "")
         return fields.split(separator: "\r\n").dropFirst().map { field in
             let parts = field.split(separator: ": ", maxSplits: 1, omittingEmptySubsequences: false)
             return (String(parts[0]), parts.count > 1 ? String(parts[1]) : "")
@@ -81,7 +97,7 @@ enum ConnectionField: Equatable, Sendable {
 extension HTTPResponse {
     /// Appends the answer as it is sent.
     func render(into output: inout ByteBuffer, date: DateField, connection: ConnectionField, isHead: Bool) {
-        guard connection != .none || isHead else {
+        guard connection != .none || isHead || addedFields != nil else {
             bytes.withUnsafeReadableBytes { bytes in
                 _ = output.writeWithUnsafeMutableBytes(minimumWritableBytes: bytes.count) { target in
                     target.copyMemory(from: bytes)
@@ -98,6 +114,7 @@ extension HTTPResponse {
         case .close: output.writeStaticString("connection: close\r\n")
         case .keepAlive: output.writeStaticString("connection: keep-alive\r\n")
         }
+        if let addedFields { output.writeImmutableBuffer(addedFields) }
         let renderedDateOffset = output.readableBytes
         let restCount = isHead ? DateField.byteCount + 2 : bytes.writerIndex - dateStart
         if let rest = bytes.getSlice(at: dateStart, length: restCount) { output.writeImmutableBuffer(rest) }
@@ -131,7 +148,7 @@ extension ByteBuffer {
     }
 
     /// Appends a non-negative integer in decimal, without making a `String`.
-    fileprivate mutating func writeDecimal(_ value: Int) {
+    package mutating func writeDecimal(_ value: Int) {
         precondition(value >= 0, "lengths and status codes are never negative")
         withUnsafeTemporaryAllocation(byteCount: 20, alignment: 1) { digits in
             var rest = value
