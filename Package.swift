@@ -30,7 +30,7 @@ let heap = Target.Dependency.product(name: "HeapModule", package: "swift-collect
 let luaScripts = [
     "adjust_coupon", "admit_store", "append_events", "archive_coupon", "claim_coupon", "load_claims", "load_coupon", "open_coupon",
     "rank_products", "record_sales",
-    "record_views", "swap_sales",
+    "record_views", "swap_sales", "take_tokens",
 ]
 
 let package = Package(

@@ -9,6 +9,7 @@ final class MetricsPage: Sendable {
     private let endpoints: [Endpoint]
     /// For each event loop the counters of its routes, in the order of `endpoints`, and a last one for requests that no route answers.
     private let counters: [[RouteCounters]]
+    private let shedding: [LoadShedding]
     private let server = Mutex(WeakServer())
 
     /// Weak, because the server retains the API and with it this page.
@@ -16,8 +17,8 @@ final class MetricsPage: Sendable {
         weak var value: HTTPListener?
     }
 
-    init(services: CommerceServices, endpoints: [Endpoint], counters: [[RouteCounters]]) {
-        (self.services, self.endpoints, self.counters) = (services, endpoints, counters)
+    init(services: CommerceServices, endpoints: [Endpoint], counters: [[RouteCounters]], shedding: [LoadShedding]) {
+        (self.services, self.endpoints, self.counters, self.shedding) = (services, endpoints, counters, shedding)
     }
 
     /// Adds the numbers of a server, which is made after this page.
@@ -32,6 +33,7 @@ final class MetricsPage: Sendable {
     func text() -> ByteBuffer {
         var text = PrometheusText()
         for metric in services.metrics() { text.write(metric) }
+        for metric in LoadShedding.metrics(shedding) { text.write(metric) }
         if let statistics = serverStatistics {
             for metric in Self.metrics(of: statistics) { text.write(metric) }
         }
