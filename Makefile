@@ -89,7 +89,7 @@ clean: ## Remove what was built; data stays
 	rm -rf .build .build-*
 
 packages: ; @.ci/install $(PACKAGES)
-test-packages: ; @.ci/install $(TEST_PACKAGES)
+test-packages: ; @.ci/install $(TEST_PACKAGES) && .ci/prometheus >/dev/null
 costs-packages: ; @.ci/install $(COSTS_PACKAGES)
 bench-packages: ; @.ci/install $(BENCH_PACKAGES)
 lint-packages: ; @.ci/install $(LINT_PACKAGES)

@@ -58,18 +58,21 @@ let package = Package(
         .target(name: "LuaScripts", path: "lua", resources: luaScripts.map { .embedInCode("\($0).lua") }, swiftSettings: strict),
         .target(name: "EventLoops", dependencies: [nioCore], swiftSettings: strict),
         .target(name: "FaultPoints", swiftSettings: strict),
+        .target(name: "Histograms", swiftSettings: strict),
         .target(name: "JSON", dependencies: [nioCore], swiftSettings: strict),
         .target(
-            name: "Redis", dependencies: ["CHiredis", "EventLoops", nioCore, nioPosix, nioSSL, collections, logging], swiftSettings: strict),
+            name: "Redis", dependencies: ["CHiredis", "EventLoops", "Histograms", nioCore, nioPosix, nioSSL, collections, logging],
+            swiftSettings: strict),
         .target(name: "Commerce", swiftSettings: strict),
         .target(name: "CSQLiteSettings"),
         .target(
-            name: "Store", dependencies: ["Commerce", "CSQLiteSettings", "FaultPoints", grdb, logging], swiftSettings: strict),
-        .target(name: "HTTPServer", dependencies: ["EventLoops", nioCore, nioPosix, logging], swiftSettings: strict),
+            name: "Store", dependencies: ["Commerce", "CSQLiteSettings", "FaultPoints", "Histograms", grdb, logging], swiftSettings: strict),
+        .target(name: "HTTPServer", dependencies: ["EventLoops", "Histograms", nioCore, nioPosix, logging], swiftSettings: strict),
         .target(
             name: "Services",
             dependencies: [
-                "Commerce", "Store", "Redis", "LuaScripts", "JSON", "EventLoops", "FaultPoints", nioCore, nioPosix, nioHTTP1, crypto,
+                "Commerce", "Store", "Redis", "LuaScripts", "JSON", "EventLoops", "FaultPoints", "Histograms", nioCore, nioPosix, nioHTTP1,
+                crypto,
                 httpClient,
                 subprocess, logging, collections, heap, lifecycle,
             ],
@@ -78,7 +81,8 @@ let package = Package(
         .target(
             name: "API",
             dependencies: [
-                "HTTPServer", "Services", "Commerce", "Store", "Redis", "JSON", "EventLoops", "FaultPoints", crypto, nioCore, logging,
+                "HTTPServer", "Services", "Commerce", "Store", "Redis", "JSON", "EventLoops", "FaultPoints", "Histograms", crypto, nioCore,
+                logging,
             ],
             resources: [.embedInCode("openapi.json")],
             swiftSettings: strict
@@ -91,6 +95,8 @@ let package = Package(
         .executableTarget(
             name: "firstcome",
             dependencies: ["App", "API", "HTTPServer", "Services", "Store", "Redis", "Commerce", argumentParser, nioCore, logging],
+            // For Prometheus and Grafana, not for the program.
+            exclude: ["Monitoring"],
             swiftSettings: strict
         ),
         .target(
@@ -156,7 +162,8 @@ let package = Package(
         .testTarget(
             name: "ServicesTests",
             dependencies: [
-                "Services", "Store", "Redis", "Commerce", "JSON", "HTTPServer", "TestSupport", nioCore, nioPosix, logging, crypto,
+                "Services", "Store", "Redis", "Commerce", "JSON", "HTTPServer", "Histograms", "TestSupport", nioCore, nioPosix, logging,
+                crypto,
                 grdb, httpClient, lifecycle,
             ],
             swiftSettings: strict
@@ -164,7 +171,8 @@ let package = Package(
         .testTarget(
             name: "APITests",
             dependencies: [
-                "API", "EventLoops", "HTTPServer", "Services", "Store", "Redis", "Commerce", "JSON", "TestSupport", jwt, crypto,
+                "API", "EventLoops", "Histograms", "HTTPServer", "Services", "Store", "Redis", "Commerce", "JSON", "TestSupport", jwt,
+                crypto,
                 nioCore, nioPosix,
                 nioEmbedded, logging,
             ],

@@ -19,14 +19,15 @@ package final class FirstcomeAPI: Sendable {
     package init(services: CommerceServices, tokenKey: TokenKey, eventLoopGroup: any EventLoopGroup, logger: Logger) {
         let endpoints = RouteTable.routes.map(\.endpoint)
         let eventLoops = Array(eventLoopGroup.makeIterator())
-        let counters = eventLoops.map { _ in (0...endpoints.count).map { _ in RouteCounters() } }
-        let metrics = MetricsPage(services: services, endpoints: endpoints, counters: counters)
+        let loops = eventLoops.map { _ in LoopMetrics(routeCount: endpoints.count) }
+        let metrics = MetricsPage(services: services, endpoints: endpoints, loops: loops)
         let inFlightKeys = InFlightKeys()
         self.metrics = metrics
-        dispatchers = zip(eventLoops, counters).map { eventLoop, counters in
+        dispatchers = zip(eventLoops, loops).map { eventLoop, counters in
             RequestDispatcher(
                 routes: RouteTable.routes, counters: counters,
-                resources: LoopResources(eventLoop: eventLoop, services: services, metrics: metrics), eventLoop: eventLoop,
+                resources: LoopResources(eventLoop: eventLoop, services: services, metrics: metrics, claims: counters.claims),
+                eventLoop: eventLoop,
                 verifier: tokenKey.verifier(), inFlightKeys: inFlightKeys, logger: logger)
         }
     }

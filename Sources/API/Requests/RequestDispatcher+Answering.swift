@@ -112,7 +112,9 @@ extension RequestDispatcher {
         let identity: Identity
         switch authenticate(call.request, at: call.now) {
         case .authenticated(let known): identity = known
-        case .refused(let fault): return .now(resources.prepared.response(to: fault))
+        case .refused(let fault):
+            tokenRefusals.count(fault)
+            return .now(resources.prepared.response(to: fault))
         }
         let admission = Admission(
             access, identity, pathUser: try call.pathUser(), prepared: resources.prepared,

@@ -23,16 +23,18 @@ final class RequestDispatcher: @unchecked Sendable {
     let logsRequests: Bool
     /// One for each route, in the same order, and a last one for requests that no route answers.
     let counters: [RouteCounters]
+    let tokenRefusals: TokenRefusals
     private let verifier: TokenVerifier
     private var matches: RecentMatches
     private var tokens = TokenCache()
 
     init(
-        routes: [Route], counters: [RouteCounters], resources: LoopResources, eventLoop: any EventLoop, verifier: TokenVerifier,
+        routes: [Route], counters: LoopMetrics, resources: LoopResources, eventLoop: any EventLoop, verifier: TokenVerifier,
         inFlightKeys: InFlightKeys, logger: Logger
     ) {
         (endpoints, accesses) = (routes.map(\.endpoint), routes.map(\.access))
-        (self.counters, self.resources, self.eventLoop) = (counters, resources, eventLoop)
+        (self.counters, tokenRefusals) = (counters.routes, counters.tokens)
+        (self.resources, self.eventLoop) = (resources, eventLoop)
         (self.verifier, self.inFlightKeys, self.logger) = (verifier, inFlightKeys, logger)
         logsRequests = logger.logLevel <= .debug
         clock = resources.services.configuration.clock

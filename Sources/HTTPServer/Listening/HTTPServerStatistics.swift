@@ -1,4 +1,5 @@
 import EventLoops
+package import Histograms
 
 /// What the server counted since its start, and how many connections and requests it has now.
 package struct HTTPServerStatistics: Sendable, Equatable {
@@ -18,6 +19,8 @@ package struct HTTPServerStatistics: Sendable, Equatable {
     package var refusedRequests = 0
     /// Requests the server answered 4xx or 501 by itself: malformed, too large or too slow.
     package var rejectedRequests = 0
+    /// Nanoseconds by which the timer of an event loop was late: for so long the loop did something else.
+    package var loopLag = HistogramSnapshot(.times)
 }
 
 /// What one event loop has counted.
@@ -27,6 +30,7 @@ final class LoopCounters: Sendable {
     let requests = LoopCounter()
     let refusedRequests = LoopCounter()
     let rejectedRequests = LoopCounter()
+    let lag = Histogram(.times)
 
     /// Adds the counters. Each is exact, but they are not read at one instant.
     func add(to statistics: inout HTTPServerStatistics) {
@@ -35,5 +39,6 @@ final class LoopCounters: Sendable {
         statistics.requests += requests.value
         statistics.refusedRequests += refusedRequests.value
         statistics.rejectedRequests += rejectedRequests.value
+        statistics.loopLag = statistics.loopLag + lag.snapshot
     }
 }
