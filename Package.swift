@@ -38,6 +38,8 @@ let package = Package(
         .executable(name: "firstcome", targets: ["firstcome"]),
         // For `make costs` alone, which preloads it.
         .library(name: "CountingAllocator", type: .dynamic, targets: ["CountingAllocator"]),
+        // For a test alone, which preloads it.
+        .library(name: "SlowDisk", type: .dynamic, targets: ["SlowDisk"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser.git", from: "1.8.0"),
@@ -116,6 +118,7 @@ let package = Package(
             name: "LoadGenerator", dependencies: [nioCore, nioPosix, histogram], path: "Tests/Bench/LoadGenerator",
             swiftSettings: strict),
         .target(name: "BenchPlots", dependencies: ["TestSupport"], path: "Tests/Bench/Plots", swiftSettings: strict),
+        .target(name: "SlowDisk", path: "Tests/Support/SlowDisk"),
         .target(name: "CountingAllocator", path: "Tests/Costs/CountingAllocator"),
         .target(
             name: "Bench",

@@ -8,6 +8,10 @@ package struct OutboxStatistics: Sendable, Equatable {
     package let parked: Int64
     /// When the oldest waiting event happened; nil where none waits.
     package let oldestWaiting: Instant?
+
+    package init(waiting: Int64, parked: Int64, oldestWaiting: Instant?) {
+        (self.waiting, self.parked, self.oldestWaiting) = (waiting, parked, oldestWaiting)
+    }
 }
 
 extension TransactionalStore {

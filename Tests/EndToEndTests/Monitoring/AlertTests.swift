@@ -164,6 +164,33 @@ extension EndToEnd.AlertTests {
         }
     }
 
+    @Test("a disk that takes long to flush")
+    func slowDisk() async throws {
+        try await withDataFolder { folder in
+            let (sign, executable) = (folder + "/slow", try Tool.executable())
+            let library = executable.deletingLastPathComponent().appending(path: "libSlowDisk.so").path
+            try #require(FileManager.default.fileExists(atPath: library))
+            let serve = try await ServeProcess.start(
+                folder, wrapping: { ["env", "LD_PRELOAD=\(library)", "FIRSTCOME_SLOW_DISK=\(sign)"] + $0 })
+            do {
+                let token = try await Tool.run("token", "--data", folder, "--admin").lines[0]
+                let pool = HTTPPool(port: serve.port, maximumConnections: 1)
+                let admin = Caller(pool: pool, token: token)
+                try await PrometheusServer.run(scraping: serve.port) { prometheus in
+                    _ = try await admin.makeProduct()
+                    try Data().write(to: URL(filePath: sign))
+                    try await prometheus.expect("FirstcomeSlowCommits") { _ = try await admin.makeProduct() }
+                    try FileManager.default.removeItem(atPath: sign)
+                }
+                await pool.close()
+                #expect(try await serve.end() == 0)
+            } catch {
+                _ = try? await serve.end(SIGKILL)
+                throw error
+            }
+        }
+    }
+
     @Test("a write-ahead log that has grown past its bound")
     func logLong() async throws {
         try await Self.withService { live, prometheus in

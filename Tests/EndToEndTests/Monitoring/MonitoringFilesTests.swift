@@ -176,7 +176,8 @@ extension EndToEnd.MonitoringFilesTests {
     @Test("the dashboard is one that Grafana takes: a variable for the data source, numbered panels that do not overlap, units")
     func dashboardShape() throws {
         let dashboard = try Self.dashboard()
-        #expect(dashboard["title"]?.string == "Firstcome" && dashboard["schemaVersion"]?.int ?? 0 >= 36)
+        let version = dashboard["schemaVersion"]?.int ?? 0
+        #expect(dashboard["title"]?.string == "Firstcome" && version >= 36)
         let variables = try #require(dashboard["templating"]?["list"]?.elements)
         #expect(variables.map { $0["name"]?.string } == ["datasource", "job", "instance"])
         #expect(variables[0]["type"]?.string == "datasource" && variables[0]["query"]?.string == "prometheus")
@@ -193,14 +194,18 @@ extension EndToEnd.MonitoringFilesTests {
             for column in x..<(x + w) {
                 for line in y..<(y + h) { #expect(taken.insert([column, line]).inserted, "\(title) overlaps") }
             }
-            guard panel["type"]?.string != "row" else { continue }
-            #expect(
-                ["timeseries", "stat"].contains(panel["type"]?.string) && panel["description"]?.string?.hasSuffix(".") == true, "\(title)")
-            #expect(panel["fieldConfig"]?["defaults"]?["unit"]?.string?.isEmpty == false, "\(title)")
-            for target in [panel] + (panel["targets"]?.elements ?? []) {
-                #expect(target["datasource"]?["uid"]?.string == "${datasource}" && target["datasource"]?["type"]?.string == "prometheus")
+            let kind = panel["type"]?.string ?? ""
+            guard kind != "row" else { continue }
+            let (description, unit) = (
+                panel["description"]?.string ?? "", panel["fieldConfig"]?["defaults"]?["unit"]?.string ?? ""
+            )
+            #expect(["timeseries", "stat"].contains(kind) && description.hasSuffix(".") && !unit.isEmpty, "\(title)")
+            let targets = try #require(panel["targets"]?.elements)
+            #expect(!targets.isEmpty, "\(title)")
+            for part in [panel] + targets {
+                let source = part["datasource"]
+                #expect(source?["uid"]?.string == "${datasource}" && source?["type"]?.string == "prometheus", "\(title)")
             }
-            #expect(!(panel["targets"]?.elements ?? []).isEmpty, "\(title)")
         }
     }
 }
