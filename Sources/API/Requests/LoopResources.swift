@@ -14,6 +14,7 @@ final class LoopResources: @unchecked Sendable {
     let context: LoopContext
     let metrics: MetricsPage
     let documents: PublishedDocuments
+    let claims: ClaimOutcomes
     let prepared = PreparedAnswers()
     let shedding: LoadShedding
     private let eventLoop: any EventLoop
@@ -23,9 +24,10 @@ final class LoopResources: @unchecked Sendable {
     private var balances = SlotCache<Int64, RowAnswer<HTTPResponse>>(capacity: 4_096)
 
     init(
-        eventLoop: any EventLoop, services: CommerceServices, metrics: MetricsPage, documents: PublishedDocuments, shedding: LoadShedding
+        eventLoop: any EventLoop, services: CommerceServices, metrics: MetricsPage, claims: ClaimOutcomes, documents: PublishedDocuments,
+        shedding: LoadShedding
     ) {
-        (self.eventLoop, self.services, self.metrics) = (eventLoop, services, metrics)
+        (self.eventLoop, self.services, self.metrics, self.claims) = (eventLoop, services, metrics, claims)
         (self.documents, self.shedding) = (documents, shedding)
         store = services.store
         context = services.context(for: eventLoop)

@@ -35,20 +35,20 @@ final class RequestDispatcher: @unchecked Sendable {
     /// The answer to `OPTIONS *`, which asks about the server as a whole (RFC 9110 section 9.3.7).
     let serverOptions: HTTPResponse
     let keys: TokenKeys
-    let refusals = TokenRefusals()
+    let refusals: TokenRefusals
     private var verifier = TokenVerifier(localKeys: [])
     private var matches: RecentMatches
     private var tokens: TokenCache
     private var headers = RecentHeaders()
 
     init(
-        routes: [Route], places: [Int], counters: [RouteCounters], resources: LoopResources, notes: RequestNotes,
-        eventLoop: any EventLoop, keys: TokenKeys, inFlightKeys: InFlightKeys, limiter: RequestLimiter?,
+        routes: [Route], places: [Int], counters: [RouteCounters], refusals: TokenRefusals, resources: LoopResources,
+        notes: RequestNotes, eventLoop: any EventLoop, keys: TokenKeys, inFlightKeys: InFlightKeys, limiter: RequestLimiter?,
         trustedProxies: TrustedProxies, crossOrigin: CrossOriginPolicy?, logger: Logger
     ) {
         (endpoints, accesses) = (routes.map(\.endpoint), routes.map(\.access))
         (self.counters, self.resources, self.eventLoop) = (counters, resources, eventLoop)
-        (self.keys, self.inFlightKeys, self.logger) = (keys, inFlightKeys, logger)
+        (self.keys, self.refusals, self.inFlightKeys, self.logger) = (keys, refusals, inFlightKeys, logger)
         (self.limiter, self.trustedProxies) = (limiter, trustedProxies)
         (self.places, self.notes, self.crossOrigin) = (places, notes, crossOrigin)
         serverOptions = HTTPResponse(status: 204, headers: [("allow", RequestDispatcher.methods(of: routes))])

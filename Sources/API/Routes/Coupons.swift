@@ -66,7 +66,8 @@ enum Coupons {
     private static let issued = Success<IssuedCoupon>.created { $0.write($1, at: $2) }
 
     private static func response(to outcome: ClaimOutcome, _ call: Call) throws -> HTTPResponse {
-        switch outcome {
+        call.loop.claims.count(ClaimOutcomes.Outcome(outcome))
+        return switch outcome {
         case .issued(let coupon): call.response(issued, coupon.issued)
         case .alreadyClaimed(let known): call.loop.alreadyClaimed(known, at: call.now)
         case .soldOut: call.loop.prepared.couponSoldOut

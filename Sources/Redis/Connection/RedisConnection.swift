@@ -1,4 +1,5 @@
 import EventLoops
+import Histograms
 package import NIOCore
 import Synchronization
 
@@ -193,7 +194,10 @@ extension RedisConnection {
 
     func readCompleted() {
         notePending()
-        machine.progressed(now: .now())
+        let now = NIODeadline.now()
+        // One sample for each read, because the replies of a read came together.
+        if let sentAt = machine.takeSendTimeOfLastReply() { counters.roundTrips.record(Int(max(0, (now - sentAt).nanoseconds))) }
+        machine.progressed(now: now)
         if machine.isDrained { disconnect(because: RedisError(.closed, "the Redis client is closed")) }
     }
 

@@ -3,6 +3,7 @@ import FaultPoints
 import Foundation
 import GRDB
 import GRDBSQLite
+import Histograms
 import Logging
 import Synchronization
 
@@ -23,6 +24,8 @@ final class GroupCommitWriter: Sendable {
     let rowVersions = RowVersions()
     var load: WriterLoad { queue.load }
     private let counters = Mutex(StoreStatistics())
+    private let groupSizes = Histogram(StoreStatistics.groupSizeBounds)
+    private let commitTimes = Histogram(.times)
     private let outage = Mutex<Outage?>(nil)
     private let thread = DispatchGroup()
 
@@ -99,6 +102,7 @@ final class GroupCommitWriter: Sendable {
         var now = counters.withLock { $0 }
         now.queueDepth = queue.depth
         now.walBytes = log.bytes
+        (now.groupSizes, now.commitTimes) = (groupSizes.snapshot, commitTimes.snapshot)
         return now
     }
 }
@@ -272,6 +276,8 @@ extension GroupCommitWriter {
     private static func weight(of group: ArraySlice<any WriteJob>) -> Int { group.reduce(0) { $0 + $1.weight } }
 
     private func count(_ writes: Int, working: UInt64, committing: UInt64) {
+        groupSizes.record(writes)
+        commitTimes.record(Int(clamping: committing))
         counters.withLock { counters in
             counters.groups += 1
             counters.jobs += writes
