@@ -8,6 +8,8 @@ PACKAGES := libhiredis-dev libsqlite3-dev zlib1g-dev redis-server redis-tools
 LINT_PACKAGES := lua-check
 TEST_PACKAGES := openssl gnuplot-nox python3
 COSTS_PACKAGES := valgrind binutils
+# `make contract` installs the rest from PyPI into .build/contract.
+CONTRACT_PACKAGES := python3-venv
 # What `make bench` compares the service with, the load generator, and what draws the plots.
 BENCH_PACKAGES := webdis wrk nginx-light postgresql-15 gnuplot-nox
 
@@ -29,8 +31,8 @@ PORT ?= 8080
 # set too.
 ROUNDS ?=
 
-.PHONY: help run test costs thresholds torture fuzz bench build lint format clean
-.PHONY: costs-build packages test-packages costs-packages bench-packages lint-packages
+.PHONY: help run test contract costs thresholds torture fuzz bench build lint format clean
+.PHONY: costs-build packages test-packages contract-packages costs-packages bench-packages lint-packages
 
 help: ## Print this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-10s %s\n", $$1, $$2 }'
@@ -46,6 +48,10 @@ build: packages ## Build a release
 test: packages test-packages ## Build and run every test; the last line counts them
 	swift build --build-tests
 	@Tests/run-suites $(SUITES)
+
+contract: packages contract-packages ## Check the HTTP contract by schemathesis and by a generated client: SEED=1 EXAMPLES=25 ONLY='as users'
+	swift build --product firstcome
+	@Tests/Contract/run $(if $(SEED),--seed '$(SEED)') $(if $(EXAMPLES),--examples '$(EXAMPLES)') $(if $(ONLY),--only '$(ONLY)')
 
 costs: costs-build ## Count what requests cost, and compare it with the thresholds: ONLY='claim, sold out'
 	@$(COSTS) $(if $(ONLY),--only '$(ONLY)')
@@ -90,6 +96,7 @@ clean: ## Remove what was built; data stays
 
 packages: ; @.ci/install $(PACKAGES)
 test-packages: ; @.ci/install $(TEST_PACKAGES)
+contract-packages: ; @.ci/install $(CONTRACT_PACKAGES)
 costs-packages: ; @.ci/install $(COSTS_PACKAGES)
 bench-packages: ; @.ci/install $(BENCH_PACKAGES)
 lint-packages: ; @.ci/install $(LINT_PACKAGES)
