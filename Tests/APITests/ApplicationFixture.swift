@@ -31,6 +31,7 @@ struct ApplicationFixture: Sendable {
     /// Builds it, runs the body, and takes everything down again however the body ends.
     static func run(
         redis: RedisEndpoint? = nil,
+        policy: Policy = Policy(),
         logger: Logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() },
         configure: (inout StoreOptions) -> Void = { _ in },
         _ body: @escaping @Sendable (ApplicationFixture) async throws -> Void
@@ -41,7 +42,8 @@ struct ApplicationFixture: Sendable {
         let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
         let result: Result<Void, any Error>
         do {
-            result = .success(try await run(in: folder, group, redis ?? .unix(path: folder + "/nobody.sock"), logger, configure, body))
+            result = .success(
+                try await run(in: folder, group, redis ?? .unix(path: folder + "/nobody.sock"), policy, logger, configure, body))
         } catch {
             result = .failure(error)
         }
@@ -50,7 +52,7 @@ struct ApplicationFixture: Sendable {
     }
 
     private static func run(
-        in folder: String, _ group: MultiThreadedEventLoopGroup, _ endpoint: RedisEndpoint, _ logger: Logger,
+        in folder: String, _ group: MultiThreadedEventLoopGroup, _ endpoint: RedisEndpoint, _ policy: Policy, _ logger: Logger,
         _ configure: (inout StoreOptions) -> Void, _ body: (ApplicationFixture) async throws -> Void
     ) async throws {
         let calendar = try #require(BusinessCalendar(timeZoneIdentifier: "Asia/Seoul"))
@@ -62,7 +64,7 @@ struct ApplicationFixture: Sendable {
         defer { store.close() }
         let redis = RedisClient(
             configuration: RedisConfiguration(endpoint: endpoint, scripts: Scripts.all), eventLoopGroup: group, logger: logger)
-        let configuration = ServicesConfiguration(calendar: calendar, clock: WallClock { now })
+        let configuration = ServicesConfiguration(policy: policy, calendar: calendar, clock: WallClock { now })
         let services = try CommerceServices(configuration: configuration, store: store, redis: redis, eventLoopGroup: group, logger: logger)
         let key = TokenKey(bytes: Array(repeating: 7, count: TokenKey.length))
         let api = FirstcomeAPI(services: services, tokenKey: key, eventLoopGroup: group, logger: logger)
@@ -78,9 +80,9 @@ struct ApplicationFixture: Sendable {
     /// Sends one request as somebody, or as nobody, and waits for its answer.
     func send(
         _ method: HTTPMethod, _ target: String, as identity: Identity? = nil, key idempotencyKey: String? = nil, _ body: String = "",
-        contentType: String? = "application/json"
+        contentType: String? = "application/json", headers extra: [String: String] = [:]
     ) async throws -> HTTPResponse {
-        var headers: [(name: String, value: String)] = []
+        var headers = extra.map { (name: $0.key, value: $0.value) }
         if let identity {
             let later = Instant(milliseconds: Self.now.milliseconds + 3_600_000)
             headers.append(("Authorization", "Bearer \(key.sign(identity, issuedAt: Self.now, expiresAt: later))"))
