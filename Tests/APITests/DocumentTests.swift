@@ -112,6 +112,21 @@ struct DocumentTests {
         #expect(count > 20)
     }
 
+    @Test("the pattern of names takes what the service takes, and nothing else")
+    func names() throws {
+        let schema = try #require(try document()["components"]?["schemas"]?["NewUser"]?["properties"]?["name"])
+        let pattern = try #require(schema["pattern"]?.text)
+        #expect(schema["minLength"] == .integer(1) && schema["maxLength"] == .integer(200))
+        // Every character up to the Hiragana (beyond them, nothing is blank or a control character), and some more.
+        for value in Array(0...0x3040) + [0xAC00, 0xD7FF, 0xE000, 0xFEFF, 0xFFFE, 0xFFFF, 0x1_F600, 0xE_0001, 0x10_FFFF] as [UInt32] {
+            let scalar = try #require(Unicode.Scalar(value))
+            for name in [String(scalar), "a\(scalar)", "\(scalar)a"] {
+                guard Schema.matches(name, pattern: pattern) != (DisplayName.fault(in: name) == nil) else { continue }
+                Issue.record("pattern and service differ on \(name.unicodeScalars.map(\.value))")
+            }
+        }
+    }
+
     @Test("the examples of bodies are bodies the service takes")
     func bodyExamples() throws {
         func check(_ name: String, _ read: (inout FieldReader) -> (some Any)?) throws {
