@@ -167,7 +167,7 @@ let package = Package(
             name: "APITests",
             dependencies: [
                 "API", "EventLoops", "HTTPServer", "Services", "Store", "Redis", "Commerce", "JSON", "TestSupport", jwt, crypto,
-                nioCore, nioPosix,
+                cryptoExtras, nioCore, nioPosix,
                 nioEmbedded, logging,
             ],
             swiftSettings: strict
@@ -178,7 +178,7 @@ let package = Package(
                 "App", "firstcome", "FaultPoints", "API", "HTTPServer", "Services", "Store", "Redis", "Commerce", "JSON", "TestSupport",
                 nioCore,
                 nioPosix, grdb,
-                crypto, logging,
+                crypto, cryptoExtras, logging,
             ],
             swiftSettings: strict
         ),

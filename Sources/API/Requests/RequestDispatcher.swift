@@ -90,7 +90,7 @@ final class RequestDispatcher: @unchecked Sendable {
         var outcome = IssuerTokens.Examination.refused(.unknownKey)
         request.withCredentials { credentials in
             guard case .one(let field) = credentials, let issuer = verifier.issuer,
-                let token = BearerToken(field: field, issuerSignatureLengths: verifier.issuerSignatureLengths)
+                let token = BearerToken(field: field, takesIssuer: true)
             else { return }
             outcome = issuer.examine(token, from: request.peer, headers: headers, checked: keys.checks.checked)
             if case .known(let verified) = outcome { tokens.insert(verified, for: token) }

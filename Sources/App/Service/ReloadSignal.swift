@@ -3,8 +3,8 @@ import Glibc
 
 /// Runs a closure on each SIGHUP, one run at a time. Signals that arrive during a run cause one more run after it.
 ///
-/// A service without anything to reread does not make this object. SIGHUP then keeps its default action, so that a service in a
-/// terminal ends when the terminal is closed.
+/// A service without anything to reread does not make this object; SIGHUP then keeps its default action. It also does where the terminal
+/// that the service was started in is closed, which the system reports by the same signal: then the service ends.
 package final class ReloadSignal {
     private let source: any DispatchSourceSignal
     private let task: Task<Void, Never>
@@ -13,9 +13,25 @@ package final class ReloadSignal {
         let (stream, continuation) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
         signal(SIGHUP, SIG_IGN)
         source = DispatchSource.makeSignalSource(signal: SIGHUP)
-        source.setEventHandler { continuation.yield() }
+        let hadTerminal = Self.hasTerminal
+        source.setEventHandler {
+            guard hadTerminal, !Self.hasTerminal else {
+                continuation.yield()
+                return
+            }
+            signal(SIGHUP, SIG_DFL)
+            kill(getpid(), SIGHUP)
+        }
         source.resume()
         task = Task { for await _ in stream { await reload() } }
+    }
+
+    /// Whether the process has a controlling terminal that is still open.
+    private static var hasTerminal: Bool {
+        let terminal = open("/dev/tty", O_RDONLY | O_NOCTTY | O_CLOEXEC)
+        guard terminal >= 0 else { return false }
+        close(terminal)
+        return true
     }
 
     deinit {

@@ -2,6 +2,18 @@ import DequeModule
 import HTTPServer
 import NIOCore
 
+/// The bounds of a ``CheckQueue``.
+struct CheckLimits: Sendable {
+    /// Tokens that wait. More are turned away.
+    var waiting = 2_048
+    /// From this number of forged tokens on (see ``SourceScores``), a source is suspect.
+    var suspectFrom = 8.0
+    /// Failed checks of a second that suspect sources may have, together. At 100 us for a check this is 5 % of a core.
+    var failuresPerSecond = 500.0
+    /// Failed checks that they may have at once, after a time without.
+    var failureBurst = 500.0
+}
+
 /// The order in which signatures are checked, and which ones are not: a value without threads and clocks.
 ///
 /// Sources take turns, one token each, so that a token waits for one check of every other source and not for all that one source has sent.
@@ -9,17 +21,6 @@ import NIOCore
 /// second; beyond it their tokens are turned away, those that wait already among them. So forgeries take a bounded share of the machine,
 /// and a good token from a clean source waits for few of them.
 struct CheckQueue<Job: Sendable>: Sendable {
-    struct Limits: Sendable {
-        /// Tokens that wait. More are turned away.
-        var waiting = 2_048
-        /// From this number of forged tokens on (see ``SourceScores``), a source is suspect.
-        var suspectFrom = 8.0
-        /// Failed checks of a second that suspect sources may have, together. At 100 us for a check this is 5 % of a core.
-        var failuresPerSecond = 500.0
-        /// Failed checks that they may have at once, after a time without.
-        var failureBurst = 500.0
-    }
-
     /// What to do next.
     enum Turn: Sendable {
         case check(Job, from: PeerAddress, isSuspect: Bool)
@@ -34,7 +35,7 @@ struct CheckQueue<Job: Sendable>: Sendable {
         case displaces(Job)
     }
 
-    private let limits: Limits
+    private let limits: CheckLimits
     private var queues: [PeerAddress: Deque<Job>] = [:]
     /// The sources whose tokens wait, in the order of their turns.
     private var turns: Deque<PeerAddress> = []
@@ -43,7 +44,7 @@ struct CheckQueue<Job: Sendable>: Sendable {
     private var budget: Double
     private var budgetAt = NIODeadline.uptimeNanoseconds(0)
 
-    init(limits: Limits = Limits()) {
+    init(limits: CheckLimits = CheckLimits()) {
         self.limits = limits
         budget = limits.failureBurst
     }
