@@ -98,6 +98,12 @@ final class RequestDispatcher: @unchecked Sendable {
         return outcome
     }
 
+    /// Whether other keys are on their way to this loop, which a token with an unknown key may be of.
+    var awaitsKeys: Bool {
+        eventLoop.assertInEventLoop()
+        return keys.hasOther(than: verifier.issuer)
+    }
+
     /// Adds a token to the cache whose signature was checked elsewhere; false where its key has left meanwhile.
     func remember(_ verified: VerifiedToken, as token: UncheckedToken) -> Bool {
         eventLoop.assertInEventLoop()

@@ -40,6 +40,9 @@ package final class TokenKeys: Sendable {
         }
     }
 
+    /// Whether a loop that has these keys of the issuer is about to get others.
+    func hasOther(than issuer: IssuerTokens?) -> Bool { state.withLock { $0.verifier.issuer !== issuer } }
+
     /// Replaces the keys of the data folder.
     func replace(local keys: [LocalKey]) {
         change { former, numbers in

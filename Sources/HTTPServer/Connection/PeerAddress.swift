@@ -18,7 +18,8 @@ package struct PeerAddress: Hashable, Sendable {
     init(_ address: SocketAddress?) {
         switch address {
         case .v4(let address):
-            self = withUnsafeBytes(of: address.address) { PeerAddress(ipv4: UInt32(bigEndian: $0.load(fromByteOffset: 4, as: UInt32.self))) }
+            let number = withUnsafeBytes(of: address.address) { $0.load(fromByteOffset: 4, as: UInt32.self) }
+            self.init(ipv4: UInt32(bigEndian: number))
         case .v6(let address):
             self = withUnsafeBytes(of: address.address) { PeerAddress(ipv6: UnsafeRawBufferPointer(rebasing: $0[8..<24])) }
         case .unixDomainSocket, nil: self = .local

@@ -49,7 +49,7 @@ struct IssuerAgreementTests {
             accepted > rounds / 8 && refused > rounds / 4 && stricter < rounds / 8,
             "\(seed): \(accepted) accepted, \(refused) refused, \(stricter) by us alone")
         for reason in ["malformed", "algorithm", "unknown_key", "signature", "claims", "issuer", "audience", "expired", "not_yet_valid"] {
-            #expect(reasons[reason, default: 0] > rounds / 300, "\(seed): \(reason) in \(reasons)")
+            #expect(reasons[reason, default: 0] > rounds / 500, "\(seed): \(reason) in \(reasons)")
         }
     }
 }
@@ -134,7 +134,7 @@ private struct IssuerTokenGenerator {
         let signer = pick(TokenAlgorithm.allCases)
         let (alg, kid) = (usual(signer, TokenAlgorithm.allCases), usual(signer, TokenAlgorithm.allCases))
         var header = #"{"alg":"\#(alg.rawValue)","typ":"JWT","kid":"\#(IssuerFixture.keyID(kid))"}"#
-        if chance(0.08) {
+        if chance(0.15) {
             isPlain = false
             header = pick(Self.headers).replacing("$", with: alg.rawValue).replacing("#", with: IssuerFixture.keyID(kid))
         }
@@ -143,7 +143,7 @@ private struct IssuerTokenGenerator {
             #""iss":"# + usual(#""https://id.example""#, Self.issuers), #""aud":"# + usual(#""shop""#, Self.audiences),
             #""exp":"# + usual("4102444800", Self.times),
         ]
-        if chance(0.3) { members.append(#""nbf":"# + usual("1795000000", Self.times)) }
+        if chance(0.5) { members.append(#""nbf":"# + (chance(0.8) ? "1795000000" : pick(Self.times))) }
         if chance(0.05) { members.remove(at: Int.random(in: 0..<members.count, using: &random)) }
         members.shuffle(using: &random)
         var payload = "{\(members.joined(separator: ","))}"
@@ -192,7 +192,8 @@ private struct IssuerTokenGenerator {
     }
 
     private static let headers = [
-        ##"{"alg":"$"}"##, ##"{"alg":"$","kid":"x"}"##, ##"{"alg":"$","kid":""}"##, ##"{"alg":"$","kid":1}"##, ##"{"alg":"$","kid":null}"##,
+        ##"{"alg":"$"}"##, ##"{"alg":"$","kid":"x"}"##, ##"{"alg":"$","kid":""}"##, ##"{"kid":"y","alg":"$"}"##,
+        ##"{"alg":"$","kid":"# "}"##, ##"{"alg":"$","kid":1}"##, ##"{"alg":"$","kid":null}"##,
         ##"{"alg":"none","kid":"#"}"##, ##"{"alg":"HS256","kid":"#"}"##, ##"{"alg":"RS512","kid":"#"}"##, ##"{"kid":"#"}"##,
         ##"{"alg":"$","kid":"#","crit":["exp"]}"##, ##"{"alg":"$","kid":"#","crit":[]}"##, ##"{"alg":"$","kid":"#","b64":false}"##,
         ##"{"alg":"$","kid":"#","typ":"logout+jwt"}"##, ##"{"alg":"$","kid":"#","kid":"x"}"##, ##"{"alg":"$","alg":"none","kid":"#"}"##,

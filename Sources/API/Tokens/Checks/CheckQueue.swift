@@ -41,8 +41,9 @@ struct CheckQueue<Job: Sendable>: Sendable {
     private var turns: Deque<PeerAddress> = []
     private(set) var count = 0
     private var scores = SourceScores()
+    /// Failed checks that suspect sources may have now, and when that was counted; nil before the first time.
     private var budget: Double
-    private var budgetAt = NIODeadline.uptimeNanoseconds(0)
+    private var budgetAt: NIODeadline?
 
     init(limits: CheckLimits = CheckLimits()) {
         self.limits = limits
@@ -86,6 +87,7 @@ struct CheckQueue<Job: Sendable>: Sendable {
     /// Takes note of the outcome of a check.
     mutating func finished(_ source: PeerAddress, wasSuspect: Bool, failed: Bool, at now: NIODeadline) {
         scores.count(source, failed: failed, at: now)
+        refill(at: now)
         // A suspect's check was paid in advance; a clean source's failure is paid now, although it is never turned away for it.
         switch (wasSuspect, failed) {
         case (true, false): budget += 1
@@ -99,8 +101,13 @@ struct CheckQueue<Job: Sendable>: Sendable {
     }
 
     private mutating func hasBudget(at now: NIODeadline) -> Bool {
-        budget = min(budget + Double((now - budgetAt).nanoseconds) / 1e9 * limits.failuresPerSecond, limits.failureBurst)
-        budgetAt = now
+        refill(at: now)
         return budget >= 1
+    }
+
+    private mutating func refill(at now: NIODeadline) {
+        let seconds = budgetAt.map { Double((now - $0).nanoseconds) / 1e9 } ?? 0
+        budget = min(budget + seconds * limits.failuresPerSecond, limits.failureBurst)
+        budgetAt = now
     }
 }
