@@ -179,7 +179,7 @@ let package = Package(
             dependencies: [
                 "API", "CZlib", "EventLoops", "Histograms", "HTTPServer", "Services", "Store", "Redis", "Commerce", "JSON", "TestSupport",
                 jwt, crypto,
-                nioCore, nioPosix,
+                cryptoExtras, nioCore, nioPosix,
                 nioEmbedded, logging,
             ],
             swiftSettings: strict
@@ -190,7 +190,7 @@ let package = Package(
                 "App", "firstcome", "FaultPoints", "API", "HTTPServer", "Services", "Store", "Redis", "Commerce", "JSON", "TestSupport",
                 nioCore,
                 nioPosix, nioSSL, httpClient, grdb,
-                crypto, logging,
+                crypto, cryptoExtras, logging,
             ],
             swiftSettings: strict
         ),
