@@ -29,7 +29,9 @@ struct Listeners {
     ) async throws -> Listeners {
         // Checked again, because another program may have begun to listen meanwhile.
         try check(configuration)
-        func listener(_ configuration: HTTPServerConfiguration, isSecure: Bool, _ responder: @escaping (any EventLoop) -> HTTPResponder) -> HTTPListener {
+        func listener(_ configuration: HTTPServerConfiguration, isSecure: Bool, _ responder: @escaping (any EventLoop) -> HTTPResponder)
+            -> HTTPListener
+        {
             var configuration = configuration
             if isSecure { configuration.certificate = certificate }
             return HTTPListener(
@@ -47,7 +49,8 @@ struct Listeners {
             try address.admitGroup()
             (operators, operatorsPlace) = (server, address.description(port: server.port, isSecure: isSecure && !address.isLocal))
             if !isSecure, !address.isLocal {
-                logger.warning("operators' tokens cross the network unencrypted: --admin-listen is no local address, and there is no --tls-cert")
+                logger.warning(
+                    "operators' tokens cross the network unencrypted: --admin-listen is no local address, and there is no --tls-cert")
             }
         }
         let address = ListenAddress(configuration.http.address)
