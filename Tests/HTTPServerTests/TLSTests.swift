@@ -156,6 +156,7 @@ struct TLSTests {
         try await withTLSServer(configure: {
             $0.maximumConnections = 10
             $0.maximumRefusals = 5
+            $0.headTimeout = .hours(1)
             $0.lingerTimeout = .seconds(1)
         }) { server, port, certificate in
             let hello = try clientHello()

@@ -71,7 +71,7 @@ extension EndToEnd.AdminListenTests {
         "an address that cannot be one is an error in words",
         arguments: [
             ("9090", "HOST:PORT"), ("localhost", "HOST:PORT"), ("localhost:x", "HOST:PORT"), ("localhost:65536", "HOST:PORT"),
-            ("::1:9090", "brackets"), (":9090", "the host is missing"), ("unix:relative", "absolute path"), ("", "HOST:PORT"),
+            ("::1:9090", "brackets"), (":9090", "the host is missing"), ("unix:relative", "absolute path"),
             ("unix:/" + String(repeating: "a", count: 120), "at most 107 bytes"),
         ])
     func malformed(address: String, reason: String) async throws {
@@ -133,7 +133,7 @@ extension EndToEnd.AdminListenTests {
             let request = String(repeating: "GET /openapi.json HTTP/1.1\r\nHost: test\r\n\r\n", count: 400)
             let client = try await offPool { SlowClient(try RawHTTPClient(port: port, receiveBufferBytes: 4_096)) }
             try await offPool { try client.client.send(request) }
-            try await eventually("a part of the answers is waiting") { live.running.server.statistics.requests > 10 }
+            try await eventually("the first answers are waiting") { live.running.server.statistics.requests > 0 }
             live.running.announceEnd()
             let end = Task { await live.running.stop() }
             try await eventually("clients can no longer connect") { live.running.server.port == nil }
