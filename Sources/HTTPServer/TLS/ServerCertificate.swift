@@ -79,13 +79,17 @@ extension ServerCertificate {
     }
 
     private static func bytes(of path: String, _ content: String) throws(Failure) -> [UInt8] {
-        do {
-            return Array(try Data(contentsOf: URL(fileURLWithPath: path)))
-        } catch {
-            let code = ((error as NSError).userInfo[NSUnderlyingErrorKey] as? NSError)?.code
-            let reason = code.map { String(cString: strerror(Int32($0))) } ?? "it is no readable file"
-            throw Failure(description: "the \(content) \(path) cannot be read: \(reason)")
+        func failure() -> Failure { Failure(description: "the \(content) \(path) cannot be read: \(String(cString: strerror(errno)))") }
+        let file = open(path, O_RDONLY | O_CLOEXEC)
+        guard file >= 0 else { throw failure() }
+        defer { close(file) }
+        var bytes: [UInt8] = []
+        var part = [UInt8](repeating: 0, count: 16_384)
+        while case let count = read(file, &part, part.count), count != 0 {
+            guard count > 0 else { throw failure() }
+            bytes += part[..<count]
         }
+        return bytes
     }
 
     private static func faultOfTime(_ certificate: NIOSSLCertificate, _ files: Files, at now: Date) -> String? {

@@ -125,18 +125,23 @@ extension EndToEnd.AdminListenTests {
 
     @Test("while the service stops, operators see metrics and readiness until the last client has its answer")
     func draining() async throws {
-        try await Self.withService {
-            $0.drainDeadline = .seconds(120)
-        } _: { live, operators in
-            let port = try #require(live.running.server.port)
-            // More answers than the buffers of both sockets take.
-            let request = String(repeating: "GET /openapi.json HTTP/1.1\r\nHost: test\r\n\r\n", count: 400)
-            let client = try await offPool { SlowClient(try RawHTTPClient(port: port, receiveBufferBytes: 4_096)) }
-            try await offPool { try client.client.send(request) }
-            try await eventually("the first answers are waiting") { live.running.server.statistics.requests > 0 }
-            live.running.announceEnd()
-            let end = Task { await live.running.stop() }
-            try await eventually("clients can no longer connect") { live.running.server.port == nil }
+        try await withDataFolder { folder in
+            var setup = LiveService.Setup()
+            setup.drainDeadline = .seconds(120)
+            setup.operators = try ListenAddress("127.0.0.1:0", flag: "--admin-listen").operatorsConfiguration
+            let running = try await LiveService.start(in: folder, setup)
+            let client: SlowClient
+            do {
+                client = try await Self.clientThatReadsNothing(running)
+            } catch {
+                await running.stop()
+                throw error
+            }
+            running.announceEnd()
+            // Where the checks fail, the client is closed, and the service can end.
+            async let end: Void = running.stop()
+            let operators = Self.caller(try #require(running.operatorsServer?.port))
+            try await eventually("clients can no longer connect") { running.server.port == nil }
             for _ in 0..<3 {
                 #expect(try await operators.get("/readyz").expect(503).text.contains("draining"))
                 #expect(try await operators.get("/metrics").text.contains("\nfirstcome_http_connections 1\n"))
@@ -147,9 +152,21 @@ extension EndToEnd.AdminListenTests {
                 return answers
             }
             #expect(answers.isComplete && answers.saidClose && answers.statuses.allSatisfy { $0 == 200 })
-            await end.value
+            await end
             await #expect(throws: (any Error).self) { try await operators.get("/healthz") }
         }
+    }
+
+    /// A client that has asked for more than the buffers of both sockets take.
+    private static func clientThatReadsNothing(_ running: RunningService) async throws -> SlowClient {
+        let port = try #require(running.server.port)
+        let client = try await offPool {
+            let client = SlowClient(try RawHTTPClient(port: port, receiveBufferBytes: 4_096))
+            try client.client.send(String(repeating: "GET /openapi.json HTTP/1.1\r\nHost: test\r\n\r\n", count: 400))
+            return client
+        }
+        try await eventually("the first answers are waiting") { running.server.statistics.requests > 0 }
+        return client
     }
 
     /// Hands a client from one thread to the next, one at a time.
