@@ -33,7 +33,7 @@ package final class ServerCertificate: Sendable {
     /// - Throws: ``Failure`` where no connection could be made with them.
     package init(_ files: Files, logger: Logger) throws {
         self.files = files
-        let pair = try Self.read(files)
+        let pair = try Self.load(files)
         context = Mutex(pair.context)
         if let fault = Self.faultOfTime(pair.leaf, files, at: Date()) { logger.warning("\(fault)") }
     }
@@ -42,7 +42,7 @@ package final class ServerCertificate: Sendable {
     ///
     /// - Throws: ``Failure`` where it cannot be used, or is not valid now; the former one stays in use.
     package func reload() throws {
-        let pair = try Self.read(files)
+        let pair = try Self.load(files)
         if let fault = Self.faultOfTime(pair.leaf, files, at: Date()) { throw Failure(description: fault) }
         context.withLock { $0 = pair.context }
     }
@@ -57,7 +57,7 @@ package final class ServerCertificate: Sendable {
 // MARK: - Reading
 
 extension ServerCertificate {
-    private static func read(_ files: Files) throws(Failure) -> (context: NIOSSLContext, leaf: NIOSSLCertificate) {
+    private static func load(_ files: Files) throws(Failure) -> (context: NIOSSLContext, leaf: NIOSSLCertificate) {
         let chainBytes = try bytes(of: files.certificate, "certificate")
         let keyBytes = try bytes(of: files.key, "private key")
         guard let chain = try? NIOSSLCertificate.fromPEMBytes(chainBytes), let leaf = chain.first else {
