@@ -189,7 +189,7 @@ let package = Package(
             dependencies: [
                 "App", "firstcome", "FaultPoints", "API", "HTTPServer", "Services", "Store", "Redis", "Commerce", "JSON", "TestSupport",
                 nioCore,
-                nioPosix, nioSSL, httpClient, grdb,
+                nioPosix, nioHTTP1, nioSSL, httpClient, grdb,
                 crypto, cryptoExtras, logging,
             ],
             swiftSettings: strict

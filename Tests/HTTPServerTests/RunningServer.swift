@@ -124,3 +124,11 @@ extension String {
             + "\r\n" + body
     }
 }
+
+/// Hands a client from one thread to the next.
+///
+/// Safety of `@unchecked Sendable`: each test uses it from one `offPool` body at a time, awaiting the one before.
+final class ClientBox: @unchecked Sendable {
+    let client: RawHTTPClient
+    init(_ client: RawHTTPClient) { self.client = client }
+}
