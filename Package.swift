@@ -159,7 +159,7 @@ let package = Package(
             name: "RequestFuzzingTests", dependencies: ["RequestFuzzing", "TestSupport"], path: "Tests/Fuzz/Tests", swiftSettings: strict),
         .testTarget(
             name: "HTTPServerTests",
-            dependencies: ["HTTPServer", "TestSupport", nioCore, nioPosix, nioEmbedded, nioSSL, logging],
+            dependencies: ["HTTPServer", "Histograms", "TestSupport", nioCore, nioPosix, nioEmbedded, nioSSL, logging],
             swiftSettings: strict
         ),
         .testTarget(

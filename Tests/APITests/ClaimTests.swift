@@ -49,7 +49,7 @@ struct ClaimTests {
     @Test("claims are counted by outcome, and requests without an identity by reason")
     func counted() async throws {
         try await withCampaign { app in
-            for user in [1, 2, 3, 1, 9] { _ = try await app.send(.post, Self.path, as: .user(UserID(user))) }
+            for user: Int64 in [1, 2, 3, 1, 9] { _ = try await app.send(.post, Self.path, as: .user(UserID(user))) }
             _ = try await app.send(.post, "/api/v1/coupons/7/claims", as: .user(UserID(1)))
             _ = try await app.send(.post, Self.path)
             let page = String(buffer: try await app.send(.get, "/metrics").body)
