@@ -43,7 +43,7 @@ extension EndToEnd.AlertTests {
     func well() async throws {
         try await Self.withService { live, prometheus in
             let users = try await live.newUsers(4, balance: 1_000_000)
-            let (coupon, product) = (try await live.admin.makeCoupon(quantity: 2), try await live.admin.makeProduct(stock: 100_000))
+            let (coupon, product) = (try await live.admin.makeCoupon(quantity: 2), try await live.admin.makeProduct(price: 1, stock: 100_000))
             // Longer than any duration of the rules is in this copy.
             try await eventually("rules were evaluated for long") {
                 for user in users {
@@ -231,13 +231,13 @@ extension EndToEnd.AlertTests {
         try await Self.withRedis {
             $0.maximumRequestsInFlight = 1
         } _: { live, redis, prometheus in
-            let coupon = try await live.admin.makeCoupon()
-            let users = try await live.newUsers(3)
+            let coupon = try await live.admin.makeCoupon(quantity: 100_000)
             try await prometheus.expect("FirstcomeRequestsShed") {
-                // Claims wait for Redis, so that all but one are too many.
+                // Claims of users who have no coupon yet wait for Redis, so that all but one are too many.
+                let users = try await live.newUsers(3)
                 redis.pause()
                 async let claims = (users[0].claim(coupon), users[1].claim(coupon), users[2].claim(coupon))
-                try await eventually("two are refused") { try await live.guest.post("/coupons/\(coupon)/claims").status == 429 }
+                try await eventually("further requests are refused") { try await live.guest.post("/coupons/\(coupon)/claims").status == 429 }
                 redis.resume()
                 _ = try await claims
             }
