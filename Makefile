@@ -7,6 +7,9 @@ SHELL := /bin/bash
 PACKAGES := libhiredis-dev libsqlite3-dev zlib1g-dev redis-server redis-tools
 LINT_PACKAGES := lua-check
 TEST_PACKAGES := openssl gnuplot-nox python3
+# What makes the Debian package and the tarball, and what checks them.
+DIST_PACKAGES := debhelper dpkg-dev chrpath python3 binutils
+DIST_TEST_PACKAGES := mmdebstrap lintian man-db systemd
 COSTS_PACKAGES := valgrind binutils
 # What `make bench` compares the service with, the load generator, and what draws the plots.
 BENCH_PACKAGES := webdis wrk nginx-light postgresql-15 gnuplot-nox
@@ -29,8 +32,8 @@ PORT ?= 8080
 # set too.
 ROUNDS ?=
 
-.PHONY: help run test costs thresholds torture fuzz bench build lint format clean
-.PHONY: costs-build packages test-packages costs-packages bench-packages lint-packages
+.PHONY: help run test dist dist-test costs thresholds torture fuzz bench build lint format clean
+.PHONY: dist-packages dist-test-packages costs-build packages test-packages costs-packages bench-packages lint-packages
 
 help: ## Print this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-10s %s\n", $$1, $$2 }'
@@ -46,6 +49,12 @@ build: packages ## Build a release
 test: packages test-packages ## Build and run every test; the last line counts them
 	swift build --build-tests
 	@Tests/run-suites $(SUITES)
+
+dist: build dist-packages ## Make a Debian package and a tarball, in .build/dist
+	@.dist/build "$(BINARY)"
+
+dist-test: build dist-packages dist-test-packages ## Install, upgrade and remove the package in a Debian without Swift, and run the tarball there
+	@Tests/Dist/run "$(BINARY)"
 
 costs: costs-build ## Count what requests cost, and compare it with the thresholds: ONLY='claim, sold out'
 	@$(COSTS) $(if $(ONLY),--only '$(ONLY)')
@@ -90,6 +99,8 @@ clean: ## Remove what was built; data stays
 
 packages: ; @.ci/install $(PACKAGES)
 test-packages: ; @.ci/install $(TEST_PACKAGES) && .ci/prometheus >/dev/null
+dist-packages: ; @.ci/install $(DIST_PACKAGES)
+dist-test-packages: ; @.ci/install $(DIST_TEST_PACKAGES)
 costs-packages: ; @.ci/install $(COSTS_PACKAGES)
 bench-packages: ; @.ci/install $(BENCH_PACKAGES)
 lint-packages: ; @.ci/install $(LINT_PACKAGES)

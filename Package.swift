@@ -16,6 +16,7 @@ let nioHTTP1 = Target.Dependency.product(name: "NIOHTTP1", package: "swift-nio")
 let nioSSL = Target.Dependency.product(name: "NIOSSL", package: "swift-nio-ssl")
 let grdb = Target.Dependency.product(name: "GRDB", package: "GRDB.swift")
 let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto")
+let cryptoExtras = Target.Dependency.product(name: "CryptoExtras", package: "swift-crypto")
 let jwt = Target.Dependency.product(name: "JWTKit", package: "jwt-kit")
 let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
 let httpClient = Target.Dependency.product(name: "AsyncHTTPClient", package: "async-http-client")
@@ -29,7 +30,7 @@ let heap = Target.Dependency.product(name: "HeapModule", package: "swift-collect
 let luaScripts = [
     "adjust_coupon", "admit_store", "append_events", "archive_coupon", "claim_coupon", "load_claims", "load_coupon", "open_coupon",
     "rank_products", "record_sales",
-    "record_views", "swap_sales",
+    "record_views", "swap_sales", "take_tokens",
 ]
 
 let package = Package(
@@ -57,9 +58,11 @@ let package = Package(
     ],
     targets: [
         .systemLibrary(name: "CHiredis", providers: [.apt(["libhiredis-dev"])]),
+        .systemLibrary(name: "CZlib", providers: [.apt(["zlib1g-dev"])]),
         .target(name: "LuaScripts", path: "lua", resources: luaScripts.map { .embedInCode("\($0).lua") }, swiftSettings: strict),
         .target(name: "EventLoops", dependencies: [nioCore], swiftSettings: strict),
         .target(name: "FaultPoints", swiftSettings: strict),
+        .target(name: "TraceContext", swiftSettings: strict),
         .target(name: "Histograms", swiftSettings: strict),
         .target(name: "JSON", dependencies: [nioCore], swiftSettings: strict),
         .target(
@@ -68,14 +71,17 @@ let package = Package(
         .target(name: "Commerce", swiftSettings: strict),
         .target(name: "CSQLiteSettings"),
         .target(
-            name: "Store", dependencies: ["Commerce", "CSQLiteSettings", "FaultPoints", "Histograms", grdb, logging], swiftSettings: strict),
-        .target(name: "HTTPServer", dependencies: ["EventLoops", "Histograms", nioCore, nioPosix, logging], swiftSettings: strict),
+            name: "Store", dependencies: ["Commerce", "CSQLiteSettings", "FaultPoints", "Histograms", "TraceContext", grdb, logging],
+            swiftSettings: strict),
+        .target(
+            name: "HTTPServer", dependencies: ["EventLoops", "Histograms", "TraceContext", nioCore, nioPosix, nioSSL, logging],
+            swiftSettings: strict),
         .target(
             name: "Services",
             dependencies: [
-                "Commerce", "Store", "Redis", "LuaScripts", "JSON", "EventLoops", "FaultPoints", "Histograms", nioCore, nioPosix, nioHTTP1,
-                crypto,
-                httpClient,
+                "Commerce", "Store", "Redis", "LuaScripts", "JSON", "EventLoops", "FaultPoints", "Histograms", "TraceContext", nioCore,
+                nioPosix,
+                nioHTTP1, crypto, httpClient,
                 subprocess, logging, collections, heap, lifecycle,
             ],
             swiftSettings: strict
@@ -83,10 +89,11 @@ let package = Package(
         .target(
             name: "API",
             dependencies: [
-                "HTTPServer", "Services", "Commerce", "Store", "Redis", "JSON", "EventLoops", "FaultPoints", "Histograms", crypto, nioCore,
-                logging,
+                "CZlib", "HTTPServer", "Services", "Commerce", "Store", "Redis", "JSON", "EventLoops", "FaultPoints", "Histograms",
+                "TraceContext", crypto,
+                cryptoExtras, collections, nioCore, logging,
             ],
-            resources: [.embedInCode("openapi.json")],
+            resources: [.embedInCode("openapi.json"), .embedInCode("docs.css")],
             swiftSettings: strict
         ),
         .target(
@@ -150,7 +157,8 @@ let package = Package(
             dependencies: ["LuaScripts", "Redis", "Services", "Commerce", "TestSupport", nioCore, nioPosix, logging],
             swiftSettings: strict
         ),
-        .testTarget(name: "StoreTests", dependencies: ["Store", "Commerce", "TestSupport", grdb, logging], swiftSettings: strict),
+        .testTarget(
+            name: "StoreTests", dependencies: ["Store", "Commerce", "TestSupport", "TraceContext", grdb, logging], swiftSettings: strict),
         .target(
             name: "RequestFuzzing", dependencies: ["HTTPServer", "TestSupport", nioCore, nioEmbedded, nioHTTP1],
             path: "Tests/Fuzz/Core",
@@ -159,23 +167,25 @@ let package = Package(
             name: "RequestFuzzingTests", dependencies: ["RequestFuzzing", "TestSupport"], path: "Tests/Fuzz/Tests", swiftSettings: strict),
         .testTarget(
             name: "HTTPServerTests",
-            dependencies: ["HTTPServer", "Histograms", "TestSupport", nioCore, nioPosix, nioEmbedded, nioSSL, logging],
+            dependencies: [
+                "HTTPServer", "Histograms", "JSON", "TestSupport", "TraceContext", nioCore, nioPosix, nioEmbedded, nioSSL, logging,
+            ],
             swiftSettings: strict
         ),
         .testTarget(
             name: "ServicesTests",
             dependencies: [
-                "Services", "Store", "Redis", "Commerce", "JSON", "HTTPServer", "Histograms", "TestSupport", nioCore, nioPosix, logging,
-                crypto,
-                grdb, httpClient, lifecycle,
+                "Services", "Store", "Redis", "Commerce", "JSON", "HTTPServer", "Histograms", "TestSupport", "TraceContext", nioCore,
+                nioPosix, logging,
+                crypto, grdb, httpClient, lifecycle,
             ],
             swiftSettings: strict
         ),
         .testTarget(
             name: "APITests",
             dependencies: [
-                "API", "EventLoops", "Histograms", "HTTPServer", "Services", "Store", "Redis", "Commerce", "JSON", "TestSupport", jwt,
-                crypto,
+                "API", "CZlib", "EventLoops", "Histograms", "HTTPServer", "Services", "Store", "Redis", "Commerce", "JSON", "TestSupport",
+                jwt, crypto,
                 nioCore, nioPosix,
                 nioEmbedded, logging,
             ],
@@ -186,7 +196,7 @@ let package = Package(
             dependencies: [
                 "App", "firstcome", "FaultPoints", "API", "HTTPServer", "Services", "Store", "Redis", "Commerce", "JSON", "TestSupport",
                 nioCore,
-                nioPosix, grdb,
+                nioPosix, nioSSL, httpClient, grdb,
                 crypto, logging,
             ],
             swiftSettings: strict

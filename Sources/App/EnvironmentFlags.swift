@@ -12,20 +12,30 @@ package enum EnvironmentFlags {
             "host", "port", "data", "redis", "time-zone", "data-platform", "data-platform-secret", "data-platform-timeout",
             "data-platform-tries", "ranking-refresh", "recovery-interval", "archive-after", "keep-events", "loops", "max-connections",
             "max-requests", "charge-min", "charge-max", "balance-limit", "order-hold", "drain-delay", "drain-timeout", "log-level",
+            "access-log",
+            "cors-origin", "tls-cert", "tls-key", "admin-listen",
+            "redis-password-file", "data-platform-secret-file",
+            "jwks", "jwks-refresh", "issuer", "audience", "user-claim", "role-claim", "user-role", "admin-role",
+            "user-rate", "address-rate", "trusted-proxies", "limits-in", "shed-after",
         ],
         "token": ["data", "user", "ttl"],
+        "key rotate": ["data", "keep"],
+        "key list": ["data"],
         "demo": ["data", "time-zone", "url"],
-        "audit": ["data", "redis", "time-zone"],
-        "ranking show": ["data", "redis", "time-zone"],
-        "ranking rebuild": ["data", "redis", "time-zone"],
+        "audit": ["data", "redis", "redis-password-file", "time-zone"],
+        "ranking show": ["data", "redis", "redis-password-file", "time-zone"],
+        "ranking rebuild": ["data", "redis", "redis-password-file", "time-zone"],
         "backup": ["data"],
         "restore": ["data"],
         "compact": ["data"],
-        "redis show": ["data", "redis"],
-        "redis take": ["data", "redis", "from"],
+        "redis show": ["data", "redis", "redis-password-file"],
+        "redis take": ["data", "redis", "redis-password-file", "from"],
     ]
     /// The flags without a value, by command.
-    package static let switches: [String: [String]] = ["token": ["admin"], "audit": ["json"]]
+    package static let switches: [String: [String]] = ["serve": ["no-local-tokens"], "token": ["admin"], "audit": ["json"]]
+
+    /// Flags that exclude each other: one on the command line makes the variables of the others count for nothing.
+    private static let alternatives: [Set<String>] = [["data-platform-secret", "data-platform-secret-file"]]
 
     /// The environment variables of the process.
     package static var ofProcess: [String: String] { ProcessInfo.processInfo.environment }
@@ -38,7 +48,8 @@ package enum EnvironmentFlags {
         }
         func isGiven(_ flag: String) -> Bool { given.contains { $0 == "--\(flag)" || $0.hasPrefix("--\(flag)=") } }
         var arguments = given
-        for flag in values[command] ?? [] where !isGiven(flag) {
+        let replaced = alternatives.filter { $0.contains(where: isGiven) }.reduce(into: Set()) { $0.formUnion($1) }
+        for flag in values[command] ?? [] where !isGiven(flag) && !replaced.contains(flag) {
             if let value = environment[variable(flag)] { arguments.append("--\(flag)=\(value)") }
         }
         // `--user` and `--admin` exclude each other, so FIRSTCOME_ADMIN is ignored where a user is given.

@@ -66,7 +66,10 @@ package final class TransactionalStore: Sendable {
         }
         let connection = try DatabaseQueue(path: path, configuration: .writer(options))
         // Before anything is written: a newer store stays as it is.
-        try connection.read { try refuseNewerVersion($0) }
+        try connection.read { db in
+            try refuseNewerVersion(db)
+            try refuseForeignDatabase(db)
+        }
         // GRDB's setup of WAL mode chooses NORMAL, which may lose the last commits when the power fails.
         try connection.writeWithoutTransaction { try $0.execute(sql: "PRAGMA synchronous = FULL") }
         try Schema.migrator(firstIncarnation: options.firstIncarnation).migrate(connection)
@@ -95,6 +98,12 @@ package final class TransactionalStore: Sendable {
         }
     }
 
+    /// A database of another program has tables, and none of our migrations.
+    private static func refuseForeignDatabase(_ db: Database) throws {
+        guard try !db.tableExists("grdb_migrations"), try db.integer("SELECT count(*) FROM sqlite_master") > 0 else { return }
+        throw StoreError(.corrupt, "the store's file is a database of another program")
+    }
+
     /// Finishes the writes that were admitted, then closes; further work is refused. Blocks; closing twice does no harm.
     package func close() {
         lanes.close()
@@ -107,6 +116,14 @@ package final class TransactionalStore: Sendable {
         statistics.reads = lanes.statistics
         return statistics
     }
+
+    /// How busy the writer is; nil in a store that was opened for reading.
+    package var writerLoad: WriterLoad? { writer?.load }
+
+    /// How long the oldest read that waits in a lane has waited, in nanoseconds; 0 without one.
+    ///
+    /// - Parameter now: nanoseconds of the machine's monotonic clock.
+    package func age(of lane: ReadLane, at now: UInt64) -> Int64 { lanes[lane].age(at: now) }
 
     /// How many users there are; ids run from 1 to this without a gap.
     package var userCount: Int64 { newestUser.load(ordering: .acquiring) }

@@ -19,7 +19,7 @@ struct Restore: AsyncParsableCommand {
 
     @OptionGroup var data: DataOption
 
-    @Argument(help: "A file that `firstcome backup` made.")
+    @Argument(help: "A file that `firstcome backup` made.", completion: .file())
     var file: String
 
     func run() async throws {

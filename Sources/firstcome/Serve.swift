@@ -29,16 +29,19 @@ struct Serve: AsyncParsableCommand {
     var port: Int?
 
     @OptionGroup var data: DataOption
+    @OptionGroup var tls: TLSOptions
+    @OptionGroup var adminListen: AdminListenOptions
+    @OptionGroup var cors: CORSOptions
     @OptionGroup var redis: RedisOption
     @OptionGroup var timeZone: TimeZoneOption
+    @OptionGroup var tokens: TokenOptions
 
     @Option(
         help: ArgumentHelp(
             "Where paid and refunded orders are posted; without it, they go to the Redis stream events:{orders}.", valueName: "url"))
     var dataPlatform: String?
 
-    @Option(help: "The secret that signs posts to the data platform. Set it by FIRSTCOME_DATA_PLATFORM_SECRET, which others cannot read.")
-    var dataPlatformSecret: String?
+    @OptionGroup var platformSecret: DataPlatformSecretOptions
 
     @Option(help: "How long the data platform may take to answer a post.")
     var dataPlatformTimeout = DurationArgument(milliseconds: DataPlatform.standardTimeoutMilliseconds)
@@ -78,6 +81,8 @@ struct Serve: AsyncParsableCommand {
     @Option(help: "How many requests may be in progress; further ones are answered 429.")
     var maxRequests = standard.http.maximumRequestsInFlight
 
+    @OptionGroup var limits: LimitOptions
+
     @Option(help: "The least amount of one charge, in won.")
     var chargeMin = standard.services.policy.chargeAmounts.lowerBound.rawValue
 
@@ -99,6 +104,8 @@ struct Serve: AsyncParsableCommand {
     @Option(help: "The least level that is logged: trace, debug, info, notice, warning, error or critical.")
     var logLevel = Logger.Level.info.rawValue
 
+    @OptionGroup var accessLog: AccessLogOptions
+
     func validate() throws {
         guard (0...65_535).contains(port ?? 0) else { throw ValidationError("--port takes 0 to 65535") }
         do { _ = try ListenAddress(host: host, port: port) } catch { throw ValidationError(error.description) }
@@ -106,6 +113,7 @@ struct Serve: AsyncParsableCommand {
         guard (1...64).contains(loops) else { throw ValidationError("--loops takes 1 to 64") }
         guard (1...1_000).contains(dataPlatformTries) else { throw ValidationError("--data-platform-tries takes 1 to 1000") }
         guard maxConnections >= 1, maxRequests >= 1 else { throw ValidationError("--max-connections and --max-requests take 1 or more") }
+        try limits.validate(host: host)
         guard chargeMin >= 1, chargeMin <= chargeMax else {
             throw ValidationError("--charge-min takes 1 or more, and no more than --charge-max")
         }
@@ -117,8 +125,9 @@ struct Serve: AsyncParsableCommand {
             guard let url = URL(string: dataPlatform), ["http", "https"].contains(url.scheme), url.host != nil else {
                 throw ValidationError("--data-platform takes an http:// or https:// URL")
             }
-            guard let secret = dataPlatformSecret, !secret.isEmpty else {
-                throw ValidationError("--data-platform needs --data-platform-secret, which signs what is posted")
+            guard platformSecret.isGiven else {
+                throw ValidationError(
+                    "--data-platform needs --data-platform-secret-file or FIRSTCOME_DATA_PLATFORM_SECRET, which signs what is posted")
             }
         }
     }
@@ -133,11 +142,15 @@ struct Serve: AsyncParsableCommand {
         try folder.closeStoreToOthers(logger: logger)
         let stopSignal = StopSignal()
         let service = try await RunningService.start(try runConfiguration(folder, address, logger: logger), logger: logger)
-        let reloadSignal = service.isReloadable ? ReloadSignal { await service.reload() } : nil
+        let supervision = ServiceManager(environment: EnvironmentFlags.ofProcess, logger: logger).map { manager in
+            Supervision(of: service, by: manager, listeningOn: address.description(port: service.server.port))
+        }
+        let reloadSignal = ReloadSignal.of(service, supervision)
         defer { withExtendedLifetime(reloadSignal) {} }
-        announce(service, folder, address)
+        announce(service, folder)
         await stopSignal.wait()
         logger.info("stopping")
+        supervision?.end(draining: drainDelay.duration + drainTimeout.duration)
         service.announceEnd()
         // The sleep throws only where the task is cancelled; then the delay is skipped.
         try? await Task.sleep(for: drainDelay.duration)
@@ -147,13 +160,17 @@ struct Serve: AsyncParsableCommand {
     private func runConfiguration(_ folder: DataFolder, _ address: ListenAddress, logger: Logger) throws -> RunConfiguration {
         var configuration = RunConfiguration(dataFolder: folder.path, calendar: try timeZone.calendar())
         configuration.http = address.configuration
+        tls.apply(to: &configuration)
+        try adminListen.apply(to: &configuration)
+        try cors.apply(to: &configuration)
         configuration.http.maximumConnections = maxConnections
         configuration.http.maximumRequestsInFlight = maxRequests
-        configuration.redis = try redis.endpoint()
+        limits.apply(to: &configuration)
+        configuration.redis = try redis.endpoint(logger: logger)
         configuration.services.policy = Policy(
             chargeAmounts: Won(chargeMin)...Won(chargeMax), balanceLimit: Won(balanceLimit), orderHoldMilliseconds: orderHold.milliseconds)
-        configuration.services.platform = dataPlatform.map { url in
-            var platform = DataPlatform(url: url, secret: Array((dataPlatformSecret ?? "").utf8))
+        configuration.services.platform = try dataPlatform.map { url in
+            var platform = DataPlatform(url: url, secret: try platformSecret.secret(logger: logger))
             platform.timeoutMilliseconds = dataPlatformTimeout.milliseconds
             platform.maximumTries = dataPlatformTries
             return platform
@@ -164,13 +181,15 @@ struct Serve: AsyncParsableCommand {
         configuration.services.keepEvents = keepEvents.duration
         configuration.loops = loops
         configuration.drainDeadline = drainTimeout.duration
+        accessLog.apply(to: &configuration)
+        try tokens.apply(to: &configuration, logger: logger)
         try configuration.fitConnections(logger: logger)
         return configuration
     }
 
-    private func announce(_ service: RunningService, _ folder: DataFolder, _ address: ListenAddress) {
-        let place = address.description(port: service.server.port)
-        let line = "firstcome listens on \(place) (data \(folder.path), Redis \(service.redisDescription))\n"
-        FileHandle.standardOutput.write(Data(line.utf8))
+    private func announce(_ service: RunningService, _ folder: DataFolder) {
+        var lines = "firstcome listens on \(service.place) (data \(folder.path), Redis \(service.redisDescription))\n"
+        if let place = service.operatorsPlace { lines += "operators are served on \(place)\n" }
+        FileHandle.standardOutput.write(Data(lines.utf8))
     }
 }

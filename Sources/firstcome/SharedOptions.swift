@@ -2,11 +2,10 @@ import App
 import ArgumentParser
 import Commerce
 import Logging
-import Redis
 
 /// The option `--data`.
 struct DataOption: ParsableArguments {
-    @Option(name: .customLong("data"), help: "The data folder.")
+    @Option(name: .customLong("data"), help: "The data folder.", completion: .directory)
     var path = "./data"
 }
 
@@ -14,6 +13,8 @@ struct DataOption: ParsableArguments {
 struct TimeZoneOption: ParsableArguments {
     @Option(name: .customLong("time-zone"), help: "The IANA name of the time zone in which business days begin and end.")
     var identifier = "Asia/Seoul"
+
+    func validate() throws { _ = try calendar() }
 
     func calendar() throws -> BusinessCalendar {
         guard let calendar = BusinessCalendar(timeZoneIdentifier: identifier) else {
@@ -24,26 +25,6 @@ struct TimeZoneOption: ParsableArguments {
 
     /// The calendar of the default time zone, for commands without the option.
     static func standard() throws -> BusinessCalendar { try parse([]).calendar() }
-}
-
-/// The option `--redis`.
-struct RedisOption: ParsableArguments {
-    @Option(
-        name: .customLong("redis"),
-        help: ArgumentHelp(
-            "redis://[user:password@]host:port/db, rediss://... or unix:///path; without it, a private one in the data folder.",
-            valueName: "url"))
-    var url: String?
-
-    /// `nil` for the private one.
-    func endpoint() throws -> RedisEndpoint? {
-        guard let url else { return nil }
-        do {
-            return try RedisEndpoint(url: url)
-        } catch {
-            throw ValidationError("--redis: \(error.message)")
-        }
-    }
 }
 
 extension Logger {

@@ -53,7 +53,7 @@ struct ClaimTests {
             _ = try await app.send(.post, "/api/v1/coupons/7/claims", as: .user(UserID(1)))
             _ = try await app.send(.post, Self.path)
             let page = String(buffer: try await app.send(.get, "/metrics").body)
-            let counts = page.matches(of: #/(?m)^firstcome_(?:claims|token_refusals)_total\{[a-z]+="([a-z_]+)"\} (\d+)$/#)
+            let counts = page.matches(of: #/(?m)^firstcome_(?:claims|tokens_refused)_total\{[a-z]+="([a-z_]+)"\} (\d+)$/#)
             // User 9 does not exist, and is refused before the claim.
             let expected = ["issued": "2", "sold_out": "1", "already_claimed": "1", "coupon_not_found": "1", "missing": "1"]
             for match in counts { #expect(String(match.2) == expected[String(match.1), default: "0"], "\(match.0)") }

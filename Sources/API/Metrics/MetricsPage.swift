@@ -8,6 +8,7 @@ import Synchronization
 final class MetricsPage: Sendable {
     private let services: CommerceServices
     private let loops: [LoopMetrics]
+    private let shedding: [LoadShedding]
     /// The names of each route's lines, in the order of the route table, and of those of requests that no route answers.
     private let routes: [RouteSeries]
     private let server = Mutex(WeakServer())
@@ -32,8 +33,8 @@ final class MetricsPage: Sendable {
         }
     }
 
-    init(services: CommerceServices, endpoints: [Endpoint], loops: [LoopMetrics]) {
-        (self.services, self.loops) = (services, loops)
+    init(services: CommerceServices, endpoints: [Endpoint], loops: [LoopMetrics], shedding: [LoadShedding]) {
+        (self.services, self.loops, self.shedding) = (services, loops, shedding)
         routes =
             endpoints.map { RouteSeries(method: $0.method.rawValue, route: $0.template) } + [RouteSeries(method: "", route: "none")]
     }
@@ -49,7 +50,7 @@ final class MetricsPage: Sendable {
     /// The whole page in the Prometheus text format.
     func text() -> ByteBuffer {
         var text = PrometheusText()
-        for metric in services.metrics() + loopMetrics() { text.write(metric) }
+        for metric in services.metrics() + loopMetrics() + LoadShedding.metrics(shedding) { text.write(metric) }
         if let statistics = serverStatistics {
             for metric in Self.metrics(of: statistics) { text.write(metric) }
         }
@@ -85,9 +86,9 @@ final class MetricsPage: Sendable {
                     ([("outcome", outcome.label)], Double(loops.reduce(0) { $0 + $1.claims.value(of: outcome) }))
                 }),
             Metric(
-                "firstcome_token_refusals_total", .counter, "Requests answered 401, by reason.",
+                "firstcome_tokens_refused_total", .counter, "Requests refused because of their token, by reason.",
                 samples: TokenRefusals.Reason.allCases.map { reason in
-                    ([("reason", reason.rawValue)], Double(loops.reduce(0) { $0 + $1.tokens.value(of: reason) }))
+                    ([("reason", reason.label)], Double(loops.reduce(0) { $0 + $1.tokens.count(of: reason) }))
                 }),
         ]
     }
@@ -106,6 +107,9 @@ final class MetricsPage: Sendable {
             Metric(
                 "firstcome_http_requests_rejected_total", .counter, "Requests that were malformed, too large or too slow.",
                 statistics.rejectedRequests),
+            Metric(
+                "firstcome_access_log_dropped_total", .counter, "Requests missing from the access log, which could not be written in time.",
+                statistics.accessLogDropped),
             Metric(
                 "firstcome_event_loop_lag_seconds",
                 "How late a timer of an event loop ran, which is how long the loop did something else; measured while connections are open.",

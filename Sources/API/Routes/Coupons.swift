@@ -58,6 +58,7 @@ enum Coupons {
         switch call.services.claims.claim(id, by: user, on: call.loop.context, idempotency: idempotency) {
         case .now(let outcome): return .now(try response(to: outcome, call))
         case .later(let begin):
+            if let refusal = call.loop.shedding.refusal(of: .claim) { return .now(refusal) }
             return .callback { done in begin { outcome in done(Result { try response(to: outcome, call) }) } }
         }
     }

@@ -12,18 +12,16 @@ package struct DataFolder: Sendable {
 
     /// Opens the folder, making it where it is missing.
     package static func make(_ path: String) throws -> DataFolder {
-        do {
-            try FileManager.default.createDirectory(
-                atPath: path, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
-        } catch {
-            throw CommandError("the data folder \(path) cannot be made: \(error.localizedDescription)")
-        }
-        return DataFolder(path: path)
+        try makeFolders(path)
+        let folder = DataFolder(path: path)
+        try folder.checkAccess()
+        return folder
     }
 
     /// Opens a folder that a service has used before.
     package static func existing(_ path: String) throws -> DataFolder {
         let folder = DataFolder(path: path)
+        if FileManager.default.fileExists(atPath: path) { try folder.checkAccess() }
         guard FileManager.default.fileExists(atPath: folder.storePath) else {
             throw CommandError("there is no store in the data folder \(path); `firstcome serve` or `firstcome demo` makes one")
         }
@@ -33,12 +31,21 @@ package struct DataFolder: Sendable {
     /// Locks the folder against other commands that write to it. The lock ends with the returned object, or with the process.
     package func lock() throws -> DataFolderLock {
         let descriptor = open(path + "/lock", O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
-        guard descriptor >= 0 else { throw CommandError("the data folder \(path) cannot be locked: \(String(cString: strerror(errno)))") }
+        guard descriptor >= 0 else { throw lockFailure(errno) }
         guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
             close(descriptor)
             throw CommandError("the data folder \(path) is in use by another firstcome; stop that one first")
         }
         return DataFolderLock(descriptor: descriptor)
+    }
+
+    private func lockFailure(_ code: CInt) -> CommandError {
+        var status = stat()
+        if code == EACCES, stat(path + "/lock", &status) == 0 {
+            return CommandError(Self.reason(code, for: path + "/lock", ownedBy: Account(id: status.st_uid)))
+        }
+        let reason = code == ENOSPC || code == EDQUOT ? "the disk is full; free room on it" : systemReason(code)
+        return CommandError("the data folder \(path) cannot be locked: \(reason)")
     }
 
     /// Removes the permissions of other accounts from the store's files, which files of earlier versions and copies may have.
@@ -77,7 +84,7 @@ package struct DataFolder: Sendable {
         do {
             try Data((line + "\n").utf8).write(to: URL(fileURLWithPath: lastRedisPath), options: .atomic)
         } catch {
-            throw CommandError("\(lastRedisPath) cannot be written: \(error.localizedDescription)")
+            throw CommandError("\(lastRedisPath) cannot be written: \(error.inOneLine)")
         }
     }
 

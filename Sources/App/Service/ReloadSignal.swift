@@ -3,8 +3,8 @@ import Glibc
 
 /// Runs a closure on each SIGHUP, one run at a time. Signals that arrive during a run cause one more run after it.
 ///
-/// A service without anything to reread does not make this object. SIGHUP then keeps its default action, so that a service in a
-/// terminal ends when the terminal is closed.
+/// A service without anything to reread does not make this object, unless a service manager has started it, whose `reload` must not end
+/// it. SIGHUP then keeps its default action, so that a service in a terminal ends when the terminal is closed.
 package final class ReloadSignal {
     private let source: any DispatchSourceSignal
     private let task: Task<Void, Never>
@@ -16,6 +16,12 @@ package final class ReloadSignal {
         source.setEventHandler { continuation.yield() }
         source.resume()
         task = Task { for await _ in stream { await reload() } }
+    }
+
+    /// The signal of a service; nil where SIGHUP keeps its default action.
+    package static func of(_ service: RunningService, _ supervision: Supervision?) -> ReloadSignal? {
+        if let supervision { return ReloadSignal { await supervision.reload { await service.reload() } } }
+        return service.isReloadable ? ReloadSignal { await service.reload() } : nil
     }
 
     deinit {

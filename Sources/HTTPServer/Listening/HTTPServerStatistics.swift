@@ -19,6 +19,8 @@ package struct HTTPServerStatistics: Sendable, Equatable {
     package var refusedRequests = 0
     /// Requests the server answered 4xx or 501 by itself: malformed, too large or too slow.
     package var rejectedRequests = 0
+    /// Requests that are missing from the access log, because it could not be written in time.
+    package var accessLogDropped = 0
     /// Nanoseconds by which the timer of an event loop was late: for so long the loop did something else.
     package var loopLag = HistogramSnapshot(.times)
 }

@@ -38,22 +38,23 @@ package struct RedisEndpoint: Sendable, Hashable {
         RedisEndpoint(address: .tcp(host: host, port: port), user: user, password: password, database: database)
     }
 
+    /// - Parameter password: a password that is not in the URL; the URL may then be `redis://user@host`.
     /// - Throws: `.misconfigured`, with a message that never repeats the URL, since it may hold a password.
-    package init(url: String) throws(RedisError) {
+    package init(url: String, password: String? = nil) throws(RedisError) {
         guard let separator = url.range(of: "://") else {
             throw RedisError(.misconfigured, "a Redis URL starts with redis://, rediss:// or unix://")
         }
         let rest = url[separator.upperBound...]
         switch url[..<separator.lowerBound].lowercased() {
-        case "redis": self = try Self.tcp(rest, usesTLS: false)
-        case "rediss": self = try Self.tcp(rest, usesTLS: true)
-        case "unix": self = try Self.unix(rest)
+        case "redis": self = try Self.tcp(rest, usesTLS: false, password)
+        case "rediss": self = try Self.tcp(rest, usesTLS: true, password)
+        case "unix": self = try Self.unix(rest, password)
         default: throw RedisError(.misconfigured, "a Redis URL starts with redis://, rediss:// or unix://")
         }
     }
 
-    private static func unix(_ rest: Substring) throws(RedisError) -> RedisEndpoint {
-        let (credentials, location) = try splitCredentials(rest)
+    private static func unix(_ rest: Substring, _ password: String?) throws(RedisError) -> RedisEndpoint {
+        let (credentials, location) = try splitCredentials(rest, password)
         let parts = location.split(separator: "?", maxSplits: 1, omittingEmptySubsequences: false)
         let path = try percentDecoded(parts[0])
         guard path.hasPrefix("/") else {
@@ -69,8 +70,8 @@ package struct RedisEndpoint: Sendable, Hashable {
         return RedisEndpoint(address: .unix(path: path), user: credentials.user, password: credentials.password, database: number)
     }
 
-    private static func tcp(_ rest: Substring, usesTLS: Bool) throws(RedisError) -> RedisEndpoint {
-        let (credentials, location) = try splitCredentials(rest)
+    private static func tcp(_ rest: Substring, usesTLS: Bool, _ password: String?) throws(RedisError) -> RedisEndpoint {
+        let (credentials, location) = try splitCredentials(rest, password)
         let parts = location.split(separator: "/", maxSplits: 1, omittingEmptySubsequences: false)
         let number = parts.count > 1 && !parts[1].isEmpty ? try database(parts[1]) : 0
         let (host, port) = try hostAndPort(parts[0])
@@ -83,15 +84,21 @@ package struct RedisEndpoint: Sendable, Hashable {
         )
     }
 
-    private static func splitCredentials(_ rest: Substring) throws(RedisError) -> ((user: String?, password: String?), Substring) {
+    private static func splitCredentials(
+        _ rest: Substring, _ given: String?
+    ) throws(RedisError) -> ((user: String?, password: String?), Substring) {
         let authority = rest.prefix { $0 != "/" && $0 != "?" }
-        guard let at = authority.lastIndex(of: "@") else { return ((nil, nil), rest) }
+        guard let at = authority.lastIndex(of: "@") else { return ((nil, given), rest) }
         let words = rest[..<at].split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false)
-        guard words.count == 2, !words[1].isEmpty else {
+        let user = try percentDecoded(words[0])
+        let password = words.count == 2 && !words[1].isEmpty ? try percentDecoded(words[1]) : nil
+        guard given == nil || password == nil else {
+            throw RedisError(.misconfigured, "the Redis URL holds a password, and another one is given beside it; leave one of them out")
+        }
+        guard let password = given ?? password else {
             throw RedisError(.misconfigured, "a Redis URL with an @ holds user:password or :password before it")
         }
-        let user = try percentDecoded(words[0])
-        return ((user.isEmpty ? nil : user, try percentDecoded(words[1])), rest[rest.index(after: at)...])
+        return ((user.isEmpty ? nil : user, password), rest[rest.index(after: at)...])
     }
 
     private static func hostAndPort(_ text: Substring) throws(RedisError) -> (String, Int) {

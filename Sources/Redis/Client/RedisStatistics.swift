@@ -39,6 +39,8 @@ final class RedisCounters: Sendable {
     let unknownOutcomes = LoopCounter()
     let timedOut = LoopCounter()
     let pending = LoopCounter()
+    /// When the oldest command without a reply was sent, in nanoseconds of the machine's monotonic clock; 0 without one.
+    let oldest = LoopCounter()
     let roundTrips = Histogram(.times)
 
     var snapshot: RedisStatistics {

@@ -65,6 +65,8 @@ struct RedisConnectionStateMachine<Waiter> {
     }
 
     var isReady: Bool { phase == .ready }
+    /// When the oldest command without a reply was taken; nil without one.
+    var oldest: NIODeadline? { pending.isEmpty ? nil : pending[0].deadline - limits.commandDeadline }
     /// True when a closing connection has delivered every reply.
     var isDrained: Bool { phase == .draining && pending.isEmpty }
 }

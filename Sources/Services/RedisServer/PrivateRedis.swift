@@ -79,7 +79,13 @@ package struct PrivateRedis: Sendable {
     @discardableResult
     package func ensureRunning(logger: Logger) async throws -> Bool {
         if runningPID != nil { return false }
-        try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
+        guard mkdir(folder, 0o700) == 0 || errno == EEXIST else {
+            throw ServiceError(.privateRedis, "the folder \(folder) cannot be made: \(String(cString: strerror(errno)))")
+        }
+        guard access(folder, R_OK | W_OK | X_OK) == 0, !isFile(folder) else {
+            throw ServiceError(
+                .privateRedis, "\(folder) is no folder in which this account may write; move it away, or give it to this account")
+        }
         let lock = try await lockStarts()
         // Closing the descriptor releases the lock, as does the end of the process.
         defer { close(lock) }
@@ -100,8 +106,16 @@ package struct PrivateRedis: Sendable {
     }
 
     private var startFailure: ServiceError {
-        let reason = isDiskFull ? "the disk that holds \(folder) is full" : "see \(folder)/redis.log"
-        return ServiceError(.privateRedis, "the private redis-server does not come up; \(reason)")
+        if isDiskFull {
+            return ServiceError(.privateRedis, "the private redis-server does not come up; the disk that holds \(folder) is full")
+        }
+        let last = log(since: max(logSize, 4_096) - 4_096).split(separator: "\n").last.map { "; the last line is: \($0)" } ?? ""
+        return ServiceError(.privateRedis, "the private redis-server does not come up; see \(folder)/redis.log\(last)")
+    }
+
+    private func isFile(_ path: String) -> Bool {
+        var status = stat()
+        return stat(path, &status) == 0 && status.st_mode & S_IFMT != S_IFDIR
     }
 
     private var isDiskFull: Bool {
@@ -196,6 +210,14 @@ package struct PrivateRedis: Sendable {
         return String(decoding: bytes, as: UTF8.self)
     }
 
+    /// What the server inherits: nothing that is meant for this service alone, such as secrets and the socket of a service manager.
+    private static var environment: Environment {
+        let own = ProcessInfo.processInfo.environment.filter { name, _ in
+            !name.hasPrefix("FIRSTCOME_") && !["NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC", "CREDENTIALS_DIRECTORY"].contains(name)
+        }
+        return .custom(Dictionary(uniqueKeysWithValues: own.map { (Environment.Key(stringLiteral: $0.key), $0.value) }))
+    }
+
     /// Runs `redis-server` until it has forked its daemon; false where it failed before that.
     private func launch() async throws -> Bool {
         let arguments: Arguments = [
@@ -206,10 +228,13 @@ package struct PrivateRedis: Sendable {
             "--hz", "1",
         ]
         do {
-            let result = try await run(.name("redis-server"), arguments: arguments, output: .discarded, error: .discarded)
+            let result = try await run(
+                .name("redis-server"), arguments: arguments, environment: Self.environment, output: .discarded, error: .discarded)
             return result.terminationStatus.isSuccess
         } catch let error as SubprocessError where error.code == .executableNotFound {
-            throw ServiceError(.privateRedis, "redis-server is not installed (on Debian: apt-get install redis-server)")
+            throw ServiceError(
+                .privateRedis,
+                "redis-server is not installed (on Debian: apt-get install redis-server); install it, or name a Redis by --redis")
         } catch {
             throw ServiceError(.privateRedis, "redis-server cannot be started", cause: error)
         }

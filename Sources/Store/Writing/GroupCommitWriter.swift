@@ -22,6 +22,7 @@ final class GroupCommitWriter: Sendable {
     private let endReads: @Sendable (ContinuousClock.Instant) -> Int
     private let logger: Logger
     let rowVersions = RowVersions()
+    var load: WriterLoad { queue.load }
     private let counters = Mutex(StoreStatistics())
     private let groupSizes = Histogram(StoreStatistics.groupSizeBounds)
     private let commitTimes = Histogram(.times)
@@ -46,7 +47,7 @@ final class GroupCommitWriter: Sendable {
         self.endReads = endReads
         log = WriteAheadLog(ofStoreAt: connection.path)
         self.logger = logger
-        queue = WriteQueue(limit: options.maximumQueued)
+        queue = WriteQueue(limit: options.maximumQueued, maximumGroup: options.maximumGroup)
         thread.enter()
         let worker = Thread { [self] in
             // The thread enters the connection's queue once and stays in it: a job pays no dispatch.
@@ -117,11 +118,13 @@ extension GroupCommitWriter {
             var start = 0
             while start < jobs.count {
                 let group = nextGroup(of: jobs[start...])
+                queue.load.beginGroup(of: Self.weight(of: group))
                 commit(group, on: db)
                 rowVersions.transactionEnded()
                 options.dueWork.transactionEnded()
                 queue.answered(weight: Self.weight(of: group))
                 deliver(group)
+                queue.load.endGroup()
                 enforce(&logBound, on: db)
                 start = group.endIndex
             }
@@ -155,6 +158,7 @@ extension GroupCommitWriter {
             let durable = DispatchTime.now().uptimeNanoseconds
             for job in group { job.committed() }
             count(Self.weight(of: group), working: decided - began, committing: durable - decided)
+            queue.load.committed(Self.weight(of: group), working: decided - began, committing: durable - decided)
             logEndOfOutage()
         } catch {
             abandon(group, after: error, on: db)
