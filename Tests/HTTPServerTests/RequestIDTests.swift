@@ -125,13 +125,13 @@ struct RequestIDTests {
 
     @Test("timeouts, limits and failing handlers are answered with an id")
     func ownAnswers() async throws {
-        try await withClient(configure: { $0.headTimeout = .milliseconds(100) }) { port in
+        try await withClient(configure: { $0.headTimeout = .seconds(3) }) { port in
             let client = try RawHTTPClient(port: port)
             try client.send("GET / HT")
             let response = try client.readResponse()
             #expect(response.status == 408 && Self.isGenerated(response["x-request-id"]))
         }
-        try await withClient(configure: { $0.bodyTimeout = .milliseconds(100) }) { port in
+        try await withClient(configure: { $0.bodyTimeout = .milliseconds(500) }) { port in
             let client = try RawHTTPClient(port: port)
             try client.send("POST / HTTP/1.1\r\nHost: test\r\nX-Request-Id: slow\r\nContent-Length: 2\r\n\r\n1")
             let response = try client.readResponse()
