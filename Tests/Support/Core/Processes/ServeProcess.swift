@@ -52,6 +52,7 @@ package final class ServeProcess: Sendable {
         package var description: String { "serve ended with \(status), printed \"\(printed)\" and logged:\n\(log)" }
     }
 
+    /// What it has printed, the first line included.
     package var standardOutput: String { process.output }
 
     package var standardError: String { Self.text(of: log, from: 0) }
