@@ -16,6 +16,7 @@ let nioHTTP1 = Target.Dependency.product(name: "NIOHTTP1", package: "swift-nio")
 let nioSSL = Target.Dependency.product(name: "NIOSSL", package: "swift-nio-ssl")
 let grdb = Target.Dependency.product(name: "GRDB", package: "GRDB.swift")
 let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto")
+let cryptoExtras = Target.Dependency.product(name: "CryptoExtras", package: "swift-crypto")
 let jwt = Target.Dependency.product(name: "JWTKit", package: "jwt-kit")
 let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
 let httpClient = Target.Dependency.product(name: "AsyncHTTPClient", package: "async-http-client")
@@ -55,22 +56,25 @@ let package = Package(
     ],
     targets: [
         .systemLibrary(name: "CHiredis", providers: [.apt(["libhiredis-dev"])]),
+        .systemLibrary(name: "CZlib", providers: [.apt(["zlib1g-dev"])]),
         .target(name: "LuaScripts", path: "lua", resources: luaScripts.map { .embedInCode("\($0).lua") }, swiftSettings: strict),
         .target(name: "EventLoops", dependencies: [nioCore], swiftSettings: strict),
         .target(name: "FaultPoints", swiftSettings: strict),
+        .target(name: "TraceContext", swiftSettings: strict),
         .target(name: "JSON", dependencies: [nioCore], swiftSettings: strict),
         .target(
             name: "Redis", dependencies: ["CHiredis", "EventLoops", nioCore, nioPosix, nioSSL, collections, logging], swiftSettings: strict),
         .target(name: "Commerce", swiftSettings: strict),
         .target(name: "CSQLiteSettings"),
         .target(
-            name: "Store", dependencies: ["Commerce", "CSQLiteSettings", "FaultPoints", grdb, logging], swiftSettings: strict),
-        .target(name: "HTTPServer", dependencies: ["EventLoops", nioCore, nioPosix, logging], swiftSettings: strict),
+            name: "Store", dependencies: ["Commerce", "CSQLiteSettings", "FaultPoints", "TraceContext", grdb, logging], swiftSettings: strict),
+        .target(
+            name: "HTTPServer", dependencies: ["EventLoops", "TraceContext", nioCore, nioPosix, nioSSL, logging], swiftSettings: strict),
         .target(
             name: "Services",
             dependencies: [
-                "Commerce", "Store", "Redis", "LuaScripts", "JSON", "EventLoops", "FaultPoints", nioCore, nioPosix, nioHTTP1, crypto,
-                httpClient,
+                "Commerce", "Store", "Redis", "LuaScripts", "JSON", "EventLoops", "FaultPoints", "TraceContext", nioCore, nioPosix,
+                nioHTTP1, crypto, httpClient,
                 subprocess, logging, collections, heap, lifecycle,
             ],
             swiftSettings: strict
@@ -78,9 +82,10 @@ let package = Package(
         .target(
             name: "API",
             dependencies: [
-                "HTTPServer", "Services", "Commerce", "Store", "Redis", "JSON", "EventLoops", "FaultPoints", crypto, nioCore, logging,
+                "CZlib", "HTTPServer", "Services", "Commerce", "Store", "Redis", "JSON", "EventLoops", "FaultPoints", "TraceContext", crypto,
+                cryptoExtras, collections, nioCore, logging,
             ],
-            resources: [.embedInCode("openapi.json")],
+            resources: [.embedInCode("openapi.json"), .embedInCode("docs.css")],
             swiftSettings: strict
         ),
         .target(
@@ -141,7 +146,7 @@ let package = Package(
             dependencies: ["LuaScripts", "Redis", "Services", "Commerce", "TestSupport", nioCore, nioPosix, logging],
             swiftSettings: strict
         ),
-        .testTarget(name: "StoreTests", dependencies: ["Store", "Commerce", "TestSupport", grdb, logging], swiftSettings: strict),
+        .testTarget(name: "StoreTests", dependencies: ["Store", "Commerce", "TestSupport", "TraceContext", grdb, logging], swiftSettings: strict),
         .target(
             name: "RequestFuzzing", dependencies: ["HTTPServer", "TestSupport", nioCore, nioEmbedded, nioHTTP1],
             path: "Tests/Fuzz/Core",
@@ -150,21 +155,21 @@ let package = Package(
             name: "RequestFuzzingTests", dependencies: ["RequestFuzzing", "TestSupport"], path: "Tests/Fuzz/Tests", swiftSettings: strict),
         .testTarget(
             name: "HTTPServerTests",
-            dependencies: ["HTTPServer", "TestSupport", nioCore, nioPosix, nioEmbedded, nioSSL, logging],
+            dependencies: ["HTTPServer", "JSON", "TestSupport", "TraceContext", nioCore, nioPosix, nioEmbedded, nioSSL, logging],
             swiftSettings: strict
         ),
         .testTarget(
             name: "ServicesTests",
             dependencies: [
-                "Services", "Store", "Redis", "Commerce", "JSON", "HTTPServer", "TestSupport", nioCore, nioPosix, logging, crypto,
-                grdb, httpClient, lifecycle,
+                "Services", "Store", "Redis", "Commerce", "JSON", "HTTPServer", "TestSupport", "TraceContext", nioCore, nioPosix, logging,
+                crypto, grdb, httpClient, lifecycle,
             ],
             swiftSettings: strict
         ),
         .testTarget(
             name: "APITests",
             dependencies: [
-                "API", "EventLoops", "HTTPServer", "Services", "Store", "Redis", "Commerce", "JSON", "TestSupport", jwt, crypto,
+                "API", "CZlib", "EventLoops", "HTTPServer", "Services", "Store", "Redis", "Commerce", "JSON", "TestSupport", jwt, crypto,
                 nioCore, nioPosix,
                 nioEmbedded, logging,
             ],
@@ -175,7 +180,7 @@ let package = Package(
             dependencies: [
                 "App", "firstcome", "FaultPoints", "API", "HTTPServer", "Services", "Store", "Redis", "Commerce", "JSON", "TestSupport",
                 nioCore,
-                nioPosix, grdb,
+                nioPosix, nioSSL, httpClient, grdb,
                 crypto, logging,
             ],
             swiftSettings: strict

@@ -4,7 +4,7 @@
 -- KEYS[2]  events:{orders}:last  string: the id of the last event appended
 -- ARGV[1]  the expected value of KEYS[2]; empty if the key must not exist
 -- ARGV[2]  number of entries that the stream keeps (approximate: Redis trims whole nodes only)
--- ARGV[3..] event id, type, order id, payload, event id, type, ...: in the order of the ids
+-- ARGV[3..] event id, type, order id, payload, traceparent or nothing, event id, type, ...: in the order of the ids
 --
 -- RETURNS  an array of integers, the code first:
 --   1 APPENDED         events
@@ -22,17 +22,22 @@ end
 redis.call('XLEN', KEYS[1])
 local last = redis.call('GET', KEYS[2]) or ''
 assert(is_integer(ARGV[2]), 'length')
-assert(#ARGV > 3 and (#ARGV - 2) % 4 == 0, 'event id, type, order id and payload of each event')
-for index = 3, #ARGV, 4 do
+assert(#ARGV > 3 and (#ARGV - 2) % 5 == 0, 'event id, type, order id, payload and traceparent of each event')
+for index = 3, #ARGV, 5 do
   assert(is_integer(ARGV[index]), 'event id')
 end
 if last ~= ARGV[1] then
   return { 2 }
 end
 
-for index = 3, #ARGV, 4 do
-  redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[2], '*', 'eventId', ARGV[index], 'type', ARGV[index + 1],
-    'orderId', ARGV[index + 2], 'payload', ARGV[index + 3])
+for index = 3, #ARGV, 5 do
+  local entry = {
+    'eventId', ARGV[index], 'type', ARGV[index + 1], 'orderId', ARGV[index + 2], 'payload', ARGV[index + 3],
+  }
+  if ARGV[index + 4] ~= '' then
+    entry[9], entry[10] = 'traceparent', ARGV[index + 4]
+  end
+  redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[2], '*', unpack(entry))
 end
-redis.call('SET', KEYS[2], ARGV[#ARGV - 3])
-return { 1, (#ARGV - 2) / 4 }
+redis.call('SET', KEYS[2], ARGV[#ARGV - 4])
+return { 1, (#ARGV - 2) / 5 }

@@ -7,36 +7,77 @@ import Store
 
 /// The HTTP API: the layer between an HTTP server and the services. The executable and the tests make it in the same way.
 package final class FirstcomeAPI: Sendable {
-    private let dispatchers: [RequestDispatcher]
+    /// For each event loop, those of the listeners by their role.
+    private let dispatchers: [[ListenerRole: RequestDispatcher]]
     private let metrics: MetricsPage
     private let prepared = PreparedAnswers()
 
+    /// The same, with tokens of one key.
+    package convenience init(services: CommerceServices, tokenKey: TokenKey, eventLoopGroup: any EventLoopGroup, logger: Logger) {
+        self.init(services: services, tokenKeys: TokenKeys(tokenKey), eventLoopGroup: eventLoopGroup, logger: logger)
+    }
+
     /// - Parameters:
     ///   - services: made with the same event loops.
-    ///   - tokenKey: verifies the tokens of requests.
-    ///   - eventLoopGroup: the loops of the server whose requests come here.
+    ///   - tokenKeys: verify the tokens of requests.
+    ///   - eventLoopGroup: the loops of the servers whose requests come here.
+    ///   - servesOperatorsApart: whether operators have a listener of their own; then the other one has no routes for operators alone.
+    ///   - crossOrigin: the policy of the servers whose requests come here.
     ///   - logger: gets one line for each request at debug level, and every internal error; never a token or a body.
-    package init(services: CommerceServices, tokenKey: TokenKey, eventLoopGroup: any EventLoopGroup, logger: Logger) {
+    package init(
+        services: CommerceServices, tokenKeys: TokenKeys, eventLoopGroup: any EventLoopGroup, servesOperatorsApart: Bool = false,
+        crossOrigin: CrossOriginPolicy? = nil, logger: Logger
+    ) {
         let endpoints = RouteTable.routes.map(\.endpoint)
         let eventLoops = Array(eventLoopGroup.makeIterator())
         let counters = eventLoops.map { _ in (0...endpoints.count).map { _ in RouteCounters() } }
         let metrics = MetricsPage(services: services, endpoints: endpoints, counters: counters)
         let inFlightKeys = InFlightKeys()
+        let roles: [ListenerRole] = servesOperatorsApart ? [.clients, .operators] : [.everybody]
+        let documents = PublishedDocuments(chargeAmounts: services.configuration.policy.chargeAmounts)
         self.metrics = metrics
         dispatchers = zip(eventLoops, counters).map { eventLoop, counters in
-            RequestDispatcher(
-                routes: RouteTable.routes, counters: counters,
-                resources: LoopResources(eventLoop: eventLoop, services: services, metrics: metrics), eventLoop: eventLoop,
-                verifier: tokenKey.verifier(), inFlightKeys: inFlightKeys, logger: logger)
+            let resources = LoopResources(eventLoop: eventLoop, services: services, metrics: metrics, documents: documents)
+            let notes = RequestNotes()
+            // Listeners of one loop share its counters, its rendered answers and its notes.
+            let dispatchers = roles.map { role in
+                let routes = RouteTable.routes
+                let places = routes.indices.filter { routes[$0].endpoint.isServed(by: role) }
+                return RequestDispatcher(
+                    routes: places.map { routes[$0] }, places: places, counters: places.map { counters[$0] } + counters.suffix(1),
+                    resources: resources, notes: notes, eventLoop: eventLoop, keys: tokenKeys, inFlightKeys: inFlightKeys,
+                    crossOrigin: crossOrigin, logger: logger)
+            }
+            return Dictionary(uniqueKeysWithValues: zip(roles, dispatchers))
         }
     }
 
-    /// Answers the requests of one event loop; give it to the HTTP server.
+    /// Answers the requests of one event loop; give it to the HTTP server. Where operators are served apart, it serves clients.
     package func responder(on eventLoop: any EventLoop) -> HTTPResponder {
-        guard let dispatcher = dispatchers.first(where: { $0.eventLoop === eventLoop }) else {
+        guard let dispatcher = dispatcher(of: .everybody, on: eventLoop) ?? dispatcher(of: .clients, on: eventLoop) else {
             preconditionFailure("the event loop is not one of this application's")
         }
         return { (request: consuming HTTPRequest) in dispatcher.answer(to: request) }
+    }
+
+    /// Where the requests of one event loop are described; give it to the HTTP server.
+    package func notes(on eventLoop: any EventLoop) -> RequestNotes? {
+        dispatchers.lazy.compactMap(\.values.first).first { $0.eventLoop === eventLoop }?.notes
+    }
+
+    /// The templates of the routes, in the order that the notes about requests count.
+    package static var routeTemplates: [String] { RouteTable.routes.map(\.endpoint.template) }
+
+    /// Answers the requests of one event loop to the server for operators, where they are served apart.
+    package func operatorsResponder(on eventLoop: any EventLoop) -> HTTPResponder {
+        guard let dispatcher = dispatcher(of: .operators, on: eventLoop) else {
+            preconditionFailure("the event loop is not one of this application's, or operators are not served apart")
+        }
+        return { (request: consuming HTTPRequest) in dispatcher.answer(to: request) }
+    }
+
+    private func dispatcher(of role: ListenerRole, on eventLoop: any EventLoop) -> RequestDispatcher? {
+        dispatchers.lazy.compactMap { $0[role] }.first { $0.eventLoop === eventLoop }
     }
 
     /// Answers requests of any of its loops, for callers that have no server. Call it on the request's loop.
@@ -57,6 +98,9 @@ package final class FirstcomeAPI: Sendable {
 
     /// Adds the server's own numbers to `/metrics`; the server is made after this object and needs it, so it cannot be passed to `init`.
     package func reportStatistics(of server: HTTPListener) { metrics.reportStatistics(of: server) }
+
+    /// The refused tokens of each event loop.
+    package var tokenRefusals: [TokenRefusals] { dispatchers.flatMap(\.values).map(\.refusals) }
 
     /// The server's own numbers; nil before ``reportStatistics(of:)`` and once the server is gone.
     var serverStatistics: HTTPServerStatistics? { metrics.serverStatistics }

@@ -1,5 +1,6 @@
 import API
 import Foundation
+import HTTPServer
 import NIOCore
 import Redis
 import Services
@@ -21,8 +22,11 @@ package struct CommandError: Error, CustomStringConvertible {
         case let error as ServiceError: CommandError(error.message)
         case let error as RedisError: CommandError("Redis: \(error.message)")
         case let error as TokenKeyError: CommandError(error.message)
+        case let error as AccessLogError: CommandError(error.description)
+        case let error as ServerCertificate.Failure: CommandError(error.description)
         case let error as IOError: CommandError(systemReason(error.errnoCode))
         case let error as CocoaError: CommandError(error.inOneLine)
+        case let error as KeySetError: CommandError(error.message)
         default: nil
         }
     }

@@ -12,9 +12,14 @@ package enum EnvironmentFlags {
             "host", "port", "data", "redis", "time-zone", "data-platform", "data-platform-secret", "data-platform-timeout",
             "data-platform-tries", "ranking-refresh", "recovery-interval", "archive-after", "keep-events", "loops", "max-connections",
             "max-requests", "charge-min", "charge-max", "balance-limit", "order-hold", "drain-delay", "drain-timeout", "log-level",
+            "access-log",
+            "cors-origin", "tls-cert", "tls-key", "admin-listen",
             "redis-password-file", "data-platform-secret-file",
+            "jwks", "jwks-refresh", "issuer", "audience", "user-claim", "role-claim", "user-role", "admin-role",
         ],
         "token": ["data", "user", "ttl"],
+        "key rotate": ["data", "keep"],
+        "key list": ["data"],
         "demo": ["data", "time-zone", "url"],
         "audit": ["data", "redis", "redis-password-file", "time-zone"],
         "ranking show": ["data", "redis", "redis-password-file", "time-zone"],
@@ -26,7 +31,7 @@ package enum EnvironmentFlags {
         "redis take": ["data", "redis", "redis-password-file", "from"],
     ]
     /// The flags without a value, by command.
-    package static let switches: [String: [String]] = ["token": ["admin"], "audit": ["json"]]
+    package static let switches: [String: [String]] = ["serve": ["no-local-tokens"], "token": ["admin"], "audit": ["json"]]
 
     /// Flags that exclude each other: one on the command line makes the variables of the others count for nothing.
     private static let alternatives: [Set<String>] = [["data-platform-secret", "data-platform-secret-file"]]

@@ -1,4 +1,6 @@
-/// The rule for the names of users, products and coupons.
+/// The rule for the names of users, products and coupons; `openapi.json` has it as a pattern.
+///
+/// Characters that this Unicode version does not know are taken: a newer phone may know them.
 package enum DisplayName {
     /// Unicode code points, as JSON Schema's `maxLength` counts them.
     package static let lengths = 1...200
@@ -11,8 +13,8 @@ package enum DisplayName {
         }
         for scalar in name.unicodeScalars {
             switch scalar.properties.generalCategory {
-            case .control, .lineSeparator, .paragraphSeparator, .unassigned, .surrogate:
-                return "must not contain control or unassigned characters"
+            case .control, .lineSeparator, .paragraphSeparator:
+                return "must not contain control characters"
             default:
                 continue
             }

@@ -18,7 +18,8 @@ struct Firstcome: AsyncParsableCommand {
             """,
         version: "firstcome \(FirstcomeVersion.text)",
         subcommands: [
-            Serve.self, Token.self, Demo.self, AuditCommand.self, RankingCommand.self, Backup.self, Restore.self, Compact.self,
+            Serve.self, Token.self, KeyCommand.self, Demo.self, AuditCommand.self, RankingCommand.self, Backup.self, Restore.self,
+            Compact.self,
             RedisStoreCommand.self,
         ]
     )

@@ -29,8 +29,12 @@ struct Serve: AsyncParsableCommand {
     var port: Int?
 
     @OptionGroup var data: DataOption
+    @OptionGroup var tls: TLSOptions
+    @OptionGroup var adminListen: AdminListenOptions
+    @OptionGroup var cors: CORSOptions
     @OptionGroup var redis: RedisOption
     @OptionGroup var timeZone: TimeZoneOption
+    @OptionGroup var tokens: TokenOptions
 
     @Option(
         help: ArgumentHelp(
@@ -98,6 +102,8 @@ struct Serve: AsyncParsableCommand {
     @Option(help: "The least level that is logged: trace, debug, info, notice, warning, error or critical.")
     var logLevel = Logger.Level.info.rawValue
 
+    @OptionGroup var accessLog: AccessLogOptions
+
     func validate() throws {
         guard (0...65_535).contains(port ?? 0) else { throw ValidationError("--port takes 0 to 65535") }
         do { _ = try ListenAddress(host: host, port: port) } catch { throw ValidationError(error.description) }
@@ -138,7 +144,7 @@ struct Serve: AsyncParsableCommand {
         }
         let reloadSignal = ReloadSignal.of(service, supervision)
         defer { withExtendedLifetime(reloadSignal) {} }
-        announce(service, folder, address)
+        announce(service, folder)
         await stopSignal.wait()
         logger.info("stopping")
         supervision?.end(draining: drainDelay.duration + drainTimeout.duration)
@@ -151,6 +157,9 @@ struct Serve: AsyncParsableCommand {
     private func runConfiguration(_ folder: DataFolder, _ address: ListenAddress, logger: Logger) throws -> RunConfiguration {
         var configuration = RunConfiguration(dataFolder: folder.path, calendar: try timeZone.calendar())
         configuration.http = address.configuration
+        tls.apply(to: &configuration)
+        try adminListen.apply(to: &configuration)
+        try cors.apply(to: &configuration)
         configuration.http.maximumConnections = maxConnections
         configuration.http.maximumRequestsInFlight = maxRequests
         configuration.redis = try redis.endpoint(logger: logger)
@@ -168,13 +177,15 @@ struct Serve: AsyncParsableCommand {
         configuration.services.keepEvents = keepEvents.duration
         configuration.loops = loops
         configuration.drainDeadline = drainTimeout.duration
+        accessLog.apply(to: &configuration)
+        try tokens.apply(to: &configuration, logger: logger)
         try configuration.fitConnections(logger: logger)
         return configuration
     }
 
-    private func announce(_ service: RunningService, _ folder: DataFolder, _ address: ListenAddress) {
-        let place = address.description(port: service.server.port)
-        let line = "firstcome listens on \(place) (data \(folder.path), Redis \(service.redisDescription))\n"
-        FileHandle.standardOutput.write(Data(line.utf8))
+    private func announce(_ service: RunningService, _ folder: DataFolder) {
+        var lines = "firstcome listens on \(service.place) (data \(folder.path), Redis \(service.redisDescription))\n"
+        if let place = service.operatorsPlace { lines += "operators are served on \(place)\n" }
+        FileHandle.standardOutput.write(Data(lines.utf8))
     }
 }

@@ -101,7 +101,7 @@ struct ProblemTests {
 
     @Test("each 401 names the bearer scheme, and the error where a token was sent")
     func challenges() {
-        for (fault, error) in [(Authentication.Fault.missing, false), (.invalid, true), (.expired, true), (.premature, true)] {
+        for (fault, error) in [(Authentication.Fault.missing, false), (.signature, true), (.expired, true), (.premature, true)] {
             let response = PreparedAnswers().response(to: fault)
             let challenge = response.headers.first { $0.name == "www-authenticate" }?.value ?? ""
             #expect(response.status == 401 && challenge.hasPrefix("Bearer "))

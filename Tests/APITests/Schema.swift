@@ -43,12 +43,13 @@ struct Schema {
         case "maximum": return (value.integer ?? bound) <= bound ? [] : ["\(place): above \(bound)"]
         case "minLength": return (value.text.map { Int64($0.unicodeScalars.count) } ?? bound) >= bound ? [] : ["\(place): too short"]
         case "maxLength": return (value.text.map { Int64($0.unicodeScalars.count) } ?? bound) <= bound ? [] : ["\(place): too long"]
+        case "minProperties": return (value.object.map { Int64($0.members.count) } ?? bound) >= bound ? [] : ["\(place): too empty"]
         case "minItems": return (value.elements.map { Int64($0.count) } ?? bound) >= bound ? [] : ["\(place): too few"]
         case "maxItems": return (value.elements.map { Int64($0.count) } ?? bound) <= bound ? [] : ["\(place): too many"]
         case "pattern":
             guard let text = value.text, let pattern = rule.text else { return [] }
             let regex = try? Regex(pattern)
-            return regex.map { text.contains($0) } == true ? [] : ["\(place): does not match \(pattern)"]
+            return regex.map { text.contains($0.matchingSemantics(.unicodeScalar)) } == true ? [] : ["\(place): does not match \(pattern)"]
         case "items":
             return (value.elements ?? []).enumerated().flatMap { faults($0.element, rule, at: "\(place)[\($0.offset)]") }
         case "required":

@@ -57,3 +57,15 @@ enum TokenFixture {
         return try field.withUTF8 { try BearerToken(field: UnsafeRawBufferPointer($0)).map(body) }
     }
 }
+
+extension Authentication {
+    /// Whether the token is refused for another reason than its times.
+    var isInvalid: Bool {
+        switch self {
+        case .refused(.malformed), .refused(.algorithm), .refused(.unknownKey), .refused(.signature), .refused(.claims), .refused(.issuer),
+            .refused(.audience):
+            true
+        case .authenticated, .unchecked, .refused(.missing), .refused(.expired), .refused(.premature), .refused(.busy): false
+        }
+    }
+}

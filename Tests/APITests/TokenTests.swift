@@ -45,7 +45,7 @@ struct TokenTests {
         ])
     func foreignHeader(header: String) {
         let token = Fixture.token(header: header)
-        #expect(Fixture.authenticate("Bearer \(token)") == .refused(.invalid))
+        #expect(Fixture.authenticate("Bearer \(token)").isInvalid)
         #expect(Fixture.verdict(token) == .refused(.header))
     }
 
@@ -66,20 +66,20 @@ struct TokenTests {
         ])
     func badClaims(payload: String) {
         let token = Fixture.token(payload: payload)
-        #expect(Fixture.authenticate("Bearer \(token)") == .refused(.invalid))
+        #expect(Fixture.authenticate("Bearer \(token)").isInvalid)
         #expect(Fixture.verdict(token) == .refused(.claims))
     }
 
     @Test("a token signed with another key, or changed in any part, is refused")
     func forged() {
-        #expect(Fixture.authenticate("Bearer \(Fixture.forged())") == .refused(.invalid))
+        #expect(Fixture.authenticate("Bearer \(Fixture.forged())").isInvalid)
         let parts = Fixture.token().split(separator: ".").map(String.init)
         let otherUser = Fixture.base64URL(Data(#"{"sub":"8","role":"user","exp":4102444800}"#.utf8))
         let unsigned = [
             "\(parts[0]).\(otherUser).\(parts[2])", "\(parts[0]).\(parts[1]).", "\(parts[0]).\(parts[1])",
             "\(parts[0]).\(parts[1]).\(parts[2]).", "\(parts[0]).\(parts[1]).\(parts[2].dropLast(4))", "..", "", "x",
         ]
-        for token in unsigned { #expect(Fixture.authenticate("Bearer \(token)") == .refused(.invalid), "\(token)") }
+        for token in unsigned { #expect(Fixture.authenticate("Bearer \(token)").isInvalid, "\(token)") }
     }
 
     @Test("a token whose not-before lies ahead is refused until then, and remembered only from then on")
@@ -112,7 +112,7 @@ struct TokenTests {
             "Bearer=\(good)",
             "Bearer \(good) x", "Bearer x \(good)",
         ]
-        for value in values { #expect(Fixture.authenticate(value) == .refused(.invalid), "\(value.prefix(40))") }
+        for value in values { #expect(Fixture.authenticate(value).isInvalid, "\(value.prefix(40))") }
     }
 }
 
@@ -152,11 +152,11 @@ struct TokenStepTests {
     func length() throws {
         let longest = try #require(good(length: 4096))
         #expect(Fixture.authenticate("Bearer " + longest) == .authenticated(.user(UserID(7))))
-        #expect(Fixture.authenticate("Bearer  " + longest) == .refused(.invalid))
-        #expect(Fixture.authenticate("Bearer " + (try #require(good(length: 4097)))) == .refused(.invalid))
+        #expect(Fixture.authenticate("Bearer  " + longest).isInvalid)
+        #expect(Fixture.authenticate("Bearer " + (try #require(good(length: 4097)))).isInvalid)
         let short = Fixture.token()
         #expect(Fixture.authenticate("Bearer" + String(repeating: " ", count: 1000) + short) == .authenticated(.user(UserID(7))))
-        #expect(Fixture.authenticate("Bearer" + String(repeating: " ", count: 14_000) + short) == .refused(.invalid))
+        #expect(Fixture.authenticate("Bearer" + String(repeating: " ", count: 14_000) + short).isInvalid)
     }
 
     /// A good token of a given length; not every payload fits every length, so its header varies too.

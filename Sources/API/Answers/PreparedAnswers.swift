@@ -10,11 +10,10 @@ final class PreparedAnswers: Sendable {
     let notYours = Problem.notYours.response
     let userOnly = Problem.userOnly.response
     let adminOnly = Problem.adminOnly.response
-    /// The answer to `OPTIONS *`, which asks about the server as a whole (RFC 9110 section 9.3.7).
-    let serverOptions = HTTPResponse(status: 204, headers: [("allow", "GET, HEAD, POST, PATCH, OPTIONS")])
     let notFound = Problem.notFound.response
     let missingToken = Problem(Authentication.Fault.missing).response
-    let invalidToken = Problem(Authentication.Fault.invalid).response
+    let invalidToken = Problem(Authentication.Fault.malformed).response
+    let busyWithTokens = Problem(Authentication.Fault.busy).response
     let tooManyRequests = Problem(HTTPRefusal.tooManyRequests).response
     let tooManyConnections = Problem(HTTPRefusal.tooManyConnections).response
 
@@ -31,8 +30,9 @@ final class PreparedAnswers: Sendable {
     func response(to fault: Authentication.Fault) -> HTTPResponse {
         switch fault {
         case .missing: missingToken
-        case .invalid: invalidToken
+        case .malformed, .algorithm, .unknownKey, .signature, .claims, .issuer, .audience: invalidToken
         case .expired, .premature: Problem(fault).response
+        case .busy: busyWithTokens
         }
     }
 

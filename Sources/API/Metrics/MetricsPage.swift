@@ -92,6 +92,9 @@ final class MetricsPage: Sendable {
             Metric(
                 "firstcome_http_requests_rejected_total", .counter, "Requests that were malformed, too large or too slow.",
                 statistics.rejectedRequests),
+            Metric(
+                "firstcome_access_log_dropped_total", .counter, "Requests missing from the access log, which could not be written in time.",
+                statistics.accessLogDropped),
         ]
     }
 }

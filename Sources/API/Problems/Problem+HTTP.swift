@@ -25,16 +25,22 @@ extension Problem {
     static let userOnly = Problem(code: .forbidden, detail: "A user's token is required; an admin's is not accepted.")
     static let adminOnly = Problem(code: .forbidden, detail: "An admin's token is required.")
 
-    /// The 401 of a request without a valid token, with the challenge of RFC 6750 section 3.
+    /// The 401 of a request without a valid token, with the challenge of RFC 6750 section 3; 429 where the token could not be checked.
     init(_ fault: Authentication.Fault) {
         switch fault {
         case .missing:
             self.init(
                 code: .unauthenticated, detail: "A bearer token is required.",
                 headers: [Header(name: "www-authenticate", value: "Bearer realm=\"firstcome\"")])
-        case .invalid: self.init(invalidToken: "The token is not valid")
+        case .malformed, .algorithm, .unknownKey, .signature, .claims, .issuer, .audience:
+            // Which of them it was would help a forger; the metrics tell the operator.
+            self.init(invalidToken: "The token is not valid")
         case .expired: self.init(invalidToken: "The token has expired")
         case .premature: self.init(invalidToken: "The token is not valid yet")
+        case .busy:
+            self.init(
+                code: .tooManyRequests, detail: "Too many new tokens wait to be checked. Try again later.",
+                headers: [.retryAfter(seconds: 1)])
         }
     }
 

@@ -39,11 +39,16 @@ extension Call {
     func answer<Value>(
         _ success: Success<Value>, _ write: (WriteContext<Value>) async throws -> WriteResult<Value>
     ) async throws -> HTTPResponse {
-        switch try await write(WriteContext(at: now, idempotency: idempotentWrite(of: success), delivery: loop.context)) {
+        switch try await write(context(of: success)) {
         case .done(let value): response(success, value)
         case .refused(let refusal): self.refusal(refusal)
         case .replayed(let stored): replay(stored)
         }
+    }
+
+    private func context<Value>(of success: Success<Value>) -> WriteContext<Value> {
+        WriteContext(
+            at: now, idempotency: idempotentWrite(of: success), delivery: loop.context, trace: request.traceParent)
     }
 
     /// The answer to a write that succeeded.

@@ -13,6 +13,7 @@ final class LoopResources: @unchecked Sendable {
     let store: TransactionalStore
     let context: LoopContext
     let metrics: MetricsPage
+    let documents: PublishedDocuments
     let prepared = PreparedAnswers()
     private let eventLoop: any EventLoop
     private var renderedTop = TopProductsAnswer()
@@ -20,8 +21,8 @@ final class LoopResources: @unchecked Sendable {
     private var products = SlotCache<Int64, RowAnswer<HTTPResponse.Representation>>(capacity: 4_096)
     private var balances = SlotCache<Int64, RowAnswer<HTTPResponse>>(capacity: 4_096)
 
-    init(eventLoop: any EventLoop, services: CommerceServices, metrics: MetricsPage) {
-        (self.eventLoop, self.services, self.metrics) = (eventLoop, services, metrics)
+    init(eventLoop: any EventLoop, services: CommerceServices, metrics: MetricsPage, documents: PublishedDocuments) {
+        (self.eventLoop, self.services, self.metrics, self.documents) = (eventLoop, services, metrics, documents)
         store = services.store
         context = services.context(for: eventLoop)
     }

@@ -5,22 +5,26 @@ import Logging
 import NIOCore
 import Services
 import Store
+import TraceContext
 
 extension RequestDispatcher {
     /// Answers one request at once, by callback or in a task. Runs on the event loop.
     func answer(to request: consuming HTTPRequest) -> HTTPAnswer {
         switch match(request) {
         case .found(let place, let parameters):
+            notes.route = places[place]
             let call = Call(endpoint: endpoints[place], request: request, parameters: parameters, loop: resources, now: clock.now)
             do {
                 return counted(try reply(to: call, by: accesses[place]), to: call, place)
             } catch {
-                return .now(count(response(to: error, of: call.endpoint), to: call.request, place))
+                return .now(count(response(to: error, of: call.endpoint, call.request.id), to: call.request, place))
             }
         case .notFound where request.method == .options && request.path == "*":
-            return .now(count(resources.prepared.serverOptions, to: request, endpoints.count))
+            return .now(count(serverOptions, to: request, endpoints.count))
         case .notFound:
             return .now(count(resources.prepared.notFound, to: request, endpoints.count))
+        case .methodNotAllowed(let allowed) where crossOrigin?.isPreflight(request) == true:
+            return .now(count(.preflight(allowed), to: request, endpoints.count))
         case .methodNotAllowed(let allowed):
             return .now(count(Problem.methodNotAllowed(allowed).response, to: request, endpoints.count))
         case .malformedPath:
@@ -32,29 +36,29 @@ extension RequestDispatcher {
     private func counted(_ answer: HTTPAnswer, to call: Call, _ place: Int) -> HTTPAnswer {
         if case .now(let response) = answer { return .now(count(response, to: call.request, place)) }
         // Closures capture these instead of the whole call, which is larger.
-        let (endpoint, receivedAt) = (call.endpoint, call.request.receivedAt)
+        let (endpoint, receivedAt, id) = (call.endpoint, call.request.receivedAt, call.request.id)
         let logged = logsRequests ? LoggedRequest(call.request) : nil
         switch answer {
         case .now: return answer
         case .callback(let begin):
             return .callback { done in
-                begin { result in done(.success(self.count(self.response(to: result, of: endpoint), receivedAt, logged, place))) }
+                begin { result in done(.success(self.count(self.response(to: result, of: endpoint, id), receivedAt, logged, place))) }
             }
         case .task(let work):
-            return .task(counting(work, of: endpoint, receivedAt, logged, place))
+            return .task(counting(work, of: endpoint, id, receivedAt, logged, place))
         case .cancellableTask(let work):
-            return .cancellableTask(counting(work, of: endpoint, receivedAt, logged, place))
+            return .cancellableTask(counting(work, of: endpoint, id, receivedAt, logged, place))
         }
     }
 
     private func counting(
-        _ work: @escaping @Sendable () async throws -> HTTPResponse, of endpoint: Endpoint, _ receivedAt: NIODeadline,
-        _ logged: LoggedRequest?, _ place: Int
+        _ work: @escaping @Sendable () async throws -> HTTPResponse, of endpoint: Endpoint, _ id: RequestID,
+        _ receivedAt: NIODeadline, _ logged: LoggedRequest?, _ place: Int
     ) -> @Sendable () async throws -> HTTPResponse {
         {
             let result: Result<HTTPResponse, any Error>
             do { result = .success(try await work()) } catch { result = .failure(error) }
-            return self.count(self.response(to: result, of: endpoint), receivedAt, logged, place)
+            return self.count(self.response(to: result, of: endpoint, id), receivedAt, logged, place)
         }
     }
 
@@ -72,23 +76,28 @@ extension RequestDispatcher {
 
     /// The parts of a request that its log line names.
     private final class LoggedRequest: Sendable {
+        let id: RequestID
         let method: String
         let path: String
+        let trace: String?
 
-        init(_ request: HTTPRequest) { (method, path) = (request.methodName, request.path) }
-    }
-
-    private func response(to result: Result<HTTPResponse, any Error>, of endpoint: Endpoint) -> HTTPResponse {
-        switch result {
-        case .success(let response): response
-        case .failure(let error): response(to: error, of: endpoint)
+        init(_ request: HTTPRequest) {
+            (id, method, path) = (request.id, request.methodName, request.path)
+            trace = request.traceParent?.traceIDText
         }
     }
 
-    private func response(to error: any Error, of endpoint: Endpoint) -> HTTPResponse {
+    private func response(to result: Result<HTTPResponse, any Error>, of endpoint: Endpoint, _ id: RequestID) -> HTTPResponse {
+        switch result {
+        case .success(let response): response
+        case .failure(let error): response(to: error, of: endpoint, id)
+        }
+    }
+
+    private func response(to error: any Error, of endpoint: Endpoint, _ id: RequestID) -> HTTPResponse {
         let failure = Failure(error)
         // Described only where it is logged, because describing a problem with many faults takes long.
-        func metadata() -> Logger.Metadata { ["route": "\(endpoint.operationID)", "error": "\(error)"] }
+        func metadata() -> Logger.Metadata { ["request": "\(id)", "route": "\(endpoint.operationID)", "error": "\(error)"] }
         switch failure {
         case .refused(let problem): return problem.response
         case .unavailable: logger.debug("request not served", metadata: metadata())
@@ -98,22 +107,28 @@ extension RequestDispatcher {
     }
 
     private func log(_ request: LoggedRequest, _ response: HTTPResponse, _ nanoseconds: Int64) {
-        logger.debug(
-            "request",
-            metadata: [
-                "method": "\(request.method)", "path": "\(request.path)", "status": "\(response.status)",
-                "microseconds": "\(nanoseconds / 1000)",
-            ])
+        var metadata: Logger.Metadata = [
+            "request": "\(request.id)", "method": "\(request.method)", "path": "\(request.path)", "status": "\(response.status)",
+            "microseconds": "\(nanoseconds / 1000)",
+        ]
+        if let trace = request.trace { metadata["trace"] = "\(trace)" }
+        logger.debug("request", metadata: metadata)
     }
 
     /// Runs the call's handler if its token permits it; otherwise answers the refusal.
     private func reply(to call: Call, by access: Route.Access) throws -> HTTPAnswer {
         if case .open(let handler) = access { return try handler(call) }
-        let identity: Identity
         switch authenticate(call.request, at: call.now) {
-        case .authenticated(let known): identity = known
-        case .refused(let fault): return .now(resources.prepared.response(to: fault))
+        case .authenticated(let identity): return try reply(to: call, by: access, as: identity)
+        case .refused(let fault): return .now(refusal(fault))
+        case .unchecked: return try replyAfterCheck(to: call, by: access)
         }
+    }
+
+    /// Runs the call's handler if somebody may use it; otherwise answers the refusal.
+    @inline(__always)
+    func reply(to call: Call, by access: Route.Access, as identity: Identity) throws -> HTTPAnswer {
+        note(identity)
         let admission = Admission(
             access, identity, pathUser: try call.pathUser(), prepared: resources.prepared,
             userExists: { resources.store.userExists($0) })
@@ -122,6 +137,13 @@ extension RequestDispatcher {
             return try admission.reply(to: call)
         }
         return try once(call, key, admission)
+    }
+
+    private func note(_ identity: Identity) {
+        switch identity {
+        case .user(let id): notes.sender = .user(id.rawValue)
+        case .admin(let subject): notes.sender = .admin(subject: subject)
+        }
     }
 
     /// Answers a request with the response that is stored under its key. Without one it runs the handler, and meanwhile refuses other

@@ -23,20 +23,52 @@ final class RequestDispatcher: @unchecked Sendable {
     let logsRequests: Bool
     /// One for each route, in the same order, and a last one for requests that no route answers.
     let counters: [RouteCounters]
-    private let verifier: TokenVerifier
+    /// What the server is told about the request whose handler is called.
+    let notes: RequestNotes
+    /// The place of each route in the whole route table.
+    let places: [Int]
+    /// Which web pages of other origins may call; nil for none.
+    let crossOrigin: CrossOriginPolicy?
+    /// The answer to `OPTIONS *`, which asks about the server as a whole (RFC 9110 section 9.3.7).
+    let serverOptions: HTTPResponse
+    let keys: TokenKeys
+    let refusals = TokenRefusals()
+    private var verifier = TokenVerifier(localKeys: [])
     private var matches: RecentMatches
-    private var tokens = TokenCache()
+    private var tokens: TokenCache
+    private var headers = RecentHeaders()
 
     init(
-        routes: [Route], counters: [RouteCounters], resources: LoopResources, eventLoop: any EventLoop, verifier: TokenVerifier,
-        inFlightKeys: InFlightKeys, logger: Logger
+        routes: [Route], places: [Int], counters: [RouteCounters], resources: LoopResources, notes: RequestNotes,
+        eventLoop: any EventLoop, keys: TokenKeys, inFlightKeys: InFlightKeys, crossOrigin: CrossOriginPolicy?, logger: Logger
     ) {
         (endpoints, accesses) = (routes.map(\.endpoint), routes.map(\.access))
         (self.counters, self.resources, self.eventLoop) = (counters, resources, eventLoop)
-        (self.verifier, self.inFlightKeys, self.logger) = (verifier, inFlightKeys, logger)
+        (self.keys, self.inFlightKeys, self.logger) = (keys, inFlightKeys, logger)
+        (self.places, self.notes, self.crossOrigin) = (places, notes, crossOrigin)
+        serverOptions = HTTPResponse(status: 204, headers: [("allow", RequestDispatcher.methods(of: routes))])
+        tokens = keys.issuer == nil ? TokenCache() : TokenCache(maximumBytes: TokenCache.maximumBytesForIssuer)
         logsRequests = logger.logLevel <= .debug
         clock = resources.services.configuration.clock
         matches = RecentMatches(Router(routes: routes.map { ($0.endpoint.method, $0.endpoint.template) }))
+        // No request comes before the end of this initializer, so the first keys need not be set on the loop.
+        verifier = keys.follow { [weak self] change in eventLoop.execute { [weak self] in self?.install(change) } }
+    }
+
+    /// Takes the keys of now, and drops the tokens of those that have left.
+    private func install(_ change: TokenKeys.Change) {
+        eventLoop.assertInEventLoop()
+        verifier = change.verifier
+        headers.removeAll()
+        tokens.removeTokens(of: change.removed)
+    }
+
+    /// Every method that some route has, as `Allow` lists them.
+    private static func methods(of routes: [Route]) -> String {
+        var methods = Set(routes.map(\.endpoint.method))
+        if methods.contains(.get) { methods.insert(.head) }
+        let inOrder: [HTTPMethod] = [.get, .head, .post, .put, .patch, .delete]
+        return (inOrder.filter(methods.contains) + [.options]).map(\.rawValue).joined(separator: ", ")
     }
 
     /// The route of a request.
@@ -50,13 +82,58 @@ final class RequestDispatcher: @unchecked Sendable {
         eventLoop.assertInEventLoop()
         var outcome = Authentication.refused(.missing)
         request.withCredentials { credentials in
-            outcome =
-                switch credentials {
-                case .missing: .refused(.missing)
-                case .several: .refused(.invalid)
-                case .one(let field): verifier.authenticate(field, at: now, cache: &tokens)
+            switch credentials {
+            case .missing: break
+            case .several: outcome = .refused(.malformed)
+            case .one(let field):
+                // Most tokens are known, and then the keys are not even read.
+                if let token = BearerToken(field: field), let known = tokens.find(token) {
+                    outcome = known.judged(at: now)
+                } else {
+                    outcome = authenticate(unknown: field, at: now)
                 }
+            }
         }
         return outcome
+    }
+
+    @inline(never)
+    private func authenticate(unknown field: UnsafeRawBufferPointer, at now: Instant) -> Authentication {
+        verifier.authenticate(field, at: now, cache: &tokens)
+    }
+
+    /// Examines the token of a request whose authentication is `unchecked`.
+    func examine(_ request: HTTPRequest) -> IssuerTokens.Examination {
+        eventLoop.assertInEventLoop()
+        var outcome = IssuerTokens.Examination.refused(.unknownKey)
+        request.withCredentials { credentials in
+            guard case .one(let field) = credentials, let issuer = verifier.issuer,
+                let token = BearerToken(field: field, issuerSignatureLengths: verifier.issuerSignatureLengths)
+            else { return }
+            outcome = issuer.examine(token, from: request.peer, headers: headers, checked: keys.checks.checked)
+            if case .known(let verified) = outcome { tokens.insert(verified, for: token) }
+        }
+        return outcome
+    }
+
+    /// Adds a token to the cache whose signature was checked elsewhere; false where its key has left meanwhile.
+    func remember(_ verified: VerifiedToken, as token: UncheckedToken) -> Bool {
+        eventLoop.assertInEventLoop()
+        guard let issuer = verifier.issuer, issuer.isInUse(token.key) else { return false }
+        token.withToken { token in
+            // The same token may have come twice.
+            if tokens.find(token) == nil { tokens.insert(verified, for: token) }
+        }
+        token.withHeader { header in
+            if headers.find(header) == nil { headers.insert(header, token.key) }
+        }
+        return true
+    }
+
+    /// The answer to a request without an identity, which is counted.
+    func refusal(_ fault: Authentication.Fault) -> HTTPResponse {
+        eventLoop.assertInEventLoop()
+        refusals.count(fault)
+        return resources.prepared.response(to: fault)
     }
 }

@@ -31,11 +31,14 @@ final class Endpoint: Sendable {
     let acceptsIdempotencyKey: Bool
     /// Whether the route reads a JSON body.
     let readsBody: Bool
+    /// Whether only operators need the route, beside those of ``Rule/admin``.
+    private let isForOperators: Bool
 
     init(
         _ method: HTTPMethod, _ template: String, _ operationID: String, _ rule: Rule, readsBody: Bool? = nil,
-        acceptsIdempotencyKey: Bool? = nil, location: ResourceLocation? = nil, refusals: [ProblemCode] = []
+        acceptsIdempotencyKey: Bool? = nil, location: ResourceLocation? = nil, refusals: [ProblemCode] = [], isForOperators: Bool = false
     ) {
+        self.isForOperators = isForOperators
         self.method = method
         self.template = template
         parameterNames = Router.parameterNames(of: template)
@@ -45,6 +48,16 @@ final class Endpoint: Sendable {
         self.refusals = refusals
         self.readsBody = readsBody ?? (method == .post || method == .patch)
         self.acceptsIdempotencyKey = acceptsIdempotencyKey ?? (method == .post)
+    }
+
+    /// Whether a listener serves the route.
+    func isServed(by listener: ListenerRole) -> Bool {
+        switch listener {
+        case .everybody: true
+        case .clients: rule != .admin && !isForOperators
+        // An admin reads products and campaigns too: a conditional PATCH needs their entity tags.
+        case .operators: rule != .user
+        }
     }
 
     /// Every code an answer of this route may carry.

@@ -3,15 +3,16 @@ import JSON
 import NIOCore
 import Services
 
-/// The handlers of `/healthz`, `/readyz`, `/metrics` and `/openapi.json`, which are outside the versioned API.
+/// The handlers of `/healthz`, `/readyz`, `/metrics`, `/openapi.json` and `/docs`, which are outside the versioned API.
 enum Operations {
     private static let alive = HTTPResponse.object(.personal) { $0.member("status", raw: "\"ok\"") }
     private static let ready = HTTPResponse.object(.personal) { $0.member("status", raw: "\"ready\"") }
-    private static let apiDocument = HTTPResponse.json(ByteBuffer(bytes: PackageResources.openapi_json))
 
     static let health: Route.Handler = { _ in .now(alive) }
 
-    static let document: Route.Handler = { _ in .now(apiDocument) }
+    static let document: Route.Handler = { call in call.loop.documents.answer(to: call.request) { $0.contract } }
+
+    static let documentationPage: Route.Handler = { call in call.loop.documents.answer(to: call.request) { $0.page } }
 
     static let readiness: Route.Handler = { call in
         .task {

@@ -31,11 +31,11 @@ final class Route: Sendable {
 
     init(
         _ method: HTTPMethod, _ template: String, _ operationID: String, _ access: Access, readsBody: Bool? = nil,
-        acceptsIdempotencyKey: Bool? = nil, location: ResourceLocation? = nil, refusals: [ProblemCode] = []
+        acceptsIdempotencyKey: Bool? = nil, location: ResourceLocation? = nil, refusals: [ProblemCode] = [], isForOperators: Bool = false
     ) {
         endpoint = Endpoint(
             method, template, operationID, access.rule, readsBody: readsBody, acceptsIdempotencyKey: acceptsIdempotencyKey,
-            location: location, refusals: refusals)
+            location: location, refusals: refusals, isForOperators: isForOperators)
         self.access = access
     }
 }

@@ -87,9 +87,10 @@ enum RouteTable {
     private static var operations: [Route] {
         [
             Route(.get, "/healthz", "getHealth", .open(Operations.health)),
-            Route(.get, "/readyz", "getReadiness", .open(Operations.readiness)),
-            Route(.get, "/metrics", "getMetrics", .open(Operations.metrics)),
+            Route(.get, "/readyz", "getReadiness", .open(Operations.readiness), isForOperators: true),
+            Route(.get, "/metrics", "getMetrics", .open(Operations.metrics), isForOperators: true),
             Route(.get, "/openapi.json", "getAPIDocument", .open(Operations.document)),
+            Route(.get, "/docs", "getDocumentationPage", .open(Operations.documentationPage)),
         ]
     }
 }

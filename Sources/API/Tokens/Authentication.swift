@@ -4,18 +4,11 @@ import Commerce
 enum Authentication: Equatable, Sendable {
     case authenticated(Identity)
     case refused(Fault)
+    /// The token of an issuer that the loop's cache does not have. ``IssuerTokens/examine(_:at:headers:checked:)`` goes on with it.
+    case unchecked
 
     /// Why a request has no identity.
-    enum Fault: Equatable, Sendable {
-        /// No credentials at all.
-        case missing
-        /// Credentials that are not a token this service signed.
-        case invalid
-        /// A token that has expired (`exp`).
-        case expired
-        /// A token that is not valid yet (`nbf`).
-        case premature
-    }
+    typealias Fault = TokenRefusals.Reason
 }
 
 extension TokenVerifier {
@@ -24,18 +17,35 @@ extension TokenVerifier {
     /// - Parameter field: the value of `Authorization` without the white space around it; nil where the request has no such field.
     func authenticate(_ field: UnsafeRawBufferPointer?, at now: Instant, cache: inout TokenCache) -> Authentication {
         guard let field else { return .refused(.missing) }
-        guard let token = BearerToken(field: field) else { return .refused(.invalid) }
+        guard let token = BearerToken(field: field, issuerSignatureLengths: issuerSignatureLengths) else { return .refused(.malformed) }
         if let known = cache.find(token) { return known.judged(at: now) }
-        guard case .verified(let verified) = verify(token) else { return .refused(.invalid) }
-        let outcome = verified.judged(at: now)
-        if case .authenticated = outcome { cache.insert(verified, for: token) }
-        return outcome
+        guard !token.isOfIssuer else { return .unchecked }
+        switch verify(token) {
+        case .refused(let step): return .refused(step.fault)
+        case .verified(let verified):
+            let outcome = verified.judged(at: now)
+            if case .authenticated = outcome { cache.insert(verified, for: token) }
+            return outcome
+        }
     }
 }
 
 extension VerifiedToken {
-    fileprivate func judged(at now: Instant) -> Authentication {
+    /// Whether the token is valid at an instant.
+    func judged(at now: Instant) -> Authentication {
         if now.milliseconds >= expiresAt { return .refused(.expired) }
         return now.milliseconds >= validFrom ? .authenticated(identity) : .refused(.premature)
+    }
+}
+
+extension TokenVerdict.Step {
+    /// The reason of a refusal at this step.
+    fileprivate var fault: Authentication.Fault {
+        switch self {
+        case .shape: .malformed
+        case .signature: .signature
+        case .header: .algorithm
+        case .claims: .claims
+        }
     }
 }

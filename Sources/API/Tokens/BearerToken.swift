@@ -1,25 +1,34 @@
 import Foundation
 
-/// A bearer token with the outer shape of one signed with HS256: any bytes, a dot, and as many bytes as a signature has.
+/// A bearer token with the outer shape of a signed one: any bytes, a dot, and as many bytes as a signature has.
+///
+/// The length of the signature tells who signed it: 43 characters are HS256 with a key of the data folder, every other length belongs to
+/// a public key of the issuer. So a token of the one kind is never checked with a key of the other.
 ///
 /// Its bytes belong to the request and are valid only during the call that was given them.
 struct BearerToken {
-    /// Bytes of the longest token that is checked; this service's own have about 170.
+    /// Bytes of the longest HS256 token that is checked; this service's own have about 170.
     static let longest = 4096
+    /// Bytes of the longest token of an issuer that is checked; those of usual providers have 500 to 3,000.
+    static let longestOfIssuer = 8192
     /// Characters of the 32 bytes of an HS256 signature.
     static let signatureLength = 43
     private static let scheme: StaticString = "bearer"
 
     let bytes: UnsafeRawBufferPointer
+    private let signedLength: Int
 
     /// Takes the token out of the value of `Authorization`. The scheme's case does not matter, and one space or more follow it
     /// (RFC 9110 sections 11.1 and 11.4).
     ///
     /// `nil` where the value cannot hold a token of this service. Finding that out reads at most the scheme and the spaces after it,
     /// whose number is bounded by the length that is accepted.
-    init?(field: UnsafeRawBufferPointer) {
+    ///
+    /// - Parameter issuerSignatureLengths: the lengths, in characters, of the signatures of the issuer's keys; none of them is 43.
+    init?(field: UnsafeRawBufferPointer, issuerSignatureLengths: [Int] = []) {
         let scheme = Self.scheme.utf8CodeUnitCount
-        guard field.count > scheme, field.count <= scheme + 1 + Self.longest, field[scheme] == UInt8(ascii: " ") else { return nil }
+        let longest = issuerSignatureLengths.isEmpty ? Self.longest : Self.longestOfIssuer
+        guard field.count > scheme, field.count <= scheme + 1 + longest, field[scheme] == UInt8(ascii: " ") else { return nil }
         // 0x20 makes a letter lowercase; no other byte becomes a letter by it.
         for index in 0..<scheme where field[index] | 0x20 != Self.scheme.utf8Start[index] { return nil }
         var start = scheme + 1
@@ -27,10 +36,23 @@ struct BearerToken {
         while start + 8 <= field.count, field.loadUnaligned(fromByteOffset: start, as: UInt64.self) == 0x2020_2020_2020_2020 { start += 8 }
         while start < field.count, field[start] == UInt8(ascii: " ") { start += 1 }
         bytes = UnsafeRawBufferPointer(rebasing: field[start...])
-        guard bytes.count > Self.signatureLength + 1, bytes[signedLength] == UInt8(ascii: ".") else { return nil }
+        if bytes.count > Self.signatureLength + 1, bytes[bytes.count - Self.signatureLength - 1] == UInt8(ascii: ".") {
+            signedLength = bytes.count - Self.signatureLength - 1
+            guard field.count <= scheme + 1 + Self.longest else { return nil }
+            return
+        }
+        for length in issuerSignatureLengths where bytes.count > length + 1 && bytes[bytes.count - length - 1] == UInt8(ascii: ".") {
+            signedLength = bytes.count - length - 1
+            return
+        }
+        return nil
     }
 
-    private var signedLength: Int { bytes.count - Self.signatureLength - 1 }
+    /// A token that was taken out of a request before.
+    init(bytes: UnsafeRawBufferPointer, signedLength: Int) { (self.bytes, self.signedLength) = (bytes, signedLength) }
+
+    /// Whether it has a signature of an issuer's public key.
+    var isOfIssuer: Bool { bytes.count - signedLength != Self.signatureLength + 1 }
 
     /// Header and payload with the dot between them: what is signed.
     var signed: UnsafeRawBufferPointer { UnsafeRawBufferPointer(rebasing: bytes[..<signedLength]) }
@@ -55,18 +77,30 @@ struct BearerToken {
     /// A hash over the whole signature.
     func signatureHash(_ seed: TokenHashSeed) -> UInt64 {
         let signature = signature
+        if isOfIssuer { return Self.hash(signature, seed) }
         // Six words of eight characters; the last one begins within the one before.
         func word(_ offset: Int) -> UInt64 { signature.loadUnaligned(fromByteOffset: offset, as: UInt64.self) }
         var hash = seed.mix(word(0), word(8), seed.first)
         hash = seed.mix(word(16), word(24), hash)
         return seed.mix(word(32), word(Self.signatureLength - 8), hash)
     }
+
+    /// The same for a signature of an issuer, which has 86 characters or more.
+    private static func hash(_ signature: UnsafeRawBufferPointer, _ seed: TokenHashSeed) -> UInt64 {
+        func word(_ offset: Int) -> UInt64 { signature.loadUnaligned(fromByteOffset: offset, as: UInt64.self) }
+        var (hash, offset) = (seed.first, 0)
+        while offset + 16 <= signature.count {
+            hash = seed.mix(word(offset), word(offset + 8), hash)
+            offset += 16
+        }
+        return seed.mix(word(signature.count - 16), word(signature.count - 8), hash)
+    }
 }
 
 /// What hashes of signatures depend on: random numbers of one cache, so that a client cannot choose tokens that collide in its table.
 ///
 /// A folded multiplication and not the standard library's `Hasher`, which takes 400 instructions for a signature: it need not withstand
-/// chosen keys, because only signatures that HMAC made get into the table.
+/// chosen keys, because only signatures that were verified get into the table.
 struct TokenHashSeed {
     fileprivate let first = UInt64.random(in: .min ... .max)
     private let left = UInt64.random(in: .min ... .max)

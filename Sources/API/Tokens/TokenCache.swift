@@ -16,6 +16,9 @@ struct TokenCache {
 
     /// The most memory that a loop's cache takes, whatever the tokens: room for some 65,000 of the service's own.
     static let defaultMaximumBytes = 16 << 20
+    /// The same where tokens of an issuer are taken, which are longer: room for some 60,000 of 1,000 bytes. Memory that no token has needed
+    /// yet is not touched, so it takes none of the machine's.
+    static let maximumBytesForIssuer = 64 << 20
 
     init(maximumBytes: Int = TokenCache.defaultMaximumBytes) {
         let size = Generation.Size(bytes: maximumBytes / 2)
@@ -41,6 +44,13 @@ struct TokenCache {
         insert(verified, for: token, hash: token.signatureHash(seed))
     }
 
+    /// Removes the tokens that some keys verified.
+    mutating func removeTokens(of keys: Set<UInt8>) {
+        guard !keys.isEmpty else { return }
+        young.removeTokens(of: keys)
+        old.removeTokens(of: keys)
+    }
+
     private mutating func insert(_ verified: VerifiedToken, for token: BearerToken, hash: UInt64) {
         if young.insert(verified, for: token, hash: hash) { return }
         swap(&old, &young)
@@ -60,8 +70,10 @@ private struct Generation {
         /// 0 for an admin, whose subject follows the token.
         let userID: Int64
         let start: UInt32
-        let tokenLength: UInt16
+        /// 0 once the token is removed; no token has this length.
+        var tokenLength: UInt16
         let subjectLength: UInt8
+        let keyNumber: UInt8
     }
 
     /// How a generation's bytes are divided.
@@ -84,7 +96,7 @@ private struct Generation {
             while entries * 2 * Self.typical <= available, entries < Self.mostEntries { entries *= 2 }
             self.entries = entries
             bytes = available - entries * Self.perEntry - Self.overhead
-            precondition(bytes >= BearerToken.longest + Int(UInt8.max), "a cache has room for the longest token")
+            precondition(bytes >= BearerToken.longestOfIssuer + Int(UInt8.max), "a cache has room for the longest token")
         }
     }
 
@@ -133,7 +145,8 @@ private struct Generation {
                 let subject = UnsafeRawBufferPointer(rebasing: bytes[end..<end + Int(entry.subjectLength)])
                 identity = .admin(subject: String(decoding: subject, as: UTF8.self))
             }
-            return VerifiedToken(identity: identity, expiresAt: entry.expiresAt, validFrom: entry.validFrom)
+            return VerifiedToken(
+                identity: identity, expiresAt: entry.expiresAt, validFrom: entry.validFrom, keyNumber: entry.keyNumber)
         }
     }
 
@@ -150,13 +163,18 @@ private struct Generation {
         entries.append(
             Entry(
                 expiresAt: verified.expiresAt, validFrom: verified.validFrom, userID: userID, start: UInt32(bytes.count),
-                tokenLength: UInt16(token.bytes.count), subjectLength: UInt8(subject.utf8.count)))
+                tokenLength: UInt16(token.bytes.count), subjectLength: UInt8(subject.utf8.count), keyNumber: verified.keyNumber))
         bytes.append(contentsOf: token.bytes)
         bytes.append(contentsOf: subject.utf8)
         var slot = firstSlot(hash)
         while slots[slot] != 0 { slot = (slot + 1) & (size.slots - 1) }
         slots[slot] = Self.tag(hash) | UInt32(entries.count)
         return true
+    }
+
+    /// The bytes and slots of the removed ones are reused when the generation is dropped.
+    mutating func removeTokens(of keys: Set<UInt8>) {
+        for index in entries.indices where keys.contains(entries[index].keyNumber) { entries[index].tokenLength = 0 }
     }
 
     mutating func removeAll() {

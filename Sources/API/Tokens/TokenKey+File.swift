@@ -20,6 +20,8 @@ package struct TokenKeyError: Error, CustomStringConvertible {
         case malformed
         /// The system refused to read or make it.
         case inaccessible
+        /// There are too many former keys that are still valid.
+        case tooMany
     }
 
     package let code: Code
@@ -50,7 +52,7 @@ extension TokenKey {
     }
 
     /// `nil` when there is no such file.
-    private static func read(_ path: String) throws(TokenKeyError) -> [UInt8]? {
+    static func read(_ path: String) throws(TokenKeyError) -> [UInt8]? {
         let file = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK)
         if file < 0, errno == ENOENT { return nil }
         if file < 0, errno == ELOOP {
@@ -89,6 +91,12 @@ extension TokenKey {
     }
 
     private static func make(_ path: String, in folder: String) throws(TokenKeyError) {
+        // Unlike rename, link never replaces a key that another process finished first.
+        try withNewKey(for: path, in: folder) { link($0, path) == 0 || errno == EEXIST }
+    }
+
+    /// Writes a new key to a temporary file and has `place` put it under its name.
+    static func withNewKey(for path: String, in folder: String, place: (String) -> Bool) throws(TokenKeyError) {
         let temporary = path + ".\(getpid()).\(UInt64.random(in: 0...UInt64.max))"
         let file = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
         guard file >= 0 else { throw systemError("cannot be made", path) }
@@ -99,8 +107,7 @@ extension TokenKey {
         let bytes = SymmetricKey(size: .bits256).withUnsafeBytes { Array($0) }
         let count = bytes.withUnsafeBytes { write(file, $0.baseAddress, $0.count) }
         guard count == length, fsync(file) == 0 else { throw systemError("cannot be written", path) }
-        // Unlike rename, link never replaces a key that another process finished first.
-        guard link(temporary, path) == 0 || errno == EEXIST else { throw systemError("cannot be made", path) }
+        guard place(temporary) else { throw systemError("cannot be made", path) }
         try syncFolder(folder, path)
     }
 
@@ -112,7 +119,7 @@ extension TokenKey {
         guard fsync(directory) == 0 else { throw systemError("cannot be made durable", path) }
     }
 
-    private static func systemError(_ what: String, _ path: String) -> TokenKeyError {
+    static func systemError(_ what: String, _ path: String) -> TokenKeyError {
         TokenKeyError(code: .inaccessible, message: "\(path) \(what): \(String(cString: strerror(errno))).")
     }
 }

@@ -30,6 +30,6 @@ package struct TokenKey: Sendable {
         return signed + "." + Base64URL.encode(signature)
     }
 
-    /// What checks the tokens this key has signed.
-    package func verifier() -> TokenVerifier { TokenVerifier(key: key) }
+    /// The key as it verifies.
+    func local(endsAt: Int64 = .max) -> LocalKey { LocalKey(key, endsAt: endsAt) }
 }

@@ -2,33 +2,50 @@ import Crypto
 import Foundation
 import JSON
 
-/// Checks bearer tokens: HS256 with the data folder's key, and valid claims `sub`, `role` and `exp`.
+/// Checks bearer tokens with the keys of one moment. A value that never changes: when the keys change, each event loop gets a new one.
 ///
-/// The steps of ``TokenVerdict/Step`` run in their order, and the first one that fails ends the check. Nothing that a client without
-/// the key has written is read as JSON, so a forged token costs at most one HMAC over ``BearerToken/longest`` bytes.
+/// Tokens of the data folder's keys are HS256 with valid claims `sub`, `role` and `exp`. The steps of ``TokenVerdict/Step`` run in their
+/// order, and the first one that fails ends the check. Nothing that a client without the key has written is read as JSON, so a forged
+/// token costs at most one HMAC for each key over ``BearerToken/longest`` bytes.
+///
+/// Tokens of an issuer are examined by ``IssuerTokens``.
 package struct TokenVerifier: Sendable {
-    /// The HMAC with the key already in it; each check starts from a copy.
-    private let authenticator: HMAC<SHA256>
+    /// The present one first; empty where no local tokens are taken.
+    let localKeys: [LocalKey]
+    let issuer: IssuerTokens?
+    /// Empty without an issuer.
+    let issuerSignatureLengths: [Int]
 
-    init(key: SymmetricKey) { authenticator = HMAC(key: key) }
+    init(localKeys: [LocalKey], issuer: IssuerTokens? = nil) {
+        (self.localKeys, self.issuer) = (localKeys, issuer)
+        issuerSignatureLengths = issuer?.keys.signatureLengths ?? []
+    }
+
+    init(key: SymmetricKey) { self.init(localKeys: [LocalKey(key)]) }
 
     func verify(_ token: BearerToken) -> TokenVerdict {
         guard let parts = token.parts else { return .refused(.shape) }
-        guard isSigned(token) else { return .refused(.signature) }
+        guard let key = signer(of: token) else { return .refused(.signature) }
         guard Self.isHS256(header: parts.header) else { return .refused(.header) }
         guard let payload = Base64URL.decode(parts.payload), let claims = try? JSONParser.parse(payload),
             let verified = VerifiedToken(claims: claims)
         else { return .refused(.claims) }
-        return .verified(verified)
+        return .verified(
+            VerifiedToken(
+                identity: verified.identity, expiresAt: min(verified.expiresAt, key.endsAt), validFrom: verified.validFrom,
+                keyNumber: key.number))
     }
 
-    private func isSigned(_ token: BearerToken) -> Bool {
+    /// The key that signed a token; nil for a forged one.
+    private func signer(of token: BearerToken) -> LocalKey? {
         withUnsafeTemporaryAllocation(byteCount: SHA256.byteCount, alignment: 1) { signature in
-            guard Base64URL.decode(token.signature, into: signature) else { return false }
-            var code = authenticator
-            code.update(data: token.signed)
-            // swift-crypto compares in a time that does not depend on the bytes.
-            return code.finalize() == UnsafeRawBufferPointer(signature)
+            guard Base64URL.decode(token.signature, into: signature) else { return nil }
+            return localKeys.first { key in
+                var code = key.authenticator
+                code.update(data: token.signed)
+                // swift-crypto compares in a time that does not depend on the bytes.
+                return code.finalize() == UnsafeRawBufferPointer(signature)
+            }
         }
     }
 

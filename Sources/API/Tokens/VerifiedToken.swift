@@ -8,6 +8,8 @@ struct VerifiedToken: Equatable, Sendable {
     let expiresAt: Int64
     /// The first instant, in milliseconds since 1970, at which the token is valid.
     let validFrom: Int64
+    /// Which key verified it; see ``KeyNumbers``.
+    var keyNumber: UInt8 = 0
 }
 
 extension VerifiedToken {
@@ -34,7 +36,7 @@ extension VerifiedToken {
         self.init(identity: identity, expiresAt: expiresAt, validFrom: validFrom)
     }
 
-    private static func milliseconds(optional date: JSONValue?) -> Int64? {
+    static func milliseconds(optional date: JSONValue?) -> Int64? {
         switch date {
         case nil, .null: 0
         case let date?: milliseconds(date)
@@ -49,7 +51,7 @@ extension VerifiedToken {
 
     /// A NumericDate in milliseconds, rounded down and clamped to the range of ``Instant``; nil for anything but a number, and for a number
     /// that only `Double`'s bounds make infinite or 0.
-    private static func milliseconds(_ date: JSONValue) -> Int64? {
+    static func milliseconds(_ date: JSONValue) -> Int64? {
         let range = Instant.representable
         switch date {
         case .integer(let seconds):

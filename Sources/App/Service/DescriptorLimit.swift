@@ -48,16 +48,23 @@ struct DescriptorLimit: Sendable, Equatable {
     /// writer, its read lanes and a backup, the pipes to a redis-server that is being started, and connections to the data platform.
     static func reserve(loops: Int) -> Int { 64 + 8 * loops }
 
+    /// How many descriptors a listener for operators needs: its connections, its socket, and the file by which it watches the limit.
+    static func reserve(operators: HTTPServerConfiguration?) -> Int {
+        operators.map { $0.maximumConnections + $0.maximumRefusals + 2 } ?? 0
+    }
+
     /// Divides the limit: as many connections as wanted, or as many as fit.
     ///
+    /// - Parameter others: descriptors that are needed besides, such as those of operators' connections.
     /// - Throws: where fewer than 16 fit.
-    func share(wanted: Int, loops: Int) throws(CommandError) -> Share {
-        let needed = open + Self.reserve(loops: loops) + Self.minimumConnections
+    func share(wanted: Int, loops: Int, others: Int = 0) throws(CommandError) -> Share {
+        let reserve = Self.reserve(loops: loops) + others
+        let needed = open + reserve + Self.minimumConnections
         guard descriptors >= needed else {
             throw CommandError(
                 "the limit of open files (ulimit -n) is \(descriptors), and a service with --loops \(loops) needs \(needed) or more")
         }
-        let free = descriptors - open - Self.reserve(loops: loops)
+        let free = descriptors - open - reserve
         let refusals = min(Self.maximumRefusals, max(free - wanted, free / 8))
         return Share(connections: min(wanted, free - refusals), refusals: refusals)
     }
@@ -69,7 +76,7 @@ extension RunConfiguration {
     /// - Throws: where fewer than 16 fit.
     package mutating func fitConnections(logger: Logger) throws(CommandError) {
         let (limit, wanted) = (DescriptorLimit.raised(), http.maximumConnections)
-        let share = try limit.share(wanted: wanted, loops: loops)
+        let share = try limit.share(wanted: wanted, loops: loops, others: DescriptorLimit.reserve(operators: operators))
         if share.connections < wanted {
             logger.warning(
                 "--max-connections is lowered to what the limit of open files (ulimit -n) has room for",

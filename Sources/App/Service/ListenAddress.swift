@@ -12,7 +12,7 @@ package enum ListenAddress: Sendable, Equatable {
     package static let standard = ListenAddress.tcp(host: standardHost, port: standardPort)
     package static let standardHost = "127.0.0.1"
     package static let standardPort = 8080
-    private static let unixPrefix = "unix:"
+    static let unixPrefix = "unix:"
     /// The size of `sockaddr_un.sun_path` on Linux, without the final NUL.
     private static let longestSocketPath = 107
 
@@ -22,14 +22,19 @@ package enum ListenAddress: Sendable, Equatable {
             self = .tcp(host: host, port: port ?? Self.standardPort)
             return
         }
-        let path = String(host.dropFirst(Self.unixPrefix.count))
-        guard path.hasPrefix("/") else { throw CommandError("--host unix: takes an absolute path, such as unix:/run/firstcome/http.sock") }
-        guard path.utf8.count <= Self.longestSocketPath else {
-            throw CommandError(
-                "--host: the path of a unix socket has at most \(Self.longestSocketPath) bytes, and this one has \(path.utf8.count)")
-        }
+        let path = try Self.socketPath(host, flag: "--host")
         guard port == nil else { throw CommandError("--port has no meaning with --host unix:...; leave it out") }
         self = .unixSocket(path: path)
+    }
+
+    /// The path of `unix:/path`.
+    static func socketPath(_ text: String, flag: String) throws(CommandError) -> String {
+        let path = String(text.dropFirst(unixPrefix.count))
+        guard path.hasPrefix("/") else { throw CommandError("\(flag) unix: takes an absolute path, such as unix:/run/firstcome/http.sock") }
+        guard path.utf8.count <= longestSocketPath else {
+            throw CommandError("\(flag): the path of a unix socket has at most \(longestSocketPath) bytes, and this one has \(path.utf8.count)")
+        }
+        return path
     }
 
     package init(_ address: HTTPServerConfiguration.Address) {
@@ -48,10 +53,12 @@ package enum ListenAddress: Sendable, Equatable {
 
     /// The address in words, for logs and messages.
     ///
-    /// - Parameter chosen: the port that the system has chosen for port 0.
-    package func description(port chosen: Int?) -> String {
+    /// - Parameters:
+    ///   - chosen: the port that the system has chosen for port 0.
+    ///   - isSecure: whether clients connect by TLS.
+    package func description(port chosen: Int?, isSecure: Bool = false) -> String {
         switch self {
-        case .tcp(let host, let port): "http://\(host.contains(":") ? "[\(host)]" : host):\(chosen ?? port)"
+        case .tcp(let host, let port): "\(isSecure ? "https" : "http")://\(host.contains(":") ? "[\(host)]" : host):\(chosen ?? port)"
         case .unixSocket(let path): Self.unixPrefix + path
         }
     }

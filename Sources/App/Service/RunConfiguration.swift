@@ -1,3 +1,4 @@
+package import API
 package import Commerce
 import Foundation
 package import HTTPServer
@@ -9,14 +10,22 @@ package struct RunConfiguration: Sendable {
     /// The data folder, which must exist and be locked by the caller.
     package var dataFolder: String
     package var http = ListenAddress.standard.configuration
+    /// The certificate of HTTPS; nil for plain HTTP.
+    package var certificate: ServerCertificate.Files?
+    /// The second listener, for operators; nil where `http` serves them too.
+    package var operators: HTTPServerConfiguration?
     /// `nil` for a private Redis in the data folder.
     package var redis: RedisEndpoint?
     /// The settings of the services. The start itself sets `privateRedis`.
     package var services: ServicesConfiguration
+    /// Which tokens are taken.
+    package var tokens = TokenConfiguration()
     /// The number of a new store's first incarnation; nil for the present time.
     package var firstIncarnation: Int64?
     /// The number of event loops. One core is left to Redis and to the store's writer.
     package var loops = max(1, ProcessInfo.processInfo.activeProcessorCount - 1)
+    /// Where requests are logged, one line each; nil for nowhere.
+    package var accessLog: AccessLog.Destination?
     /// How long requests may take to finish when the service stops.
     package var drainDeadline: Duration = .seconds(10)
 

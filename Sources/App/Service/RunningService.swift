@@ -10,15 +10,30 @@ package import Services
 package final class RunningService: Sendable {
     package let services: CommerceServices
     package let server: HTTPListener
-    package let tokenKey: TokenKey
+    /// The listener for operators; nil where `server` serves them.
+    package let operatorsServer: HTTPListener?
+    /// Where clients connect, and where operators do, if elsewhere.
+    package let place: String
+    package let operatorsPlace: String?
+    private let signingKey: TokenKey?
     private let parts: ServiceParts
     private let logger: Logger
 
     /// The address of Redis for messages, without a password.
     package var redisDescription: String { services.redis.configuration.endpoint.description }
 
-    private init(services: CommerceServices, server: HTTPListener, tokenKey: TokenKey, parts: ServiceParts, logger: Logger) {
-        (self.services, self.server, self.tokenKey, self.parts, self.logger) = (services, server, tokenKey, parts, logger)
+    /// The key of the data folder at the start. A service that takes no local tokens has none.
+    package var tokenKey: TokenKey {
+        guard let signingKey else { preconditionFailure("a service without local tokens has no key to sign with") }
+        return signingKey
+    }
+
+    private init(
+        services: CommerceServices, listeners: Listeners, signingKey: TokenKey?, parts: ServiceParts, logger: Logger
+    ) {
+        (self.services, self.signingKey, self.parts, self.logger) = (services, signingKey, parts, logger)
+        (server, operatorsServer) = (listeners.server, listeners.operators)
+        (place, operatorsPlace) = (listeners.place, listeners.operatorsPlace)
     }
 
     /// Starts all parts and returns once clients can connect. Gates are recovered in the background; `/readyz` answers 200 when they are
@@ -26,27 +41,24 @@ package final class RunningService: Sendable {
     ///
     /// - Throws: `CommandError` where it cannot listen on the address.
     package static func start(_ configuration: RunConfiguration, logger: Logger) async throws -> RunningService {
-        let address = ListenAddress(configuration.http.address)
         // Checked before any part is started, so that none has to be stopped again.
-        try address.check()
-        let tokenKey = try TokenKey.load(fromDataFolder: configuration.dataFolder)
+        try Listeners.check(configuration)
+        let certificate = try configuration.certificate.map { try ServerCertificate($0, logger: logger) }
+        let signingKey = configuration.tokens.takesLocalTokens ? try TokenKey.load(fromDataFolder: configuration.dataFolder) : nil
         var parts = ServiceParts(loops: MultiThreadedEventLoopGroup(numberOfThreads: configuration.loops))
+        if let certificate { parts.reloadables.append(Reloadable("the certificate") { try certificate.reload() }) }
         do {
+            let tokenKeys = try await parts.openTokenKeys(configuration, logger: logger)
             let services = try await parts.openServices(configuration, logger: logger)
-            let api = FirstcomeAPI(services: services, tokenKey: tokenKey, eventLoopGroup: parts.loops, logger: logger)
-            let server = HTTPListener(
-                configuration: configuration.http, eventLoopGroup: parts.loops, responder: api.responder(on:),
-                refusalResponse: api.refusalResponse, logger: logger)
-            api.reportStatistics(of: server)
-            // Checked again, because another program may have begun to listen meanwhile.
-            try address.check()
-            try await server.start()
-            parts.server = (server, configuration.drainDeadline)
-            try address.admitGroup()
-            return RunningService(services: services, server: server, tokenKey: tokenKey, parts: parts, logger: logger)
+            let api = FirstcomeAPI(
+                services: services, tokenKeys: tokenKeys, eventLoopGroup: parts.loops,
+                servesOperatorsApart: configuration.operators != nil, crossOrigin: configuration.http.crossOrigin, logger: logger)
+            let listeners = try await Listeners.start(configuration, api, certificate, &parts, logger: logger)
+            api.reportStatistics(of: listeners.server)
+            return RunningService(services: services, listeners: listeners, signingKey: signingKey, parts: parts, logger: logger)
         } catch {
             await parts.end()
-            throw address.describing(error)
+            throw error
         }
     }
 

@@ -1,3 +1,5 @@
+import API
+import Commerce
 import HTTPServer
 import Logging
 import NIOCore
@@ -14,22 +16,47 @@ struct ServiceParts: Sendable {
     var redis: RedisClient?
     var services: CommerceServices?
     var background: BackgroundRun?
+    var keySet: KeySetUpkeep?
     var server: (listener: HTTPListener, drainDeadline: Duration)?
+    var accessLog: AccessLog?
+    /// The listener for operators, who can watch the service until its background work has ended.
+    var operatorsServer: HTTPListener?
     /// What SIGHUP reads again.
     var reloadables: [Reloadable] = []
+
+    /// How long the requests of operators may take to finish after everything else has.
+    private static let operatorsDrainDeadline: Duration = .seconds(2)
 
     init(loops: MultiThreadedEventLoopGroup) { self.loops = loops }
 
     /// Ends the parts that were started, each before those that it needs.
     func end() async {
         if let server { await server.listener.drain(deadline: server.drainDeadline) }
+        await keySet?.end()
         await background?.end()
+        await operatorsServer?.drain(deadline: Self.operatorsDrainDeadline)
+        await accessLog?.close()
         await services?.close()
         await redis?.close()
         store?.close()
         await privateRedis?.stop()
         // An error can be ignored: nothing runs on the loops any more.
         try? await loops.shutdownGracefully()
+    }
+
+    /// Reads the keys that verify tokens, and has them read again when they change.
+    mutating func openTokenKeys(_ configuration: RunConfiguration, logger: Logger) async throws -> TokenKeys {
+        let reader = configuration.tokens.keySet.map { KeySetReader($0, on: loops) }
+        if let reader { keySet = KeySetUpkeep(reader) }
+        let (folder, clock) = (configuration.dataFolder, configuration.services.clock)
+        let keys = try await TokenKeys.open(configuration.tokens, dataFolder: folder, reader: reader, clock: clock, logger: logger)
+        keySet?.begin(keys)
+        if configuration.tokens.takesLocalTokens {
+            reloadables.append(
+                Reloadable("the token keys of the data folder") { try keys.rereadLocal(fromDataFolder: folder, at: clock.now) })
+        }
+        if reader != nil { reloadables.append(Reloadable("the issuer's keys") { try await keys.rereadIssuer() }) }
+        return keys
     }
 
     /// Opens the store, connects to Redis and starts the services with their background work.
@@ -54,6 +81,15 @@ struct ServiceParts: Sendable {
         try await services.prepare()
         background = BackgroundRun(of: services, logger: logger)
         return services
+    }
+
+    /// Opens the access log, if there is to be one. SIGHUP opens its file again, so that it can be rotated.
+    mutating func openAccessLog(_ configuration: RunConfiguration, logger: Logger) throws -> AccessLog? {
+        guard let destination = configuration.accessLog else { return nil }
+        let log = try AccessLog(destination, routes: FirstcomeAPI.routeTemplates, eventLoopGroup: loops, logger: logger)
+        accessLog = log
+        if case .file = destination { reloadables.append(Reloadable("the access log") { try log.reopen() }) }
+        return log
     }
 
     private mutating func startPrivateRedis(

@@ -15,6 +15,8 @@ final class HTTPConnection: ChannelInboundHandler, @unchecked Sendable {
     private var context: ChannelHandlerContext?
     /// Answers that are rendered and not yet handed to the channel.
     private var output: ByteBuffer?
+    /// Fields of the next answer that depend on its request, as whole lines; nil for none.
+    private var crossOriginFields: ByteBuffer?
     /// True while ``advance(_:)`` runs. An event that arrives meanwhile only changes the state; the running call acts on it.
     private var isAdvancing = false
     /// True from the first bytes of a read batch to its end, when all its answers leave in one write.
@@ -24,6 +26,17 @@ final class HTTPConnection: ChannelInboundHandler, @unchecked Sendable {
     private var cancellable: Task<Void, Never>?
     /// True while pipelined requests of this connection wait until the loop has served other connections.
     private var isYielding = false
+    /// The first half of the ids of this connection's requests.
+    private let idText: ConnectionIDText
+    /// The id that the client gave to the request in progress.
+    private var givenID: GivenRequestID?
+    /// Fields for the answer to the request in progress alone.
+    private var answerFields: ByteBuffer?
+    /// What the access log says about all requests of this connection; nil without an access log.
+    private var logged: LoggedConnection?
+    /// The request in progress, for its line in the access log.
+    private var loggedRequest: LoggedRequest?
+    private var peer = PeerAddress.local
 
     /// Pipelined requests of one connection that run before the loop serves other connections.
     private static let requestsPerTurn = 32
@@ -32,21 +45,25 @@ final class HTTPConnection: ChannelInboundHandler, @unchecked Sendable {
     init(loop: HTTPServerLoop, refusal: HTTPRefusal? = nil) {
         self.loop = loop
         isRefused = refusal != nil
-        machine = HTTPConnectionStateMachine(limits: loop.limits, now: .now(), isDraining: loop.isDraining, refusal: refusal)
+        idText = ConnectionIDText(loop.nextConnectionNumber())
+        machine = HTTPConnectionStateMachine(
+            limits: loop.limits, now: .now(), isDraining: loop.isDraining, refusal: refusal, refusesAfterHead: loop.refusesAfterHead)
     }
 
     func handlerAdded(context: ChannelHandlerContext) {
         self.context = context
         loop.add(self)
-        if context.channel.isActive { startIfRefused() }
+        if loop.accessLog != nil { logged = LoggedConnection(number: idText.number, peer: context.remoteAddress) }
+        if context.channel.isActive { start(context) }
     }
 
     func channelActive(context: ChannelHandlerContext) {
-        startIfRefused()
+        start(context)
         context.fireChannelActive()
     }
 
-    private func startIfRefused() {
+    private func start(_ context: ChannelHandlerContext) {
+        peer = PeerAddress(context.remoteAddress)
         if isRefused { advance(.now()) }
     }
 
@@ -97,6 +114,7 @@ final class HTTPConnection: ChannelInboundHandler, @unchecked Sendable {
         guard context != nil else { return }
         cancellable?.cancel()
         cancellable = nil
+        if loop.isCut { logUnanswered() }
         context = nil
         output = nil
         machine.closed()
@@ -161,10 +179,20 @@ extension HTTPConnection {
     private func perform(_ action: HTTPConnectionStateMachine.Action, _ now: NIODeadline) {
         switch action {
         case .run(let head, let bytes, let chunks, let number):
-            let request = HTTPRequest(head: head, bytes: bytes, chunks: chunks, eventLoop: loop.eventLoop, receivedAt: now)
-            run(request, number, now)
+            let given = head.givenID(in: bytes)
+            givenID = given
+            let id = RequestID(connection: idText.number, number: UInt32(truncatingIfNeeded: number), given: given)
+            if logged != nil { beginLogging(head, bytes, id, now) }
+            run(
+                HTTPRequest(
+                    head: head, bytes: bytes, chunks: chunks, eventLoop: loop.eventLoop, receivedAt: now, id: id, peer: peer), number,
+                now)
         case .refuse(let refusal, let form):
             loop.counters.rejectedRequests.add()
+            noteRefused(form, now)
+            if let crossOrigin = loop.crossOrigin {
+                crossOriginFields = crossOrigin.fields(forRefused: machine.takeRefusedHead(), limits: loop.limits)
+            }
             render(loop.refusalResponse(refusal), form, now)
         case .sendContinue:
             withOutput { $0.writeStaticString("HTTP/1.1 100 Continue\r\n\r\n") }
@@ -176,12 +204,16 @@ extension HTTPConnection {
     }
 
     private func run(_ request: consuming HTTPRequest, _ number: Int, _ now: NIODeadline) {
-        guard loop.mayRun else {
+        if let crossOrigin = loop.crossOrigin { crossOriginFields = crossOrigin.fields(for: request) }
+        // The answer to a preflight takes nothing that is short, and without it a page could not read the 429 either.
+        guard loop.mayRun || (loop.crossOrigin != nil && request.method == .options) else {
             loop.counters.refusedRequests.add()
             return answer(number, loop.refusalResponse(.tooManyRequests), now)
         }
         loop.counters.requests.add()
-        switch loop.handler(request) {
+        let reply = loop.handler(request)
+        readNotes()
+        switch reply {
         case .now(let response):
             answer(number, response, now)
         case .callback(let begin):
@@ -223,8 +255,56 @@ extension HTTPConnection {
     }
 
     private func answer(_ number: Int, _ response: HTTPResponse, _ now: NIODeadline) {
-        guard let form = machine.answered(number, at: now) else { return }
+        guard let form = machine.answered(number, at: now) else { return logUnsent(response) }
         render(response, form, now)
+    }
+}
+
+// MARK: - Ids, notes and the access log
+
+extension HTTPConnection {
+    /// Notes the request that the server refuses by itself, as far as it was read.
+    private func noteRefused(_ form: HTTPConnectionStateMachine.AnswerForm, _ now: NIODeadline) {
+        let refused = machine.takeRefusedRequest()
+        givenID = refused.flatMap { $0.head.givenID(in: $0.bytes) }
+        guard logged != nil else { return }
+        let number = UInt32(truncatingIfNeeded: form.number)
+        guard let refused else { return loggedRequest = LoggedRequest(number: number, receivedAt: now) }
+        beginLogging(refused.head, refused.bytes, RequestID(connection: idText.number, number: number, given: givenID), now)
+    }
+
+    private func beginLogging(_ head: RequestHead, _ bytes: ByteBuffer, _ id: RequestID, _ now: NIODeadline) {
+        loop.notes.clear()
+        var request = LoggedRequest(head: head, bytes: bytes, number: id.number, given: id.given, receivedAt: now)
+        if head.hasRepeatedField, !head.traceParent.isAbsent, head.count(of: "traceparent", in: bytes) > 1 {
+            request.head?.traceParent = .absent
+        }
+        loggedRequest = request
+    }
+
+    /// Reads what the handler has noted, before another request's handler is called.
+    @inline(__always)
+    private func readNotes() {
+        if loop.notes.answerFields != nil { answerFields = loop.notes.answerFields.take() }
+        if logged != nil {
+            loggedRequest?.route = loop.notes.route
+            loggedRequest?.sender = loop.notes.sender
+        }
+    }
+
+    private func log(status: Int?, answerBytes: Int) {
+        guard let request = loggedRequest.take(), let logged else { return }
+        loop.accessLog?.append(request, of: logged, status: status, answerBytes: answerBytes, at: .now())
+    }
+
+    /// Logs a request whose client hung up before the answer.
+    private func logUnsent(_ response: HTTPResponse) {
+        if logged != nil { log(status: response.status, answerBytes: 0) }
+    }
+
+    /// Logs the request in progress when the server closes its connection at the drain's deadline.
+    private func logUnanswered() {
+        if logged != nil { log(status: nil, answerBytes: 0) }
     }
 }
 
@@ -232,9 +312,24 @@ extension HTTPConnection {
 
 extension HTTPConnection {
     private func render(_ response: HTTPResponse, _ form: HTTPConnectionStateMachine.AnswerForm, _ now: NIODeadline) {
-        withOutput { loop.render(response, form, into: &$0, now) }
+        let additions = AnswerAdditions(
+            id: GeneratedIDText(idText, UInt32(truncatingIfNeeded: form.number)), given: givenID, connection: form.connection,
+            fields: fieldsOfRequest, isHead: form.isHead)
+        let byteCountBefore = output?.readableBytes ?? 0
+        withOutput { loop.render(response, additions, into: &$0, now) }
+        if givenID != nil { givenID = nil }
+        if answerFields != nil { answerFields = nil }
+        if logged != nil { log(status: response.status, answerBytes: (output?.readableBytes ?? 0) - byteCountBefore) }
         // Flushed beyond the high-water mark, so that the channel reports a client that does not read before its next request runs.
         if let output, output.readableBytes >= loop.limits.writeHighWaterMark { flush() }
+    }
+
+    /// The fields that only the answer to the present request has.
+    private var fieldsOfRequest: ByteBuffer? {
+        guard let crossOriginFields else { return answerFields }
+        guard var fields = answerFields else { return crossOriginFields }
+        fields.writeImmutableBuffer(crossOriginFields)
+        return fields
     }
 
     private func withOutput(_ write: (inout ByteBuffer) -> Void) {

@@ -29,6 +29,16 @@ struct HTTPConnectionStateMachine: Sendable {
         var chunks: Chunks?
         /// Whether the client waits for `100 Continue` and has not been told.
         var continueIsDue: Bool
+
+        /// The bytes that begin with the head; nil where they are in `inbox`.
+        var bytes: ByteBuffer? { chunks?.headBytes }
+    }
+
+    /// A request that was refused after its head, or a part of it, was read.
+    struct RefusedRequest: Equatable {
+        let head: RequestHead
+        /// Begin with the head.
+        let bytes: ByteBuffer
     }
 
     private struct Chunks: Equatable {
@@ -92,12 +102,22 @@ struct HTTPConnectionStateMachine: Sendable {
     private var requestCount = 0
     /// Set where the connection itself is refused, before any request is read.
     private var refusal: HTTPRefusal?
+    private var refusedRequest: RefusedRequest?
+    /// Whether the connection is refused only after a head was read, or the time for one is over.
+    private let refusesAfterHead: Bool
+    /// What was read of the head of the request that is refused.
+    private var refusedHead: ByteBuffer?
 
-    /// - Parameter refusal: answers the client before anything is read, as the only answer.
-    init(limits: HTTPLimits, now: NIODeadline, isDraining: Bool = false, refusal: HTTPRefusal? = nil) {
+    /// - Parameters:
+    ///   - refusal: answers the client as the only answer, before anything is read.
+    ///   - refusesAfterHead: has the refusal wait for the first head.
+    init(
+        limits: HTTPLimits, now: NIODeadline, isDraining: Bool = false, refusal: HTTPRefusal? = nil, refusesAfterHead: Bool = false
+    ) {
         self.limits = limits
         self.isDraining = isDraining
         self.refusal = refusal
+        self.refusesAfterHead = refusesAfterHead
         since = now
         headBegan = now
     }
@@ -210,13 +230,17 @@ extension HTTPConnectionStateMachine {
             return now >= unwritableSince + limits.writeTimeout ? close() : .wait
         }
         switch phase {
+        case .head where refusal != nil:
+            guard now >= since + limits.lingerTimeout, let refusal else { return .wait }
+            // Who has sent nothing in this time gets no answer, which might not be sendable either.
+            return inbox == nil ? close() : refuse(refusal)
         case .head where inbox == nil:
             let timeout = requestCount == 0 ? limits.headTimeout : limits.idleTimeout
             return now >= since + timeout ? end(now) : .wait
         case .head:
             return now >= headBegan + limits.headTimeout ? refuse(.requestTimeout) : .wait
-        case .body:
-            return now >= since + limits.bodyTimeout ? refuse(.requestTimeout) : .wait
+        case .body(let partial):
+            return now >= since + limits.bodyTimeout ? refuse(.requestTimeout, of: partial.head, in: partial.bytes ?? inbox) : .wait
         case .sendingLast:
             return now >= since + limits.writeTimeout ? close() : .wait
         case .lingering:
@@ -263,7 +287,7 @@ extension HTTPConnectionStateMachine {
     }
 
     private mutating func nextOfHead(_ parsedByteCount: Int, _ now: NIODeadline) -> Action {
-        if let refusal { return refuse(refusal) }
+        if let refusal { return nextOfRefused(refusal) }
         // While the client does not read its answers, its later requests wait.
         guard unwritableSince == nil else { return .wait }
         dropEmptyLines()
@@ -281,13 +305,25 @@ extension HTTPConnectionStateMachine {
         switch result {
         case .complete(let head):
             return begin(head, now)
-        case .refused(let refusal, let isHead):
-            return refuse(refusal, isHead: isHead)
+        case .refused(let refusal, let head):
+            return refuse(refusal, of: head, in: inbox)
         case .incomplete:
             if byteCount > limits.maximumHeaderBytes { return refuse(.headersTooLarge) }
             if inputHasEnded { return refuse(.endsEarly) }
             phase = .head(parsedByteCount: byteCount)
             return .wait
+        }
+    }
+
+    /// The next action of a connection that is refused as a whole.
+    private mutating func nextOfRefused(_ refusal: HTTPRefusal) -> Action {
+        guard refusesAfterHead else { return refuse(refusal) }
+        guard let inbox else { return inputHasEnded ? close() : .wait }
+        switch inbox.withUnsafeReadableBytes({ RequestHeadParser.parse($0, limits: limits) }) {
+        case .complete(let head): return refuse(refusal, of: head, in: inbox)
+        case .refused(_, let head): return refuse(refusal, of: head, in: inbox)
+        case .incomplete:
+            return inputHasEnded || inbox.readableBytes > limits.maximumHeaderBytes ? refuse(refusal) : .wait
         }
     }
 
@@ -305,7 +341,9 @@ extension HTTPConnectionStateMachine {
 
     /// Ends an idle connection, at once where no unread bytes are expected: the client has shut down its side, or never sent a request.
     private mutating func end(_ now: NIODeadline) -> Action {
-        phase = .ending(inputHasEnded || requestCount == 0 ? .closing : .lingering)
+        // Nothing was answered, so there is nothing to wait for. Behind TLS the handshake may not be over, and then nothing can be sent.
+        guard requestCount > 0 else { return close() }
+        phase = .ending(inputHasEnded ? .closing : .lingering)
         return next(at: now)
     }
 
@@ -345,12 +383,12 @@ extension HTTPConnectionStateMachine {
                 if bytes.readableBytes > 0 { inbox = bytes }
                 if isComplete { return run(partial.head, bytes: chunks.headBytes, chunks: chunks.body) }
             } catch {
-                return refuse(error, isHead: partial.head.method == .head)
+                return refuse(error, of: partial.head, in: chunks.headBytes)
             }
             partial.chunks = chunks
             phase = .body(partial)
         }
-        return inputHasEnded ? refuse(.endsEarly) : .wait
+        return inputHasEnded ? refuse(.endsEarly, of: partial.head, in: partial.bytes ?? inbox) : .wait
     }
 
     /// Runs a request, and removes its head and body from `inbox`.
@@ -378,11 +416,23 @@ extension HTTPConnectionStateMachine {
         return .close
     }
 
+    /// What was read of the head of the request that was refused last, once.
+    mutating func takeRefusedHead() -> ByteBuffer? { refusedHead.take() }
+
     /// Refuses the request that is being read, and reads no more requests.
-    private mutating func refuse(_ refusal: HTTPRefusal, isHead: Bool = false) -> Action {
+    ///
+    /// - Parameters:
+    ///   - head: what was read of the request's head; nil where its end or a fault was not reached.
+    ///   - bytes: begin with the head.
+    private mutating func refuse(_ refusal: HTTPRefusal, of head: RequestHead? = nil, in bytes: ByteBuffer? = nil) -> Action {
+        if let head, let bytes { refusedRequest = RefusedRequest(head: head, bytes: bytes) }
+        refusedHead = bytes ?? inbox
         inbox = nil
         self.refusal = nil
         phase = .ending(.lingering)
-        return .refuse(refusal, AnswerForm(number: 0, isHead: isHead, connection: .close))
+        return .refuse(refusal, AnswerForm(number: requestCount + 1, isHead: head?.method == .head, connection: .close))
     }
+
+    /// Returns the request of the last ``Action/refuse(_:_:)``, once; nil where not even its head was read.
+    mutating func takeRefusedRequest() -> RefusedRequest? { refusedRequest.take() }
 }

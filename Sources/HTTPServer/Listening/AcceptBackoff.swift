@@ -20,13 +20,13 @@ final class AcceptBackoff: ChannelInboundHandler {
     typealias InboundIn = any Channel
     typealias InboundOut = any Channel
 
-    /// Descriptors below the limit that are left free. One read of the listening socket accepts up to 16 connections.
-    private static let descriptorsKeptFree = 32
     private static let shortestPause = TimeAmount.milliseconds(100)
     private static let longestPause = TimeAmount.seconds(1)
     /// Failures closer together than this belong to one shortage, which is logged once.
     private static let shortageGap = TimeAmount.seconds(10)
 
+    /// Descriptors below the limit that are left free. One read of the listening socket accepts up to 16 connections.
+    private let descriptorsKeptFree: Int
     private let logger: Logger
     private let countFailure: @Sendable () -> Void
     /// Duplicated to learn the lowest free descriptor; negative where it could not be opened.
@@ -36,7 +36,8 @@ final class AcceptBackoff: ChannelInboundHandler {
     private var resumption: Scheduled<Void>?
 
     /// - Parameter countFailure: is called for each connection that could not be accepted.
-    init(logger: Logger, countFailure: @escaping @Sendable () -> Void) {
+    init(keepingFree descriptorsKeptFree: Int, logger: Logger, countFailure: @escaping @Sendable () -> Void) {
+        self.descriptorsKeptFree = descriptorsKeptFree
         self.logger = logger
         self.countFailure = countFailure
     }
@@ -76,7 +77,7 @@ final class AcceptBackoff: ChannelInboundHandler {
         let next = fcntl(probe, F_DUPFD_CLOEXEC, 0)
         guard next >= 0 else { return true }
         close(next)
-        return Int(next) + AcceptBackoff.descriptorsKeptFree > Int(clamping: limit.rlim_cur)
+        return Int(next) + descriptorsKeptFree > Int(clamping: limit.rlim_cur)
     }
 
     private func backOff(_ context: ChannelHandlerContext, _ code: CInt) {

@@ -38,12 +38,14 @@ package final class HTTPListener: Sendable {
     ///   - configuration: where to listen, and every bound.
     ///   - eventLoopGroup: the loops connections are spread over; not shut down by the server.
     ///   - responder: makes the responder of one event loop. Each loop has its own, so that loops need not share what it uses.
+    ///   - notes: where the responder of one event loop writes notes about requests; nil where it writes none.
     ///   - refusalResponse: renders the answers the server gives by itself.
     ///   - logger: receives what an operator should know, and nothing that a client sent.
     package init(
         configuration: HTTPServerConfiguration,
         eventLoopGroup: any EventLoopGroup,
         responder: (any EventLoop) -> HTTPResponder,
+        notes: (any EventLoop) -> RequestNotes? = { _ in nil },
         refusalResponse: @escaping @Sendable (HTTPRefusal) -> HTTPResponse,
         logger: Logger
     ) {
@@ -52,7 +54,10 @@ package final class HTTPListener: Sendable {
         self.eventLoopGroup = eventLoopGroup
         self.loops = Dictionary(
             uniqueKeysWithValues: eventLoopGroup.makeIterator().map {
-                (ObjectIdentifier($0), HTTPServerLoop(eventLoop: $0, context: context, handler: responder($0)))
+                (
+                    ObjectIdentifier($0),
+                    HTTPServerLoop(eventLoop: $0, context: context, handler: responder($0), notes: notes($0) ?? RequestNotes())
+                )
             }
         )
     }
@@ -113,6 +118,7 @@ package final class HTTPListener: Sendable {
         var statistics = HTTPServerStatistics(
             openConnections: context.openConnections.load(ordering: .relaxed),
             requestsInFlight: context.requestsInFlight.load(ordering: .relaxed))
+        statistics.accessLogDropped = context.configuration.accessLog?.dropped ?? 0
         statistics.acceptFailures = context.acceptFailures.load(ordering: .relaxed)
         for loop in loops.values { loop.counters.add(to: &statistics) }
         return statistics
@@ -152,7 +158,9 @@ package final class HTTPListener: Sendable {
             .serverChannelOption(.maxMessagesPerRead, value: 16)
             .serverChannelInitializer { [context] channel in
                 channel.eventLoop.makeCompletedFuture {
-                    let backoff = AcceptBackoff(logger: context.logger) { context.acceptFailures.increment() }
+                    let backoff = AcceptBackoff(keepingFree: configuration.descriptorsKeptFree, logger: context.logger) {
+                        context.acceptFailures.increment()
+                    }
                     try channel.pipeline.syncOperations.addHandler(backoff)
                 }
             }
@@ -189,6 +197,7 @@ package final class HTTPListener: Sendable {
         }
         let connection = HTTPConnection(loop: loop, refusal: refusal)
         do {
+            try context.configuration.certificate?.secure(channel)
             try context.configuration.configureChannel?(channel)
             try channel.pipeline.syncOperations.addHandler(connection)
         } catch {

@@ -17,8 +17,17 @@ package struct HTTPServerConfiguration: Sendable {
     package var backlog: Int = 1024
     /// Every bound.
     package var limits = HTTPLimits()
-    /// Prepares each accepted channel before the HTTP handler is added to it, for example with TLS. An error closes the connection.
+    /// The origins whose web pages may call the server; nil for none, and then no answer has a field about it.
+    package var crossOrigin: CrossOriginPolicy?
+    /// Descriptors below the limit of open files that connections leave free.
+    package var descriptorsKeptFree = 32
+    /// The certificate that clients connect with by TLS; nil for plain HTTP.
+    package var certificate: ServerCertificate?
+    /// Prepares each accepted channel before the HTTP handler is added to it. An error closes the connection.
     package var configureChannel: (@Sendable (any Channel) throws -> Void)?
+
+    /// Where requests are logged, one line each; nil for nowhere. It has the same event loops as the server.
+    package var accessLog: AccessLog?
 
     /// Listens on a TCP host and port; port 0 lets the system choose.
     package init(host: String = "127.0.0.1", port: Int = 0) {

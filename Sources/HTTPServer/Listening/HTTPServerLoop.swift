@@ -52,11 +52,24 @@ final class HTTPServerLoop: @unchecked Sendable {
     let context: ServerContext
     let limits: HTTPLimits
     let handler: HTTPResponder
+    /// The fields that answers get because they may be read by pages of other origins; nil where none may.
+    let crossOrigin: CrossOriginFields?
+    /// Whether a refused connection is answered only after its head was read: its answer depends on the head's origin, or it has to
+    /// finish a TLS handshake first.
+    let refusesAfterHead: Bool
     let counters = LoopCounters()
     /// Succeeds when the loop drains and its last connection is closed.
     let drained: EventLoopPromise<Void>
 
+    /// What the handler says about the request that it is called for.
+    let notes: RequestNotes
+    /// Nil where requests are not logged.
+    let accessLog: AccessLogLoop?
+
     private(set) var isDraining = false
+    /// Whether the deadline of the drain has passed.
+    private(set) var isCut = false
+    private var connectionNumbers = ConnectionNumbers()
     private var connections: [ObjectIdentifier: HTTPConnection] = [:]
     private var date = DateField()
     private var spareBuffer: ByteBuffer?
@@ -66,12 +79,16 @@ final class HTTPServerLoop: @unchecked Sendable {
     /// Bytes of the largest buffer that is kept for later answers.
     private static let largestKeptBuffer = 256 * 1024
 
-    init(eventLoop: any EventLoop, context: ServerContext, handler: @escaping HTTPResponder) {
+    init(eventLoop: any EventLoop, context: ServerContext, handler: @escaping HTTPResponder, notes: RequestNotes) {
+        self.notes = notes
+        accessLog = context.configuration.accessLog?.part(of: eventLoop)
         self.eventLoop = eventLoop
         self.executor = EventLoopExecutor(eventLoop: eventLoop)
         self.context = context
         self.limits = context.configuration.limits
         self.handler = handler
+        self.crossOrigin = context.configuration.crossOrigin.map(CrossOriginFields.init)
+        self.refusesAfterHead = crossOrigin != nil || context.configuration.certificate != nil
         self.drained = eventLoop.makePromise()
         self.tickInterval = HTTPServerLoop.tickInterval(context.configuration.limits)
     }
@@ -124,6 +141,7 @@ final class HTTPServerLoop: @unchecked Sendable {
     /// Closes every connection at once.
     func cut() {
         eventLoop.assertInEventLoop()
+        isCut = true
         for connection in Array(connections.values) { connection.cut() }
     }
 
@@ -133,11 +151,15 @@ final class HTTPServerLoop: @unchecked Sendable {
     func refusalResponse(_ refusal: HTTPRefusal) -> HTTPResponse { context.refusalResponse(refusal) }
 
     /// Appends an answer with the current date.
-    func render(
-        _ response: HTTPResponse, _ form: HTTPConnectionStateMachine.AnswerForm, into output: inout ByteBuffer, _ now: NIODeadline
-    ) {
+    func render(_ response: HTTPResponse, _ additions: borrowing AnswerAdditions, into output: inout ByteBuffer, _ now: NIODeadline) {
         date.update(now)
-        response.render(into: &output, date: date, connection: form.connection, isHead: form.isHead)
+        response.render(into: &output, date: date, additions)
+    }
+
+    /// The number of a new connection, from which the ids of its requests are made.
+    func nextConnectionNumber() -> UInt64 {
+        eventLoop.assertInEventLoop()
+        return connectionNumbers.next()
     }
 
     /// An empty buffer, usually one that earlier answers were sent from.

@@ -18,6 +18,8 @@ package struct HTTPServerStatistics: Sendable, Equatable {
     package var refusedRequests = 0
     /// Requests the server answered 4xx or 501 by itself: malformed, too large or too slow.
     package var rejectedRequests = 0
+    /// Requests that are missing from the access log, because it could not be written in time.
+    package var accessLogDropped = 0
 }
 
 /// What one event loop has counted.

@@ -47,7 +47,7 @@ struct DateField {
     }
 
     /// Year, month and day of the proleptic Gregorian calendar; years are counted from March so that a leap day ends its year.
-    private static func civil(daysSinceEpoch: Int) -> (year: Int, month: Int, day: Int) {
+    static func civil(daysSinceEpoch: Int) -> (year: Int, month: Int, day: Int) {
         let days = daysSinceEpoch + 719_468  // from 0000-03-01
         let era = days / 146_097
         let dayOfEra = days % 146_097

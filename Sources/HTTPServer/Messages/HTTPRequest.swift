@@ -1,4 +1,5 @@
 package import NIOCore
+package import TraceContext
 
 /// One complete request: its head and its whole body, as the handler sees it.
 ///
@@ -20,13 +21,22 @@ package struct HTTPRequest: Sendable {
     package let eventLoop: any EventLoop
     /// When the last byte of the request was read.
     package let receivedAt: NIODeadline
+    /// The id that the answer carries. Its text is made where it is asked for.
+    package let id: RequestID
+    /// Where its connection comes from.
+    package let peer: PeerAddress
 
-    init(head: RequestHead, bytes: ByteBuffer, chunks: ByteBuffer?, eventLoop: any EventLoop, receivedAt: NIODeadline) {
+    init(
+        head: RequestHead, bytes: ByteBuffer, chunks: ByteBuffer?, eventLoop: any EventLoop, receivedAt: NIODeadline, id: RequestID,
+        peer: PeerAddress = .local
+    ) {
+        self.id = id
         self.head = head
         self.bytes = bytes
         self.chunks = chunks.map(Chunks.init)
         self.eventLoop = eventLoop
         self.receivedAt = receivedAt
+        self.peer = peer
     }
 
     /// The method of the request line.
@@ -71,6 +81,12 @@ package struct HTTPRequest: Sendable {
 // MARK: - Fields
 
 extension HTTPRequest {
+    /// Calls `body` with the value of `Origin`, valid during the call; nil without the field.
+    func withOrigin<Value>(_ body: (UnsafeRawBufferPointer?) -> Value) -> Value {
+        guard !head.origin.isAbsent else { return body(nil) }
+        return withBytes(head.origin) { body($0) }
+    }
+
     /// The fields whose positions the parser has noted, so that reading one needs no search.
     package enum Field: Sendable {
         case authorization, contentType, idempotencyKey, ifMatch, ifNoneMatch
@@ -116,6 +132,13 @@ extension HTTPRequest {
         return head.hasRepeatedField ? values(of: field.name).joined(separator: ", ") : text(range)
     }
 
+    /// The trace that the request belongs to. Nil where `traceparent` is absent, invalid or sent several times.
+    package var traceParent: TraceParent? {
+        guard !head.traceParent.isAbsent else { return nil }
+        if head.hasRepeatedField, values(of: "traceparent").count > 1 { return nil }
+        return withBytes(head.traceParent) { TraceParent($0) }
+    }
+
     /// Whether `Content-Type` was sent once and is exactly this text.
     package func hasContentType(_ text: StaticString) -> Bool {
         guard !head.contentType.isAbsent, !head.hasRepeatedField else { return false }
@@ -123,24 +146,10 @@ extension HTTPRequest {
     }
 
     /// The values of all fields with this lowercase name, in the order sent.
-    package func values(of name: String) -> [String] {
-        allFields.filter { $0.name.lowercased() == name }.map(\.value)
-    }
+    package func values(of name: String) -> [String] { head.values(of: name, in: bytes) }
 
     /// Every field in the order sent, its value without white space at the ends. Built on each call.
-    package var allFields: [(name: String, value: String)] {
-        withBytes(head.lines) { lines in
-            var fields: [(name: String, value: String)] = []
-            var start = 0
-            while let colon = lines[start...].firstIndex(of: UInt8(ascii: ":")) {
-                let end = lines[colon...].firstIndex(of: RequestHeadParser.cr) ?? lines.endIndex
-                let value = UnsafeRawBufferPointer(rebasing: lines[(colon + 1)..<end]).trimmed
-                fields.append((String(decoding: lines[start..<colon], as: UTF8.self), String(decoding: value, as: UTF8.self)))
-                start = min(end + 2, lines.endIndex)
-            }
-            return fields
-        }
-    }
+    package var allFields: [(name: String, value: String)] { head.allFields(in: bytes) }
 
     private func text(_ range: ByteRange) -> String {
         withBytes(range) { String(decoding: $0, as: UTF8.self) }
@@ -152,13 +161,48 @@ extension HTTPRequest {
     }
 }
 
+extension RequestHead {
+    /// The client's own id for the request; nil where it is absent, invalid or sent several times. `bytes` begin with the head.
+    @inline(__always)
+    func givenID(in bytes: ByteBuffer) -> GivenRequestID? {
+        requestID.isAbsent ? nil : presentID(in: bytes)
+    }
+
+    private func presentID(in bytes: ByteBuffer) -> GivenRequestID? {
+        if hasRepeatedField, values(of: "x-request-id", in: bytes).count > 1 { return nil }
+        return bytes.withUnsafeReadableBytes { GivenRequestID(UnsafeRawBufferPointer(rebasing: $0[requestID.range])) }
+    }
+
+    /// How many fields have this lowercase name.
+    func count(of name: String, in bytes: ByteBuffer) -> Int { values(of: name, in: bytes).count }
+
+    fileprivate func values(of name: String, in bytes: ByteBuffer) -> [String] {
+        allFields(in: bytes).filter { $0.name.lowercased() == name }.map(\.value)
+    }
+
+    fileprivate func allFields(in bytes: ByteBuffer) -> [(name: String, value: String)] {
+        bytes.withUnsafeReadableBytes { bytes in
+            let lines = UnsafeRawBufferPointer(rebasing: bytes[lines.range])
+            var fields: [(name: String, value: String)] = []
+            var start = 0
+            while let colon = lines[start...].firstIndex(of: UInt8(ascii: ":")) {
+                let end = lines[colon...].firstIndex(of: RequestHeadParser.cr) ?? lines.endIndex
+                let value = UnsafeRawBufferPointer(rebasing: lines[(colon + 1)..<end]).trimmed
+                fields.append((String(decoding: lines[start..<colon], as: UTF8.self), String(decoding: value, as: UTF8.self)))
+                start = min(end + 2, lines.endIndex)
+            }
+            return fields
+        }
+    }
+}
+
 // MARK: - Requests made by hand
 
 extension HTTPRequest {
     /// Makes a request from its parts, for handlers that are called without a connection. Nil where the parts make no valid head.
     package init?(
         method: String, target: String, fields: [(name: String, value: String)] = [], body: ByteBuffer = ByteBuffer(),
-        eventLoop: any EventLoop, receivedAt: NIODeadline = .now()
+        eventLoop: any EventLoop, receivedAt: NIODeadline = .now(), peer: PeerAddress = .local
     ) {
         var text = "\(method) \(target) HTTP/1.1\r\nhost: localhost\r\n"
         for field in fields { text += "\(field.name): \(field.value)\r\n" }
@@ -167,6 +211,8 @@ extension HTTPRequest {
         let result = bytes.withUnsafeReadableBytes { RequestHeadParser.parse($0, limits: HTTPLimits()) }
         guard case .complete(let head) = result else { return nil }
         bytes.writeImmutableBuffer(body)
-        self.init(head: head, bytes: bytes, chunks: nil, eventLoop: eventLoop, receivedAt: receivedAt)
+        self.init(
+            head: head, bytes: bytes, chunks: nil, eventLoop: eventLoop, receivedAt: receivedAt,
+            id: RequestID(connection: 0, number: 0, given: head.givenID(in: bytes)), peer: peer)
     }
 }

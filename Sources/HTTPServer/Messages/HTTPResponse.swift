@@ -1,22 +1,25 @@
 package import NIOCore
 
-/// One answer as the bytes that are sent, except for the date and the `Connection` field, which the server adds.
+/// One answer as the bytes that are sent, except for the request's id, the date and the `Connection` field, which the server adds.
 ///
 /// It is rendered when it is made, so an answer that is sent many times is rendered once; each sending copies its bytes and writes
-/// the date into them. A class, so that passing it on copies one reference.
+/// id and date into them. A class, so that passing it on copies one reference.
 package final class HTTPResponse: Sendable {
     /// The status code, 200 to 599.
     package let status: Int
-    /// Status line, fields, a `Date` field with a placeholder value, the empty line, and the body.
+    /// Status line, fields, `X-Request-Id` and `Date` fields with placeholder values, the empty line, and the body.
     private let bytes: ByteBuffer
-    /// Bytes of status line and fields; the `Date` field follows them.
+    /// Bytes of status line and fields; the fields with placeholders follow them.
     private let fieldByteCount: Int
+
+    private static let idFieldByteCount = "x-request-id: ".utf8.count + GeneratedIDText.byteCount + 2
+    private static let idOffset = "x-request-id: ".utf8.count
 
     /// Makes an answer. Control characters in field values are sent as spaces, so that no value can begin another field.
     ///
     /// - Parameters:
     ///   - status: the status code.
-    ///   - headers: the fields besides `Date`, `Connection` and `Content-Length`.
+    ///   - headers: the fields besides `X-Request-Id`, `Date`, `Connection` and `Content-Length`.
     ///   - contentType: the value of `Content-Type`; nil for none.
     ///   - body: the body; left out for 204 and 304 (RFC 9110 section 6.4.1).
     package init(
@@ -35,7 +38,7 @@ package final class HTTPResponse: Sendable {
             bytes.writeStaticString("\r\n")
         }
         fieldByteCount = bytes.readableBytes
-        bytes.writeStaticString("date: Thu, 01 Jan 1970 00:00:00 GMT\r\n\r\n")
+        bytes.writeStaticString("x-request-id: 000000000000000000000000\r\ndate: Thu, 01 Jan 1970 00:00:00 GMT\r\n\r\n")
         if hasBody { bytes.writeImmutableBuffer(body) }
         self.bytes = bytes
     }
@@ -54,7 +57,7 @@ package final class HTTPResponse: Sendable {
 
     /// The body; the answer to a HEAD request is sent without it.
     package var body: ByteBuffer {
-        let headCount = fieldByteCount + DateField.byteCount + 2
+        let headCount = fieldByteCount + Self.idFieldByteCount + DateField.byteCount + 2
         return bytes.getSlice(at: bytes.readerIndex + headCount, length: bytes.readableBytes - headCount) ?? ByteBuffer()
     }
 
@@ -76,30 +79,62 @@ enum ConnectionField: Equatable, Sendable {
     case close
     /// `connection: keep-alive`, for an HTTP/1.0 client that asked for it.
     case keepAlive
+
+    /// The field with its line end.
+    fileprivate var line: StaticString {
+        switch self {
+        case .none: ""
+        case .close: "connection: close\r\n"
+        case .keepAlive: "connection: keep-alive\r\n"
+        }
+    }
+}
+
+/// What the server adds to an answer when it sends it.
+struct AnswerAdditions {
+    /// The id that is made for the request; unused where the client has given one.
+    var id: GeneratedIDText
+    var given: GivenRequestID?
+    var connection: ConnectionField
+    /// Complete field lines; see ``RequestNotes/answerFields``.
+    var fields: ByteBuffer?
+    var isHead: Bool
+
+    /// Whether the answer is sent as it was rendered, with id and date written into it.
+    @inline(__always)
+    fileprivate var areOnlyPlaceholders: Bool { connection == .none && !isHead && given == nil && fields == nil }
 }
 
 extension HTTPResponse {
     /// Appends the answer as it is sent.
-    func render(into output: inout ByteBuffer, date: DateField, connection: ConnectionField, isHead: Bool) {
-        guard connection != .none || isHead else {
+    func render(into output: inout ByteBuffer, date: DateField, _ additions: borrowing AnswerAdditions) {
+        guard !additions.areOnlyPlaceholders else {
             bytes.withUnsafeReadableBytes { bytes in
                 _ = output.writeWithUnsafeMutableBytes(minimumWritableBytes: bytes.count) { target in
                     target.copyMemory(from: bytes)
-                    date.write(into: target, at: fieldByteCount)
+                    additions.id.write(into: target, at: fieldByteCount + Self.idOffset)
+                    date.write(into: target, at: fieldByteCount + Self.idFieldByteCount)
                     return bytes.count
                 }
             }
             return
         }
-        let dateStart = bytes.readerIndex + fieldByteCount
+        let idStart = bytes.readerIndex + fieldByteCount
+        let dateStart = idStart + Self.idFieldByteCount
         if let fields = bytes.getSlice(at: bytes.readerIndex, length: fieldByteCount) { output.writeImmutableBuffer(fields) }
-        switch connection {
-        case .none: break
-        case .close: output.writeStaticString("connection: close\r\n")
-        case .keepAlive: output.writeStaticString("connection: keep-alive\r\n")
+        if let fields = additions.fields { output.writeImmutableBuffer(fields) }
+        output.writeStaticString(additions.connection.line)
+        if let given = additions.given {
+            output.writeStaticString("x-request-id: ")
+            output.writeString(given.text)
+            output.writeStaticString("\r\n")
+        } else if let field = bytes.getSlice(at: idStart, length: Self.idFieldByteCount) {
+            let offset = output.readableBytes + Self.idOffset
+            output.writeImmutableBuffer(field)
+            output.withUnsafeMutableReadableBytes { additions.id.write(into: $0, at: offset) }
         }
         let renderedDateOffset = output.readableBytes
-        let restCount = isHead ? DateField.byteCount + 2 : bytes.writerIndex - dateStart
+        let restCount = additions.isHead ? DateField.byteCount + 2 : bytes.writerIndex - dateStart
         if let rest = bytes.getSlice(at: dateStart, length: restCount) { output.writeImmutableBuffer(rest) }
         output.withUnsafeMutableReadableBytes { date.write(into: $0, at: renderedDateOffset) }
     }

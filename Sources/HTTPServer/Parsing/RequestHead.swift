@@ -37,7 +37,7 @@ struct RequestHead: Equatable, Sendable {
     var staysOpen = true
     /// Whether the client waits for `100 Continue` before it sends the body.
     var expectsContinue = false
-    /// Set where one of the five fields below was sent twice.
+    /// Set where one of the noted fields below was sent twice.
     var hasRepeatedField = false
     var methodName = ByteRange.absent
     /// The request target as sent.
@@ -53,6 +53,10 @@ struct RequestHead: Equatable, Sendable {
     var idempotencyKey = ByteRange.absent
     var ifMatch = ByteRange.absent
     var ifNoneMatch = ByteRange.absent
+    var requestID = ByteRange.absent
+    var traceParent = ByteRange.absent
+    var userAgent = ByteRange.absent
+    var origin = ByteRange.absent
     /// Bytes from the first one read to the end of the empty line.
     var byteCount = 0
 }

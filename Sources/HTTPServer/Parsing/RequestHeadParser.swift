@@ -9,8 +9,8 @@ struct RequestHeadParser {
         case complete(RequestHead)
         /// The head is well-formed so far, and its end has not been read.
         case incomplete
-        /// The bytes are not an acceptable head. `isHead` is set where the method is HEAD, whose answer has no body.
-        case refused(HTTPRefusal, isHead: Bool)
+        /// The bytes are not an acceptable head; with what was read of it before the fault was found.
+        case refused(HTTPRefusal, RequestHead)
     }
 
     private let bytes: UnsafeRawBufferPointer
@@ -50,8 +50,17 @@ struct RequestHeadParser {
             try parser.finish()
             return .complete(parser.head)
         } catch {
-            return .refused(error, isHead: parser.head.method == .head)
+            // Positions beyond what a range can hold are not passed on.
+            return .refused(error, bytes.count <= Int(UInt16.max) ? parser.head : RequestHead(method: parser.head.method))
         }
+    }
+
+    /// The `Origin` of a head that is incomplete or refused, where it comes before the fault.
+    static func origin(of bytes: UnsafeRawBufferPointer, limits: HTTPLimits) -> ByteRange {
+        var parser = RequestHeadParser(bytes, limits)
+        // What is wrong with the head does not matter here.
+        _ = try? parser.readHead()
+        return parser.head.origin
     }
 
     /// False where the bytes end before the head does.
@@ -227,14 +236,22 @@ extension RequestHeadParser {
         case 6 where name.equalsIgnoringCase("expect"):
             framing.expectationCount += 1
             framing.expectsContinue = slice(start, end).equalsIgnoringCase("100-continue")
+        case 6 where name.equalsIgnoringCase("origin"):
+            head.origin = ByteRange(start, end)
         case 7 where name.equalsIgnoringCase("upgrade"):
             framing.asksForUpgrade = true
         case 8 where name.equalsIgnoringCase("if-match"):
             if Self.keep(&head.ifMatch, start, end) { head.hasRepeatedField = true }
         case 10 where name.equalsIgnoringCase("connection"):
             noteConnectionOptions(start, end)
+        case 10 where name.equalsIgnoringCase("user-agent"):
+            if Self.keep(&head.userAgent, start, end) { head.hasRepeatedField = true }
+        case 11 where name.equalsIgnoringCase("traceparent"):
+            if Self.keep(&head.traceParent, start, end) { head.hasRepeatedField = true }
         case 12 where name.equalsIgnoringCase("content-type"):
             if Self.keep(&head.contentType, start, end) { head.hasRepeatedField = true }
+        case 12 where name.equalsIgnoringCase("x-request-id"):
+            if Self.keep(&head.requestID, start, end) { head.hasRepeatedField = true }
         case 13 where name.equalsIgnoringCase("authorization"):
             if Self.keep(&head.authorization, start, end) { head.hasRepeatedField = true }
         case 13 where name.equalsIgnoringCase("if-none-match"):

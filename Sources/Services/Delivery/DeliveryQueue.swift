@@ -2,6 +2,7 @@ import Commerce
 import DequeModule
 import HeapModule
 import Store
+import TraceContext
 
 /// The undelivered events in memory: which may be sent now, which pause after a failure, and which wait for an earlier event of their
 /// order.
@@ -19,6 +20,8 @@ struct DeliveryQueue {
         var failures: Int64
         /// `nil` after a failure, to save memory: events that fail may wait for long.
         var payload: String?
+        /// The trace that the event's posts belong to.
+        let trace: TraceParent?
     }
 
     /// The greatest number of events in memory, about 200 bytes each. Further events are read from the store later.
@@ -54,7 +57,8 @@ struct DeliveryQueue {
     mutating func add(_ event: OutgoingEvent, pausingUntil pause: Duration?) {
         guard entries[event.id] == nil else { return }
         entries[event.id] = Entry(
-            id: event.id, orderID: event.orderID, attempts: event.attempts, failures: event.attempts, payload: event.payload)
+            id: event.id, orderID: event.orderID, attempts: event.attempts, failures: event.attempts, payload: event.payload,
+            trace: event.trace)
         var events = eventsByOrder[event.orderID] ?? []
         // After an operator's retry, an earlier event of the order may be added after a later one.
         let place = events.lastIndex { $0 < event.id }.map { $0 + 1 } ?? 0

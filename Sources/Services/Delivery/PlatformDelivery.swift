@@ -2,6 +2,7 @@ import Commerce
 import FaultPoints
 import Logging
 import Store
+import TraceContext
 
 /// Delivers the events of the outbox to the data platform: at least once, and in order for each order.
 ///
@@ -192,8 +193,15 @@ extension PlatformDelivery {
         return steady.now + .milliseconds(rest)
     }
 
+    /// What is posted of an event.
+    private struct Message: Sendable {
+        let id: EventID
+        let payload: String
+        let trace: TraceParent?
+    }
+
     /// The events that may be sent now, with their payloads.
-    private func take(inFlight: Int) async throws(StoreError) -> [(id: EventID, payload: String)] {
+    private func take(inFlight: Int) async throws(StoreError) -> [Message] {
         let room = health.room(inFlight: inFlight, at: steady.now)
         guard room > 0 else { return [] }
         let entries = queue.take(room, at: steady.now)
@@ -220,7 +228,7 @@ extension PlatformDelivery {
                 queue.remove(entry.id)
                 return nil
             }
-            return (entry.id, payload)
+            return Message(id: entry.id, payload: payload, trace: entry.trace)
         }
     }
 }
@@ -228,10 +236,10 @@ extension PlatformDelivery {
 // MARK: - Results
 
 extension PlatformDelivery {
-    private nonisolated func send(_ event: (id: EventID, payload: String), at sentAt: Duration) async -> Progress {
+    private nonisolated func send(_ event: Message, at sentAt: Duration) async -> Progress {
         do throws(DeliveryFailure) {
             FaultPoint.beforeDelivery.reached()
-            try await sink.post(event.payload, of: event.id)
+            try await sink.post(event.payload, of: event.id, in: event.trace)
             FaultPoint.afterDelivery.reached()
         } catch {
             // The service stops. The platform may have taken the event or not, and the failure is not its own.
@@ -291,7 +299,7 @@ extension PlatformDelivery {
     /// Decides whether a failed try counts against the event, and when the event may be sent again.
     private func failed(_ id: EventID, _ failure: DeliveryFailure, sentAt: Duration) -> Update? {
         let now = steady.now
-        logger.debug("event not delivered", metadata: ["event": "\(id)", "reason": "\(failure)"])
+        logger.debug("event not delivered", metadata: metadata(of: id, ["reason": "\(failure)"]))
         let (wasDown, wasProbe) = (health.isDown, health.isProbe(id))
         if health.failed(id, failure, at: now) {
             logger.warning("the data platform takes no events; they wait until it does: \(failure)")
@@ -323,11 +331,11 @@ extension PlatformDelivery {
         guard let attempts = queue.addAttempt(to: id), let entry = queue.entry(id) else { return nil }
         let text = String(reason.prefix(200))
         if attempts >= tries {
-            queue.park(id)
-            doubtful[id] = nil
             logger.error(
                 "event parked; later events of its order wait until it is retried",
-                metadata: ["event": "\(id)", "order": "\(entry.orderID)", "error": "\(text)"])
+                metadata: metadata(of: id, ["order": "\(entry.orderID)", "error": "\(text)"]))
+            queue.park(id)
+            doubtful[id] = nil
             return update { [store] () async throws(StoreError) in _ = try await store.park(id, error: text) }
         }
         let pause = Self.pauses.milliseconds(afterFailures: attempts)
@@ -336,5 +344,13 @@ extension PlatformDelivery {
         return update { [store] () async throws(StoreError) in
             _ = try await store.markFailed(id, nextAttemptAt: next, error: text)
         }
+    }
+
+    /// What a log line says about an event: its id, its trace where it has one, and more.
+    private func metadata(of id: EventID, _ more: Logger.Metadata) -> Logger.Metadata {
+        var metadata = more
+        metadata["event"] = "\(id)"
+        if let trace = queue.entry(id)?.trace { metadata["trace"] = "\(trace.traceIDText)" }
+        return metadata
     }
 }

@@ -4,6 +4,7 @@ import Logging
 import Redis
 import Store
 import Synchronization
+import TraceContext
 
 /// Appends the events of the outbox to the Redis stream `events:{orders}`, where no data platform is configured: at least once and in
 /// the order of their ids.
@@ -68,6 +69,7 @@ final class StreamDelivery: Sendable {
             arguments.append(.string(event.kind.rawValue))
             arguments.append(.integer(event.orderID.rawValue))
             arguments.append(.string(event.payload))
+            arguments.append(.string(event.trace?.child().description ?? ""))
         }
         let reply = try await redis.evaluate(
             Scripts.appendEvents, keys: [.string(RedisKeys.events), .string(RedisKeys.lastEvent)], arguments: arguments)

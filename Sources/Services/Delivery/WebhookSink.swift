@@ -4,6 +4,7 @@ import Glibc
 import NIOCore
 import NIOHTTP1
 import NIOPosix
+import TraceContext
 
 /// Posts events to the data platform. Only a 2xx answer means that the platform has taken the event.
 struct WebhookSink: Sendable {
@@ -15,12 +16,15 @@ struct WebhookSink: Sendable {
     static let concurrency = 32
 
     /// Returns once the platform has taken the event. After an error the caller posts it again later, although the platform may have it.
-    func post(_ payload: String, of id: EventID) async throws(DeliveryFailure) {
+    ///
+    /// - Parameter trace: the trace that the post belongs to. Each post is a span of its own, so the platform can tell tries apart.
+    func post(_ payload: String, of id: EventID, in trace: TraceParent?) async throws(DeliveryFailure) {
         var request = HTTPClientRequest(url: platform.url)
         request.method = .POST
         request.headers.add(name: "Content-Type", value: "application/json")
         request.headers.add(name: "Idempotency-Key", value: id.description)
         request.headers.add(name: DataPlatform.signatureHeader, value: platform.signature(of: payload))
+        if let trace { request.headers.add(name: "traceparent", value: trace.child().description) }
         request.body = .bytes(ByteBuffer(string: payload))
         let response: HTTPClientResponse
         do {

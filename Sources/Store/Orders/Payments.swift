@@ -1,5 +1,6 @@
 package import Commerce
 import GRDB
+import TraceContext
 
 extension TransactionalStore {
     /// Pays a pending order from its user's balance: balance, stock, coupon, payment and event change in one transaction.
@@ -8,7 +9,7 @@ extension TransactionalStore {
     package func pay(
         orderID: OrderID, by user: UserID, in context: WriteContext<Payment>
     ) async throws(StoreError) -> WriteResult<Payment> {
-        let options = options
+        let (options, trace) = (options, context.trace)
         return try await write(in: context) { db, now in
             try db.refusable {
                 let order = try db.order(orderID, for: user)
@@ -21,7 +22,8 @@ extension TransactionalStore {
                         "UPDATE orders SET status = 1, paid_at = ? WHERE id = ? AND status = 0", now, order.id) == 1
                 else { throw StoreError(.internal, "an order was not in the status just read") }
                 for line in order.lines { try db.takeHeld(line.quantity, of: line.productID) }
-                return try db.settle(order.with(status: .paid, paidAt: now), balanceAfter: after, options: options, at: now)
+                return try db.settle(
+                    order.with(status: .paid, paidAt: now), balanceAfter: after, options: options, at: now, trace: trace)
             }
         }
     }
@@ -32,7 +34,7 @@ extension TransactionalStore {
     package func checkout(
         userID: UserID, items: [RequestedItem], issuedCouponID: IssuedCouponID?, in context: WriteContext<Checkout>
     ) async throws(StoreError) -> WriteResult<Checkout> {
-        let options = options
+        let (options, trace) = (options, context.trace)
         return try await write(in: context) { db, now in
             try db.refusable {
                 guard try db.balance(of: userID) != nil else { throw RefusedDecision(.userNotFound) }
@@ -41,7 +43,8 @@ extension TransactionalStore {
 
                 let order = try db.insert(draft, as: .paid, options: options, at: now)
                 for line in order.lines { try db.take(line.quantity, of: line.productID) }
-                return Checkout(order: order, payment: try db.settle(order, balanceAfter: after, options: options, at: now))
+                return Checkout(
+                    order: order, payment: try db.settle(order, balanceAfter: after, options: options, at: now, trace: trace))
             }
         }
     }
@@ -60,7 +63,9 @@ extension Database {
     }
 
     /// Moves the money, marks the coupon as used, and writes the payment and the event of an order that is paid now.
-    fileprivate func settle(_ order: Order, balanceAfter: Won, options: StoreOptions, at now: Instant) throws -> Payment {
+    fileprivate func settle(
+        _ order: Order, balanceAfter: Won, options: StoreOptions, at now: Instant, trace: TraceParent?
+    ) throws -> Payment {
         if order.finalAmount > .zero {
             try transfer(
                 .payment, user: order.userID, amount: order.finalAmount, balanceAfter: balanceAfter, orderID: order.id, at: now)
@@ -74,7 +79,7 @@ extension Database {
             id: PaymentID(lastInsertedRowID), orderID: order.id, orderNumber: order.number, userID: order.userID,
             amount: order.finalAmount, balance: balanceAfter, paidAt: now, refundedAmount: .zero)
         let units = order.lines.map { ProductUnits(productID: $0.productID, units: $0.quantity) }
-        try appendEvent(.paid, order: order, saleDay: saleDay, units: units, options: options, at: now) { id in
+        try appendEvent(.paid, order: order, saleDay: saleDay, units: units, options: options, at: now, trace: trace) { id in
             options.eventPayload(
                 EventFacts(
                     id: id, kind: .paid, occurredAt: now, order: order, payment: payment, refund: nil, refundedItems: []))

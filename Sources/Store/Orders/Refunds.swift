@@ -1,5 +1,6 @@
 package import Commerce
 import GRDB
+import TraceContext
 
 extension TransactionalStore {
     /// Refunds units and their share of the amount paid; `items` is `nil` for all units that are left.
@@ -9,11 +10,11 @@ extension TransactionalStore {
     package func refund(
         paymentID: PaymentID, items: [RequestedItem]?, in context: WriteContext<Refund>
     ) async throws(StoreError) -> WriteResult<Refund> {
-        let options = options
+        let (options, trace) = (options, context.trace)
         return try await write(in: context) { db, now in
             try db.refusable {
                 let draft = try db.draftRefund(of: paymentID, items: items)
-                return try db.write(draft, options: options, at: now)
+                return try db.write(draft, options: options, at: now, trace: trace)
             }
         }
     }
@@ -79,7 +80,7 @@ extension Database {
         return try campaign(coupon.couponID)?.terms.restoreOnRefund ?? false
     }
 
-    fileprivate func write(_ draft: RefundDraft, options: StoreOptions, at now: Instant) throws -> Refund {
+    fileprivate func write(_ draft: RefundDraft, options: StoreOptions, at now: Instant, trace: TraceParent?) throws -> Refund {
         let payment = draft.payment
         let refunded = Won(payment.refundedAmount.rawValue + draft.amount.rawValue)
         try run("INSERT INTO refunds (payment_id, amount, at) VALUES (?, ?, ?)", payment.id, draft.amount, now)
@@ -101,17 +102,19 @@ extension Database {
         if draft.restoresCoupon, let coupon = draft.order.issuedCouponID { try giveBack(coupon, from: payment.orderID) }
         let refund = Refund(
             id: id, paymentID: payment.id, amount: draft.amount, refundedAmount: refunded, balance: draft.balanceAfter, refundedAt: now)
-        try appendEvent(of: refund, draft, options: options, at: now)
+        try appendEvent(of: refund, draft, options: options, at: now, trace: trace)
         return refund
     }
 
-    private func appendEvent(of refund: Refund, _ draft: RefundDraft, options: StoreOptions, at now: Instant) throws {
+    private func appendEvent(
+        of refund: Refund, _ draft: RefundDraft, options: StoreOptions, at now: Instant, trace: TraceParent?
+    ) throws {
         let order = draft.order.with(status: draft.emptiesPayment ? .refunded : .paid, paidAt: draft.order.paidAt)
         let payment = Payment(
             id: draft.payment.id, orderID: order.id, orderNumber: order.number, userID: order.userID, amount: draft.payment.amount,
             balance: draft.payment.balance, paidAt: draft.payment.paidAt, refundedAmount: refund.refundedAmount)
         let units = draft.items.map { ProductUnits(productID: $0.productID, units: -$0.quantity) }
-        try appendEvent(.refunded, order: order, saleDay: draft.saleDay, units: units, options: options, at: now) { id in
+        try appendEvent(.refunded, order: order, saleDay: draft.saleDay, units: units, options: options, at: now, trace: trace) { id in
             options.eventPayload(
                 EventFacts(
                     id: id, kind: .refunded, occurredAt: now, order: order, payment: payment, refund: refund,

@@ -1,5 +1,6 @@
 package import Commerce
 import GRDB
+package import TraceContext
 
 /// A waiting event with what its delivery needs; the payload goes to the data platform or to the stream.
 package struct OutgoingEvent: Sendable, Equatable {
@@ -11,6 +12,8 @@ package struct OutgoingEvent: Sendable, Equatable {
     package let attempts: Int64
     /// When the next attempt is due, by the clock at the time of the last one.
     package let nextAttemptAt: Instant
+    /// The trace of the request that caused the event; nil where it had none.
+    package let trace: TraceParent?
 }
 
 /// The units that one event adds to the scores of its day.
@@ -154,7 +157,7 @@ extension TransactionalStore {
 }
 
 enum Outbox {
-    private static let columns = "id, kind, order_id, payload, attempts, next_attempt_at"
+    private static let columns = "id, kind, order_id, payload, attempts, next_attempt_at, traceparent"
 
     static let waiting = """
         SELECT \(columns) FROM events INDEXED BY events_waiting
@@ -169,7 +172,7 @@ enum Outbox {
     static func outgoing(_ row: Columns) -> OutgoingEvent {
         OutgoingEvent(
             id: row.id(0), kind: row.int(1) == 0 ? .paid : .refunded, orderID: row.id(2), payload: row.text(3), attempts: row.int(4),
-            nextAttemptAt: row.instant(5))
+            nextAttemptAt: row.instant(5), trace: row.optionalText(6).flatMap { TraceParent($0) })
     }
 
     static let parked = "SELECT id FROM events INDEXED BY events_parked WHERE delivery = 2 AND id > ? AND id <= ? ORDER BY id LIMIT ?"
@@ -201,14 +204,15 @@ extension Database {
     /// Writes an event with the next id; the single writer leaves no gap between the ids of an incarnation.
     func appendEvent(
         _ kind: OrderEvent.Kind, order: Order, saleDay: BusinessDay, units: [ProductUnits], options: StoreOptions, at now: Instant,
-        payload: (EventID) -> String
+        trace: TraceParent?, payload: (EventID) -> String
     ) throws {
         let id = EventID(try lastEventID(base: options.eventBase).rawValue + 1)
         options.dueWork.noteEvent()
         try run(
             """
-            INSERT INTO events (id, kind, order_id, occurred_at, sale_day, payload, next_attempt_at) VALUES (?, ?, ?, ?, ?, ?, ?)
-            """, id, kind == .paid ? 0 : 1, order.id, now, saleDay, payload(id), now)
+            INSERT INTO events (id, kind, order_id, occurred_at, sale_day, payload, next_attempt_at, traceparent)
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+            """, id, kind == .paid ? 0 : 1, order.id, now, saleDay, payload(id), now, Nullable(trace?.description))
         for unit in units {
             try run("INSERT INTO event_units (event_id, product_id, units) VALUES (?, ?, ?)", id, unit.productID, unit.units)
         }

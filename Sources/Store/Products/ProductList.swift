@@ -55,7 +55,7 @@ private struct ProductSearch {
         // A range that ends before it begins becomes 0...0, in which there is no product: prices are positive.
         prices = least <= most ? least...most : 0...0
         start = try page.cursor.map { text in
-            let key = try Cursor(text, list: filter.sort.list, keyLength: filter.sort.keyLength).key
+            let key = try Cursor(text, list: filter.sort.list).key
             return key.count == 1 ? Place(price: 0, id: key[0]) : Place(price: key[0], id: key[1])
         }
     }
@@ -238,12 +238,11 @@ extension ProductSearch {
 }
 
 extension ProductFilter.Sort {
-    fileprivate var list: String { "products-\(self)" }
-
-    fileprivate var keyLength: Int {
+    fileprivate var list: Cursor.List {
         switch self {
-        case .newest: 1
-        case .priceAscending, .priceDescending: 2
+        case .newest: .newestProducts
+        case .priceAscending: .productsByPrice
+        case .priceDescending: .productsByPriceDescending
         }
     }
 

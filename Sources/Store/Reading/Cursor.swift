@@ -1,36 +1,73 @@
 import Commerce
-import Foundation
 import GRDB
 
 /// Where a list continues: the sort key of the last item, encoded so that clients do not depend on it.
 ///
-/// Spelled `<list>.<number>.<number>...` in base64url; a cursor of another list, or of another order of the list, is refused.
+/// Spelled as the letter of the list and 16 hexadecimal digits for each number of the key; `openapi.json` has a pattern for each list. A
+/// cursor of another list, or of another order of the list, is refused.
 struct Cursor {
-    let list: String
+    /// A list in one order, as the letter that its cursors begin with.
+    enum List: Character {
+        case campaigns = "c"
+        case orders = "o"
+        case issuedCoupons = "i"
+        case balanceHistory = "h"
+        case events = "e"
+        case newestProducts = "n"
+        case productsByPrice = "p"
+        case productsByPriceDescending = "q"
+
+        /// How many numbers the key has.
+        var keyLength: Int {
+            switch self {
+            case .campaigns, .orders, .issuedCoupons, .balanceHistory, .events, .newestProducts: 1
+            case .productsByPrice, .productsByPriceDescending: 2
+            }
+        }
+    }
+
+    let list: List
+    /// Prices and ids, none of them negative.
     let key: [Int64]
 
-    init(list: String, key: [Int64]) {
+    private static let digits = 16
+
+    init(list: List, key: [Int64]) {
+        assert(key.count == list.keyLength && key.allSatisfy { $0 >= 0 }, "no key of this list")
         (self.list, self.key) = (list, key)
     }
 
     var text: String {
-        Data(([list] + key.map(String.init)).joined(separator: ".").utf8).base64EncodedString()
-            .replacing("+", with: "-").replacing("/", with: "_").replacing("=", with: "")
+        key.reduce(into: String(list.rawValue)) { text, number in
+            let hexadecimal = String(number, radix: 16)
+            text += String(repeating: "0", count: Cursor.digits - hexadecimal.count) + hexadecimal
+        }
     }
 
     /// Reads a client's cursor; throws `invalidCursor` for anything that this list did not give out.
-    init(_ text: String, list: String, keyLength: Int) throws {
-        // No list gives out longer cursors, so a longer text is not even decoded.
-        guard text.utf8.count <= 128, !text.contains("=") else { throw Self.invalid }
-        let base64 = text.replacing("-", with: "+").replacing("_", with: "/")
-        let padding = String(repeating: "=", count: (4 - base64.utf8.count % 4) % 4)
-        guard let data = Data(base64Encoded: base64 + padding), let plain = String(validating: data, as: UTF8.self) else {
-            throw Self.invalid
+    init(_ text: String, list: List) throws {
+        guard text.utf8.count == 1 + list.keyLength * Cursor.digits, text.first == list.rawValue else { throw Cursor.invalid }
+        var key: [Int64] = []
+        var rest = text.utf8.dropFirst()
+        while !rest.isEmpty {
+            guard let number = Cursor.number(rest.prefix(Cursor.digits)) else { throw Cursor.invalid }
+            key.append(number)
+            rest = rest.dropFirst(Cursor.digits)
         }
-        let parts = plain.split(separator: ".", omittingEmptySubsequences: false)
-        let key = parts.dropFirst().compactMap { Int64($0) }
-        guard parts.first.map(String.init) == list, key.count == parts.count - 1, key.count == keyLength else { throw Self.invalid }
         self.init(list: list, key: key)
+    }
+
+    /// The number that 16 digits spell; nil for other characters, and for what is beyond `Int64`.
+    private static func number(_ digits: Substring.UTF8View) -> Int64? {
+        var number: UInt64 = 0
+        for digit in digits {
+            switch digit {
+            case UInt8(ascii: "0")...UInt8(ascii: "9"): number = number << 4 | UInt64(digit - UInt8(ascii: "0"))
+            case UInt8(ascii: "a")...UInt8(ascii: "f"): number = number << 4 | UInt64(digit - UInt8(ascii: "a") + 10)
+            default: return nil
+            }
+        }
+        return Int64(exactly: number)
     }
 
     private static let invalid = StoreError(.invalidCursor, "the cursor is not one of this list")
@@ -38,12 +75,12 @@ struct Cursor {
 
 /// A list ordered by id, newest first, as most lists are.
 struct NewestFirst {
-    let list: String
+    let list: Cursor.List
 
     /// The page holds ids below this one.
     func bound(_ page: PageRequest) throws -> Int64 {
         guard let text = page.cursor else { return .max }
-        return try Cursor(text, list: list, keyLength: 1).key[0]
+        return try Cursor(text, list: list).key[0]
     }
 
     /// Makes a page from up to one row more than requested; the extra row only shows that there is a next page.

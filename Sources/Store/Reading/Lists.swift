@@ -7,7 +7,7 @@ extension TransactionalStore {
     /// All campaigns, newest first.
     package func campaigns(page: PageRequest) async throws(StoreError) -> Page<Campaign> {
         try await read(.browse) { db in
-            let list = NewestFirst(list: "campaigns")
+            let list = NewestFirst(list: .campaigns)
             let rows = try db.all(
                 Database.campaignQuery + " WHERE id < ? ORDER BY id DESC LIMIT ?", try list.bound(page), page.limit + 1,
                 read: Database.campaign)
@@ -18,7 +18,7 @@ extension TransactionalStore {
     /// A user's orders, newest first.
     package func orders(of user: UserID, page: PageRequest) async throws(StoreError) -> Page<Order> {
         try await read(.personal) { db in
-            let list = NewestFirst(list: "orders")
+            let list = NewestFirst(list: .orders)
             let heads = try db.all(
                 Database.orderQuery + " WHERE user_id = ? AND id < ? ORDER BY id DESC LIMIT ?", user, try list.bound(page),
                 page.limit + 1, read: Database.orderHead)
@@ -30,7 +30,7 @@ extension TransactionalStore {
     /// The movements of a user's balance, newest first.
     package func balanceHistory(of user: UserID, page: PageRequest) async throws(StoreError) -> Page<BalanceEntry> {
         try await read(.personal) { db in
-            let list = NewestFirst(list: "history")
+            let list = NewestFirst(list: .balanceHistory)
             let rows = try db.all(
                 """
                 SELECT id, kind, amount, balance_after, order_id, at FROM transfers
@@ -45,7 +45,7 @@ extension TransactionalStore {
         of user: UserID, status: IssuedCoupon.Status?, at now: Instant, page: PageRequest
     ) async throws(StoreError) -> Page<IssuedCoupon> {
         try await read(.personal) { db in
-            let list = NewestFirst(list: "coupons")
+            let list = NewestFirst(list: .issuedCoupons)
             let condition =
                 switch status {
                 case nil: "?3 IS NOT NULL"
@@ -64,7 +64,7 @@ extension TransactionalStore {
     /// Events in a delivery state, or all of them; newest first.
     package func events(state: OrderEvent.Delivery?, page: PageRequest) async throws(StoreError) -> Page<EventRecord> {
         try await read(.personal) { db in
-            let list = NewestFirst(list: "events")
+            let list = NewestFirst(list: .events)
             // Spelled out and not an argument: otherwise SQLite could not use the partial indexes of the few undelivered events.
             let condition =
                 switch state {

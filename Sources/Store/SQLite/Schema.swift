@@ -22,6 +22,7 @@ enum Schema {
             try db.buildNameIndex()
         }
         migrator.registerMigration("waiting events by id") { db in try db.execute(sql: waitingEventsByID) }
+        migrator.registerMigration("events carry a trace") { db in try db.execute(sql: "ALTER TABLE events ADD COLUMN traceparent TEXT") }
         return migrator
     }
 

@@ -1,4 +1,5 @@
 package import Commerce
+package import TraceContext
 
 /// How a write is made for its caller: at what time, how its answer is stored, and where its result is delivered.
 package struct WriteContext<Value: Sendable>: Sendable {
@@ -8,9 +9,13 @@ package struct WriteContext<Value: Sendable>: Sendable {
     package let idempotency: IdempotentWrite<Value>?
     /// Where the result is delivered once the commit is durable; nil for the caller's own task.
     package let delivery: (any DeliveryContext)?
+    /// The trace of the request, which an event of the write carries on; nil without one.
+    package let trace: TraceParent?
 
-    package init(at time: Instant, idempotency: IdempotentWrite<Value>? = nil, delivery: (any DeliveryContext)? = nil) {
-        (self.time, self.idempotency, self.delivery) = (time, idempotency, delivery)
+    package init(
+        at time: Instant, idempotency: IdempotentWrite<Value>? = nil, delivery: (any DeliveryContext)? = nil, trace: TraceParent? = nil
+    ) {
+        (self.time, self.idempotency, self.delivery, self.trace) = (time, idempotency, delivery, trace)
     }
 
     /// A write whose answer is not stored.

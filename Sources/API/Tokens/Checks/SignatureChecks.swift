@@ -1,0 +1,105 @@
+import Dispatch
+import Foundation
+import HTTPServer
+import NIOCore
+import Synchronization
+
+/// Checks signatures on threads of its own, whose number is bounded. A ``CheckQueue`` decides the order.
+///
+/// Its state lives in a mutex, which is taken only for tokens that no loop's cache has.
+final class SignatureChecks: Sendable {
+    enum Outcome: Equatable, Sendable {
+        case verified(VerifiedToken)
+        case refused(TokenRefusals.Reason)
+    }
+
+    private struct Job: Sendable {
+        let token: UncheckedToken
+        let done: CheckedContinuation<Outcome, Never>
+    }
+
+    private struct State {
+        var queue: CheckQueue<Job>
+        /// Threads that check now.
+        var running = 0
+    }
+
+    /// The tokens that passed, for all loops.
+    let checked = CheckedTokens()
+    private let state: Mutex<State>
+    private let maximumThreads: Int
+    private let threads = DispatchQueue(label: "firstcome.signature-checks", attributes: .concurrent)
+    /// Checks that were made, whatever their outcome; tests and metrics read it.
+    private let made = Atomic<Int>(0)
+
+    /// A quarter of the cores: the rest is for the loops, the store and Redis.
+    static let standardThreads = min(8, max(1, ProcessInfo.processInfo.activeProcessorCount / 4))
+
+    init(maximumThreads: Int = SignatureChecks.standardThreads) {
+        self.maximumThreads = maximumThreads
+        state = Mutex(State(queue: CheckQueue()))
+    }
+
+    /// How many signatures were checked.
+    var count: Int { made.load(ordering: .relaxed) }
+
+    /// How many tokens wait for their check now.
+    var waiting: Int { state.withLock { $0.queue.count } }
+
+    /// Whether a token of this source would be turned away, so that no task needs to be made for it.
+    func turnsAway(_ source: PeerAddress) -> Bool {
+        state.withLock { $0.queue.turnsAway(source, at: .now()) }
+    }
+
+    /// Has a token checked. The outcome is `busy` where it was turned away.
+    func outcome(of token: UncheckedToken) async -> Outcome {
+        await withCheckedContinuation { done in
+            let job = Job(token: token, done: done)
+            let (admission, needsThread) = state.withLock { state in
+                let admission = state.queue.append(job, from: token.source, at: .now())
+                let needsThread = state.running < maximumThreads
+                if needsThread { state.running += 1 }
+                return (admission, needsThread)
+            }
+            switch admission {
+            case .waits: break
+            case .full(let job), .displaces(let job): job.done.resume(returning: .refused(.busy))
+            }
+            if needsThread { threads.async { self.work() } }
+        }
+    }
+
+    /// Checks until no token waits.
+    private func work() {
+        while let turn = nextTurn() {
+            switch turn {
+            case .turnAway(let job): job.done.resume(returning: .refused(.busy))
+            case .check(let job, let source, let isSuspect):
+                let outcome = check(job.token)
+                let failed = if case .refused = outcome { true } else { false }
+                state.withLock { $0.queue.finished(source, wasSuspect: isSuspect, failed: failed, at: .now()) }
+                job.done.resume(returning: outcome)
+            }
+        }
+    }
+
+    private func nextTurn() -> CheckQueue<Job>.Turn? {
+        state.withLock { state in
+            let turn = state.queue.next(at: .now())
+            if turn == nil { state.running -= 1 }
+            return turn
+        }
+    }
+
+    private func check(_ token: UncheckedToken) -> Outcome {
+        // The same token may have been checked while this one waited: clients open several connections at once.
+        if let known = checked.find(token.digest), known.key === token.key { return .verified(known.token) }
+        made.wrappingAdd(1, ordering: .relaxed)
+        switch token.verdict() {
+        case .refused(let reason): return .refused(reason)
+        case .verified(let verified):
+            checked.insert(CheckedTokens.Entry(token: verified, key: token.key), for: token.digest)
+            return .verified(verified)
+        }
+    }
+}

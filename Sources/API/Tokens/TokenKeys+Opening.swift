@@ -1,0 +1,47 @@
+package import Commerce
+package import Logging
+package import Services
+
+/// Which tokens a service takes.
+package struct TokenConfiguration: Sendable {
+    /// The issuer's public keys; nil without an issuer.
+    package var keySet: KeySetSource?
+    /// How often the key set is read again when nothing seems to have changed.
+    package var keySetInterval: Duration = .seconds(600)
+    package var rules = IssuerRules()
+    /// Whether tokens of the data folder's keys are taken.
+    package var takesLocalTokens = true
+
+    package init() {}
+}
+
+extension TokenKeys {
+    /// Reads the keys that a service starts with.
+    ///
+    /// - Parameter reader: reads the configuration's key set; nil without one.
+    /// - Throws: `TokenKeyError` or `KeySetError`, where a key file or the key set cannot be used.
+    package static func open(
+        _ configuration: TokenConfiguration, dataFolder: String, reader: KeySetReader?, clock: WallClock, logger: Logger
+    ) async throws -> TokenKeys {
+        let local = configuration.takesLocalTokens ? try TokenKey.verifying(inDataFolder: dataFolder, at: clock.now) : []
+        let issuer = reader.map { reader in
+            IssuerKeyReader(place: reader.source.description, interval: configuration.keySetInterval, logger: logger) {
+                () async throws(KeySetError) in try await reader.read()
+            }
+        }
+        let keys = TokenKeys(local: local, rules: configuration.rules, issuer: issuer)
+        try await keys.rereadIssuer()
+        return keys
+    }
+
+    /// Reads the data folder's keys again, after a rotation.
+    package func rereadLocal(fromDataFolder folder: String, at now: Instant) throws(TokenKeyError) {
+        replace(local: try TokenKey.verifying(inDataFolder: folder, at: now))
+    }
+
+    /// Reads the issuer's keys again; nothing without an issuer.
+    package func rereadIssuer() async throws(KeySetError) { try await issuer?.reread(into: self) }
+
+    /// Reads the issuer's keys at their interval, until the task is cancelled.
+    package func rereadIssuerRegularly() async { await issuer?.rereadRegularly(into: self) }
+}

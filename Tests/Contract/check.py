@@ -1,0 +1,161 @@
+"""Checks the HTTP contract of a running service from outside: by schemathesis, and by a client generated from the document.
+
+Starts a debug build with sample data on a free port of 127.0.0.1 and ends it again, also after a failure. Exits with 1 on any finding.
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+
+HERE = pathlib.Path(__file__).resolve().parent
+TOOLS = pathlib.Path(sys.executable).parent
+
+
+class Service:
+    """A service on a data folder of its own with sample data."""
+
+    def __init__(self, binary, folder):
+        self.binary, self.data = binary, str(folder / "data")
+        self.log = folder / "serve.log"
+        self.run("demo", "--data", self.data)
+
+    def run(self, *arguments):
+        return subprocess.run([self.binary, *arguments], check=True, stdout=subprocess.PIPE, text=True).stdout
+
+    def token(self, *who):
+        return self.run("token", "--data", self.data, *who).strip()
+
+    def __enter__(self):
+        with open(self.log, "wb") as log:
+            self.process = subprocess.Popen(
+                [self.binary, "serve", "--data", self.data, "--port", "0"], stdout=subprocess.PIPE, stderr=log, text=True)
+        line = self.process.stdout.readline()
+        if not line:
+            self.process.wait()
+            sys.exit(f"the service did not start:\n{self.log.read_text()}")
+        self.url = line.split("http://")[1].split()[0].rstrip("/")
+        self.url = f"http://{self.url}"
+        self.await_readiness()
+        return self
+
+    def await_readiness(self):
+        deadline = time.monotonic() + 120
+        while True:
+            try:
+                with urllib.request.urlopen(self.url + "/readyz") as answer:
+                    return answer.read()
+            except urllib.error.HTTPError as problem:
+                if time.monotonic() > deadline:
+                    sys.exit(f"the service is not ready: {problem.read().decode()}")
+            time.sleep(0.05)
+
+    def __exit__(self, *_):
+        self.process.terminate()
+        try:
+            status = self.process.wait(60)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            status = self.process.wait()
+        if status != 0:
+            sys.exit(f"the service ended with {status}:\n{self.log.read_text()[-4000:]}")
+
+    def get(self, path):
+        with urllib.request.urlopen(self.url + path) as answer:
+            return answer.read()
+
+
+def schemathesis(name, service, document, options, arguments, configuration=None, environment=None):
+    """One run of schemathesis; whether it found nothing."""
+    command = [TOOLS / "schemathesis", "--no-color"]
+    if configuration:
+        command += ["--config-file", configuration]
+    command += [
+        "run", document, "--url", service.url, "--checks", "all", "--mode", "all",
+        "--phases", "examples,coverage,fuzzing,stateful", "--seed", str(options.seed), "--max-examples", str(options.examples),
+        # Every finding of a run is reported, and none is kept for the next run.
+        "--continue-on-failure", "--generation-database", "none",
+        # The store grows during a run, and the machine may be slow: how long an answer takes is no part of the contract.
+        "--request-timeout", "60", "--suppress-health-check", "all", "--warnings", "off", *arguments,
+    ]
+    print(f"\n=== schemathesis {name}, seed {options.seed}, {options.examples} examples for each operation", flush=True)
+    started = time.monotonic()
+    environment = {**os.environ, "SCHEMATHESIS_HOOKS": str(HERE / "hooks.py"), **(environment or {})}
+    status = subprocess.run([str(part) for part in command], cwd=options.folder, env=environment).returncode
+    print(f"=== schemathesis {name}: {'no finding' if status == 0 else 'FAILED'} in {time.monotonic() - started:.0f} s", flush=True)
+    return status == 0
+
+
+def check_with_schemathesis(service, document, options):
+    """Runs as an admin, as a user, without a token, and with each request sent by somebody who may send it."""
+    admin, first, second = service.token("--admin"), service.token("--user", "1"), service.token("--user", "2")
+    identities = options.folder / "identities.json"
+    identities.write_text(json.dumps({"auth": [
+        {"name": name, "fixedHeaders": [{"name": "Authorization", "value": f"Bearer {token}"}]}
+        for name, token in [("user 1", first), ("user 2", second), ("admin", admin)]
+    ]}))
+    bearer = lambda token: ["--header", f"Authorization: Bearer {token}"]
+    runs = [
+        ("as an admin", bearer(admin), None, None),
+        ("as a user", bearer(first), None, None),
+        ("without a token", [], None, None),
+        ("as everybody", [], HERE / "everybody.toml", {"FIRSTCOME_IDENTITIES": str(identities)}),
+    ]
+    selected = [run for run in runs if options.only in run[0]]
+    return [schemathesis(name, service, document, options, *rest) for name, *rest in selected]
+
+
+def check_with_client(service, document, options):
+    """Generates a client from the document, and runs the tour with it."""
+    print("\n=== a generated client", flush=True)
+    client = options.folder / "client"
+    generated = subprocess.run(
+        [TOOLS / "openapi-python-client", "generate", "--path", document, "--meta", "none", "--output-path", client,
+         "--fail-on-warning"],
+        env={**os.environ, "PATH": f"{TOOLS}:{os.environ['PATH']}"}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    if generated.returncode != 0:
+        print(generated.stdout)
+    tour = subprocess.run(
+        [sys.executable, HERE / "tour.py"],
+        env={**os.environ, "PYTHONPATH": str(options.folder), "FIRSTCOME_URL": service.url,
+             "FIRSTCOME_ADMIN": service.token("--admin"), "FIRSTCOME_USER": service.token("--user", "1")})
+    passed = generated.returncode == 0 and tour.returncode == 0
+    print(f"=== a generated client: {'the tour works' if passed else 'FAILED'}", flush=True)
+    return passed
+
+
+def parse_options():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--binary", required=True, help="the firstcome executable")
+    parser.add_argument("--seed", type=int, default=1, help="the seed of what is generated")
+    parser.add_argument("--examples", type=int, default=25, help="how many requests are generated for each operation and phase")
+    parser.add_argument("--only", default="", help="only the runs with this in their name, such as `user`")
+    return parser.parse_args()
+
+
+def main():
+    options = parse_options()
+    # A terminated check ends its service too, because `finally` clauses run.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))
+    options.folder = pathlib.Path(tempfile.mkdtemp(prefix="firstcome-contract-"))
+    try:
+        with Service(options.binary, options.folder) as service:
+            document = options.folder / "openapi.json"
+            document.write_bytes(service.get("/openapi.json"))
+            # First, because it expects the sample data as they were made.
+            passed = [check_with_client(service, document, options)] if options.only in "a generated client" else []
+            passed += check_with_schemathesis(service, document, options)
+    finally:
+        shutil.rmtree(options.folder, ignore_errors=True)
+    print(f"\n{sum(passed)} of {len(passed)} checks of the contract passed")
+    sys.exit(0 if passed and all(passed) else 1)
+
+
+main()
