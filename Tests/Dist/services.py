@@ -35,7 +35,13 @@ class UnderSystemd:
         return self.run("systemctl", "show", "firstcome", f"--property={name}", "--value").strip()
 
     def processes(self):
-        return self.debian.inside(["pgrep", "-u", "firstcome", "--list-full"]).stdout
+        """The arguments of every process of the service's account, a line each."""
+        script = """
+            for process in /proc/[0-9]*; do
+                [ "$(stat --format=%U $process 2>/dev/null)" = firstcome ] && tr '\\0' ' ' < $process/cmdline && echo
+            done; true
+            """
+        return self.debian.inside(["sh", "-c", script]).stdout
 
     def journal(self):
         return self.debian.inside(["journalctl", "--no-pager", "--unit=firstcome", "--lines=60", "--output=cat"]).stdout
