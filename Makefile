@@ -98,7 +98,7 @@ clean: ## Remove what was built; data stays
 	rm -rf .build .build-*
 
 packages: ; @.ci/install $(PACKAGES)
-test-packages: ; @.ci/install $(TEST_PACKAGES)
+test-packages: ; @.ci/install $(TEST_PACKAGES) && .ci/prometheus >/dev/null
 dist-packages: ; @.ci/install $(DIST_PACKAGES)
 dist-test-packages: ; @.ci/install $(DIST_TEST_PACKAGES)
 costs-packages: ; @.ci/install $(COSTS_PACKAGES)

@@ -30,7 +30,7 @@ let heap = Target.Dependency.product(name: "HeapModule", package: "swift-collect
 let luaScripts = [
     "adjust_coupon", "admit_store", "append_events", "archive_coupon", "claim_coupon", "load_claims", "load_coupon", "open_coupon",
     "rank_products", "record_sales",
-    "record_views", "swap_sales",
+    "record_views", "swap_sales", "take_tokens",
 ]
 
 let package = Package(
@@ -39,6 +39,8 @@ let package = Package(
         .executable(name: "firstcome", targets: ["firstcome"]),
         // For `make costs` alone, which preloads it.
         .library(name: "CountingAllocator", type: .dynamic, targets: ["CountingAllocator"]),
+        // For a test alone, which preloads it.
+        .library(name: "SlowDisk", type: .dynamic, targets: ["SlowDisk"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser.git", from: "1.8.0"),
@@ -61,19 +63,21 @@ let package = Package(
         .target(name: "EventLoops", dependencies: [nioCore], swiftSettings: strict),
         .target(name: "FaultPoints", swiftSettings: strict),
         .target(name: "TraceContext", swiftSettings: strict),
+        .target(name: "Histograms", swiftSettings: strict),
         .target(name: "JSON", dependencies: [nioCore], swiftSettings: strict),
         .target(
-            name: "Redis", dependencies: ["CHiredis", "EventLoops", nioCore, nioPosix, nioSSL, collections, logging], swiftSettings: strict),
+            name: "Redis", dependencies: ["CHiredis", "EventLoops", "Histograms", nioCore, nioPosix, nioSSL, collections, logging],
+            swiftSettings: strict),
         .target(name: "Commerce", swiftSettings: strict),
         .target(name: "CSQLiteSettings"),
         .target(
-            name: "Store", dependencies: ["Commerce", "CSQLiteSettings", "FaultPoints", "TraceContext", grdb, logging], swiftSettings: strict),
+            name: "Store", dependencies: ["Commerce", "CSQLiteSettings", "FaultPoints", "Histograms", "TraceContext", grdb, logging], swiftSettings: strict),
         .target(
-            name: "HTTPServer", dependencies: ["EventLoops", "TraceContext", nioCore, nioPosix, nioSSL, logging], swiftSettings: strict),
+            name: "HTTPServer", dependencies: ["EventLoops", "Histograms", "TraceContext", nioCore, nioPosix, nioSSL, logging], swiftSettings: strict),
         .target(
             name: "Services",
             dependencies: [
-                "Commerce", "Store", "Redis", "LuaScripts", "JSON", "EventLoops", "FaultPoints", "TraceContext", nioCore, nioPosix,
+                "Commerce", "Store", "Redis", "LuaScripts", "JSON", "EventLoops", "FaultPoints", "Histograms", "TraceContext", nioCore, nioPosix,
                 nioHTTP1, crypto, httpClient,
                 subprocess, logging, collections, heap, lifecycle,
             ],
@@ -82,7 +86,8 @@ let package = Package(
         .target(
             name: "API",
             dependencies: [
-                "CZlib", "HTTPServer", "Services", "Commerce", "Store", "Redis", "JSON", "EventLoops", "FaultPoints", "TraceContext", crypto,
+                "CZlib", "HTTPServer", "Services", "Commerce", "Store", "Redis", "JSON", "EventLoops", "FaultPoints", "Histograms",
+                "TraceContext", crypto,
                 cryptoExtras, collections, nioCore, logging,
             ],
             resources: [.embedInCode("openapi.json"), .embedInCode("docs.css")],
@@ -96,6 +101,8 @@ let package = Package(
         .executableTarget(
             name: "firstcome",
             dependencies: ["App", "API", "HTTPServer", "Services", "Store", "Redis", "Commerce", argumentParser, nioCore, logging],
+            // For Prometheus and Grafana, not for the program.
+            exclude: ["Monitoring"],
             swiftSettings: strict
         ),
         .target(
@@ -115,6 +122,7 @@ let package = Package(
             name: "LoadGenerator", dependencies: [nioCore, nioPosix, histogram], path: "Tests/Bench/LoadGenerator",
             swiftSettings: strict),
         .target(name: "BenchPlots", dependencies: ["TestSupport"], path: "Tests/Bench/Plots", swiftSettings: strict),
+        .target(name: "SlowDisk", path: "Tests/Support/SlowDisk"),
         .target(name: "CountingAllocator", path: "Tests/Costs/CountingAllocator"),
         .target(
             name: "Bench",
@@ -161,7 +169,7 @@ let package = Package(
         .testTarget(
             name: "ServicesTests",
             dependencies: [
-                "Services", "Store", "Redis", "Commerce", "JSON", "HTTPServer", "TestSupport", "TraceContext", nioCore, nioPosix, logging,
+                "Services", "Store", "Redis", "Commerce", "JSON", "HTTPServer", "Histograms", "TestSupport", "TraceContext", nioCore, nioPosix, logging,
                 crypto, grdb, httpClient, lifecycle,
             ],
             swiftSettings: strict
@@ -169,7 +177,8 @@ let package = Package(
         .testTarget(
             name: "APITests",
             dependencies: [
-                "API", "CZlib", "EventLoops", "HTTPServer", "Services", "Store", "Redis", "Commerce", "JSON", "TestSupport", jwt, crypto,
+                "API", "CZlib", "EventLoops", "Histograms", "HTTPServer", "Services", "Store", "Redis", "Commerce", "JSON", "TestSupport",
+                jwt, crypto,
                 nioCore, nioPosix,
                 nioEmbedded, logging,
             ],

@@ -12,6 +12,7 @@ package enum LuaScripts {
     package static let recordSales = text(PackageResources.record_sales_lua)
     package static let recordViews = text(PackageResources.record_views_lua)
     package static let swapSales = text(PackageResources.swap_sales_lua)
+    package static let takeTokens = text(PackageResources.take_tokens_lua)
 
     private static func text(_ bytes: [UInt8]) -> String { String(decoding: bytes, as: UTF8.self) }
 }

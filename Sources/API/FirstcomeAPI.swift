@@ -23,30 +23,47 @@ package final class FirstcomeAPI: Sendable {
     ///   - eventLoopGroup: the loops of the servers whose requests come here.
     ///   - servesOperatorsApart: whether operators have a listener of their own; then the other one has no routes for operators alone.
     ///   - crossOrigin: the policy of the servers whose requests come here.
+    ///   - limits: on clients and on queues.
     ///   - logger: gets one line for each request at debug level, and every internal error; never a token or a body.
     package init(
         services: CommerceServices, tokenKeys: TokenKeys, eventLoopGroup: any EventLoopGroup, servesOperatorsApart: Bool = false,
-        crossOrigin: CrossOriginPolicy? = nil, logger: Logger
+        crossOrigin: CrossOriginPolicy? = nil, limits: RequestLimits = RequestLimits(), logger: Logger
     ) {
         let endpoints = RouteTable.routes.map(\.endpoint)
         let eventLoops = Array(eventLoopGroup.makeIterator())
-        let counters = eventLoops.map { _ in (0...endpoints.count).map { _ in RouteCounters() } }
-        let metrics = MetricsPage(services: services, endpoints: endpoints, counters: counters)
+        let loops = eventLoops.map { _ in LoopMetrics(routeCount: endpoints.count) }
+        let shedding = eventLoops.map { eventLoop in
+            LoadShedding(
+                after: limits.shedAfter, eventLoop: eventLoop, store: services.store, context: services.context(for: eventLoop))
+        }
+        let buckets = ClientBuckets(limits)
+        let outage = RateLimitOutage(logger: logger)
+        let metrics = MetricsPage(services: services, endpoints: endpoints, loops: loops, shedding: shedding)
         let inFlightKeys = InFlightKeys()
         let roles: [ListenerRole] = servesOperatorsApart ? [.clients, .operators] : [.everybody]
         let documents = PublishedDocuments(chargeAmounts: services.configuration.policy.chargeAmounts)
         self.metrics = metrics
-        dispatchers = zip(eventLoops, counters).map { eventLoop, counters in
-            let resources = LoopResources(eventLoop: eventLoop, services: services, metrics: metrics, documents: documents)
+        dispatchers = eventLoops.indices.map { index in
+            let (eventLoop, counters) = (eventLoops[index], loops[index])
+            let limiter = buckets.map { buckets in
+                let shared = SharedTokenBuckets(
+                    connection: services.context(for: eventLoop).redis, address: limits.address, user: limits.user,
+                    patience: limits.patience, outage: outage)
+                return RequestLimiter(buckets, shared: limits.areShared ? shared : nil)
+            }
+            let resources = LoopResources(
+                eventLoop: eventLoop, services: services, metrics: metrics, claims: counters.claims, documents: documents,
+                shedding: shedding[index])
             let notes = RequestNotes()
-            // Listeners of one loop share its counters, its rendered answers and its notes.
+            // Listeners of one loop share its counters, its rendered answers and its notes. Operators are not limited.
             let dispatchers = roles.map { role in
                 let routes = RouteTable.routes
                 let places = routes.indices.filter { routes[$0].endpoint.isServed(by: role) }
                 return RequestDispatcher(
-                    routes: places.map { routes[$0] }, places: places, counters: places.map { counters[$0] } + counters.suffix(1),
-                    resources: resources, notes: notes, eventLoop: eventLoop, keys: tokenKeys, inFlightKeys: inFlightKeys,
-                    crossOrigin: crossOrigin, logger: logger)
+                    routes: places.map { routes[$0] }, places: places, counters: places.map { counters.routes[$0] } + counters.routes.suffix(1),
+                    refusals: counters.tokens, resources: resources, notes: notes, eventLoop: eventLoop, keys: tokenKeys, inFlightKeys: inFlightKeys,
+                    limiter: role == .operators ? nil : limiter, trustedProxies: limits.trustedProxies, crossOrigin: crossOrigin,
+                    logger: logger)
             }
             return Dictionary(uniqueKeysWithValues: zip(roles, dispatchers))
         }
@@ -98,9 +115,6 @@ package final class FirstcomeAPI: Sendable {
 
     /// Adds the server's own numbers to `/metrics`; the server is made after this object and needs it, so it cannot be passed to `init`.
     package func reportStatistics(of server: HTTPListener) { metrics.reportStatistics(of: server) }
-
-    /// The refused tokens of each event loop.
-    package var tokenRefusals: [TokenRefusals] { dispatchers.flatMap(\.values).map(\.refusals) }
 
     /// The server's own numbers; nil before ``reportStatistics(of:)`` and once the server is gone.
     var serverStatistics: HTTPServerStatistics? { metrics.serverStatistics }

@@ -16,6 +16,7 @@ package enum EnvironmentFlags {
             "cors-origin", "tls-cert", "tls-key", "admin-listen",
             "redis-password-file", "data-platform-secret-file",
             "jwks", "jwks-refresh", "issuer", "audience", "user-claim", "role-claim", "user-role", "admin-role",
+            "user-rate", "address-rate", "trusted-proxies", "limits-in", "shed-after",
         ],
         "token": ["data", "user", "ttl"],
         "key rotate": ["data", "keep"],

@@ -41,6 +41,9 @@ extension CommerceServices: Service {
             woken("order expiry", by: expiry.wakeup, pause: .milliseconds(100), interval: .seconds(1)) { [expiry] in
                 try await expiry.step()
             },
+            woken("outbox watch", by: outbox.wakeup, pause: OutboxWatch.pause, interval: .seconds(60)) { [outbox] in
+                try await outbox.step()
+            },
             every(.seconds(60), "retention") { [retention] in try await retention.step() },
         ]
     }

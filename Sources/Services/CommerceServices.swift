@@ -25,6 +25,8 @@ package final class CommerceServices: Sendable {
     let delivery: Delivery
     let retention: Retention
     let expiry: OrderExpiry
+    let outbox: OutboxWatch
+    let found: FindingCounter
     let backgroundSteps = StepCounter()
     /// Whether the service is about to stop; `/readyz` then answers 503.
     let isEnding = Atomic<Bool>(false)
@@ -44,12 +46,13 @@ package final class CommerceServices: Sendable {
             contexts.append(try LoopContext(eventLoop: loop, redis: redis.connection(on: loop), store: store, lease: lease))
         }
         let campaigns = Campaigns(store: store, reader: reader, redis: redis, logger: logger)
+        let found = FindingCounter()
         let client = configuration.platform.map { WebhookSink.makeClient(for: $0, on: eventLoopGroup) }
         if let platform = configuration.platform, let client {
             let sink = WebhookSink(platform: platform, client: client, clock: clock)
             delivery = .platform(PlatformDelivery(store: store, sink: sink, clock: clock, logger: logger))
         } else {
-            delivery = .stream(StreamDelivery(store: store, redis: redis, clock: clock, logger: logger))
+            delivery = .stream(StreamDelivery(store: store, redis: redis, clock: clock, found: found, logger: logger))
         }
         self.configuration = configuration
         self.store = store
@@ -64,23 +67,29 @@ package final class CommerceServices: Sendable {
         views = ViewCounter(redis: redis, calendar: calendar, clock: clock)
         redisCheck = RedisCheck(redis: redis, logger: logger)
         recovery = ClaimRecovery(
-            store: store, redis: redis, campaigns: campaigns, clock: clock, archiveAfter: configuration.archiveAfter, logger: logger)
-        let rebuild = SalesRebuild(store: store, redis: redis, calendar: calendar, clock: clock, logger: logger)
+            store: store, redis: redis, campaigns: campaigns, clock: clock, archiveAfter: configuration.archiveAfter, found: found,
+            logger: logger)
+        let rebuild = SalesRebuild(store: store, redis: redis, calendar: calendar, clock: clock, found: found, logger: logger)
         relay = SalesRelay(
             store: store, reader: reader, redis: redis, rebuild: rebuild, calendar: calendar, clock: clock, logger: logger)
         retention = Retention(store: store, clock: clock, keepEvents: configuration.keepEvents)
         expiry = OrderExpiry(store: store, clock: clock)
+        outbox = OutboxWatch(store: store)
+        self.found = found
         subscribeToDueWork()
     }
 
     /// Makes commits wake the background work that they concern.
     private func subscribeToDueWork() {
-        store.onDueWork { [relay, delivery, expiry] work in
+        store.onDueWork { [relay, delivery, expiry, outbox] work in
             switch work {
             case .newEvents:
                 relay.wakeup.raise()
                 delivery.wakeup.raise()
-            case .retriedEvents: delivery.eventsRetried()
+                outbox.wakeup.raise()
+            case .retriedEvents:
+                delivery.eventsRetried()
+                outbox.wakeup.raise()
             case .orderExpiry(let instant): expiry.orderPlaced(expiringAt: instant)
             }
         }

@@ -1,3 +1,5 @@
+package import Histograms
+
 /// Counts of a store since it was opened, and its present state, for metrics.
 package struct StoreStatistics: Sendable, Equatable {
     /// Committed transactions.
@@ -19,8 +21,15 @@ package struct StoreStatistics: Sendable, Equatable {
     package var workSeconds = 0.0
     /// Seconds inside COMMIT: the fsync, and now and then a checkpoint.
     package var commitSeconds = 0.0
+    /// Writes of each committed transaction.
+    package var groupSizes = HistogramSnapshot(Self.groupSizeBounds)
+    /// Nanoseconds inside each COMMIT.
+    package var commitTimes = HistogramSnapshot(.times)
     /// Bytes of the write-ahead log on disk now.
     package var walBytes: Int64 = 0
     /// The read lanes.
     package var reads: [ReadLane: ReadLaneStatistics] = [:]
+
+    /// Up to the usual bound of a group.
+    static let groupSizeBounds = HistogramBounds.powersOfTwo(through: 512)
 }

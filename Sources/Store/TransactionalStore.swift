@@ -117,6 +117,14 @@ package final class TransactionalStore: Sendable {
         return statistics
     }
 
+    /// How busy the writer is; nil in a store that was opened for reading.
+    package var writerLoad: WriterLoad? { writer?.load }
+
+    /// How long the oldest read that waits in a lane has waited, in nanoseconds; 0 without one.
+    ///
+    /// - Parameter now: nanoseconds of the machine's monotonic clock.
+    package func age(of lane: ReadLane, at now: UInt64) -> Int64 { lanes[lane].age(at: now) }
+
     /// How many users there are; ids run from 1 to this without a gap.
     package var userCount: Int64 { newestUser.load(ordering: .acquiring) }
 

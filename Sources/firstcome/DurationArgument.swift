@@ -45,6 +45,10 @@ struct DelayArgument: ExpressibleByArgument, Sendable, Hashable {
         (self.duration, self.text) = (duration, text)
     }
 
+    init(_ duration: Duration) {
+        self.init(duration: duration, text: DurationArgument(duration).defaultValueDescription)
+    }
+
     init?(argument: String) {
         if let length = DurationArgument(argument: argument) {
             self.init(duration: length.duration, text: length.defaultValueDescription)

@@ -81,6 +81,8 @@ struct Serve: AsyncParsableCommand {
     @Option(help: "How many requests may be in progress; further ones are answered 429.")
     var maxRequests = standard.http.maximumRequestsInFlight
 
+    @OptionGroup var limits: LimitOptions
+
     @Option(help: "The least amount of one charge, in won.")
     var chargeMin = standard.services.policy.chargeAmounts.lowerBound.rawValue
 
@@ -111,6 +113,7 @@ struct Serve: AsyncParsableCommand {
         guard (1...64).contains(loops) else { throw ValidationError("--loops takes 1 to 64") }
         guard (1...1_000).contains(dataPlatformTries) else { throw ValidationError("--data-platform-tries takes 1 to 1000") }
         guard maxConnections >= 1, maxRequests >= 1 else { throw ValidationError("--max-connections and --max-requests take 1 or more") }
+        try limits.validate(host: host)
         guard chargeMin >= 1, chargeMin <= chargeMax else {
             throw ValidationError("--charge-min takes 1 or more, and no more than --charge-max")
         }
@@ -162,6 +165,7 @@ struct Serve: AsyncParsableCommand {
         try cors.apply(to: &configuration)
         configuration.http.maximumConnections = maxConnections
         configuration.http.maximumRequestsInFlight = maxRequests
+        limits.apply(to: &configuration)
         configuration.redis = try redis.endpoint(logger: logger)
         configuration.services.policy = Policy(
             chargeAmounts: Won(chargeMin)...Won(chargeMax), balanceLimit: Won(balanceLimit), orderHoldMilliseconds: orderHold.milliseconds)

@@ -33,6 +33,7 @@ struct ApplicationFixture: Sendable {
         redis: RedisEndpoint? = nil,
         logger: Logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() },
         configure: (inout StoreOptions) -> Void = { _ in },
+        limits: RequestLimits = RequestLimits(),
         _ body: @escaping @Sendable (ApplicationFixture) async throws -> Void
     ) async throws {
         let temporary = TemporaryFolder()
@@ -41,7 +42,7 @@ struct ApplicationFixture: Sendable {
         let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
         let result: Result<Void, any Error>
         do {
-            result = .success(try await run(in: folder, group, redis ?? .unix(path: folder + "/nobody.sock"), logger, configure, body))
+            result = .success(try await run(in: folder, group, redis ?? .unix(path: folder + "/nobody.sock"), logger, configure, limits, body))
         } catch {
             result = .failure(error)
         }
@@ -51,7 +52,7 @@ struct ApplicationFixture: Sendable {
 
     private static func run(
         in folder: String, _ group: MultiThreadedEventLoopGroup, _ endpoint: RedisEndpoint, _ logger: Logger,
-        _ configure: (inout StoreOptions) -> Void, _ body: (ApplicationFixture) async throws -> Void
+        _ configure: (inout StoreOptions) -> Void, _ limits: RequestLimits, _ body: (ApplicationFixture) async throws -> Void
     ) async throws {
         let calendar = try #require(BusinessCalendar(timeZoneIdentifier: "Asia/Seoul"))
         var options = StoreOptions(calendar: calendar, eventPayload: EventPayload.render)
@@ -65,7 +66,7 @@ struct ApplicationFixture: Sendable {
         let configuration = ServicesConfiguration(calendar: calendar, clock: WallClock { now })
         let services = try CommerceServices(configuration: configuration, store: store, redis: redis, eventLoopGroup: group, logger: logger)
         let key = TokenKey(bytes: Array(repeating: 7, count: TokenKey.length))
-        let api = FirstcomeAPI(services: services, tokenKey: key, eventLoopGroup: group, logger: logger)
+        let api = FirstcomeAPI(services: services, tokenKey: key, eventLoopGroup: group, limits: limits, logger: logger)
         let loop = group.next()
         redis.start()
         try await body(
@@ -78,16 +79,18 @@ struct ApplicationFixture: Sendable {
     /// Sends one request as somebody, or as nobody, and waits for its answer.
     func send(
         _ method: HTTPMethod, _ target: String, as identity: Identity? = nil, key idempotencyKey: String? = nil, _ body: String = "",
-        contentType: String? = "application/json"
+        contentType: String? = "application/json", fields: [(name: String, value: String)] = [], from peer: IPAddress = .unspecified
     ) async throws -> HTTPResponse {
-        var headers: [(name: String, value: String)] = []
+        var headers = fields
         if let identity {
             let later = Instant(milliseconds: Self.now.milliseconds + 3_600_000)
             headers.append(("Authorization", "Bearer \(key.sign(identity, issuedAt: Self.now, expiresAt: later))"))
         }
         if let idempotencyKey { headers.append(("Idempotency-Key", idempotencyKey)) }
         if let contentType, !body.isEmpty { headers.append(("Content-Type", contentType)) }
-        let request = HTTPRequest(method: method.rawValue, target: target, fields: headers, body: ByteBuffer(string: body), eventLoop: loop)
+        let request = HTTPRequest(
+            method: method.rawValue, target: target, fields: headers, body: ByteBuffer(string: body), eventLoop: loop,
+            peer: peer)
         return await answer(try #require(request))
     }
 

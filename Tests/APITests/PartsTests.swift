@@ -1,5 +1,6 @@
 import Commerce
 import HTTPServer
+import Histograms
 import JSON
 import NIOCore
 import NIOEmbedded
@@ -82,16 +83,26 @@ struct PrometheusTextTests {
         #expect(String(buffer: text.buffer) == "# HELP m a\\nb\\\\c\n# TYPE m gauge\nm{l=\"x\\\"y\\\\z\\n\"} 3\nm 0.5\nm -1\n")
     }
 
+    @Test("every status code that an answer may have is counted by itself, and what is not listed together")
+    func codes() {
+        for (place, code) in AnswerCode.all.enumerated() {
+            #expect(AnswerCode.place(of: code) == place && AnswerCode.label(place) == String(code))
+        }
+        for code in ProblemCode.allCases { #expect(AnswerCode.all.contains(code.status), "\(code)") }
+        #expect(AnswerCode.place(of: 299) == AnswerCode.others && AnswerCode.label(AnswerCode.others) == "other")
+        #expect(AnswerCode.others == AnswerCode.all.count && AnswerCode.places == AnswerCode.others + 1)
+    }
+
     @Test(
         "a latency falls into the bucket of its bound, one above into the next",
-        arguments: [(0, 0), (100_000, 0), (100_001, 1), (1_000_000_000, 7), (1_000_000_001, 8)])
+        arguments: [(0, 0), (100_000, 0), (100_001, 1), (1_000_000_000, 12), (10_000_000_000, 15), (10_000_000_001, 16)])
     func buckets(nanoseconds: Int64, bucket: Int) {
         let counters = RouteCounters()
         counters.count(status: 503, nanoseconds: nanoseconds)
         var total = RouteCounters.Total()
         counters.add(to: &total)
-        #expect(total.buckets.firstIndex(of: 1) == bucket && total.requests == 1)
-        #expect(total.statusClasses == [0, 0, 0, 1] && total.nanoseconds == nanoseconds)
-        #expect(RouteCounters.boundLabels.count == RouteCounters.bounds.count)
+        #expect(total.latencies.counts.firstIndex(of: 1) == bucket && total.requests == 1)
+        #expect(total.codes.firstIndex(of: 1) == AnswerCode.place(of: 503) && total.latencies.sum == Int(nanoseconds))
+        #expect(RouteCounters.bounds.indices.map { Int(RouteCounters.bounds[$0]) } == HistogramBounds.times.values)
     }
 }

@@ -37,6 +37,7 @@ struct OutOfMemoryTests {
         (Scripts.recordSales, RecordSalesTests.keys, sales),
         (Scripts.recordViews, [SalesKeys.views[0], RedisKeys.rankingUnchanged], [.integer(SalesKeys.expiry), "1", 2]),
         (Scripts.rankProducts, RankProductsTests.keys, RankProductsTests.arguments),
+        (Scripts.takeTokens, TakeTokensTests.keys, TakeTokensTests.rates),
     ]
 
     @Test("a script that would write is an error and changes nothing", arguments: writers.indices)

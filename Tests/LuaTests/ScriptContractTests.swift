@@ -15,7 +15,7 @@ struct ScriptContractTests {
         "admit_store": names(of: AdmitStoreCode.self), "archive_coupon": names(of: ArchiveCode.self),
         "append_events": names(of: AppendEventsCode.self),
         "record_sales": names(of: RecordSalesCode.self), "record_views": names(of: RecordViewsCode.self),
-        "swap_sales": names(of: SwapSalesCode.self), "rank_products": [:],
+        "swap_sales": names(of: SwapSalesCode.self), "take_tokens": names(of: TakeTokensCode.self), "rank_products": [:],
     ]
 
     private static func names<Code: CaseIterable & RawRepresentable<Int64>>(of: Code.Type) -> [Int64: String] {

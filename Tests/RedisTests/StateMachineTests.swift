@@ -62,6 +62,22 @@ import Testing
 
     private func summary(_ failures: [Machine.Failure]) -> [String] { failures.map { "\($0.waiter) \($0.error.code)" } }
 
+    // MARK: Round trips
+
+    @Test("the time of the last reply's command is known once, and that of the handshake's commands not at all")
+    func sendTime() {
+        var machine = readyMachine()
+        #expect(machine.takeSendTimeOfLastReply() == nil)
+        send(&machine, 1, at: start)
+        send(&machine, 2, at: start + .milliseconds(5))
+        machine.flushed(now: start + .milliseconds(5))
+        _ = machine.received(.simple("PONG"))
+        #expect(machine.takeSendTimeOfLastReply() == start)
+        #expect(machine.takeSendTimeOfLastReply() == nil)
+        _ = machine.received(.simple("PONG"))
+        #expect(machine.takeSendTimeOfLastReply() == start + .milliseconds(5))
+    }
+
     // MARK: Handshake
 
     @Test("the handshake authenticates, selects, names itself, asks for the role and loads every script, in one go")

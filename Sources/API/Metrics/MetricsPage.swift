@@ -1,23 +1,42 @@
 import HTTPServer
+import Histograms
 import NIOCore
 import Services
 import Synchronization
 
-/// Renders `/metrics`: the services' numbers, what the routes counted, and the HTTP server's own numbers.
+/// Renders `/metrics`: the services' numbers, what the API counted on each event loop, and the HTTP server's own numbers.
 final class MetricsPage: Sendable {
     private let services: CommerceServices
-    private let endpoints: [Endpoint]
-    /// For each event loop the counters of its routes, in the order of `endpoints`, and a last one for requests that no route answers.
-    private let counters: [[RouteCounters]]
+    private let loops: [LoopMetrics]
+    private let shedding: [LoadShedding]
+    /// The names of each route's lines, in the order of the route table, and of those of requests that no route answers.
+    private let routes: [RouteSeries]
     private let server = Mutex(WeakServer())
+
+    private static let requests = "firstcome_http_requests_total"
+    private static let latencies = "firstcome_http_request_seconds"
 
     /// Weak, because the server retains the API and with it this page.
     private struct WeakServer {
         weak var value: HTTPListener?
     }
 
-    init(services: CommerceServices, endpoints: [Endpoint], counters: [[RouteCounters]]) {
-        (self.services, self.endpoints, self.counters) = (services, endpoints, counters)
+    private struct RouteSeries {
+        /// By the places of ``AnswerCode``.
+        let codes: [String]
+        let latencies: HistogramSeries
+
+        init(method: String, route: String) {
+            let labels = [("method", method), ("route", route)]
+            codes = (0..<AnswerCode.places).map { PrometheusText.series(requests, labels + [("code", AnswerCode.label($0))]) }
+            latencies = HistogramSeries(MetricsPage.latencies, labels, .times)
+        }
+    }
+
+    init(services: CommerceServices, endpoints: [Endpoint], loops: [LoopMetrics], shedding: [LoadShedding]) {
+        (self.services, self.loops, self.shedding) = (services, loops, shedding)
+        routes =
+            endpoints.map { RouteSeries(method: $0.method.rawValue, route: $0.template) } + [RouteSeries(method: "", route: "none")]
     }
 
     /// Adds the numbers of a server, which is made after this page.
@@ -31,58 +50,54 @@ final class MetricsPage: Sendable {
     /// The whole page in the Prometheus text format.
     func text() -> ByteBuffer {
         var text = PrometheusText()
-        for metric in services.metrics() { text.write(metric) }
+        for metric in services.metrics() + loopMetrics() + LoadShedding.metrics(shedding) { text.write(metric) }
         if let statistics = serverStatistics {
             for metric in Self.metrics(of: statistics) { text.write(metric) }
         }
-        let totals = routeTotals()
-        writeRequests(totals, to: &text)
-        writeLatencies(totals, to: &text)
+        writeRoutes(to: &text)
         return text.buffer
     }
 
-    private typealias RouteTotal = (labels: [(name: String, value: String)], total: RouteCounters.Total)
-
-    /// Every route that has been asked for, with the sums over all loops.
-    private func routeTotals() -> [RouteTotal] {
-        (0...endpoints.count).compactMap { index in
+    /// Every route's answers and, of those that have been asked for, their latencies.
+    private func writeRoutes(to text: inout PrometheusText) {
+        let totals = routes.indices.map { index in
             var total = RouteCounters.Total()
-            for loop in counters { loop[index].add(to: &total) }
-            guard total.requests > 0 else { return nil }
-            guard index < endpoints.count else { return ([("method", ""), ("route", "none")], total) }
-            return ([("method", endpoints[index].method.rawValue), ("route", endpoints[index].template)], total)
+            for loop in loops { loop.routes[index].add(to: &total) }
+            return total
         }
-    }
-
-    private func writeRequests(_ totals: [RouteTotal], to text: inout PrometheusText) {
-        let name = "firstcome_http_requests_total"
-        text.header(name, "counter", "Answers by route and status class.")
-        for (labels, total) in totals {
-            for (index, count) in total.statusClasses.enumerated() where count > 0 {
-                text.line(name, labels + [("status", "\(index + 2)xx")], String(count))
+        text.header(Self.requests, "counter", "Answers by route and status code.")
+        // Internal errors and refusals for want of something are there from the start: an alert on their rate would miss the first one,
+        // where a series begins with it.
+        let alwaysShown = Set([500, 503].map(AnswerCode.place))
+        for (series, total) in zip(routes, totals) {
+            for (place, count) in total.codes.enumerated() where count > 0 || alwaysShown.contains(place) {
+                text.line(series.codes[place], String(count))
             }
         }
+        text.header(Self.latencies, "histogram", "Time from the last byte of a request to its answer, by route.")
+        for (series, total) in zip(routes, totals) where total.requests > 0 { text.write(total.latencies, series.latencies) }
     }
 
-    private func writeLatencies(_ totals: [RouteTotal], to text: inout PrometheusText) {
-        let name = "firstcome_http_request_seconds"
-        text.header(name, "histogram", "Time from the last byte of a request to its answer, by route.")
-        for (labels, total) in totals {
-            var below: Int64 = 0
-            for (bound, count) in zip(RouteCounters.boundLabels + ["+Inf"], total.buckets) {
-                below += count
-                text.line(name + "_bucket", labels + [("le", bound)], String(below))
-            }
-            text.line(name + "_sum", labels, PrometheusText.text(Double(total.nanoseconds) / 1e9))
-            text.line(name + "_count", labels, String(below))
-        }
+    private func loopMetrics() -> [Metric] {
+        [
+            Metric(
+                "firstcome_claims_total", .counter, "Claims by outcome, decided by the gate or answered from memory.",
+                samples: ClaimOutcomes.Outcome.allCases.map { outcome in
+                    ([("outcome", outcome.label)], Double(loops.reduce(0) { $0 + $1.claims.value(of: outcome) }))
+                }),
+            Metric(
+                "firstcome_tokens_refused_total", .counter, "Requests refused because of their token, by reason.",
+                samples: TokenRefusals.Reason.allCases.map { reason in
+                    ([("reason", reason.label)], Double(loops.reduce(0) { $0 + $1.tokens.count(of: reason) }))
+                }),
+        ]
     }
 
     private static func metrics(of statistics: HTTPServerStatistics) -> [Metric] {
         [
             Metric("firstcome_http_connections", .gauge, "Connections open now.", statistics.openConnections),
             Metric("firstcome_http_requests_in_flight", .gauge, "Requests that wait for an answer now.", statistics.requestsInFlight),
-            Metric("firstcome_http_connections_total", .counter, "Connections accepted.", statistics.acceptedConnections),
+            Metric("firstcome_http_connections_accepted_total", .counter, "Connections accepted.", statistics.acceptedConnections),
             Metric(
                 "firstcome_http_connections_refused_total", .counter, "Connections refused at the limit.", statistics.refusedConnections),
             Metric(
@@ -95,6 +110,10 @@ final class MetricsPage: Sendable {
             Metric(
                 "firstcome_access_log_dropped_total", .counter, "Requests missing from the access log, which could not be written in time.",
                 statistics.accessLogDropped),
+            Metric(
+                "firstcome_event_loop_lag_seconds",
+                "How late a timer of an event loop ran, which is how long the loop did something else; measured while connections are open.",
+                statistics.loopLag),
         ]
     }
 }

@@ -1,3 +1,4 @@
+import Histograms
 import NIOCore
 import Services
 
@@ -9,20 +10,36 @@ struct PrometheusText {
 
     mutating func write(_ metric: Metric) {
         header(metric.name, metric.kind.rawValue, metric.help)
-        for sample in metric.samples { line(metric.name, sample.labels, PrometheusText.text(sample.value)) }
+        for sample in metric.samples { line(Self.series(metric.name, sample.labels), Self.text(sample.value)) }
+        for (labels, histogram) in metric.histograms { write(histogram, HistogramSeries(metric.name, labels, histogram.bounds)) }
     }
 
     mutating func header(_ name: String, _ kind: String, _ help: String) {
-        buffer.writeString("# HELP \(name) \(PrometheusText.escaped(help, quotes: false))\n# TYPE \(name) \(kind)\n")
+        buffer.writeString("# HELP \(name) \(Self.escaped(help, quotes: false))\n# TYPE \(name) \(kind)\n")
     }
 
-    mutating func line(_ name: String, _ labels: [(name: String, value: String)], _ value: String) {
-        buffer.writeString(name)
-        if !labels.isEmpty {
-            let pairs = labels.map { "\($0.name)=\"\(PrometheusText.escaped($0.value, quotes: true))\"" }
-            buffer.writeString("{\(pairs.joined(separator: ","))}")
+    /// Writes a series as ``series(_:_:)`` names it, with its value.
+    mutating func line(_ series: String, _ value: String) {
+        buffer.writeString(series)
+        buffer.writeString(" ")
+        buffer.writeString(value)
+        buffer.writeString("\n")
+    }
+
+    mutating func write(_ histogram: HistogramSnapshot, _ series: HistogramSeries) {
+        var below = 0
+        for (bucket, count) in zip(series.buckets, histogram.counts) {
+            below += count
+            line(bucket, String(below))
         }
-        buffer.writeString(" \(value)\n")
+        line(series.sum, Self.text(histogram.bounds.shown(histogram.sum)))
+        line(series.count, String(below))
+    }
+
+    /// A name with its labels, as one line begins.
+    static func series(_ name: String, _ labels: Metric.Labels) -> String {
+        if labels.isEmpty { return name }
+        return "\(name){\(labels.map { "\($0.name)=\"\(escaped($0.value, quotes: true))\"" }.joined(separator: ","))}"
     }
 
     /// Whole numbers without a fraction, as counters usually are; others as Swift writes them, which the format reads.
@@ -39,5 +56,19 @@ struct PrometheusText {
         var result = text.replacing("\\", with: "\\\\").replacing("\n", with: "\\n")
         if quotes { result = result.replacing("\"", with: "\\\"") }
         return result
+    }
+}
+
+/// The names of the lines of one histogram. Those of a route are made once, because there are hundreds, and a scrape runs on an event loop.
+struct HistogramSeries: Sendable {
+    let buckets: [String]
+    let sum: String
+    let count: String
+
+    init(_ name: String, _ labels: Metric.Labels, _ bounds: HistogramBounds) {
+        let limits = bounds.values.map { PrometheusText.text(bounds.shown($0)) } + ["+Inf"]
+        buckets = limits.map { PrometheusText.series(name + "_bucket", labels + [("le", $0)]) }
+        sum = PrometheusText.series(name + "_sum", labels)
+        count = PrometheusText.series(name + "_count", labels)
     }
 }

@@ -14,15 +14,21 @@ final class LoopResources: @unchecked Sendable {
     let context: LoopContext
     let metrics: MetricsPage
     let documents: PublishedDocuments
+    let claims: ClaimOutcomes
     let prepared = PreparedAnswers()
+    let shedding: LoadShedding
     private let eventLoop: any EventLoop
     private var renderedTop = TopProductsAnswer()
     private var alreadyClaimed = SlotCache<Int64, AlreadyClaimedResponse>(capacity: 4_096)
     private var products = SlotCache<Int64, RowAnswer<HTTPResponse.Representation>>(capacity: 4_096)
     private var balances = SlotCache<Int64, RowAnswer<HTTPResponse>>(capacity: 4_096)
 
-    init(eventLoop: any EventLoop, services: CommerceServices, metrics: MetricsPage, documents: PublishedDocuments) {
-        (self.eventLoop, self.services, self.metrics, self.documents) = (eventLoop, services, metrics, documents)
+    init(
+        eventLoop: any EventLoop, services: CommerceServices, metrics: MetricsPage, claims: ClaimOutcomes, documents: PublishedDocuments,
+        shedding: LoadShedding
+    ) {
+        (self.eventLoop, self.services, self.metrics, self.claims) = (eventLoop, services, metrics, claims)
+        (self.documents, self.shedding) = (documents, shedding)
         store = services.store
         context = services.context(for: eventLoop)
     }

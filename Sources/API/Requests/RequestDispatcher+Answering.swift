@@ -14,21 +14,29 @@ extension RequestDispatcher {
         case .found(let place, let parameters):
             notes.route = places[place]
             let call = Call(endpoint: endpoints[place], request: request, parameters: parameters, loop: resources, now: clock.now)
-            do {
-                return counted(try reply(to: call, by: accesses[place]), to: call, place)
-            } catch {
-                return .now(count(response(to: error, of: call.endpoint, call.request.id), to: call.request, place))
-            }
+            if let limiter, call.endpoint.isLimited { return answer(call, place, within: limiter) }
+            return answer(call, place, nil)
         case .notFound where request.method == .options && request.path == "*":
-            return .now(count(serverOptions, to: request, endpoints.count))
+            return unrouted(request, serverOptions)
         case .notFound:
-            return .now(count(resources.prepared.notFound, to: request, endpoints.count))
+            return unrouted(request, resources.prepared.notFound)
         case .methodNotAllowed(let allowed) where crossOrigin?.isPreflight(request) == true:
             return .now(count(.preflight(allowed), to: request, endpoints.count))
         case .methodNotAllowed(let allowed):
-            return .now(count(Problem.methodNotAllowed(allowed).response, to: request, endpoints.count))
+            return unrouted(request, Problem.methodNotAllowed(allowed).response)
         case .malformedPath:
-            return .now(count(Problem.invalid("The path is not percent-encoded UTF-8.").response, to: request, endpoints.count))
+            return unrouted(request, Problem.invalid("The path is not percent-encoded UTF-8.").response)
+        }
+    }
+
+    /// Answers a request that is within the limits of its client.
+    ///
+    /// - Parameter authentication: nil where the token was not looked at.
+    func answer(_ call: Call, _ place: Int, _ authentication: Authentication?) -> HTTPAnswer {
+        do {
+            return counted(try reply(to: call, by: accesses[place], authentication), to: call, place)
+        } catch {
+            return .now(count(response(to: error, of: call.endpoint, call.request.id), to: call.request, place))
         }
     }
 
@@ -48,6 +56,8 @@ extension RequestDispatcher {
             return .task(counting(work, of: endpoint, id, receivedAt, logged, place))
         case .cancellableTask(let work):
             return .cancellableTask(counting(work, of: endpoint, id, receivedAt, logged, place))
+        case .deferred:
+            preconditionFailure("handlers defer no answers")
         }
     }
 
@@ -62,7 +72,7 @@ extension RequestDispatcher {
         }
     }
 
-    private func count(_ response: HTTPResponse, to request: HTTPRequest, _ place: Int) -> HTTPResponse {
+    func count(_ response: HTTPResponse, to request: HTTPRequest, _ place: Int) -> HTTPResponse {
         count(response, request.receivedAt, logsRequests ? LoggedRequest(request) : nil, place)
     }
 
@@ -116,9 +126,12 @@ extension RequestDispatcher {
     }
 
     /// Runs the call's handler if its token permits it; otherwise answers the refusal.
-    private func reply(to call: Call, by access: Route.Access) throws -> HTTPAnswer {
-        if case .open(let handler) = access { return try handler(call) }
-        switch authenticate(call.request, at: call.now) {
+    private func reply(to call: Call, by access: Route.Access, _ authentication: Authentication?) throws -> HTTPAnswer {
+        if case .open(let handler) = access {
+            if call.endpoint.work == .browsing, let refusal = resources.shedding.refusal(of: .browsing) { return .now(refusal) }
+            return try handler(call)
+        }
+        switch authentication ?? authenticate(call.request, at: call.now) {
         case .authenticated(let identity): return try reply(to: call, by: access, as: identity)
         case .refused(let fault): return .now(refusal(fault))
         case .unchecked: return try replyAfterCheck(to: call, by: access)
@@ -134,9 +147,18 @@ extension RequestDispatcher {
             userExists: { resources.store.userExists($0) })
         if case .refused(let response) = admission { return .now(response) }
         guard call.endpoint.acceptsIdempotencyKey, let key = try IdempotencyKey(call.request, of: identity) else {
+            if let refusal = shed(call, identity) { return .now(refusal) }
             return try admission.reply(to: call)
         }
-        return try once(call, key, admission)
+        return try once(call, key, admission, identity)
+    }
+
+    /// The refusal of work that would join a queue that stands; nil where it may begin. A claim is looked at later, because most claims are
+    /// answered from memory.
+    private func shed(_ call: Call, _ identity: Identity) -> HTTPResponse? {
+        let work = call.endpoint.work
+        guard work != .kept, work != .claim, case .user = identity else { return nil }
+        return resources.shedding.refusal(of: work)
     }
 
     private func note(_ identity: Identity) {
@@ -148,7 +170,7 @@ extension RequestDispatcher {
 
     /// Answers a request with the response that is stored under its key. Without one it runs the handler, and meanwhile refuses other
     /// requests with the same key.
-    private func once(_ call: Call, _ key: IdempotencyKey, _ admission: Admission) throws -> HTTPAnswer {
+    private func once(_ call: Call, _ key: IdempotencyKey, _ admission: Admission, _ identity: Identity) throws -> HTTPAnswer {
         guard inFlightKeys.take(key) else { return .now(call.refusal(.idempotencyKeyInUse)) }
         do {
             switch try call.reader.answer(for: key, at: call.now) {
@@ -159,6 +181,10 @@ extension RequestDispatcher {
                 inFlightKeys.release(key)
                 return .now(call.refusal(.idempotencyKeyReused))
             case .absent:
+                if let refusal = shed(call, identity) {
+                    inFlightKeys.release(key)
+                    return .now(refusal)
+                }
                 return releasing(key, after: try admission.reply(to: call.idempotent(under: key)))
             }
         } catch {
@@ -188,6 +214,8 @@ extension RequestDispatcher {
         case .cancellableTask(let work):
             // Only writes have answers that are stored, and a write is never cancelled.
             return releasing(key, after: .task(work))
+        case .deferred:
+            preconditionFailure("handlers defer no answers")
         }
     }
 }

@@ -17,6 +17,9 @@ final class RequestDispatcher: @unchecked Sendable {
     /// The code of each route, in the same order.
     let accesses: [Route.Access]
     let inFlightKeys: InFlightKeys
+    /// Nil where clients are not limited.
+    let limiter: RequestLimiter?
+    let trustedProxies: TrustedProxies
     let clock: WallClock
     let logger: Logger
     /// Whether each request is logged; looked up once, so that no request is described for nothing.
@@ -32,19 +35,21 @@ final class RequestDispatcher: @unchecked Sendable {
     /// The answer to `OPTIONS *`, which asks about the server as a whole (RFC 9110 section 9.3.7).
     let serverOptions: HTTPResponse
     let keys: TokenKeys
-    let refusals = TokenRefusals()
+    let refusals: TokenRefusals
     private var verifier = TokenVerifier(localKeys: [])
     private var matches: RecentMatches
     private var tokens: TokenCache
     private var headers = RecentHeaders()
 
     init(
-        routes: [Route], places: [Int], counters: [RouteCounters], resources: LoopResources, notes: RequestNotes,
-        eventLoop: any EventLoop, keys: TokenKeys, inFlightKeys: InFlightKeys, crossOrigin: CrossOriginPolicy?, logger: Logger
+        routes: [Route], places: [Int], counters: [RouteCounters], refusals: TokenRefusals, resources: LoopResources,
+        notes: RequestNotes, eventLoop: any EventLoop, keys: TokenKeys, inFlightKeys: InFlightKeys, limiter: RequestLimiter?,
+        trustedProxies: TrustedProxies, crossOrigin: CrossOriginPolicy?, logger: Logger
     ) {
         (endpoints, accesses) = (routes.map(\.endpoint), routes.map(\.access))
         (self.counters, self.resources, self.eventLoop) = (counters, resources, eventLoop)
-        (self.keys, self.inFlightKeys, self.logger) = (keys, inFlightKeys, logger)
+        (self.keys, self.refusals, self.inFlightKeys, self.logger) = (keys, refusals, inFlightKeys, logger)
+        (self.limiter, self.trustedProxies) = (limiter, trustedProxies)
         (self.places, self.notes, self.crossOrigin) = (places, notes, crossOrigin)
         serverOptions = HTTPResponse(status: 204, headers: [("allow", RequestDispatcher.methods(of: routes))])
         tokens = keys.issuer == nil ? TokenCache() : TokenCache(maximumBytes: TokenCache.maximumBytesForIssuer)
@@ -110,7 +115,8 @@ final class RequestDispatcher: @unchecked Sendable {
             guard case .one(let field) = credentials, let issuer = verifier.issuer,
                 let token = BearerToken(field: field, issuerSignatureLengths: verifier.issuerSignatureLengths)
             else { return }
-            outcome = issuer.examine(token, from: request.peer, headers: headers, checked: keys.checks.checked)
+            outcome = issuer.examine(
+                token, from: trustedProxies.client(of: request).customerNetwork, headers: headers, checked: keys.checks.checked)
             if case .known(let verified) = outcome { tokens.insert(verified, for: token) }
         }
         return outcome

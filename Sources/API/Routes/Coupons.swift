@@ -58,6 +58,7 @@ enum Coupons {
         switch call.services.claims.claim(id, by: user, on: call.loop.context, idempotency: idempotency) {
         case .now(let outcome): return .now(try response(to: outcome, call))
         case .later(let begin):
+            if let refusal = call.loop.shedding.refusal(of: .claim) { return .now(refusal) }
             return .callback { done in begin { outcome in done(Result { try response(to: outcome, call) }) } }
         }
     }
@@ -65,7 +66,8 @@ enum Coupons {
     private static let issued = Success<IssuedCoupon>.created { $0.write($1, at: $2) }
 
     private static func response(to outcome: ClaimOutcome, _ call: Call) throws -> HTTPResponse {
-        switch outcome {
+        call.loop.claims.count(ClaimOutcomes.Outcome(outcome))
+        return switch outcome {
         case .issued(let coupon): call.response(issued, coupon.issued)
         case .alreadyClaimed(let known): call.loop.alreadyClaimed(known, at: call.now)
         case .soldOut: call.loop.prepared.couponSoldOut

@@ -33,6 +33,10 @@ final class Endpoint: Sendable {
     let readsBody: Bool
     /// Whether only operators need the route, beside those of ``Rule/admin``.
     private let isForOperators: Bool
+    /// Which work a request makes, see ``LoadShedding``.
+    let work: WorkClass
+    /// Whether requests are charged to their clients, see ``RequestLimiter``: all but those by which the service is watched.
+    let isLimited: Bool
 
     init(
         _ method: HTTPMethod, _ template: String, _ operationID: String, _ rule: Rule, readsBody: Bool? = nil,
@@ -48,6 +52,8 @@ final class Endpoint: Sendable {
         self.refusals = refusals
         self.readsBody = readsBody ?? (method == .post || method == .patch)
         self.acceptsIdempotencyKey = acceptsIdempotencyKey ?? (method == .post)
+        work = WorkClass(operationID: operationID)
+        isLimited = !["getHealth", "getReadiness", "getMetrics"].contains(operationID)
     }
 
     /// Whether a listener serves the route.

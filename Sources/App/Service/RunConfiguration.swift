@@ -20,6 +20,8 @@ package struct RunConfiguration: Sendable {
     package var services: ServicesConfiguration
     /// Which tokens are taken.
     package var tokens = TokenConfiguration()
+    /// The limits on clients and on queues.
+    package var limits = RequestLimits()
     /// The number of a new store's first incarnation; nil for the present time.
     package var firstIncarnation: Int64?
     /// The number of event loops. One core is left to Redis and to the store's writer.

@@ -52,7 +52,8 @@ package final class RunningService: Sendable {
             let services = try await parts.openServices(configuration, logger: logger)
             let api = FirstcomeAPI(
                 services: services, tokenKeys: tokenKeys, eventLoopGroup: parts.loops,
-                servesOperatorsApart: configuration.operators != nil, crossOrigin: configuration.http.crossOrigin, logger: logger)
+                servesOperatorsApart: configuration.operators != nil, crossOrigin: configuration.http.crossOrigin,
+                limits: configuration.limits, logger: logger)
             let listeners = try await Listeners.start(configuration, api, certificate, &parts, logger: logger)
             api.reportStatistics(of: listeners.server)
             return RunningService(services: services, listeners: listeners, signingKey: signingKey, parts: parts, logger: logger)

@@ -30,13 +30,12 @@ final class HTTPConnection: ChannelInboundHandler, @unchecked Sendable {
     private let idText: ConnectionIDText
     /// The id that the client gave to the request in progress.
     private var givenID: GivenRequestID?
-    /// Fields for the answer to the request in progress alone.
-    private var answerFields: ByteBuffer?
     /// What the access log says about all requests of this connection; nil without an access log.
     private var logged: LoggedConnection?
     /// The request in progress, for its line in the access log.
     private var loggedRequest: LoggedRequest?
-    private var peer = PeerAddress.local
+    /// The address of the client or of a proxy.
+    private var peer = IPAddress.unspecified
 
     /// Pipelined requests of one connection that run before the loop serves other connections.
     private static let requestsPerTurn = 32
@@ -63,7 +62,7 @@ final class HTTPConnection: ChannelInboundHandler, @unchecked Sendable {
     }
 
     private func start(_ context: ChannelHandlerContext) {
-        peer = PeerAddress(context.remoteAddress)
+        peer = IPAddress(context.remoteAddress)
         if isRefused { advance(.now()) }
     }
 
@@ -213,6 +212,10 @@ extension HTTPConnection {
         loop.counters.requests.add()
         let reply = loop.handler(request)
         readNotes()
+        take(reply, number, now)
+    }
+
+    private func take(_ reply: HTTPAnswer, _ number: Int, _ now: NIODeadline) {
         switch reply {
         case .now(let response):
             answer(number, response, now)
@@ -223,9 +226,21 @@ extension HTTPConnection {
             start(work, number)
         case .cancellableTask(let work):
             let task = start(work, number)
-            if machine.inputHasEnded { task.cancel() }
+            if machine.inputHasEnded || context == nil { task.cancel() }
             cancellable = task
+        case .deferred(let begin):
+            loop.context.requestsInFlight.increment()
+            begin { self.decided($0, number) }
         }
+    }
+
+    /// Goes on with a request whose answer was deferred, also where the client has hung up meanwhile: its answer is then dropped.
+    private func decided(_ answer: HTTPAnswer, _ number: Int) {
+        loop.eventLoop.assertInEventLoop()
+        loop.context.requestsInFlight.decrement()
+        let now = NIODeadline.now()
+        take(answer, number, now)
+        advance(now)
     }
 
     @discardableResult
@@ -285,7 +300,6 @@ extension HTTPConnection {
     /// Reads what the handler has noted, before another request's handler is called.
     @inline(__always)
     private func readNotes() {
-        if loop.notes.answerFields != nil { answerFields = loop.notes.answerFields.take() }
         if logged != nil {
             loggedRequest?.route = loop.notes.route
             loggedRequest?.sender = loop.notes.sender
@@ -314,22 +328,13 @@ extension HTTPConnection {
     private func render(_ response: HTTPResponse, _ form: HTTPConnectionStateMachine.AnswerForm, _ now: NIODeadline) {
         let additions = AnswerAdditions(
             id: GeneratedIDText(idText, UInt32(truncatingIfNeeded: form.number)), given: givenID, connection: form.connection,
-            fields: fieldsOfRequest, isHead: form.isHead)
+            fields: crossOriginFields, isHead: form.isHead)
         let byteCountBefore = output?.readableBytes ?? 0
         withOutput { loop.render(response, additions, into: &$0, now) }
         if givenID != nil { givenID = nil }
-        if answerFields != nil { answerFields = nil }
         if logged != nil { log(status: response.status, answerBytes: (output?.readableBytes ?? 0) - byteCountBefore) }
         // Flushed beyond the high-water mark, so that the channel reports a client that does not read before its next request runs.
         if let output, output.readableBytes >= loop.limits.writeHighWaterMark { flush() }
-    }
-
-    /// The fields that only the answer to the present request has.
-    private var fieldsOfRequest: ByteBuffer? {
-        guard let crossOriginFields else { return answerFields }
-        guard var fields = answerFields else { return crossOriginFields }
-        fields.writeImmutableBuffer(crossOriginFields)
-        return fields
     }
 
     private func withOutput(_ write: (inout ByteBuffer) -> Void) {

@@ -1,4 +1,5 @@
 import EventLoops
+import Histograms
 import Logging
 import NIOCore
 import Synchronization
@@ -120,9 +121,11 @@ final class HTTPServerLoop: @unchecked Sendable {
     private func scheduleTick() {
         guard !tickIsScheduled, !connections.isEmpty else { return }
         tickIsScheduled = true
+        let due = NIODeadline.now() + tickInterval
         eventLoop.scheduleTask(in: tickInterval) {
             self.tickIsScheduled = false
             let now = NIODeadline.now()
+            self.counters.lag.record(Int(max(0, (now - due).nanoseconds)))
             // A copy, since a connection that times out removes itself.
             for connection in Array(self.connections.values) { connection.checkDeadlines(now) }
             self.scheduleTick()

@@ -1,4 +1,5 @@
 import EventLoops
+package import Histograms
 
 /// What the server counted since its start, and how many connections and requests it has now.
 package struct HTTPServerStatistics: Sendable, Equatable {
@@ -20,6 +21,8 @@ package struct HTTPServerStatistics: Sendable, Equatable {
     package var rejectedRequests = 0
     /// Requests that are missing from the access log, because it could not be written in time.
     package var accessLogDropped = 0
+    /// Nanoseconds by which the timer of an event loop was late: for so long the loop did something else.
+    package var loopLag = HistogramSnapshot(.times)
 }
 
 /// What one event loop has counted.
@@ -29,6 +32,7 @@ final class LoopCounters: Sendable {
     let requests = LoopCounter()
     let refusedRequests = LoopCounter()
     let rejectedRequests = LoopCounter()
+    let lag = Histogram(.times)
 
     /// Adds the counters. Each is exact, but they are not read at one instant.
     func add(to statistics: inout HTTPServerStatistics) {
@@ -37,5 +41,6 @@ final class LoopCounters: Sendable {
         statistics.requests += requests.value
         statistics.refusedRequests += refusedRequests.value
         statistics.rejectedRequests += rejectedRequests.value
+        statistics.loopLag = statistics.loopLag + lag.snapshot
     }
 }

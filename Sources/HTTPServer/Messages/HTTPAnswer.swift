@@ -15,6 +15,11 @@ package enum HTTPAnswer: Sendable {
     /// A client that only shuts down its sending side looks the same, so such a request may stay unanswered or be refused.
     case cancellableTask(@Sendable () async throws -> HTTPResponse)
 
+    /// The closure is called at once, on the connection's loop, and must see that its argument is called exactly once, on the same loop,
+    /// with the form of the answer. Until then the server counts the request as running. It is for a decision that
+    /// another server makes before the request may begin.
+    case deferred(@Sendable (@escaping @Sendable (HTTPAnswer) -> Void) -> Void)
+
     /// Takes the answer to one request. Call it once, on any thread; called on the connection's loop, it does not switch threads.
     package typealias Completion = @Sendable (Result<HTTPResponse, any Error>) -> Void
 
@@ -25,6 +30,8 @@ package enum HTTPAnswer: Sendable {
         case .callback(let begin):
             try await withCheckedThrowingContinuation { continuation in begin { continuation.resume(with: $0) } }
         case .task(let work), .cancellableTask(let work): try await work()
+        case .deferred(let begin):
+            try await withCheckedContinuation { continuation in begin { continuation.resume(returning: $0) } }.response()
         }
     }
 }

@@ -23,12 +23,12 @@ package struct HTTPRequest: Sendable {
     package let receivedAt: NIODeadline
     /// The id that the answer carries. Its text is made where it is asked for.
     package let id: RequestID
-    /// Where its connection comes from.
-    package let peer: PeerAddress
+    /// The address of the other end of the connection, which may be a proxy; ``IPAddress/unspecified`` for a unix socket.
+    package let peer: IPAddress
 
     init(
         head: RequestHead, bytes: ByteBuffer, chunks: ByteBuffer?, eventLoop: any EventLoop, receivedAt: NIODeadline, id: RequestID,
-        peer: PeerAddress = .local
+        peer: IPAddress = .unspecified
     ) {
         self.id = id
         self.head = head
@@ -151,6 +151,21 @@ extension HTTPRequest {
     /// Every field in the order sent, its value without white space at the ends. Built on each call.
     package var allFields: [(name: String, value: String)] { head.allFields(in: bytes) }
 
+    /// Calls `body` with the value of each field of this lowercase name, in the order sent and without white space at the ends. Makes no
+    /// `String`; the bytes are valid during a call.
+    package func withValues(of name: StaticString, _ body: (UnsafeRawBufferPointer) -> Void) {
+        withBytes(head.lines) { lines in
+            var start = 0
+            while let colon = lines[start...].firstIndex(of: UInt8(ascii: ":")) {
+                let end = lines[colon...].firstIndex(of: RequestHeadParser.cr) ?? lines.endIndex
+                if UnsafeRawBufferPointer(rebasing: lines[start..<colon]).equalsIgnoringCase(name) {
+                    body(UnsafeRawBufferPointer(rebasing: lines[(colon + 1)..<end]).trimmed)
+                }
+                start = min(end + 2, lines.endIndex)
+            }
+        }
+    }
+
     private func text(_ range: ByteRange) -> String {
         withBytes(range) { String(decoding: $0, as: UTF8.self) }
     }
@@ -202,7 +217,7 @@ extension HTTPRequest {
     /// Makes a request from its parts, for handlers that are called without a connection. Nil where the parts make no valid head.
     package init?(
         method: String, target: String, fields: [(name: String, value: String)] = [], body: ByteBuffer = ByteBuffer(),
-        eventLoop: any EventLoop, receivedAt: NIODeadline = .now(), peer: PeerAddress = .local
+        eventLoop: any EventLoop, receivedAt: NIODeadline = .now(), peer: IPAddress = .unspecified
     ) {
         var text = "\(method) \(target) HTTP/1.1\r\nhost: localhost\r\n"
         for field in fields { text += "\(field.name): \(field.value)\r\n" }

@@ -11,6 +11,8 @@ package final class HTTPResponse: Sendable {
     private let bytes: ByteBuffer
     /// Bytes of status line and fields; the fields with placeholders follow them.
     private let fieldByteCount: Int
+    /// Whole field lines that only this sending of the answer has; they go before the `Date` field.
+    private let addedFields: ByteBuffer?
 
     private static let idFieldByteCount = "x-request-id: ".utf8.count + GeneratedIDText.byteCount + 2
     private static let idOffset = "x-request-id: ".utf8.count
@@ -41,7 +43,20 @@ package final class HTTPResponse: Sendable {
         bytes.writeStaticString("x-request-id: 000000000000000000000000\r\ndate: Thu, 01 Jan 1970 00:00:00 GMT\r\n\r\n")
         if hasBody { bytes.writeImmutableBuffer(body) }
         self.bytes = bytes
+        addedFields = nil
     }
+
+    private init(_ base: HTTPResponse, adding fields: ByteBuffer) {
+        (status, bytes, fieldByteCount) = (base.status, base.bytes, base.fieldByteCount)
+        var all = base.addedFields ?? ByteBuffer()
+        all.writeImmutableBuffer(fields)
+        addedFields = all
+    }
+
+    /// The same answer with more fields, for an answer that is rendered once and sent to many. Its bytes are shared, not copied.
+    ///
+    /// - Parameter fields: whole lines as they are sent, each with its line end; no value may hold a control character.
+    package func adding(fields: ByteBuffer) -> HTTPResponse { HTTPResponse(self, adding: fields) }
 
     /// An answer with a JSON body.
     package static func json(
@@ -63,7 +78,8 @@ package final class HTTPResponse: Sendable {
 
     /// The fields that the answer was made with, and those about its body. Built on each call.
     package var headers: [(name: String, value: String)] {
-        let fields = bytes.getString(at: bytes.readerIndex, length: fieldByteCount) ?? ""
+        let made = bytes.getString(at: bytes.readerIndex, length: fieldByteCount) ?? ""
+        let fields = made + (addedFields.map { String(buffer: $0) } ?? "")
         return fields.split(separator: "\r\n").dropFirst().map { field in
             let parts = field.split(separator: ": ", maxSplits: 1, omittingEmptySubsequences: false)
             return (String(parts[0]), parts.count > 1 ? String(parts[1]) : "")
@@ -96,7 +112,7 @@ struct AnswerAdditions {
     var id: GeneratedIDText
     var given: GivenRequestID?
     var connection: ConnectionField
-    /// Complete field lines; see ``RequestNotes/answerFields``.
+    /// Complete field lines, each with its line end.
     var fields: ByteBuffer?
     var isHead: Bool
 
@@ -108,7 +124,7 @@ struct AnswerAdditions {
 extension HTTPResponse {
     /// Appends the answer as it is sent.
     func render(into output: inout ByteBuffer, date: DateField, _ additions: borrowing AnswerAdditions) {
-        guard !additions.areOnlyPlaceholders else {
+        guard !additions.areOnlyPlaceholders || addedFields != nil else {
             bytes.withUnsafeReadableBytes { bytes in
                 _ = output.writeWithUnsafeMutableBytes(minimumWritableBytes: bytes.count) { target in
                     target.copyMemory(from: bytes)
@@ -122,6 +138,7 @@ extension HTTPResponse {
         let idStart = bytes.readerIndex + fieldByteCount
         let dateStart = idStart + Self.idFieldByteCount
         if let fields = bytes.getSlice(at: bytes.readerIndex, length: fieldByteCount) { output.writeImmutableBuffer(fields) }
+        if let addedFields { output.writeImmutableBuffer(addedFields) }
         if let fields = additions.fields { output.writeImmutableBuffer(fields) }
         output.writeStaticString(additions.connection.line)
         if let given = additions.given {
@@ -166,7 +183,7 @@ extension ByteBuffer {
     }
 
     /// Appends a non-negative integer in decimal, without making a `String`.
-    fileprivate mutating func writeDecimal(_ value: Int) {
+    package mutating func writeDecimal(_ value: Int) {
         precondition(value >= 0, "lengths and status codes are never negative")
         withUnsafeTemporaryAllocation(byteCount: 20, alignment: 1) { digits in
             var rest = value

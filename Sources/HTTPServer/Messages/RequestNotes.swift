@@ -1,5 +1,3 @@
-package import NIOCore
-
 /// What a handler says about the request that it is called for, beside its answer. One object for each event loop.
 ///
 /// The server clears it, calls the handler and reads it, all in one call on the loop; what a handler's task or callback would write
@@ -17,14 +15,11 @@ package final class RequestNotes: @unchecked Sendable {
     /// The index of the route among those that the access log was made with; nil where no route has this path and method.
     package var route: Int?
     package var sender = Sender.unknown
-    /// Complete field lines, each with its line end, that only the answer to this request has. They must be valid.
-    package var answerFields: ByteBuffer?
 
     package init() {}
 
     func clear() {
         route = nil
         sender = .unknown
-        answerFields = nil
     }
 }

@@ -1,4 +1,5 @@
 import EventLoops
+package import Histograms
 
 /// Counts of a client since it was made, for metrics.
 package struct RedisStatistics: Sendable, Equatable {
@@ -14,6 +15,8 @@ package struct RedisStatistics: Sendable, Equatable {
     package var timedOut = 0
     /// Commands waiting for a reply at this moment.
     package var pending = 0
+    /// Nanoseconds from sending a command to its reply, for the last reply of each read of a socket.
+    package var roundTrips = HistogramSnapshot(.times)
 
     package static func + (left: RedisStatistics, right: RedisStatistics) -> RedisStatistics {
         RedisStatistics(
@@ -22,7 +25,8 @@ package struct RedisStatistics: Sendable, Equatable {
             overloaded: left.overloaded + right.overloaded,
             unknownOutcomes: left.unknownOutcomes + right.unknownOutcomes,
             timedOut: left.timedOut + right.timedOut,
-            pending: left.pending + right.pending
+            pending: left.pending + right.pending,
+            roundTrips: left.roundTrips + right.roundTrips
         )
     }
 }
@@ -35,6 +39,9 @@ final class RedisCounters: Sendable {
     let unknownOutcomes = LoopCounter()
     let timedOut = LoopCounter()
     let pending = LoopCounter()
+    /// When the oldest command without a reply was sent, in nanoseconds of the machine's monotonic clock; 0 without one.
+    let oldest = LoopCounter()
+    let roundTrips = Histogram(.times)
 
     var snapshot: RedisStatistics {
         RedisStatistics(
@@ -43,7 +50,8 @@ final class RedisCounters: Sendable {
             overloaded: overloaded.value,
             unknownOutcomes: unknownOutcomes.value,
             timedOut: timedOut.value,
-            pending: pending.value
+            pending: pending.value,
+            roundTrips: roundTrips.snapshot
         )
     }
 }

@@ -56,6 +56,8 @@ struct RedisConnectionStateMachine<Waiter> {
     /// When the server last sent something, or when it began to owe a reply.
     private var lastProgress = NIODeadline.distantPast
     private var lastError: RedisError?
+    /// The deadline of the command whose reply came last.
+    private var deadlineOfLastReply: NIODeadline?
 
     init(configuration: RedisConfiguration) {
         limits = configuration
@@ -63,6 +65,8 @@ struct RedisConnectionStateMachine<Waiter> {
     }
 
     var isReady: Bool { phase == .ready }
+    /// When the oldest command without a reply was taken; nil without one.
+    var oldest: NIODeadline? { pending.isEmpty ? nil : pending[0].deadline - limits.commandDeadline }
     /// True when a closing connection has delivered every reply.
     var isDrained: Bool { phase == .draining && pending.isEmpty }
 }
@@ -163,11 +167,18 @@ extension RedisConnectionStateMachine {
     /// Notes that the server has sent something.
     mutating func progressed(now: NIODeadline) { lastProgress = now }
 
+    /// When the command whose reply came last was sent; nil where no reply has come since the last call.
+    mutating func takeSendTimeOfLastReply() -> NIODeadline? {
+        defer { deadlineOfLastReply = nil }
+        return deadlineOfLastReply.map { $0 - limits.commandDeadline }
+    }
+
     private mutating func receivedReply(_ value: RedisValue) -> ReceiveAction {
         guard sentCount > 0 else {
             return .disconnect(RedisError(.protocolViolation, "the server sent a reply that belongs to no command"))
         }
         var entry = pending.removeFirst()
+        deadlineOfLastReply = entry.deadline
         sentCount -= 1
         if expiredCount > 0 { expiredCount -= 1 }
         if entry.isOutOfOrder { outOfOrderCount -= 1 }

@@ -1,4 +1,5 @@
 import EventLoops
+import Histograms
 package import NIOCore
 import Synchronization
 
@@ -62,6 +63,17 @@ package final class RedisConnection: @unchecked Sendable {
     /// How often this connection has become ready. Readable anywhere.
     package var connectCount: Int { counters.connects.value }
 
+    /// How long the oldest command without a reply has waited, in nanoseconds; 0 without one. Readable anywhere.
+    package func age(at now: NIODeadline) -> Int64 {
+        let since = counters.oldest.value
+        return since == 0 ? 0 : max(0, Int64(now.uptimeNanoseconds) - Int64(since))
+    }
+
+    private func notePending() {
+        counters.pending.set(machine.pending.count)
+        counters.oldest.set(Int(machine.oldest?.uptimeNanoseconds ?? 0))
+    }
+
     /// Sends one command and hands its outcome to `completion`, on the loop, without a task. Call it on the loop.
     ///
     /// An error reply of the server is a failure with the code `.server`.
@@ -118,10 +130,10 @@ extension RedisConnection {
             command.encode(into: &outgoing)
             scheduleFlush()
             counters.sent.add()
-            counters.pending.set(machine.pending.count)
+            notePending()
             if timerTime > tickTime + configuration.commandDeadline { armTimer() }
         case .hold:
-            counters.pending.set(machine.pending.count)
+            notePending()
             armTimer()
         case .fail(let error):
             fail(waiter, error)
@@ -181,8 +193,11 @@ extension RedisConnection {
     }
 
     func readCompleted() {
-        counters.pending.set(machine.pending.count)
-        machine.progressed(now: .now())
+        notePending()
+        let now = NIODeadline.now()
+        // One sample for each read, because the replies of a read came together.
+        if let sentAt = machine.takeSendTimeOfLastReply() { counters.roundTrips.record(Int(max(0, (now - sentAt).nanoseconds))) }
+        machine.progressed(now: now)
         if machine.isDrained { disconnect(because: RedisError(.closed, "the Redis client is closed")) }
     }
 
@@ -217,7 +232,7 @@ extension RedisConnection {
         handler = nil
         outgoing.clear()
         let outcome = machine.disconnected(error, random: .random(in: 0...1))
-        counters.pending.set(machine.pending.count)
+        notePending()
         armTimer()
         if let delay = outcome.reconnectAfter {
             outageLog.lost(ObjectIdentifier(self), because: error)

@@ -1,5 +1,5 @@
 import Commerce
-import EventLoops
+import Histograms
 import NIOCore
 import Redis
 import Store
@@ -29,7 +29,7 @@ final class ClaimBatch {
 /// Sends the claims of one event loop to Redis: those of one campaign that arrive within one tick of the loop leave as one call of
 /// `claim_coupon`, at most 256 together.
 ///
-/// Safety of `@unchecked Sendable`: only touched on the event loop, which every entry asserts; the counters are atomics.
+/// Safety of `@unchecked Sendable`: only touched on the event loop, which every entry asserts; the histogram may be read anywhere.
 final class ClaimBatcher: @unchecked Sendable {
     private let eventLoop: any EventLoop
     private let redis: RedisConnection
@@ -37,15 +37,14 @@ final class ClaimBatcher: @unchecked Sendable {
     private var open: [ClaimBatch] = []
     /// An empty array that takes turns with `open`, so that its memory is used again.
     private var spare: [ClaimBatch] = []
-    private let calls = LoopCounter()
-    private let claims = LoopCounter()
+    private let sizes = Histogram(ClaimBatcher.sizeBounds)
 
     init(eventLoop: any EventLoop, redis: RedisConnection) { (self.eventLoop, self.redis) = (eventLoop, redis) }
 
-    /// Calls of `claim_coupon` that were sent. May be read on any thread.
-    var callCount: Int { calls.value }
-    /// The claims in those calls. May be read on any thread.
-    var claimCount: Int { claims.value }
+    static let sizeBounds = HistogramBounds.powersOfTwo(through: CouponGate.claimsPerCall)
+
+    /// The claims in each call of `claim_coupon` that was sent. May be read on any thread.
+    var sizesOfCalls: HistogramSnapshot { sizes.snapshot }
 
     /// Adds a claim to its campaign's next call.
     ///
@@ -82,8 +81,7 @@ final class ClaimBatcher: @unchecked Sendable {
         guard let decided = batch.decided else { return }
         batch.decided = nil
         if batch.campaign.openBatch === batch { batch.campaign.openBatch = nil }
-        calls.add()
-        claims.add(batch.requests.count)
+        sizes.record(batch.requests.count)
         let users = batch.requests.map(\.user.rawValue)
         redis.send(RedisCommand(batch.campaign.call, arguments: users)) { decided(batch, $0) }
     }

@@ -16,6 +16,7 @@ final class StreamDelivery: Sendable {
     private let store: TransactionalStore
     private let redis: RedisClient
     private let clock: WallClock
+    private let found: FindingCounter
     private let logger: Logger
     /// Raised when events may be due: after a commit that appended or retried some, and after a reconnect.
     let wakeup: Wakeup
@@ -26,8 +27,12 @@ final class StreamDelivery: Sendable {
     static let length: Int64 = 100_000
     private static let eventsPerCall = 256
 
-    init(store: TransactionalStore, redis: RedisClient, clock: WallClock, wakeup: Wakeup = Wakeup(), logger: Logger) {
+    init(
+        store: TransactionalStore, redis: RedisClient, clock: WallClock, wakeup: Wakeup = Wakeup(),
+        found: FindingCounter = FindingCounter(), logger: Logger
+    ) {
         (self.store, self.redis, self.clock, self.wakeup, self.logger) = (store, redis, clock, wakeup, logger)
+        self.found = found
     }
 
     /// Makes the next step compare stream and store. Call it after a reconnect, which may lead to another Redis or to an older copy.
@@ -94,6 +99,7 @@ final class StreamDelivery: Sendable {
         if value.isEmpty, isThere { return value }
         let lost = try await store.redeliver(after: EventID(Int64(value) ?? 0), atMost: Int(Self.length), at: clock.now)
         if lost > 0 {
+            found.add(.streamEventLost, lost)
             logger.warning(
                 "the stream has lost events that were delivered, they are sent again",
                 metadata: ["events": "\(lost)", "last": "\(value.isEmpty ? "none" : value)"])

@@ -28,8 +28,6 @@ package struct Readiness: Sendable, Equatable {
 extension CommerceServices {
     /// Checks store and Redis. Takes no longer than the Redis client's command deadline.
     package func readiness() async -> Readiness {
-        // The read finds no campaign 0, which is an answer too: `try?` on the optional would not tell it from a failure.
-        let storeAnswers = (try? reader.campaign(CouponID(0)).map { _ in () } ?? ()) != nil
         var (answers, isForeign) = (false, redisCheck.isForeign)
         do {
             answers = try await redis.send(RedisCommand("PING", isRepeatable: true)).string == "PONG"
@@ -37,8 +35,17 @@ extension CommerceServices {
             // A handshake may have found that Redis serves another store before recovery checks it again.
             isForeign = isForeign || (error.cause as? RedisError)?.code == .notAdmitted
         }
+        return readiness(redisAnswers: answers, isRedisForeign: isForeign)
+    }
+
+    /// The readiness without a question to Redis: a connected Redis is taken to answer.
+    var isReady: Bool { readiness(redisAnswers: redis.isConnected, isRedisForeign: redisCheck.isForeign).isReady }
+
+    private func readiness(redisAnswers: Bool, isRedisForeign: Bool) -> Readiness {
+        // The read finds no campaign 0, which is an answer too: `try?` on the optional would not tell it from a failure.
+        let storeAnswers = (try? reader.campaign(CouponID(0)).map { _ in () } ?? ()) != nil
         return Readiness(
-            storeAnswers: storeAnswers, redisAnswers: answers && redisCheck.isSuitable, isRedisForeign: isForeign,
+            storeAnswers: storeAnswers, redisAnswers: redisAnswers && redisCheck.isSuitable, isRedisForeign: isRedisForeign,
             unloadedCampaigns: recovery.unloadedCampaigns, uncomparedCampaigns: recovery.uncomparedCampaigns,
             isEnding: isEnding.load(ordering: .acquiring))
     }

@@ -25,6 +25,8 @@ package final class Ranking: Sendable {
     private struct State {
         var top: TopProducts
         var order: [(product: ProductID, units: Int64)] = []
+        /// When the list was computed last, by this service's clock.
+        var refreshedAt: Instant?
     }
 
     package init(reader: PointReader, redis: RedisClient, calendar: BusinessCalendar, clock: WallClock) {
@@ -38,6 +40,9 @@ package final class Ranking: Sendable {
 
     /// The current list; never waits for Redis or the store.
     package var top: TopProducts { state.withLock { $0.top } }
+
+    /// When ``refresh(sharing:)`` succeeded last; nil before the first time.
+    var lastRefresh: Instant? { state.withLock { $0.refreshedAt } }
 
     /// Computes the union of the three days in Redis, unless nothing has come in since the last one, and publishes the result.
     ///
@@ -59,6 +64,8 @@ package final class Ranking: Sendable {
             (product: ProductID(elements[index].integer ?? 0), units: elements[index + 1].integer ?? 0)
         }
         try publish(order, window: window, asOf: Instant(milliseconds: milliseconds))
+        let now = clock.now
+        state.withLock { $0.refreshedAt = now }
     }
 
     /// Reads names, prices and stock of the listed products from the store again, without asking Redis.

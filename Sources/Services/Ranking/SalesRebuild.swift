@@ -13,6 +13,8 @@ package struct SalesRebuild: Sendable {
     private let redis: RedisClient
     private let calendar: BusinessCalendar
     private let clock: WallClock
+    /// Counts rebuilds; nil where an operator asks for them.
+    private let found: FindingCounter?
     private let logger: Logger
 
     private static let productsPerCommand = 2_000
@@ -20,7 +22,14 @@ package struct SalesRebuild: Sendable {
     private static let stagedSeconds: Int64 = 600
 
     package init(store: TransactionalStore, redis: RedisClient, calendar: BusinessCalendar, clock: WallClock, logger: Logger) {
+        self.init(store: store, redis: redis, calendar: calendar, clock: clock, found: nil, logger: logger)
+    }
+
+    init(
+        store: TransactionalStore, redis: RedisClient, calendar: BusinessCalendar, clock: WallClock, found: FindingCounter?, logger: Logger
+    ) {
         (self.store, self.redis, self.calendar, self.clock, self.logger) = (store, redis, calendar, clock, logger)
+        self.found = found
     }
 
     /// Rebuilds the scores of every day that Redis keeps.
@@ -60,6 +69,7 @@ package struct SalesRebuild: Sendable {
         case .incomplete: throw ServiceError(.paused, "Redis has lost scores that were being rebuilt")
         case .otherStore: throw StoreAdmission.closeConnections(to: redis)
         }
+        found?.add(.rankingRebuilt)
         logger.info("ranking rebuilt from the store", metadata: ["applied": "\(last)"])
         return last
     }

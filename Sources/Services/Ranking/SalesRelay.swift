@@ -24,6 +24,8 @@ final class SalesRelay: Sendable {
     /// The copy of the offset. A step that began before the copy was dropped does not set it again.
     private struct Known {
         var applied: EventID?
+        /// The offset that was learned last from the Redis that is connected, for ``lag``. It outlives a failure to count.
+        var seen: EventID?
         var invalidationCount: UInt64 = 0
         /// Whether Redis was up to date before. If it then has no scores, it has lost them, which is worth a warning.
         var wasCurrent = false
@@ -46,27 +48,36 @@ final class SalesRelay: Sendable {
         self.logger = logger
     }
 
-    /// How many events of the store Redis has not counted; `nil` while the offset is unknown.
+    /// How many events of the store Redis has not counted; `nil` after a reconnect until the offset is read.
     var lag: Int64? {
-        guard let applied = known.withLock({ $0.applied }), let last = try? reader.lastEventID().rawValue else { return nil }
-        return last - applied.rawValue
+        guard let seen = known.withLock({ $0.seen }), let last = try? reader.lastEventID().rawValue else { return nil }
+        return last - seen.rawValue
     }
 
     /// How often the copy of the offset was dropped.
     var invalidationCount: UInt64 { known.withLock { $0.invalidationCount } }
 
-    /// Makes the next step read the offset from Redis. Call it after a reconnect, which may lead to another Redis or an older snapshot.
-    func forgetOffset() {
+    /// Makes the next step read the offset from Redis.
+    ///
+    /// - Parameter reconnected: whether the connection may lead to another Redis or an older snapshot now, so that ``lag`` is unknown too.
+    func forgetOffset(reconnected: Bool = true) {
         known.withLock { known in
             known.applied = nil
+            if reconnected { known.seen = nil }
             known.invalidationCount += 1
         }
+    }
+
+    /// Keeps an offset for ``lag``, unless the copy was dropped since the step began.
+    private func note(_ offset: EventID, _ invalidationCount: UInt64) {
+        known.withLock { if $0.invalidationCount == invalidationCount { $0.seen = offset } }
     }
 
     /// Counts all events that were not counted yet.
     func step() async throws {
         let invalidationCount = invalidationCount
         var offset = try await currentOffset()
+        note(offset, invalidationCount)
         // Read after the offset, because a rebuild takes its offset from a later snapshot of the store.
         let last = try reader.lastEventID()
         if offset > last {
@@ -78,9 +89,10 @@ final class SalesRelay: Sendable {
             // If the next event is missing, old events were removed from the store before this Redis had counted them.
             let isNext = movements.first?.eventID.rawValue == offset.rawValue + 1
             offset = isNext ? try await send(movements, after: offset) : try await rebuild.run()
+            note(offset, invalidationCount)
         }
         known.withLock { known in
-            if known.invalidationCount == invalidationCount { known.applied = offset }
+            if known.invalidationCount == invalidationCount { (known.applied, known.seen) = (offset, offset) }
             known.wasCurrent = true
         }
     }
@@ -153,7 +165,7 @@ final class SalesRelay: Sendable {
         var offset = offset
         for reply in replies {
             if case .error(let error) = reply {
-                forgetOffset()
+                forgetOffset(reconnected: false)
                 // The key of a day or of the offset has another Redis type. A rebuild replaces it.
                 if error.kind == .wrongType { return try await rebuild.run() }
                 throw RedisError(error)

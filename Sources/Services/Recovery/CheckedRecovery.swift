@@ -17,11 +17,12 @@ struct CheckedRecovery: Sendable {
         if let missing = recovery.unloadedCampaigns, !missing.isEmpty {
             throw ServiceError(.paused, "\(missing.count) campaigns have no gate yet")
         }
+        recovery.noteSuccess()
     }
 
     /// Makes the sales relay and the stream delivery read their offsets from Redis again.
-    func forgetOffsets() {
-        relay.forgetOffset()
+    func forgetOffsets(reconnected: Bool = false) {
+        relay.forgetOffset(reconnected: reconnected)
         relay.wakeup.raise()
         delivery.forgetLast()
     }
@@ -29,6 +30,6 @@ struct CheckedRecovery: Sendable {
     /// Drops everything that was read from Redis. Call it after a reconnect, which may lead to another Redis or to one that has lost data.
     func forgetAll() {
         recovery.forgetStates()
-        forgetOffsets()
+        forgetOffsets(reconnected: true)
     }
 }

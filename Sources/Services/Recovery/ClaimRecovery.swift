@@ -19,6 +19,9 @@ final class ClaimRecovery: Sendable {
     let logger: Logger
     let state = Mutex(State())
     private let compared = Atomic<Int>(0)
+    let found: FindingCounter
+    /// When a whole recovery succeeded last, in milliseconds; 0 before the first one.
+    private let succeededAt = Atomic<Int64>(0)
 
     struct State {
         /// Open campaigns that had no open gate of the store's epoch in the last run; nil before the first run.
@@ -63,9 +66,10 @@ final class ClaimRecovery: Sendable {
 
     init(
         store: TransactionalStore, redis: RedisClient, campaigns: Campaigns, clock: WallClock, archiveAfter: Duration,
-        logger: Logger
+        found: FindingCounter = FindingCounter(), logger: Logger
     ) {
         (self.store, self.redis, self.campaigns, self.clock, self.logger) = (store, redis, campaigns, clock, logger)
+        self.found = found
         let (seconds, attoseconds) = archiveAfter.components
         archiveAfterMilliseconds = seconds * 1_000 + attoseconds / 1_000_000_000_000_000
     }
@@ -80,6 +84,15 @@ final class ClaimRecovery: Sendable {
 
     /// The number of claims that were read from gates and store to compare them.
     var comparedClaims: Int { compared.load(ordering: .relaxed) }
+
+    /// When a whole recovery succeeded last; nil before the first one.
+    var lastSuccess: Instant? {
+        let milliseconds = succeededAt.load(ordering: .relaxed)
+        return milliseconds == 0 ? nil : Instant(milliseconds: milliseconds)
+    }
+
+    /// Notes that a recovery has left nothing to do.
+    func noteSuccess() { succeededAt.store(clock.now.milliseconds, ordering: .relaxed) }
 
     /// Drops everything that was read from Redis. Call it after a reconnect.
     func forgetStates() {
@@ -197,6 +210,7 @@ extension ClaimRecovery {
                 noteCompared(campaign.id, nil, run)
             } else {
                 try await build(campaign, beyond: nil, run)
+                found.add(.gateMissing)
             }
             return nil
         }
@@ -204,6 +218,7 @@ extension ClaimRecovery {
         if gate.isOpen, !gate.isConsistent, let again = try await CouponGate.settledState(of: campaign.id, through: redis) { gate = again }
         guard gate.isOf(store.identity), gate.isOpen, gate.epoch == campaign.epoch, gate.isConsistent else {
             try await build(campaign, beyond: nil, run)
+            found.add(FindingCounter.Kind(gate, of: campaign, in: store.identity))
             return nil
         }
         return gate
@@ -264,13 +279,14 @@ extension ClaimRecovery {
             let known = run.isDeep || isFirst ? nil : state.withLock { $0.verified[campaign.id] }
             guard let comparison = try await comparison(of: campaign, with: gate, after: known) else {
                 try await build(campaign, beyond: campaign.epoch, run)
+                found.add(.gateContradicted)
                 return []
             }
             unwritten = comparison.unwritten
             noteCompared(campaign.id, comparison.verified, run)
         }
         // The campaign may have been changed after it was read here. Realigning reads it again.
-        if !gate.matches(campaign.terms) { _ = try await campaigns.realign(campaign.id) }
+        if !gate.matches(campaign.terms), try await campaigns.realign(campaign.id) { found.add(.termsChanged) }
         return unwritten
     }
 
@@ -341,6 +357,7 @@ extension ClaimRecovery {
             do {
                 if try await persist(claims, of: campaign) { continue }
                 try await campaigns.build(campaign.id, beyond: campaign.epoch, waits: true)
+                found.add(.gateContradicted)
             } catch {
                 findings.add(error, of: campaign.id)
             }
@@ -368,6 +385,7 @@ extension ClaimRecovery {
                 couponID: campaign.id, userID: claim.user, sequence: claim.sequence, epoch: campaign.epoch, issuedAt: clock.now))
         switch record {
         case .done(.issued):
+            found.add(.claimUnwritten)
             logger.info(
                 "claim persisted", metadata: ["coupon": "\(campaign.id)", "user": "\(claim.user)", "sequence": "\(claim.sequence)"])
             return true

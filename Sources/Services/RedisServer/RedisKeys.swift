@@ -36,6 +36,11 @@ package enum RedisKeys {
         return !id.isEmpty && ["}", "}:claims"].contains(rest.dropFirst(id.count))
     }
 
+    /// The token bucket of a client address, see ``SharedTokenBuckets``.
+    package static func bucket(ofAddress network: String) -> String { "limit:{requests}:address:\(network)" }
+    /// The token bucket of a user.
+    package static func bucket(of id: UserID) -> String { "limit:{requests}:user:\(id.rawValue)" }
+
     /// The stream of paid and refunded orders, which is used where no data platform is configured.
     package static let events = "events:{orders}"
     /// The id of the last event in that stream. It shows whether Redis has lost the latest entries.

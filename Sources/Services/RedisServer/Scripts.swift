@@ -22,9 +22,12 @@ package enum Scripts {
 
     package static let appendEvents = RedisScript(name: "append_events", source: LuaScripts.appendEvents, keyCount: 2)
 
+    /// Not repeatable: sent again, it would take another token.
+    package static let takeTokens = RedisScript(name: "take_tokens", source: LuaScripts.takeTokens, keyCount: 2)
+
     package static let all = [
         claimCoupon, loadCoupon, loadClaims, openCoupon, adjustCoupon, archiveCoupon, recordSales, recordViews, rankProducts, swapSales,
-        admitStore, appendEvents,
+        admitStore, appendEvents, takeTokens,
     ]
 }
 
@@ -91,6 +94,12 @@ package enum RecordViewsCode: Int64, CaseIterable, Sendable {
 package enum AppendEventsCode: Int64, CaseIterable, Sendable {
     case appended = 1
     case otherLast
+}
+
+/// The return codes of `take_tokens`.
+package enum TakeTokensCode: Int64, CaseIterable, Sendable {
+    case taken = 1
+    case addressRefused, userRefused
 }
 
 /// A script's reply `{code, number, ...}`, decoded with the enum of its return codes.

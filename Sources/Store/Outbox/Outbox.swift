@@ -137,7 +137,9 @@ extension TransactionalStore {
     /// Has delivered events after `id` delivered again, because their sink lost them: at most the newest `limit`. Returns their number.
     package func redeliver(after id: EventID, atMost limit: Int, at now: Instant, step: Int = 500) async throws(StoreError) -> Int {
         let last = try await lastEventID()
-        let first = max(id.rawValue, last.rawValue - Int64(limit))
+        // Below the oldest event there is nothing to write: in a new store that spares a commit for each step.
+        let oldest = try await read(.service) { try $0.first("SELECT id FROM events ORDER BY id LIMIT 1") { $0.int(0) } }
+        let first = max(id.rawValue, last.rawValue - Int64(limit), (oldest ?? last.rawValue + 1) - 1)
         var count = 0
         // From the newest down: if this ends early, the events that are left are still after `id`, and the next call finds them.
         var before = last.rawValue + 1

@@ -11,6 +11,7 @@ final class ReaderQueue: Sendable {
     /// A read that was admitted.
     private struct Job {
         let read: RunningRead
+        let queuedAt: UInt64
         let run: @Sendable (InterruptibleConnection) -> Void
         let abandon: @Sendable (StoreError) -> Void
     }
@@ -29,6 +30,8 @@ final class ReaderQueue: Sendable {
     private let limit: Int
     private let connections: [InterruptibleConnection]
     private let state = Mutex(State())
+    /// When the oldest of `waiting` was queued; 0 without one. Written under the lock of `state`, read without it.
+    private let oldest = Atomic<UInt64>(0)
     /// Signalled once for each admitted job, and on closing once for each thread.
     private let wakeup = DispatchSemaphore(value: 0)
     private let threads = DispatchGroup()
@@ -68,6 +71,14 @@ final class ReaderQueue: Sendable {
         }
     }
 
+    /// How long the oldest read that waits has waited, in nanoseconds; 0 without one. Takes no lock.
+    func age(at now: UInt64) -> Int64 {
+        let since = oldest.load(ordering: .relaxed)
+        return since == 0 || since > now ? 0 : Int64(now - since)
+    }
+
+    private func noteOldest(_ state: borrowing State) { oldest.store(state.waiting.first?.queuedAt ?? 0, ordering: .relaxed) }
+
     /// Queues a read, which runs in one snapshot. The completion runs on the reader's thread, or at once on this one when not admitted.
     func submit<Value: Sendable>(
         _ read: RunningRead, _ body: @escaping @Sendable (Database) throws -> Value,
@@ -82,6 +93,7 @@ final class ReaderQueue: Sendable {
         let dropped = state.withLock { state -> Job? in
             guard let place = state.waiting.firstIndex(where: { $0.read === read }) else { return nil }
             state.cancelled += 1
+            defer { noteOldest(state) }
             return state.waiting.remove(at: place)
         }
         dropped?.abandon(RunningRead.cancelled)
@@ -117,7 +129,7 @@ final class ReaderQueue: Sendable {
         _ read: RunningRead, _ completion: @escaping @Sendable (Result<Value, StoreError>) -> Void,
         work: @escaping @Sendable (InterruptibleConnection) throws -> Value
     ) {
-        let job = Job(read: read) { [self] connection in
+        let job = Job(read: read, queuedAt: DispatchTime.now().uptimeNanoseconds) { [self] connection in
             let result = Result { try work(connection) }.mapError(read.failure)
             ended(read)
             completion(result)
@@ -140,6 +152,7 @@ final class ReaderQueue: Sendable {
                 return Self.overloaded
             }
             state.waiting.append(job)
+            noteOldest(state)
             return nil
         }
     }
@@ -165,6 +178,7 @@ extension ReaderQueue {
                 // Nothing waits where the read that was signalled here was dropped.
                 guard !state.waiting.isEmpty else { return (nil, state.isClosed) }
                 let job = state.waiting.removeFirst()
+                noteOldest(state)
                 state.running.append((job.read, .now))
                 return (job, false)
             }

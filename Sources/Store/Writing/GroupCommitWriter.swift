@@ -3,6 +3,7 @@ import FaultPoints
 import Foundation
 import GRDB
 import GRDBSQLite
+import Histograms
 import Logging
 import Synchronization
 
@@ -21,7 +22,10 @@ final class GroupCommitWriter: Sendable {
     private let endReads: @Sendable (ContinuousClock.Instant) -> Int
     private let logger: Logger
     let rowVersions = RowVersions()
+    var load: WriterLoad { queue.load }
     private let counters = Mutex(StoreStatistics())
+    private let groupSizes = Histogram(StoreStatistics.groupSizeBounds)
+    private let commitTimes = Histogram(.times)
     private let outage = Mutex<Outage?>(nil)
     private let thread = DispatchGroup()
 
@@ -43,7 +47,7 @@ final class GroupCommitWriter: Sendable {
         self.endReads = endReads
         log = WriteAheadLog(ofStoreAt: connection.path)
         self.logger = logger
-        queue = WriteQueue(limit: options.maximumQueued)
+        queue = WriteQueue(limit: options.maximumQueued, maximumGroup: options.maximumGroup)
         thread.enter()
         let worker = Thread { [self] in
             // The thread enters the connection's queue once and stays in it: a job pays no dispatch.
@@ -98,6 +102,7 @@ final class GroupCommitWriter: Sendable {
         var now = counters.withLock { $0 }
         now.queueDepth = queue.depth
         now.walBytes = log.bytes
+        (now.groupSizes, now.commitTimes) = (groupSizes.snapshot, commitTimes.snapshot)
         return now
     }
 }
@@ -113,11 +118,13 @@ extension GroupCommitWriter {
             var start = 0
             while start < jobs.count {
                 let group = nextGroup(of: jobs[start...])
+                queue.load.beginGroup(of: Self.weight(of: group))
                 commit(group, on: db)
                 rowVersions.transactionEnded()
                 options.dueWork.transactionEnded()
                 queue.answered(weight: Self.weight(of: group))
                 deliver(group)
+                queue.load.endGroup()
                 enforce(&logBound, on: db)
                 start = group.endIndex
             }
@@ -151,6 +158,7 @@ extension GroupCommitWriter {
             let durable = DispatchTime.now().uptimeNanoseconds
             for job in group { job.committed() }
             count(Self.weight(of: group), working: decided - began, committing: durable - decided)
+            queue.load.committed(Self.weight(of: group), working: decided - began, committing: durable - decided)
             logEndOfOutage()
         } catch {
             abandon(group, after: error, on: db)
@@ -268,6 +276,8 @@ extension GroupCommitWriter {
     private static func weight(of group: ArraySlice<any WriteJob>) -> Int { group.reduce(0) { $0 + $1.weight } }
 
     private func count(_ writes: Int, working: UInt64, committing: UInt64) {
+        groupSizes.record(writes)
+        commitTimes.record(Int(clamping: committing))
         counters.withLock { counters in
             counters.groups += 1
             counters.jobs += writes

@@ -15,6 +15,9 @@ final class WriteQueue: Sendable {
         var waiting: [any WriteJob] = []
         /// Weight of the jobs admitted and not yet answered: those in `waiting` and those that the writer has taken.
         var depth = 0
+        /// When the first of `waiting` was queued, and when the first of those was that the writer has taken; 0 without one.
+        var waitingSince: UInt64 = 0
+        var takenSince: UInt64 = 0
         var writerSleeps = false
         var isClosed = false
     }
@@ -22,9 +25,12 @@ final class WriteQueue: Sendable {
     private let state = Mutex(State())
     private let wakeup = DispatchSemaphore(value: 0)
     private let limit: Int
+    /// The queue's length and age, for readers without the lock.
+    let load: WriterLoad
 
-    init(limit: Int) {
+    init(limit: Int, maximumGroup: Int) {
         self.limit = limit
+        load = WriterLoad(maximumGroup: maximumGroup)
     }
 
     var depth: Int { state.withLock { $0.depth } }
@@ -33,8 +39,13 @@ final class WriteQueue: Sendable {
         let (admission, wakes) = state.withLock { state -> (Admission, Bool) in
             guard !state.isClosed else { return (.closed, false) }
             guard state.depth < limit else { return (.full, false) }
+            if state.waiting.isEmpty {
+                state.waitingSince = WriterLoad.now
+                if state.takenSince == 0 { load.setOldest(state.waitingSince) }
+            }
             state.waiting.append(job)
             state.depth += job.weight
+            load.setDepth(state.depth)
             defer { state.writerSleeps = false }
             return (.admitted, state.writerSleeps)
         }
@@ -56,6 +67,8 @@ final class WriteQueue: Sendable {
     func takeAll(into jobs: inout [any WriteJob]) -> Bool {
         while true {
             let sleeps = state.withLock { state -> Bool? in
+                (state.takenSince, state.waitingSince) = (state.waitingSince, 0)
+                load.setOldest(state.takenSince)
                 guard state.waiting.isEmpty else {
                     swap(&state.waiting, &jobs)
                     return false
@@ -71,6 +84,9 @@ final class WriteQueue: Sendable {
     }
 
     func answered(weight: Int) {
-        state.withLock { $0.depth -= weight }
+        state.withLock { state in
+            state.depth -= weight
+            load.setDepth(state.depth)
+        }
     }
 }

@@ -13,8 +13,8 @@ struct ServiceMetricsTests {
 
     @Test("a metric without labels is found by its name")
     func values() {
-        #expect(metrics(won: 0, refused: 0).value("firstcome_ranking_lag_events") == -1)
-        #expect(metrics(won: 0, refused: 0).value("firstcome_ranking") == nil)
+        #expect(metrics(won: 0, refused: 2).value("firstcome_ranking_lag_events") == 4)
+        #expect(metrics(won: 0, refused: 2).value("firstcome_ranking") == nil)
     }
 
     @Test("p99 is the bound under which 99 of 100 new requests stayed, over all routes")
@@ -30,11 +30,13 @@ struct ServiceMetricsTests {
         ServiceMetrics(
             """
             # TYPE firstcome_http_requests_total counter
-            firstcome_ranking_lag_events -1
-            firstcome_http_requests_total{method="GET",route="/claims",status="2xx"} 1000
-            firstcome_http_requests_total{method="POST",route="/claims",status="2xx"} \(won)
-            firstcome_http_requests_total{method="POST",route="/claims",status="4xx"} \(refused)
-            firstcome_http_requests_total{method="POST",route="/claims/x",status="4xx"} 1000
+            firstcome_ranking_lag_events 4
+            firstcome_http_requests_total{method="GET",route="/claims",code="201"} 1000
+            firstcome_http_requests_total{method="POST",route="/claims",code="201"} \(won)
+            firstcome_http_requests_total{method="POST",route="/claims",code="409"} \(refused - 2)
+            firstcome_http_requests_total{method="POST",route="/claims",code="401"} 2
+            firstcome_http_requests_total{method="POST",route="/claims",code="500"} 0
+            firstcome_http_requests_total{method="POST",route="/claims/x",code="409"} 1000
             """)
     }
 

@@ -68,8 +68,8 @@ extension EndToEnd.GuideTests {
             for flag in flags { #expect(text.contains("--\(flag)"), "\(command) --\(flag)") }
         }
         let page = try await service.guest.get("/metrics").expect(200).text
-        let metrics = Set(page.matches(of: #/(?m)^# TYPE (firstcome_[a-z_]+) /#).map { String($0.1) })
-        let named = Set(text.matches(of: #/firstcome_[a-z_]+[a-z]/#).map { String($0.0) })
+        let metrics = Set(page.matches(of: #/(?m)^# TYPE ([a-z_]+) /#).map { String($0.1) })
+        let named = Set(text.matches(of: #/(?:firstcome|process)_[a-z_]+[a-z]/#).map { String($0.0) })
         #expect(metrics.count > 20)
         #expect(metrics.subtracting(named).isEmpty, "not in the guide")
         // The parts of a histogram have names of their own.

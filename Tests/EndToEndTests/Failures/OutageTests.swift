@@ -38,7 +38,7 @@ extension EndToEnd.OutageTests {
             let metrics = try await live.guest.get("/metrics").expect(200)
             #expect(metrics[header: "content-type"]?.hasPrefix("text/plain; version=0.0.4") == true)
             let lines = metrics.text.split(separator: "\n").map(String.init)
-            #expect(lines.contains(#"firstcome_http_requests_total{method="POST",route="/api/v1/users",status="2xx"} 1"#))
+            #expect(lines.contains(#"firstcome_http_requests_total{method="POST",route="/api/v1/users",code="201"} 1"#))
             #expect(lines.contains(#"firstcome_http_request_seconds_count{method="GET",route="/readyz"} 1"#))
             #expect(lines.contains("firstcome_http_requests_in_flight 0"))
             let commits = try #require(lines.first { $0.hasPrefix("firstcome_store_commits_total ") }).split(separator: " ").last.flatMap {

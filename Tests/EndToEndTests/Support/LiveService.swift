@@ -24,6 +24,8 @@ final class LiveService: Sendable {
         var recoveryInterval: Duration = .milliseconds(300)
         var rankingRefresh: Duration = .milliseconds(50)
         var maximumRequestsInFlight = 8_192
+        /// Nil for the Redis stream.
+        var platform: DataPlatform?
         var connections = 64
         var loops = 1
         /// Prepares each connection of the service, for tests that watch what it reads.
@@ -42,6 +44,7 @@ final class LiveService: Sendable {
     private static let tokensEnd = Instant(milliseconds: 4_102_444_800_000)
 
     var store: TransactionalStore { running.services.store }
+    var port: Int { running.server.port ?? 0 }
 
     private init(folder: String, clock: TestClock, running: RunningService, connections: Int) async throws {
         pool = HTTPPool(port: running.server.port ?? 0, maximumConnections: connections)
@@ -83,6 +86,7 @@ final class LiveService: Sendable {
         configuration.firstIncarnation = 0
         configuration.redis = setup.redis
         configuration.services.policy = setup.policy
+        configuration.services.platform = setup.platform
         configuration.services.clock = clock.wallClock
         configuration.services.recoveryInterval = setup.recoveryInterval
         configuration.services.rankingRefresh = setup.rankingRefresh

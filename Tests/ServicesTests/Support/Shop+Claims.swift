@@ -1,4 +1,5 @@
 import Commerce
+import Histograms
 import NIOCore
 import NIOPosix
 import Redis
@@ -100,7 +101,7 @@ extension Shop {
     /// How many claims were sent to the gates.
     var claimsAsked: Int {
         MultiThreadedEventLoopGroup.singleton.makeIterator().reduce(0) {
-            $0 + services.context(for: $1).batcher.claimCount
+            $0 + services.context(for: $1).batcher.sizesOfCalls.sum
         }
     }
 

@@ -27,6 +27,27 @@ import Testing
         #expect(try await store.events(after: EventID(3), limit: 2).isEmpty)
     }
 
+    @Test("the outbox's numbers count what is not delivered, with the time of the oldest event that waits")
+    func statistics() async throws {
+        #expect(try await store.outboxStatistics() == OutboxStatistics(waiting: 0, parked: 0, oldestWaiting: nil))
+        try await threeEvents()
+        #expect(try await store.outboxStatistics() == OutboxStatistics(waiting: 3, parked: 0, oldestWaiting: noon))
+        try await store.park(EventID(1), error: "refused")
+        // Event 3 is held back by event 1, and waits.
+        #expect(try await store.outboxStatistics() == OutboxStatistics(waiting: 2, parked: 1, oldestWaiting: after(1)))
+        try await store.markDelivered([EventID(2), EventID(3)])
+        #expect(try await store.outboxStatistics() == OutboxStatistics(waiting: 0, parked: 1, oldestWaiting: nil))
+        _ = try await store.retryAllParked(at: after(9))
+        #expect(try await store.outboxStatistics() == OutboxStatistics(waiting: 1, parked: 0, oldestWaiting: noon))
+    }
+
+    @Test("nothing is written to deliver events again where there are none")
+    func redeliverNothing() async throws {
+        let before = store.statistics.groups
+        #expect(try await store.redeliver(after: EventID(0), atMost: 100_000, at: noon) == 0)
+        #expect(store.statistics.groups == before)
+    }
+
     @Test("what the ranking reads of the events is what they say, in order, from any of them on, and of no more than was asked for")
     func movements() async throws {
         try await threeEvents()

@@ -22,7 +22,7 @@ struct CheckQueue<Job: Sendable>: Sendable {
 
     /// What to do next.
     enum Turn: Sendable {
-        case check(Job, from: PeerAddress, isSuspect: Bool)
+        case check(Job, from: IPAddress, isSuspect: Bool)
         case turnAway(Job)
     }
 
@@ -35,9 +35,9 @@ struct CheckQueue<Job: Sendable>: Sendable {
     }
 
     private let limits: Limits
-    private var queues: [PeerAddress: Deque<Job>] = [:]
+    private var queues: [IPAddress: Deque<Job>] = [:]
     /// The sources whose tokens wait, in the order of their turns.
-    private var turns: Deque<PeerAddress> = []
+    private var turns: Deque<IPAddress> = []
     private(set) var count = 0
     private var scores = SourceScores()
     private var budget: Double
@@ -49,9 +49,9 @@ struct CheckQueue<Job: Sendable>: Sendable {
     }
 
     /// Whether a token of this source would be turned away without a check.
-    mutating func turnsAway(_ source: PeerAddress, at now: NIODeadline) -> Bool { isSuspect(source, at: now) && !hasBudget(at: now) }
+    mutating func turnsAway(_ source: IPAddress, at now: NIODeadline) -> Bool { isSuspect(source, at: now) && !hasBudget(at: now) }
 
-    mutating func append(_ job: Job, from source: PeerAddress, at now: NIODeadline) -> Admission {
+    mutating func append(_ job: Job, from source: IPAddress, at now: NIODeadline) -> Admission {
         if count < limits.waiting {
             put(job, from: source)
             return .waits
@@ -65,7 +65,7 @@ struct CheckQueue<Job: Sendable>: Sendable {
         return .displaces(displaced)
     }
 
-    private mutating func put(_ job: Job, from source: PeerAddress) {
+    private mutating func put(_ job: Job, from source: IPAddress) {
         if queues[source] == nil { turns.append(source) }
         queues[source, default: []].append(job)
         count += 1
@@ -83,7 +83,7 @@ struct CheckQueue<Job: Sendable>: Sendable {
     }
 
     /// Takes note of the outcome of a check.
-    mutating func finished(_ source: PeerAddress, wasSuspect: Bool, failed: Bool, at now: NIODeadline) {
+    mutating func finished(_ source: IPAddress, wasSuspect: Bool, failed: Bool, at now: NIODeadline) {
         scores.count(source, failed: failed, at: now)
         // A suspect's check was paid in advance; a clean source's failure is paid now, although it is never turned away for it.
         switch (wasSuspect, failed) {
@@ -93,7 +93,7 @@ struct CheckQueue<Job: Sendable>: Sendable {
         }
     }
 
-    private func isSuspect(_ source: PeerAddress, at now: NIODeadline) -> Bool {
+    private func isSuspect(_ source: IPAddress, at now: NIODeadline) -> Bool {
         scores.failures(of: source, at: now) >= limits.suspectFrom
     }
 

@@ -47,7 +47,7 @@ final class SignatureChecks: Sendable {
     var waiting: Int { state.withLock { $0.queue.count } }
 
     /// Whether a token of this source would be turned away, so that no task needs to be made for it.
-    func turnsAway(_ source: PeerAddress) -> Bool {
+    func turnsAway(_ source: IPAddress) -> Bool {
         state.withLock { $0.queue.turnsAway(source, at: .now()) }
     }
 

@@ -19,11 +19,11 @@ struct SourceScores: Sendable {
     private static let most: Float = 60
     private var rows = Array(repeating: Place(), count: width * 2)
 
-    func failures(of source: PeerAddress, at now: NIODeadline) -> Double {
+    func failures(of source: IPAddress, at now: NIODeadline) -> Double {
         Double(min(rows[Self.place(of: source, 0)].failures(at: now), rows[Self.place(of: source, 1)].failures(at: now)))
     }
 
-    mutating func count(_ source: PeerAddress, failed: Bool, at now: NIODeadline) {
+    mutating func count(_ source: IPAddress, failed: Bool, at now: NIODeadline) {
         for row in 0...1 {
             let place = Self.place(of: source, row)
             let failures = rows[place].failures(at: now) + (failed ? 1 : -1)
@@ -32,7 +32,7 @@ struct SourceScores: Sendable {
     }
 
     /// Seeded anew in each process, so that nobody can choose addresses that share a place.
-    private static func place(of source: PeerAddress, _ row: Int) -> Int {
+    private static func place(of source: IPAddress, _ row: Int) -> Int {
         var hasher = Hasher()
         hasher.combine(row)
         hasher.combine(source)

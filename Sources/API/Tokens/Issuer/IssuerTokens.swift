@@ -31,7 +31,7 @@ final class IssuerTokens: Sendable {
     }
 
     /// Examines a token that the loop's cache does not have.
-    func examine(_ token: BearerToken, from source: PeerAddress, headers: RecentHeaders, checked: CheckedTokens) -> Examination {
+    func examine(_ token: BearerToken, from source: IPAddress, headers: RecentHeaders, checked: CheckedTokens) -> Examination {
         guard let parts = token.parts else { return .refused(.malformed) }
         let key: IssuerKey
         if let known = headers.find(parts.header) {
@@ -66,7 +66,7 @@ struct UncheckedToken: Sendable {
     let key: IssuerKey
     let rules: IssuerRules
     let digest: TokenDigest
-    let source: PeerAddress
+    let source: IPAddress
 
     /// Values of the largest payload.
     private static let maximumValues = 2048

@@ -28,7 +28,9 @@ package struct ServiceMetrics: Sendable {
     package func statuses(method: String, route: String) -> [String: Int] {
         var counts: [String: Int] = [:]
         for line in lines where line.name == "firstcome_http_requests_total" && line.isOf(method: method, route: route) {
-            if let status = line.label("status") { counts[status, default: 0] += Int(line.value) }
+            // Some codes are on the page before they were answered.
+            guard let code = line.label("code"), line.value > 0 else { continue }
+            counts["\(code.prefix(1))xx", default: 0] += Int(line.value)
         }
         return counts
     }

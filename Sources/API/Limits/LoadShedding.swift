@@ -1,0 +1,149 @@
+import EventLoops
+import HTTPServer
+import NIOCore
+import Redis
+import Services
+import Store
+
+/// Refuses work of one event loop while a queue that it would join stands, see ``StandingQueue``.
+///
+/// Refusals cost little, and they keep the wait of what is accepted short. Lists are refused first, then writes that begin something, then
+/// writes that finish something; requests of admins, health and metrics never.
+///
+/// Safety of `@unchecked Sendable`: every `private var` is touched on the event loop alone, by the part of a request that runs
+/// before its handler; every access checks. Everything else is itself `Sendable`.
+final class LoadShedding: @unchecked Sendable {
+    /// The queues, as the metrics name them.
+    enum Queue: String, CaseIterable, Sendable {
+        case eventLoop = "event_loop"
+        case redis
+        case browsing = "browse_reads"
+        case personal = "personal_reads"
+        case writes = "store_writes"
+    }
+
+    /// What one class of work looks at: each has its own view of a queue, because their targets differ.
+    private struct Gate {
+        var eventLoop: StandingQueue
+        var queue: StandingQueue
+    }
+
+    private let eventLoop: any EventLoop
+    private let store: TransactionalStore
+    private let context: LoopContext
+    private let isOn: Bool
+    private let lag: LoopLag
+    private let shed = Queue.allCases.map { _ in Counter() }
+    private var browsing: Gate
+    private var personal: Gate
+    private var newWrites: Gate
+    private var finishingWrites: Gate
+    private var redis: StandingQueue
+    /// Refusals whose `Retry-After` differ, used in turn so that clients do not come back together.
+    private let refusals: [HTTPResponse]
+    private var nextRefusal = 0
+
+    private final class Counter: Sendable {
+        let number = LoopCounter()
+    }
+
+    /// The wait that is accepted for good, as a part of the time for which a queue may stand.
+    private static let targetShare: Int64 = 10
+    /// How many times longer than a new write one may wait that finishes something. The event loop's lag counts for writes only beyond
+    /// this too: by then, lists are refused.
+    private static let patience: Int64 = 2
+    private static let retryAfterSeconds: ClosedRange<Int64> = 1...4
+
+    /// - Parameter interval: how long a queue may stand; nil refuses nothing.
+    init(after interval: Duration?, eventLoop: any EventLoop, store: TransactionalStore, context: LoopContext) {
+        (self.eventLoop, self.store, self.context) = (eventLoop, store, context)
+        lag = LoopLag(eventLoop: eventLoop)
+        isOn = interval != nil
+        let nanoseconds = Int64((interval ?? .zero) / .nanoseconds(1))
+        func queue(patience: Int64 = 1) -> StandingQueue {
+            StandingQueue(interval: nanoseconds, target: nanoseconds / Self.targetShare * patience)
+        }
+        browsing = Gate(eventLoop: queue(), queue: queue())
+        personal = Gate(eventLoop: queue(), queue: queue())
+        newWrites = Gate(eventLoop: queue(patience: Self.patience), queue: queue())
+        finishingWrites = Gate(eventLoop: queue(patience: 2 * Self.patience), queue: queue(patience: Self.patience))
+        redis = queue()
+        refusals = Self.retryAfterSeconds.map { seconds in
+            Problem(
+                code: .temporarilyUnavailable, detail: "The service has more work than it can do. Try again later.",
+                headers: [.retryAfter(seconds: seconds)]
+            ).response
+        }
+        // Loops begin at different places.
+        nextRefusal = .random(in: refusals.indices)
+    }
+
+    /// The refusal of work that would join a queue that stands; nil where it may begin.
+    func refusal(of work: WorkClass) -> HTTPResponse? {
+        eventLoop.assertInEventLoop()
+        guard isOn else { return nil }
+        let now = NIODeadline.now()
+        lag.sample(at: now)
+        let instant = Int64(now.uptimeNanoseconds)
+        let queue: Queue? =
+            switch work {
+            case .kept: nil
+            case .browsing: check(&browsing, .browsing, wait: store.age(of: .browse, at: now.uptimeNanoseconds), now)
+            case .personalList: check(&personal, .personal, wait: store.age(of: .personal, at: now.uptimeNanoseconds), now)
+            case .newWrite: check(&newWrites, .writes, wait: writeWait(now), now)
+            case .finishingWrite: check(&finishingWrites, .writes, wait: writeWait(now), now)
+            case .claim:
+                redis.admits(wait: context.redis.age(at: now), at: instant)
+                    ? check(&newWrites, .writes, wait: writeWait(now), now) : .redis
+            }
+        guard let queue else { return nil }
+        for (place, known) in Queue.allCases.enumerated() where known == queue { shed[place].number.add() }
+        nextRefusal = (nextRefusal + 1) % refusals.count
+        return refusals[nextRefusal]
+    }
+
+    private func writeWait(_ now: NIODeadline) -> Int64 { store.writerLoad?.wait(at: now.uptimeNanoseconds) ?? 0 }
+
+    /// The queue that stands; nil where none does.
+    private func check(_ gate: inout Gate, _ queue: Queue, wait: Int64, _ now: NIODeadline) -> Queue? {
+        let instant = Int64(now.uptimeNanoseconds)
+        guard gate.eventLoop.admits(wait: lag.nanoseconds(at: now), at: instant) else { return .eventLoop }
+        return gate.queue.admits(wait: wait, at: instant) ? nil : queue
+    }
+}
+
+// MARK: - Metrics
+
+extension LoadShedding {
+    /// Requests of this loop that were refused because a queue stood, and the ages of its queues in nanoseconds. Readable anywhere.
+    private func shedCount(_ queue: Queue) -> Int {
+        for (place, known) in Queue.allCases.enumerated() where known == queue { return shed[place].number.value }
+        return 0
+    }
+
+    private func age(of queue: Queue, at now: NIODeadline) -> Int64 {
+        switch queue {
+        case .eventLoop: lag.nanoseconds(at: now)
+        case .redis: context.redis.age(at: now)
+        case .browsing: store.age(of: .browse, at: now.uptimeNanoseconds)
+        case .personal: store.age(of: .personal, at: now.uptimeNanoseconds)
+        case .writes: store.writerLoad?.age(at: now.uptimeNanoseconds) ?? 0
+        }
+    }
+
+    /// The metrics of all loops together.
+    static func metrics(_ loops: [LoadShedding]) -> [Metric] {
+        let now = NIODeadline.now()
+        func samples(_ value: (Queue) -> Double) -> [(labels: [(name: String, value: String)], value: Double)] {
+            Queue.allCases.map { ([("queue", $0.rawValue)], value($0)) }
+        }
+        return [
+            Metric(
+                "firstcome_shed_total", .counter, "Requests refused because a queue stood, by queue.",
+                samples: samples { queue in Double(loops.reduce(0) { $0 + $1.shedCount(queue) }) }),
+            Metric(
+                "firstcome_queue_age_seconds", .gauge, "How long the oldest in a queue has waited; for event_loop how late timers run.",
+                samples: samples { queue in Double(loops.map { $0.age(of: queue, at: now) }.max() ?? 0) / 1e9 }),
+        ]
+    }
+}

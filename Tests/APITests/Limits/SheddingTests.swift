@@ -1,0 +1,139 @@
+import Commerce
+import Dispatch
+import HTTPServer
+import Logging
+import NIOCore
+import Services
+import TestSupport
+import Testing
+
+@testable import API
+@testable import Store
+
+/// Work that is refused because a queue stands. The queues are made to stand by work that does not end before the test says so.
+@Suite("Shedding")
+struct SheddingTests {
+    private func limits(_ shedAfter: Duration? = .milliseconds(20)) -> RequestLimits {
+        var limits = RequestLimits()
+        limits.shedAfter = shedAfter
+        return limits
+    }
+
+    /// The value of a metric of one queue.
+    private static func metric(_ app: ApplicationFixture, _ name: String, queue: String) async throws -> Double {
+        let page = String(buffer: try await app.send(.get, "/metrics").body)
+        let line = try #require(page.split(separator: "\n").first { $0.hasPrefix("\(name){queue=\"\(queue)\"} ") })
+        return try #require(Double(line.split(separator: " ")[1]))
+    }
+
+    @Test("while the writer hangs, writes are refused at once, and reads, admins and health go on; all is well when it works again")
+    func writes() async throws {
+        try await ApplicationFixture.run(limits: limits()) { app in
+            let lee = Identity.user(UserID(1))
+            _ = try await app.send(.post, "/api/v1/users", as: .anyAdmin, #"{"name":"Lee"}"#)
+            _ = try await app.send(.post, "/api/v1/products", as: .anyAdmin, #"{"name":"Tea","price":1000,"stock":5000}"#)
+            let mayEnd = DispatchSemaphore(value: 0)
+            let blocker = Task { try await app.store.write(context: nil) { _ in mayEnd.wait() } }
+            defer { mayEnd.signal() }
+            try await eventually("the writer hangs") { app.store.statistics.queueDepth == 1 }
+            // Requests that are accepted wait for the writer, so each is sent by a task of its own.
+            var waiting: [Task<HTTPResponse, any Error>] = []
+            try await eventually("charges are refused") {
+                waiting.append(Task { try await app.send(.post, "/api/v1/users/1/balance/charges", as: lee, #"{"amount":1000}"#) })
+                return try await Self.metric(app, "firstcome_shed_total", queue: "store_writes") > 0
+            }
+            #expect(try await Self.metric(app, "firstcome_queue_age_seconds", queue: "store_writes") > 0.02)
+            let order = #"{"items":[{"productId":1,"quantity":1}]}"#
+            for path in ["/api/v1/checkout", "/api/v1/orders"] {
+                let refusal = try await app.send(.post, path, as: lee, key: "key", order)
+                #expect(refusal.status == 503 && refusal.code == "TEMPORARILY_UNAVAILABLE", "\(path)")
+                #expect((1...4).contains(try #require(refusal.header("retry-after").flatMap { Int($0) })))
+            }
+            for path in ["/api/v1/products/1", "/api/v1/products", "/api/v1/users/1/orders", "/api/v1/users/1/balance"] {
+                #expect(try await app.send(.get, path, as: lee).status == 200, "\(path)")
+            }
+            #expect(try await app.send(.get, "/healthz").status == 200)
+            let admins = Task { try await app.send(.post, "/api/v1/users", as: .anyAdmin, #"{"name":"Kim"}"#) }
+            try await eventually("the admin's write waits") { app.store.statistics.queueDepth >= 2 }
+            mayEnd.signal()
+            try await blocker.value
+            #expect(try await admins.value.status == 201)
+            var charged: Int64 = 0
+            for task in waiting {
+                let status = try await task.value.status
+                #expect(status == 201 || status == 503)
+                if status == 201 { charged += 1_000 }
+            }
+            #expect(charged > 0)
+            #expect(try await app.send(.get, "/api/v1/users/1/balance", as: lee).json["balance"] == .number("\(charged)"))
+            try await eventually("charges are accepted again") {
+                try await app.send(.post, "/api/v1/users/1/balance/charges", as: lee, #"{"amount":1000}"#).status == 201
+            }
+            #expect(try await Self.metric(app, "firstcome_queue_age_seconds", queue: "store_writes") == 0)
+            // The key of the refused checkout is free.
+            #expect(try await app.send(.post, "/api/v1/orders", as: lee, key: "key", order).status == 201)
+        }
+    }
+
+    @Test("while a lane hangs, its lists are refused at once and those of the other lane go on", arguments: ["browse", "personal"])
+    func reads(_ name: String) async throws {
+        let lane = try #require(ReadLane(rawValue: name))
+        try await ApplicationFixture.run(
+            configure: {
+                $0.browseReads = ReadLaneOptions(connections: 1, maximumReads: 10_000)
+                $0.personalReads = $0.browseReads
+            }, limits: limits()
+        ) { app in
+            let lee = Identity.user(UserID(1))
+            _ = try await app.send(.post, "/api/v1/users", as: .anyAdmin, #"{"name":"Lee"}"#)
+            let mayEnd = DispatchSemaphore(value: 0)
+            let blocker = Task { try await app.store.read(lane) { _ in mayEnd.wait() } }
+            defer { mayEnd.signal() }
+            try await eventually("the lane hangs") { app.store.statistics.reads[lane]?.depth == 1 }
+            let lists = ["browse": "/api/v1/products", "personal": "/api/v1/users/1/orders"]
+            let own = try #require(lists[name])
+            var waiting: [Task<HTTPResponse, any Error>] = []
+            try await eventually("lists are refused") {
+                waiting.append(Task { try await app.send(.get, own, as: lee) })
+                return try await Self.metric(app, "firstcome_shed_total", queue: "\(name)_reads") > 0
+            }
+            #expect(try await app.send(.get, own, as: lee).status == 503)
+            for (other, path) in lists where other != name { #expect(try await app.send(.get, path, as: lee).status == 200) }
+            mayEnd.signal()
+            try await blocker.value
+            for task in waiting { #expect([200, 503].contains(try await task.value.status)) }
+            try await eventually("lists are accepted again") { try await app.send(.get, own, as: lee).status == 200 }
+        }
+    }
+
+    @Test("without shedding, writes wait for a writer that hangs")
+    func off() async throws {
+        try await ApplicationFixture.run(limits: limits(nil)) { app in
+            _ = try await app.send(.post, "/api/v1/users", as: .anyAdmin, #"{"name":"Lee"}"#)
+            let mayEnd = DispatchSemaphore(value: 0)
+            let blocker = Task { try await app.store.write(context: nil) { _ in mayEnd.wait() } }
+            defer { mayEnd.signal() }
+            var waiting: [Task<HTTPResponse, any Error>] = []
+            try await eventually("the queue is old") {
+                let charge = #"{"amount":1000}"#
+                waiting.append(
+                    Task { try await app.send(.post, "/api/v1/users/1/balance/charges", as: .user(UserID(1)), charge) })
+                return try await Self.metric(app, "firstcome_queue_age_seconds", queue: "store_writes") > 0.1
+            }
+            mayEnd.signal()
+            try await blocker.value
+            for task in waiting { #expect(try await task.value.status == 201) }
+            #expect(try await Self.metric(app, "firstcome_shed_total", queue: "store_writes") == 0)
+        }
+    }
+
+    @Test("every route that lists or changes something for a user belongs to a class of work that may be refused")
+    func classes() {
+        for endpoint in RouteTable.routes.map(\.endpoint) where endpoint.template.hasPrefix("/api/") && endpoint.rule != .admin {
+            let changes = endpoint.method == .post
+            let lists = endpoint.operationID.hasPrefix("list")
+            #expect((endpoint.work != .kept) == (changes || lists), "\(endpoint.operationID)")
+        }
+        #expect(RouteTable.routes.map(\.endpoint).filter { !$0.isLimited }.map(\.template) == ["/healthz", "/readyz", "/metrics"])
+    }
+}

@@ -1,0 +1,94 @@
+import Services
+import Testing
+
+private let millisecond: Int64 = 1_000_000
+
+@Suite("Standing queues")
+struct StandingQueueTests {
+    private func queue() -> StandingQueue { StandingQueue(interval: 250 * millisecond, target: 25 * millisecond) }
+
+    /// Work that a queue admits, of a run in which `rate` units of work arrive for each unit that is done.
+    private struct Run {
+        var queue: StandingQueue
+        var now: Int64 = 1_000 * millisecond
+        /// The wait of the next arrival, which is also the work that is left.
+        var wait: Int64 = 0
+        var longestWait: Int64 = 0
+        var admitted = 0
+        var refused = 0
+
+        /// Lets work of 100 microseconds each arrive, `rate` times as fast as it is done.
+        mutating func arrive(for duration: Int64, rate: Double) {
+            let work: Int64 = 100_000
+            let step = Int64(Double(work) / rate)
+            let end = now + duration
+            while now < end {
+                if queue.admits(wait: wait, at: now) {
+                    admitted += 1
+                    longestWait = max(longestWait, wait)
+                    wait += work
+                } else {
+                    refused += 1
+                }
+                now += step
+                wait = max(0, wait - step)
+            }
+        }
+    }
+
+    @Test("a queue below its target refuses nothing")
+    func calm() {
+        var run = Run(queue: queue())
+        run.arrive(for: 10_000 * millisecond, rate: 0.99)
+        #expect(run.refused == 0 && run.admitted > 90_000)
+    }
+
+    @Test("thousands at once are a burst: nothing is refused while it is worked off")
+    func burst() {
+        var run = Run(queue: queue())
+        run.wait = 600 * millisecond
+        run.arrive(for: 2_000 * millisecond, rate: 0.6)
+        #expect(run.refused == 0)
+    }
+
+    @Test("of twice the work that can be done, what can be done is accepted, and waits no longer than the target")
+    func overload() {
+        var run = Run(queue: queue())
+        run.arrive(for: 1_000 * millisecond, rate: 2)
+        // What was accepted before the queue stood.
+        #expect(run.longestWait <= 300 * millisecond && run.refused > 0)
+        (run.admitted, run.refused, run.longestWait) = (0, 0, 0)
+        run.arrive(for: 10_000 * millisecond, rate: 2)
+        #expect(run.longestWait <= 25 * millisecond)
+        #expect((99_000...101_000).contains(run.admitted))
+        #expect(run.refused > 95_000)
+    }
+
+    @Test("after the overload, a burst is a burst again")
+    func recovery() {
+        var run = Run(queue: queue())
+        run.arrive(for: 1_000 * millisecond, rate: 2)
+        #expect(run.queue.isStanding)
+        run.arrive(for: 1_000 * millisecond, rate: 0.5)
+        #expect(!run.queue.isStanding)
+        run.refused = 0
+        run.wait = 100 * millisecond
+        run.arrive(for: 300 * millisecond, rate: 0.5)
+        #expect(run.refused == 0)
+    }
+
+    @Test("arrivals that are seldom do not make a queue stand: nobody knows what it was in between")
+    func seldom() {
+        var queue = queue()
+        for second in 1...100 { #expect(queue.admits(wait: 100 * millisecond, at: Int64(second) * 1_000 * millisecond)) }
+    }
+
+    @Test("a queue that does not move stands after the interval, and no longer once it moves")
+    func blocked() {
+        var queue = queue()
+        for step in Int64(0)..<25 { #expect(queue.admits(wait: (30 + 10 * step) * millisecond, at: 10 * step * millisecond)) }
+        #expect(!queue.admits(wait: 280 * millisecond, at: 250 * millisecond))
+        #expect(!queue.admits(wait: 30 * millisecond, at: 260 * millisecond))
+        #expect(queue.admits(wait: 20 * millisecond, at: 270 * millisecond))
+    }
+}
