@@ -79,7 +79,7 @@ class WithoutSystemd:
         self.notices.settimeout(1)
         path.chmod(0o666)
         variables += ["NOTIFY_SOCKET=/run/notify", "WATCHDOG_USEC=2000000", "PATH=/usr/local/bin:/usr/bin:/bin"]
-        script = 'mount -t proc proc "$0/proc" && exec chroot --userspec="$1:$1" "$0" env -i "${@:2}"'
+        script = 'mount -t proc proc "$0/proc" && mount --rbind /dev "$0/dev" && exec chroot --userspec="$1:$1" "$0" env -i "${@:2}"'
         self.log = open(self.debian.folder / "service.log", "ab")
         self.process = subprocess.Popen(
             ["unshare", "--mount", "--pid", "--fork", "--kill-child", "bash", "-c", script, root, account, *variables, *shlex.split(command)],
