@@ -83,14 +83,8 @@ package final class RunningService: Sendable {
         }
     }
 
-    /// Calls `body` now and at each interval, but only once every event loop has run a task that it was given at that time.
-    func checkLoops(every interval: TimeAmount, _ body: @escaping @Sendable () -> Void) {
-        let loops = Array(parts.loops.makeIterator())
-        guard let first = loops.first else { return }
-        first.scheduleRepeatedTask(initialDelay: .zero, delay: interval) { _ in
-            EventLoopFuture.andAllSucceed(loops.map { $0.submit {} }, on: first).whenSuccess(body)
-        }
-    }
+    /// The event loops that serve connections.
+    var loops: [any EventLoop] { Array(parts.loops.makeIterator()) }
 
     /// Lets running requests finish, then ends all parts that ``start(_:logger:)`` started, including the private Redis.
     package func stop() async { await parts.end() }

@@ -16,7 +16,7 @@ package struct Supervision: Sendable {
         self.manager = manager
         status = "listens on \(place)"
         if let period = manager.watchdogMicroseconds {
-            service.checkLoops(every: .microseconds(period / 2)) { manager.announceLife() }
+            LoopPulse.start(of: service.loops, every: .microseconds(period / 2)) { manager.announceLife() }
         }
         manager.announceReady(status: status)
     }
