@@ -24,7 +24,7 @@ package final class SharedTokenBuckets: @unchecked Sendable {
     }
 
     /// What the shared buckets decided.
-    package struct Decision: Sendable {
+    package struct Decision: Sendable, Equatable {
         package let address: RateLimit.Level?
         package let user: RateLimit.Level?
     }

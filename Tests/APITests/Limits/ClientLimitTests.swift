@@ -92,7 +92,7 @@ struct ClientLimitTests {
             }
             let refusal = try await app.send(.post, charge, as: lee, #"{"amount":1000}"#, from: home)
             #expect(refusal.status == 429 && refusal.header("ratelimit")?.contains(#""user";r=0;t="#) == true)
-            #expect(try await app.send(.get, "/api/v1/users/1/balance", as: .anyAdmin).json["balance"] == .number("2000"))
+            #expect(try await app.send(.get, "/api/v1/users/1/balance", as: .anyAdmin).json["balance"] == .integer(2_000))
             #expect(try await app.send(.get, "/api/v1/users/2/balance", as: kim, from: home).status == 200)
             // Open routes do not look at the token.
             #expect(try await app.send(.get, "/api/v1/products", as: lee, from: home).status == 200)

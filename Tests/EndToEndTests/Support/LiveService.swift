@@ -26,6 +26,7 @@ final class LiveService: Sendable {
         var maximumRequestsInFlight = 8_192
         var connections = 64
         var loops = 1
+        var limits = RequestLimits()
         /// Prepares each connection of the service, for tests that watch what it reads.
         var configureChannel: (@Sendable (any Channel) throws -> Void)?
         /// Where the clock stands from the start; nil lets it run with the machine's.
@@ -79,6 +80,7 @@ final class LiveService: Sendable {
         configuration.http.maximumRequestsInFlight = setup.maximumRequestsInFlight
         configuration.http.configureChannel = setup.configureChannel
         configuration.loops = setup.loops
+        configuration.limits = setup.limits
         // Event ids that a test can name.
         configuration.firstIncarnation = 0
         configuration.redis = setup.redis
