@@ -116,7 +116,7 @@ extension EndToEnd.LimitTests {
     ]
 
     @Test("a flag that says nothing useful is refused in words", arguments: wrongFlags.indices)
-    func wrongFlags(_ index: Int) async throws {
+    func refusedFlags(_ index: Int) async throws {
         let (flags, words) = Self.wrongFlags[index]
         let folder = TemporaryFolder()
         defer { folder.remove() }

@@ -87,8 +87,9 @@ struct StandingQueueTests {
     @Test("a queue that does not move stands after the interval, and no longer once it moves")
     func blocked() {
         var queue = queue()
-        let arrivals = (Int64(0)..<25).map { step in (wait: 30 + 10 * step, at: 10 * step) } + [(280, 250), (30, 260), (20, 270)]
-        let refused = arrivals.filter { !queue.admits(wait: $0.wait * millisecond, at: $0.at * millisecond) }.map(\.at)
+        var refused: [Int64] = []
+        let waits: [(Int64, at: Int64)] = (0..<25).map { (30 + 10 * $0, at: 10 * $0) } + [(280, at: 250), (30, at: 260), (20, at: 270)]
+        for (wait, at) in waits where !queue.admits(wait: wait * millisecond, at: at * millisecond) { refused.append(at) }
         #expect(refused == [250, 260])
     }
 }
