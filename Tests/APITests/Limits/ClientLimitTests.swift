@@ -1,5 +1,6 @@
 import Commerce
 import HTTPServer
+import JSON
 import Logging
 import NIOCore
 import Services
@@ -102,8 +103,9 @@ struct ClientLimitTests {
     @Test("admins have no bucket of their own, but their address has")
     func admins() async throws {
         try await ApplicationFixture.run(limits: try limits(user: "1/h", address: "3/h")) { app in
-            for _ in 0..<3 { #expect(try await app.send(.get, "/api/v1/admin/events", as: .anyAdmin, from: home).status == 200) }
-            #expect(try await app.send(.get, "/api/v1/admin/events", as: .anyAdmin, from: home).status == 429)
+            var statuses: [Int] = []
+            for _ in 0..<4 { statuses.append(try await app.send(.get, "/api/v1/admin/events", as: .anyAdmin, from: home).status) }
+            #expect(statuses == [200, 200, 200, 429])
         }
     }
 

@@ -1,5 +1,8 @@
 import API
+import App
 import Foundation
+import HTTPServer
+import NIOCore
 import Redis
 import Services
 import TestSupport

@@ -1,4 +1,4 @@
-import LoadGenerator
+package import LoadGenerator
 import NIOCore
 import TestSupport
 
