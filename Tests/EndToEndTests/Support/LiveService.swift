@@ -31,6 +31,7 @@ final class LiveService: Sendable {
         var drainDeadline: Duration = .seconds(10)
         /// The listener for operators; nil for none.
         var operators: HTTPServerConfiguration?
+        var limits = RequestLimits()
         /// Prepares each connection of the service, for tests that watch what it reads.
         var configureChannel: (@Sendable (any Channel) throws -> Void)?
         /// Where the clock stands from the start; nil lets it run with the machine's.
@@ -87,6 +88,7 @@ final class LiveService: Sendable {
         configuration.operators = setup.operators
         configuration.drainDeadline = setup.drainDeadline
         configuration.loops = setup.loops
+        configuration.limits = setup.limits
         // Event ids that a test can name.
         configuration.firstIncarnation = 0
         configuration.redis = setup.redis
