@@ -76,7 +76,7 @@ struct IssuerRequestTests {
         }
     }
 
-    @Test("a user pays for the first request with a token as for the others, so new tokens give no new requests", arguments: [nil, "100/h"])
+    @Test("a user pays for the first request with each token: new tokens give no new requests", arguments: [nil, "100/h"])
     func rateLimit(address: String?) async throws {
         var limits = RequestLimits()
         limits.user = try #require(RateLimit("3/h"))
