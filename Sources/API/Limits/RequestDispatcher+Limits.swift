@@ -32,6 +32,14 @@ extension RequestDispatcher {
         }
     }
 
+    /// Answers a request whose user became known only after ``answer(_:_:within:)``, and has not paid yet. The user pays in memory alone.
+    func replyCharging(to call: Call, by access: Route.Access, as identity: Identity) throws -> HTTPAnswer {
+        if let limiter, call.endpoint.isLimited, let refusal = limiter.chargeLate(identity, at: call.request.receivedAt) {
+            return .now(refusal)
+        }
+        return try reply(to: call, by: access, as: identity)
+    }
+
     /// Answers a request that has no route. It is charged to its address in memory alone, so that it costs no call of Redis.
     func unrouted(_ request: HTTPRequest, _ response: HTTPResponse) -> HTTPAnswer {
         guard let limiter else { return .now(count(response, to: request, endpoints.count)) }

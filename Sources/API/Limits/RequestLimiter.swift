@@ -71,6 +71,17 @@ final class RequestLimiter: Sendable {
         return refusal(standing)
     }
 
+    /// Charges a request to a user who became known after its address had paid. What the answer says of the address is added later, and the
+    /// policies with it.
+    func chargeLate(_ identity: Identity, at now: NIODeadline) -> HTTPResponse? {
+        guard let users = buckets.users, case .user(let id) = identity else { return nil }
+        let level = users.take(TokenBuckets.Key(0, UInt64(id.rawValue)), at: Int64(now.uptimeNanoseconds))
+        guard level.isRefused else { return nil }
+        let standing = RateLimitStanding(address: nil, user: level)
+        return userRefusal.adding(
+            fields: fields(standing, retryAfter: level.secondsUntilNext, namesPolicies: buckets.addresses == nil))
+    }
+
     /// The 429 of a client whose bucket is empty; nil for others.
     func refusal(_ standing: RateLimitStanding) -> HTTPResponse? {
         if let address = standing.address, address.isRefused {
@@ -90,10 +101,10 @@ final class RequestLimiter: Sendable {
 
     /// `RateLimit-Policy` and `RateLimit` as in draft-ietf-httpapi-ratelimit-headers-11: `r` requests may come within the next `t`
     /// seconds.
-    private func fields(_ standing: RateLimitStanding, retryAfter: Int64?) -> ByteBuffer {
+    private func fields(_ standing: RateLimitStanding, retryAfter: Int64?, namesPolicies: Bool = true) -> ByteBuffer {
         var fields = ByteBuffer()
         fields.reserveCapacity(192)
-        fields.writeImmutableBuffer(policy)
+        if namesPolicies { fields.writeImmutableBuffer(policy) }
         fields.writeStaticString("ratelimit: ")
         if let address = standing.address {
             fields.writeStaticString("\"address\"")

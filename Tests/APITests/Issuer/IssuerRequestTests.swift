@@ -36,7 +36,10 @@ struct IssuerRequestTests {
     }
 
     /// Runs `body` with a service that knows the issuer's keys and has user 1.
-    private func withService(limits: CheckLimits = CheckLimits(), _ body: @escaping @Sendable (Service) async throws -> Void) async throws {
+    private func withService(
+        limits: CheckLimits = CheckLimits(), clients: RequestLimits = RequestLimits(),
+        _ body: @escaping @Sendable (Service) async throws -> Void
+    ) async throws {
         let issuer = try Fixture.shared()
         try await ApplicationFixture.run { fixture in
             let document = try issuer.document()
@@ -47,7 +50,8 @@ struct IssuerRequestTests {
             let keys = TokenKeys(
                 local: [fixture.key.local()], rules: Fixture.rules, issuer: reader, checks: SignatureChecks(limits: limits))
             try await keys.rereadIssuer()
-            let api = FirstcomeAPI(services: fixture.services, tokenKeys: keys, eventLoopGroup: fixture.group, logger: logger)
+            let api = FirstcomeAPI(
+                services: fixture.services, tokenKeys: keys, eventLoopGroup: fixture.group, limits: clients, logger: logger)
             #expect(try await fixture.send(.post, "/api/v1/users", as: .anyAdmin, #"{"name":"김하늘"}"#).status == 201)
             try await body(Service(fixture: fixture, api: api, keys: keys, issuer: issuer))
         }
@@ -69,6 +73,24 @@ struct IssuerRequestTests {
             #expect(try await other.get("/api/v1/users/1", token).status == 200)
             #expect(service.keys.checks.count == 1)
             #expect(try await service.get("/api/v1/users/2", token).code == "FORBIDDEN")
+        }
+    }
+
+    @Test("a user pays for the first request with each token: new tokens give no new requests", arguments: [nil, "100/h"])
+    func rateLimit(address: String?) async throws {
+        var limits = RequestLimits()
+        limits.user = try #require(RateLimit("3/h"))
+        limits.address = address.flatMap { RateLimit($0) }
+        try await withService(clients: limits) { service in
+            for round in 0..<5 {
+                let payload = #"{"sub":"1","role":"user","iss":"https://id.example","aud":"shop","exp":4102444800,"jti":"\#(round)"}"#
+                let answer = try await service.get("/api/v1/users/1", try service.issuer.token(.es256, payload: payload))
+                #expect(answer.status == (round < 3 ? 200 : 429))
+                guard round >= 3 else { continue }
+                #expect(answer.code == "TOO_MANY_REQUESTS" && Int(answer.header("retry-after") ?? "") ?? 0 > 0)
+                #expect(answer.headers.count { $0.name == "ratelimit-policy" } == 1)
+                #expect(answer.headers.contains { $0.name == "ratelimit" && $0.value.hasPrefix(#""user";r=0;t="#) })
+            }
         }
     }
 
@@ -173,7 +195,8 @@ struct IssuerRequestTests {
             }
             let keys = TokenKeys(local: [], rules: Fixture.rules, issuer: reader)
             try await keys.rereadIssuer()
-            let api = FirstcomeAPI(services: fixture.services, tokenKeys: keys, eventLoopGroup: fixture.group, logger: logger)
+            let api = FirstcomeAPI(
+                services: fixture.services, tokenKeys: keys, eventLoopGroup: fixture.group, limits: clients, logger: logger)
             #expect(try await fixture.send(.post, "/api/v1/users", as: .anyAdmin, #"{"name":"김하늘"}"#).status == 201)
             let service = Service(fixture: fixture, api: api, keys: keys, issuer: issuer)
             // Its signature has another length than those of the keys that are known.
