@@ -39,7 +39,9 @@ package enum Readers {
                 switch machine.next(at: now) {
                 case .run(let head, let bytes, let chunks, let number):
                     precondition(verdict.end == .atRequest, "a request after the end: \(verdict)")
-                    let request = HTTPRequest(head: head, bytes: bytes, chunks: chunks, eventLoop: eventLoop, receivedAt: now)
+                    let request = HTTPRequest(
+                        head: head, bytes: bytes, chunks: chunks, eventLoop: eventLoop, receivedAt: now,
+                        id: RequestID(connection: 0, number: 0, given: head.givenID(in: bytes)))
                     let form = machine.answered(number, at: now)
                     let staysOpen = form?.connection != .close
                     let target = bytes.withUnsafeReadableBytes { String(decoding: $0[head.target.range], as: UTF8.self) }
