@@ -11,6 +11,8 @@ TEST_PACKAGES := openssl gnuplot-nox python3
 DIST_PACKAGES := debhelper dpkg-dev chrpath python3 binutils
 DIST_TEST_PACKAGES := mmdebstrap lintian man-db systemd
 COSTS_PACKAGES := valgrind binutils
+# `make contract` installs the rest from PyPI into .build/contract.
+CONTRACT_PACKAGES := python3-venv
 # What `make bench` compares the service with, the load generator, and what draws the plots.
 BENCH_PACKAGES := webdis wrk nginx-light postgresql-15 gnuplot-nox
 
@@ -32,8 +34,8 @@ PORT ?= 8080
 # set too.
 ROUNDS ?=
 
-.PHONY: help run test dist dist-test costs thresholds torture fuzz bench build lint format clean
-.PHONY: dist-packages dist-test-packages costs-build packages test-packages costs-packages bench-packages lint-packages
+.PHONY: help run test contract dist dist-test costs thresholds torture fuzz bench build lint format clean
+.PHONY: dist-packages dist-test-packages costs-build packages test-packages contract-packages costs-packages bench-packages lint-packages
 
 help: ## Print this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-10s %s\n", $$1, $$2 }'
@@ -55,6 +57,10 @@ dist: build dist-packages ## Make a Debian package and a tarball, in .build/dist
 
 dist-test: build dist-packages dist-test-packages ## Install, upgrade and remove the package in a Debian without Swift, and run the tarball there
 	@Tests/Dist/run "$(BINARY)"
+
+contract: packages contract-packages ## Check the HTTP contract by schemathesis and by a generated client: SEED=1 EXAMPLES=25 ONLY='as users'
+	swift build --product firstcome
+	@Tests/Contract/run $(if $(SEED),--seed '$(SEED)') $(if $(EXAMPLES),--examples '$(EXAMPLES)') $(if $(ONLY),--only '$(ONLY)')
 
 costs: costs-build ## Count what requests cost, and compare it with the thresholds: ONLY='claim, sold out'
 	@$(COSTS) $(if $(ONLY),--only '$(ONLY)')
@@ -101,6 +107,7 @@ packages: ; @.ci/install $(PACKAGES)
 test-packages: ; @.ci/install $(TEST_PACKAGES) && .ci/prometheus >/dev/null
 dist-packages: ; @.ci/install $(DIST_PACKAGES)
 dist-test-packages: ; @.ci/install $(DIST_TEST_PACKAGES)
+contract-packages: ; @.ci/install $(CONTRACT_PACKAGES)
 costs-packages: ; @.ci/install $(COSTS_PACKAGES)
 bench-packages: ; @.ci/install $(BENCH_PACKAGES)
 lint-packages: ; @.ci/install $(LINT_PACKAGES)

@@ -71,13 +71,16 @@ let package = Package(
         .target(name: "Commerce", swiftSettings: strict),
         .target(name: "CSQLiteSettings"),
         .target(
-            name: "Store", dependencies: ["Commerce", "CSQLiteSettings", "FaultPoints", "Histograms", "TraceContext", grdb, logging], swiftSettings: strict),
+            name: "Store", dependencies: ["Commerce", "CSQLiteSettings", "FaultPoints", "Histograms", "TraceContext", grdb, logging],
+            swiftSettings: strict),
         .target(
-            name: "HTTPServer", dependencies: ["EventLoops", "Histograms", "TraceContext", nioCore, nioPosix, nioSSL, logging], swiftSettings: strict),
+            name: "HTTPServer", dependencies: ["EventLoops", "Histograms", "TraceContext", nioCore, nioPosix, nioSSL, logging],
+            swiftSettings: strict),
         .target(
             name: "Services",
             dependencies: [
-                "Commerce", "Store", "Redis", "LuaScripts", "JSON", "EventLoops", "FaultPoints", "Histograms", "TraceContext", nioCore, nioPosix,
+                "Commerce", "Store", "Redis", "LuaScripts", "JSON", "EventLoops", "FaultPoints", "Histograms", "TraceContext", nioCore,
+                nioPosix,
                 nioHTTP1, crypto, httpClient,
                 subprocess, logging, collections, heap, lifecycle,
             ],
@@ -154,7 +157,8 @@ let package = Package(
             dependencies: ["LuaScripts", "Redis", "Services", "Commerce", "TestSupport", nioCore, nioPosix, logging],
             swiftSettings: strict
         ),
-        .testTarget(name: "StoreTests", dependencies: ["Store", "Commerce", "TestSupport", "TraceContext", grdb, logging], swiftSettings: strict),
+        .testTarget(
+            name: "StoreTests", dependencies: ["Store", "Commerce", "TestSupport", "TraceContext", grdb, logging], swiftSettings: strict),
         .target(
             name: "RequestFuzzing", dependencies: ["HTTPServer", "TestSupport", nioCore, nioEmbedded, nioHTTP1],
             path: "Tests/Fuzz/Core",
@@ -163,13 +167,16 @@ let package = Package(
             name: "RequestFuzzingTests", dependencies: ["RequestFuzzing", "TestSupport"], path: "Tests/Fuzz/Tests", swiftSettings: strict),
         .testTarget(
             name: "HTTPServerTests",
-            dependencies: ["HTTPServer", "JSON", "TestSupport", "TraceContext", nioCore, nioPosix, nioEmbedded, nioSSL, logging],
+            dependencies: [
+                "HTTPServer", "Histograms", "JSON", "TestSupport", "TraceContext", nioCore, nioPosix, nioEmbedded, nioSSL, logging,
+            ],
             swiftSettings: strict
         ),
         .testTarget(
             name: "ServicesTests",
             dependencies: [
-                "Services", "Store", "Redis", "Commerce", "JSON", "HTTPServer", "Histograms", "TestSupport", "TraceContext", nioCore, nioPosix, logging,
+                "Services", "Store", "Redis", "Commerce", "JSON", "HTTPServer", "Histograms", "TestSupport", "TraceContext", nioCore,
+                nioPosix, logging,
                 crypto, grdb, httpClient, lifecycle,
             ],
             swiftSettings: strict
@@ -179,7 +186,7 @@ let package = Package(
             dependencies: [
                 "API", "CZlib", "EventLoops", "Histograms", "HTTPServer", "Services", "Store", "Redis", "Commerce", "JSON", "TestSupport",
                 jwt, crypto,
-                nioCore, nioPosix,
+                cryptoExtras, nioCore, nioPosix,
                 nioEmbedded, logging,
             ],
             swiftSettings: strict
@@ -189,8 +196,8 @@ let package = Package(
             dependencies: [
                 "App", "firstcome", "FaultPoints", "API", "HTTPServer", "Services", "Store", "Redis", "Commerce", "JSON", "TestSupport",
                 nioCore,
-                nioPosix, nioSSL, httpClient, grdb,
-                crypto, logging,
+                nioPosix, nioHTTP1, nioSSL, httpClient, grdb,
+                crypto, cryptoExtras, logging,
             ],
             swiftSettings: strict
         ),

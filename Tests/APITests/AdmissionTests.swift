@@ -45,7 +45,7 @@ struct AdmissionTests {
     func rules() {
         let open = [
             "listProducts", "getTopProducts", "getProduct", "listCoupons", "getCoupon", "getHealth", "getReadiness", "getMetrics",
-            "getAPIDocument",
+            "getAPIDocument", "getDocumentationPage",
         ]
         let admin = [
             "createUser", "createProduct", "updateProduct", "createCoupon", "updateCoupon", "refundPayment", "listEvents", "retryEvent",

@@ -31,6 +31,7 @@ struct ApplicationFixture: Sendable {
     /// Builds it, runs the body, and takes everything down again however the body ends.
     static func run(
         redis: RedisEndpoint? = nil,
+        policy: Policy = Policy(),
         logger: Logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() },
         configure: (inout StoreOptions) -> Void = { _ in },
         limits: RequestLimits = RequestLimits(),
@@ -42,7 +43,9 @@ struct ApplicationFixture: Sendable {
         let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
         let result: Result<Void, any Error>
         do {
-            result = .success(try await run(in: folder, group, redis ?? .unix(path: folder + "/nobody.sock"), logger, configure, limits, body))
+            result = .success(
+                try await run(
+                    in: folder, group, redis ?? .unix(path: folder + "/nobody.sock"), policy, logger, configure, limits, body))
         } catch {
             result = .failure(error)
         }
@@ -51,7 +54,7 @@ struct ApplicationFixture: Sendable {
     }
 
     private static func run(
-        in folder: String, _ group: MultiThreadedEventLoopGroup, _ endpoint: RedisEndpoint, _ logger: Logger,
+        in folder: String, _ group: MultiThreadedEventLoopGroup, _ endpoint: RedisEndpoint, _ policy: Policy, _ logger: Logger,
         _ configure: (inout StoreOptions) -> Void, _ limits: RequestLimits, _ body: (ApplicationFixture) async throws -> Void
     ) async throws {
         let calendar = try #require(BusinessCalendar(timeZoneIdentifier: "Asia/Seoul"))
@@ -63,7 +66,7 @@ struct ApplicationFixture: Sendable {
         defer { store.close() }
         let redis = RedisClient(
             configuration: RedisConfiguration(endpoint: endpoint, scripts: Scripts.all), eventLoopGroup: group, logger: logger)
-        let configuration = ServicesConfiguration(calendar: calendar, clock: WallClock { now })
+        let configuration = ServicesConfiguration(policy: policy, calendar: calendar, clock: WallClock { now })
         let services = try CommerceServices(configuration: configuration, store: store, redis: redis, eventLoopGroup: group, logger: logger)
         let key = TokenKey(bytes: Array(repeating: 7, count: TokenKey.length))
         let api = FirstcomeAPI(services: services, tokenKey: key, eventLoopGroup: group, limits: limits, logger: logger)

@@ -255,15 +255,6 @@ struct ApplicationTests {
         }
     }
 
-    @Test("the document at /openapi.json is the one in the sources")
-    func document() async throws {
-        try await ApplicationFixture.run { app in
-            let answer = try await app.send(.get, "/openapi.json")
-            #expect(answer.status == 200 && answer.contentType == "application/json")
-            #expect(answer.body == ByteBuffer(bytes: PackageResources.openapi_json))
-        }
-    }
-
     @Test("events are listed for admins, and one that is not parked cannot be retried")
     func events() async throws {
         try await withUser { app in

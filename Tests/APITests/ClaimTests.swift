@@ -49,11 +49,11 @@ struct ClaimTests {
     @Test("claims are counted by outcome, and requests without an identity by reason")
     func counted() async throws {
         try await withCampaign { app in
-            for user in [1, 2, 3, 1, 9] { _ = try await app.send(.post, Self.path, as: .user(UserID(user))) }
+            for user: Int64 in [1, 2, 3, 1, 9] { _ = try await app.send(.post, Self.path, as: .user(UserID(user))) }
             _ = try await app.send(.post, "/api/v1/coupons/7/claims", as: .user(UserID(1)))
             _ = try await app.send(.post, Self.path)
             let page = String(buffer: try await app.send(.get, "/metrics").body)
-            let counts = page.matches(of: #/(?m)^firstcome_(?:claims|token_refusals)_total\{[a-z]+="([a-z_]+)"\} (\d+)$/#)
+            let counts = page.matches(of: #/(?m)^firstcome_(?:claims|tokens_refused)_total\{[a-z]+="([a-z_]+)"\} (\d+)$/#)
             // User 9 does not exist, and is refused before the claim.
             let expected = ["issued": "2", "sold_out": "1", "already_claimed": "1", "coupon_not_found": "1", "missing": "1"]
             for match in counts { #expect(String(match.2) == expected[String(match.1), default: "0"], "\(match.0)") }

@@ -112,6 +112,21 @@ struct DocumentTests {
         #expect(count > 20)
     }
 
+    @Test("the pattern of names takes what the service takes, and nothing else")
+    func names() throws {
+        let schema = try #require(try document()["components"]?["schemas"]?["NewUser"]?["properties"]?["name"])
+        let pattern = try #require(schema["pattern"]?.text)
+        #expect(schema["minLength"] == .integer(1) && schema["maxLength"] == .integer(200))
+        // Every character up to the Hiragana (beyond them, nothing is blank or a control character), and some more.
+        for value in Array(0...0x3040) + [0xAC00, 0xD7FF, 0xE000, 0xFEFF, 0xFFFE, 0xFFFF, 0x1_F600, 0xE_0001, 0x10_FFFF] as [UInt32] {
+            let scalar = try #require(Unicode.Scalar(value))
+            for name in [String(scalar), "a\(scalar)", "\(scalar)a"] {
+                guard Schema.matches(name, pattern: pattern) != (DisplayName.fault(in: name) == nil) else { continue }
+                Issue.record("pattern and service differ on \(name.unicodeScalars.map(\.value))")
+            }
+        }
+    }
+
     @Test("the examples of bodies are bodies the service takes")
     func bodyExamples() throws {
         func check(_ name: String, _ read: (inout FieldReader) -> (some Any)?) throws {
@@ -194,11 +209,54 @@ struct AnswerTests {
         }
     }
 
+    @Test("the cursor of each list fits the pattern of its parameter, of its answer, and of no other list")
+    func cursors() async throws {
+        let paths = try #require(try document()["paths"]?.object?.members)
+        let checker = Schema(document: try document())
+        var schemas: [String: JSONValue] = [:]
+        for (path, operations) in paths {
+            let parameter = operations["get"]?["parameters"]?.elements?.first { $0["name"] == .string("cursor") }
+            schemas[path] = parameter?["schema"]
+        }
+        let patterns = schemas
+        #expect(patterns.count == 6)
+        try await ApplicationFixture.run { app in
+            let user = Identity.user(UserID(1))
+            _ = try await app.send(.post, "/api/v1/users", as: .anyAdmin, #"{"name":"a"}"#)
+            for _ in 0..<2 {
+                _ = try await app.send(.post, "/api/v1/users/1/balance/charges", as: user, #"{"amount":50000}"#)
+                _ = try await app.send(.post, "/api/v1/products", as: .anyAdmin, #"{"name":"a","price":1000,"stock":5}"#)
+                _ = try await app.send(.post, "/api/v1/checkout", as: user, #"{"items":[{"productId":1,"quantity":1}]}"#)
+                let made = try await app.store.createCampaign(Samples.terms, in: .at(Samples.now))
+                guard case .done(let campaign) = made else {
+                    Issue.record("no campaign: \(made)")
+                    return
+                }
+                let claim = Claim(couponID: campaign.id, userID: UserID(1), sequence: 1, epoch: campaign.epoch, issuedAt: Samples.now)
+                _ = try await app.store.recordClaim(claim)
+            }
+            for path in patterns.keys {
+                for sort in path == "/api/v1/products" ? ["newest", "price", "-price"] : [""] {
+                    let target = path.replacing("{userId}", with: "1") + "?limit=1" + (sort.isEmpty ? "" : "&sort=\(sort)")
+                    let page = try await app.send(.get, target, as: .anyAdmin)
+                    let cursor = try #require(try page.json["nextCursor"])
+                    #expect(cursor.text != nil, "\(path) \(sort)")
+                    for (other, pattern) in patterns {
+                        #expect(
+                            checker.faults(cursor, pattern).isEmpty == (other == path), "\(cursor) of \(path) \(sort) as one of \(other)")
+                    }
+                    let next = try await app.send(.get, "\(target)&cursor=\(cursor.text ?? "")", as: .anyAdmin)
+                    #expect(next.status == 200, "\(path) \(sort)")
+                }
+            }
+        }
+    }
+
     @Test("a page says where the next one starts, or null on the last")
     func pages() throws {
         let checker = Schema(document: try document())
         let schema = try #require(try document()["components"]?["schemas"]?["ProductList"])
-        for cursor in [nil, "abc"] as [String?] {
+        for cursor in [nil, "n000000000000000a"] as [String?] {
             let page = Page(items: [Samples.product, Samples.product], nextCursor: cursor)
             let value = try JSONParser.parse(JSONWriter.page(page) { $0.write($1) })
             #expect(checker.faults(value, schema) == [])

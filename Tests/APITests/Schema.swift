@@ -1,3 +1,4 @@
+import Foundation
 import JSON
 
 /// Checks JSON against the part of JSON Schema 2020-12 that the API document uses; a keyword it does not know is an error, not a pass.
@@ -48,8 +49,7 @@ struct Schema {
         case "maxItems": return (value.elements.map { Int64($0.count) } ?? bound) <= bound ? [] : ["\(place): too many"]
         case "pattern":
             guard let text = value.text, let pattern = rule.text else { return [] }
-            let regex = try? Regex(pattern)
-            return regex.map { text.contains($0.matchingSemantics(.unicodeScalar)) } == true ? [] : ["\(place): does not match \(pattern)"]
+            return Schema.matches(text, pattern: pattern) ? [] : ["\(place): does not match \(pattern)"]
         case "items":
             return (value.elements ?? []).enumerated().flatMap { faults($0.element, rule, at: "\(place)[\($0.offset)]") }
         case "required":
@@ -62,6 +62,14 @@ struct Schema {
             }
         default: return ["\(place): unknown keyword \(keyword)"]
         }
+    }
+
+    /// Whether a text matches a pattern as JSON Schema reads it (ECMA-262): `\u0000` is a code point also in a range, which Swift's own
+    /// expressions read otherwise, and `$` is the very end, where ICU's would also stand before a line break.
+    static func matches(_ text: String, pattern: String) -> Bool {
+        let ending = pattern.hasSuffix("$") ? pattern.dropLast() + "\\z" : pattern
+        guard let expression = try? NSRegularExpression(pattern: ending) else { return false }
+        return expression.firstMatch(in: text, range: NSRange(text.startIndex..., in: text)) != nil
     }
 
     /// The members of a value that its schema does not name, however deep: what the document forgot to say.

@@ -149,11 +149,3 @@ struct DrainTests {
         )
     }
 }
-
-/// Hands a client from one thread to the next.
-///
-/// Safety of `@unchecked Sendable`: each test uses it from one `offPool` body at a time, awaiting the one before.
-private final class ClientBox: @unchecked Sendable {
-    let client: RawHTTPClient
-    init(_ client: RawHTTPClient) { self.client = client }
-}

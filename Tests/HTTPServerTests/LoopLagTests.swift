@@ -1,4 +1,5 @@
 import Foundation
+import Histograms
 import NIOCore
 import Synchronization
 import TestSupport

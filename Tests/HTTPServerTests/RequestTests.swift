@@ -73,11 +73,11 @@ struct RequestTests {
             ] {
                 // What another answer left in the buffer stays as it is.
                 var output = ByteBuffer(string: "before")
-                response.render(into: &output, date: date, connection: connection, isHead: isHead)
+                response.render(into: &output, date: date, .of(1, connection: connection, isHead: isHead))
                 let text = String(buffer: output)
                 let start =
                     "beforeHTTP/1.1 429 Too Many Requests\r\ncontent-type: application/problem+json\r\nretry-after: 1\r\n"
-                    + "content-length: 2\r\n" + field + "date: "
+                    + "content-length: 2\r\n" + field + "x-request-id: 00000000000000ab00000001\r\ndate: "
                 #expect(text.hasPrefix(start) && text.hasSuffix(" GMT\r\n\r\n" + (isHead ? "" : "{}")))
                 #expect(text.utf8.count == start.utf8.count + 29 + 4 + (isHead ? 0 : 2) && !text.contains("1970"))
             }
@@ -85,7 +85,14 @@ struct RequestTests {
         #expect(response.headers.map(\.name) == ["content-type", "retry-after", "content-length"])
         #expect(String(buffer: response.body) == "{}")
         var unknown = ByteBuffer()
-        HTTPResponse(status: 299).render(into: &unknown, date: date, connection: .none, isHead: false)
+        HTTPResponse(status: 299).render(into: &unknown, date: date, .of(2))
         #expect(String(buffer: unknown).hasPrefix("HTTP/1.1 299 \r\n"))
+    }
+}
+
+extension AnswerAdditions {
+    /// What is added to the answer to a request of the connection 0xAB.
+    fileprivate static func of(_ number: UInt32, connection: ConnectionField = .none, isHead: Bool = false) -> AnswerAdditions {
+        AnswerAdditions(id: GeneratedIDText(ConnectionIDText(0xAB), number), connection: connection, isHead: isHead)
     }
 }

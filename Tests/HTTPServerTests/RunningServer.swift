@@ -25,13 +25,14 @@ func withServer<Result: Sendable>(
 func withServer<Result: Sendable>(
     configure: (inout HTTPServerConfiguration) -> Void = { _ in },
     responder: @escaping HTTPResponder,
+    notes: RequestNotes? = nil,
     _ body: (HTTPListener, Int) async throws -> Result
 ) async throws -> Result {
     var configuration = HTTPServerConfiguration(host: "127.0.0.1", port: 0)
     configure(&configuration)
     let server = HTTPListener(
         configuration: configuration, eventLoopGroup: MultiThreadedEventLoopGroup.singleton, responder: { _ in responder },
-        refusalResponse: refusal, logger: Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() })
+        notes: { _ in notes }, refusalResponse: refusal, logger: Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() })
     )
     try await server.start()
     do {
@@ -123,4 +124,12 @@ extension String {
         "POST \(path) HTTP/1.1\r\nHost: test\r\nContent-Length: \(body.utf8.count)\r\n" + headers.map { $0 + "\r\n" }.joined()
             + "\r\n" + body
     }
+}
+
+/// Hands a client from one thread to the next.
+///
+/// Safety of `@unchecked Sendable`: each test uses it from one `offPool` body at a time, awaiting the one before.
+final class ClientBox: @unchecked Sendable {
+    let client: RawHTTPClient
+    init(_ client: RawHTTPClient) { self.client = client }
 }

@@ -33,7 +33,7 @@ struct ByHandTests {
             ("record_sales", sales, ["9", "9", expiry, store, "1", "2", "10", "2"], ["1", "9"]),
             ("record_views", [SalesKeys.views[0], RedisKeys.rankingUnchanged], [expiry, "1", "4"], ["1", "1"]),
             ("rank_products", RankProductsTests.keys, ["5", "60", "2000", "1000"], ["*", "1", "2", "4", "10", "2", "0"]),
-            ("append_events", [RedisKeys.events, RedisKeys.lastEvent], ["", "1000", "9", "ORDER_PAID", "1", "{}"], ["1", "1"]),
+            ("append_events", [RedisKeys.events, RedisKeys.lastEvent], ["", "1000", "9", "ORDER_PAID", "1", "{}", ""], ["1", "1"]),
             ("take_tokens", TakeTokensTests.keys, ["1000000", "5", "0", "0"], ["1", "1000000", "0"]),
         ]
     }()

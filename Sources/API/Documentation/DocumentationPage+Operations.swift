@@ -88,23 +88,30 @@ extension DocumentationPage {
         let answers = (operation.value["responses"]?.asMembers ?? []).map { (status: $0.name, value: document.resolved($0.value)) }
         html.raw("<h4>Answers</h4>")
         for answer in answers where answer.status < "4" { writeSuccess(answer.status, answer.value, to: &html) }
-        let refusals = answers.filter { $0.status >= "4" }
-        guard !refusals.isEmpty else { return }
+        let refusals = answers.filter { $0.status >= "4" }.map { (status: $0.status, codes: Self.codes(of: $0.value)) }
+        let own = refusals.map { ($0.status, $0.codes.filter { !commonCodes.contains($0) }) }.filter { !$0.1.isEmpty }
+        if !own.isEmpty { writeTable(of: own, to: &html) }
+        html.element("details") { html in
+            html.raw("<summary>Refusals that every operation has</summary>")
+            writeTable(of: refusals.map { ($0.status, $0.codes.filter(commonCodes.contains)) }.filter { !$0.1.isEmpty }, to: &html)
+        }
+    }
+
+    private func writeTable(of refusals: [(status: String, codes: [String])], to html: inout HTML) {
         html.element("table") { html in
-            html.raw("<thead><tr><th>Status<th>Codes</tr></thead>")
-            html.element("tbody") { html in
-                for refusal in refusals {
-                    html.element("tr") { html in
-                        html.element("td") { $0.add(refusal.status) }
-                        html.element("td") { html in
-                            for (index, code) in codes(of: refusal.value).enumerated() {
-                                if index > 0 { html.raw(", ") }
-                                html.link(to: "code-" + code) { html in html.element("code") { $0.add(code) } }
-                            }
-                        }
+            html.raw("<tbody>")
+            for refusal in refusals {
+                html.raw("<tr>")
+                html.element("th", [("scope", "row")]) { $0.add(refusal.status) }
+                html.element("td") { html in
+                    for (index, code) in refusal.codes.enumerated() {
+                        if index > 0 { html.raw(", ") }
+                        html.link(to: "code-" + code) { html in html.element("code") { $0.add(code) } }
                     }
                 }
+                html.raw("</tr>")
             }
+            html.raw("</tbody>")
         }
     }
 
@@ -147,16 +154,22 @@ extension DocumentationPage {
         }
         guard !targets.isEmpty else { return }
         html.element("p", [("class", "next")]) { html in
-            html.raw("Continue with ")
+            html.raw("Continue: ")
             for (index, target) in targets.enumerated() {
-                if index > 0 { html.raw(", ") }
-                html.link(to: target) { $0.add(target) }
+                if index > 0 { html.raw(" · ") }
+                html.link(to: target) { $0.add(summary(ofOperation: target)) }
             }
         }
     }
 
+    /// The first words of a summary, up to the first comma or semicolon.
+    private func summary(ofOperation id: String) -> String {
+        let summary = document.operations.first { $0.id == id }?.value["summary"]?.asString ?? id
+        return String(summary.prefix { $0 != "," && $0 != ";" })
+    }
+
     /// The codes that a refusal's schema names.
-    func codes(of refusal: JSONValue) -> [String] {
+    static func codes(of refusal: JSONValue) -> [String] {
         (refusal["content"]?["application/problem+json"]?["schema"]?["properties"]?["code"]?["enum"]?.asArray ?? []).compactMap(\.asString)
     }
 }

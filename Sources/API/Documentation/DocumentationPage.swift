@@ -7,10 +7,16 @@ import NIOCore
 struct DocumentationPage {
     let document: APIDocument
     let schemas: SchemaText
+    /// The codes with which every operation can refuse a request.
+    let commonCodes: Set<String>
 
     init(of document: APIDocument) {
         self.document = document
         schemas = SchemaText(document: document)
+        let codes = document.operations.map { operation in
+            Set((operation.value["responses"]?.asMembers ?? []).flatMap { Self.codes(of: document.resolved($0.value)) })
+        }
+        commonCodes = codes.dropFirst().reduce(codes.first ?? []) { $0.intersection($1) }
     }
 
     /// What browsers may do with the page: nothing but show it in its own style.
@@ -87,7 +93,9 @@ struct DocumentationPage {
     private func writeIntroduction(_ info: JSONValue, to html: inout HTML) {
         html.element("section", [("id", "start")]) { html in
             html.raw("<h2>Start here</h2>")
-            html.element("p") { $0.prose(info["description"]?.asString ?? "") }
+            for paragraph in (info["description"]?.asString ?? "").split(separator: "\n\n") {
+                html.element("p") { $0.prose(String(paragraph)) }
+            }
             for scheme in document.root["components"]?["securitySchemes"]?.asMembers ?? [] {
                 html.element("p") { html in
                     html.raw("Requests carry a token: <code>Authorization: Bearer TOKEN</code>. ")

@@ -18,10 +18,18 @@ extension RequestDispatcher {
             guard !keys.checks.turnsAway(token.source) else { return .now(refusal(.busy)) }
             return .task { [self] in try await answer(to: call, by: access, afterCheckOf: token) }
         case .unknownKey:
-            guard let issuer = keys.issuer, let reading = issuer.rereadForUnknownKey(into: keys) else { return .now(refusal(.unknownKey)) }
+            guard let issuer = keys.issuer else { return .now(refusal(.unknownKey)) }
+            if let reading = issuer.rereadForUnknownKey(into: keys) {
+                return .task { [self] in
+                    await reading.value
+                    issuer.endWaiting()
+                    return try await answerAfterReading(call, by: access)
+                }
+            }
+            // A reading that has just ended may not have reached this loop yet.
+            guard awaitsKeys else { return .now(refusal(.unknownKey)) }
             return .task { [self] in
-                await reading.value
-                issuer.endWaiting()
+                await withCheckedContinuation { next in eventLoop.execute { next.resume() } }
                 return try await answerAfterReading(call, by: access)
             }
         }

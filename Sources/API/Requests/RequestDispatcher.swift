@@ -113,13 +113,19 @@ final class RequestDispatcher: @unchecked Sendable {
         var outcome = IssuerTokens.Examination.refused(.unknownKey)
         request.withCredentials { credentials in
             guard case .one(let field) = credentials, let issuer = verifier.issuer,
-                let token = BearerToken(field: field, issuerSignatureLengths: verifier.issuerSignatureLengths)
+                let token = BearerToken(field: field, takesIssuer: true)
             else { return }
             outcome = issuer.examine(
                 token, from: trustedProxies.client(of: request).customerNetwork, headers: headers, checked: keys.checks.checked)
             if case .known(let verified) = outcome { tokens.insert(verified, for: token) }
         }
         return outcome
+    }
+
+    /// Whether other keys are on their way to this loop, which a token with an unknown key may be of.
+    var awaitsKeys: Bool {
+        eventLoop.assertInEventLoop()
+        return keys.hasOther(than: verifier.issuer)
     }
 
     /// Adds a token to the cache whose signature was checked elsewhere; false where its key has left meanwhile.

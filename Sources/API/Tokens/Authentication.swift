@@ -17,7 +17,7 @@ extension TokenVerifier {
     /// - Parameter field: the value of `Authorization` without the white space around it; nil where the request has no such field.
     func authenticate(_ field: UnsafeRawBufferPointer?, at now: Instant, cache: inout TokenCache) -> Authentication {
         guard let field else { return .refused(.missing) }
-        guard let token = BearerToken(field: field, issuerSignatureLengths: issuerSignatureLengths) else { return .refused(.malformed) }
+        guard let token = BearerToken(field: field, takesIssuer: issuer != nil) else { return .refused(.malformed) }
         if let known = cache.find(token) { return known.judged(at: now) }
         guard !token.isOfIssuer else { return .unchecked }
         switch verify(token) {

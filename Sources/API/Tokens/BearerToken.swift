@@ -24,10 +24,10 @@ struct BearerToken {
     /// `nil` where the value cannot hold a token of this service. Finding that out reads at most the scheme and the spaces after it,
     /// whose number is bounded by the length that is accepted.
     ///
-    /// - Parameter issuerSignatureLengths: the lengths, in characters, of the signatures of the issuer's keys; none of them is 43.
-    init?(field: UnsafeRawBufferPointer, issuerSignatureLengths: [Int] = []) {
+    /// - Parameter takesIssuer: whether a token may have a signature of an issuer's key.
+    init?(field: UnsafeRawBufferPointer, takesIssuer: Bool = false) {
         let scheme = Self.scheme.utf8CodeUnitCount
-        let longest = issuerSignatureLengths.isEmpty ? Self.longest : Self.longestOfIssuer
+        let longest = takesIssuer ? Self.longestOfIssuer : Self.longest
         guard field.count > scheme, field.count <= scheme + 1 + longest, field[scheme] == UInt8(ascii: " ") else { return nil }
         // 0x20 makes a letter lowercase; no other byte becomes a letter by it.
         for index in 0..<scheme where field[index] | 0x20 != Self.scheme.utf8Start[index] { return nil }
@@ -36,16 +36,26 @@ struct BearerToken {
         while start + 8 <= field.count, field.loadUnaligned(fromByteOffset: start, as: UInt64.self) == 0x2020_2020_2020_2020 { start += 8 }
         while start < field.count, field[start] == UInt8(ascii: " ") { start += 1 }
         bytes = UnsafeRawBufferPointer(rebasing: field[start...])
-        if bytes.count > Self.signatureLength + 1, bytes[bytes.count - Self.signatureLength - 1] == UInt8(ascii: ".") {
-            signedLength = bytes.count - Self.signatureLength - 1
+        let ownLength = bytes.count - Self.signatureLength - 1
+        if ownLength > 0, bytes[ownLength] == UInt8(ascii: ".") {
             guard field.count <= scheme + 1 + Self.longest else { return nil }
-            return
+            signedLength = ownLength
+        } else {
+            guard takesIssuer, let length = Self.signedLength(in: bytes) else { return nil }
+            signedLength = length
         }
-        for length in issuerSignatureLengths where bytes.count > length + 1 && bytes[bytes.count - length - 1] == UInt8(ascii: ".") {
-            signedLength = bytes.count - length - 1
-            return
-        }
-        return nil
+    }
+
+    /// The lengths of the signatures that an issuer's keys may have, in characters: 64 bytes to those of the longest RSA key.
+    private static let issuerSignatureLengths = 86...(IssuerKey.rsaBits.upperBound + 5) / 6
+
+    /// How many bytes lie before the second dot, where an issuer's signature may follow it.
+    private static func signedLength(in bytes: UnsafeRawBufferPointer) -> Int? {
+        guard let header = firstDot(in: bytes),
+            let payload = firstDot(in: UnsafeRawBufferPointer(rebasing: bytes[(header + 1)...]))
+        else { return nil }
+        let length = header + 1 + payload
+        return issuerSignatureLengths.contains(bytes.count - length - 1) ? length : nil
     }
 
     /// A token that was taken out of a request before.

@@ -19,15 +19,15 @@ package final class TokenKeys: Sendable {
 
     private let state: Mutex<State>
     private let rules: IssuerRules
-    let checks = SignatureChecks()
+    let checks: SignatureChecks
     /// Reads the issuer's keys; nil without an issuer.
     let issuer: IssuerKeyReader?
 
     /// Keys of the data folder alone.
     package convenience init(_ key: TokenKey) { self.init(local: [key.local()], rules: IssuerRules(), issuer: nil) }
 
-    init(local: [LocalKey], rules: IssuerRules, issuer: IssuerKeyReader?) {
-        (self.rules, self.issuer) = (rules, issuer)
+    init(local: [LocalKey], rules: IssuerRules, issuer: IssuerKeyReader?, checks: SignatureChecks = SignatureChecks()) {
+        (self.rules, self.issuer, self.checks) = (rules, issuer, checks)
         var numbers = KeyNumbers(taken: [])
         state = Mutex(State(verifier: TokenVerifier(localKeys: local.map { $0.numbered(numbers.next()) })))
     }
@@ -39,6 +39,9 @@ package final class TokenKeys: Sendable {
             return state.verifier
         }
     }
+
+    /// Whether a loop that has these keys of the issuer is about to get others.
+    func hasOther(than issuer: IssuerTokens?) -> Bool { state.withLock { $0.verifier.issuer !== issuer } }
 
     /// Replaces the keys of the data folder.
     func replace(local keys: [LocalKey]) {

@@ -13,13 +13,8 @@ package struct TokenVerifier: Sendable {
     /// The present one first; empty where no local tokens are taken.
     let localKeys: [LocalKey]
     let issuer: IssuerTokens?
-    /// Empty without an issuer.
-    let issuerSignatureLengths: [Int]
 
-    init(localKeys: [LocalKey], issuer: IssuerTokens? = nil) {
-        (self.localKeys, self.issuer) = (localKeys, issuer)
-        issuerSignatureLengths = issuer?.keys.signatureLengths ?? []
-    }
+    init(localKeys: [LocalKey], issuer: IssuerTokens? = nil) { (self.localKeys, self.issuer) = (localKeys, issuer) }
 
     init(key: SymmetricKey) { self.init(localKeys: [LocalKey(key)]) }
 

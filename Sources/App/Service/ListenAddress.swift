@@ -32,7 +32,8 @@ package enum ListenAddress: Sendable, Equatable {
         let path = String(text.dropFirst(unixPrefix.count))
         guard path.hasPrefix("/") else { throw CommandError("\(flag) unix: takes an absolute path, such as unix:/run/firstcome/http.sock") }
         guard path.utf8.count <= longestSocketPath else {
-            throw CommandError("\(flag): the path of a unix socket has at most \(longestSocketPath) bytes, and this one has \(path.utf8.count)")
+            throw CommandError(
+                "\(flag): the path of a unix socket has at most \(longestSocketPath) bytes, and this one has \(path.utf8.count)")
         }
         return path
     }

@@ -51,7 +51,8 @@ struct Listeners {
             try address.admitGroup()
             (operators, operatorsPlace) = (server, address.description(port: server.port, isSecure: isSecure && !address.isLocal))
             if !isSecure, !address.isLocal {
-                logger.warning("operators' tokens cross the network unencrypted: --admin-listen is no local address, and there is no --tls-cert")
+                logger.warning(
+                    "operators' tokens cross the network unencrypted: --admin-listen is no local address, and there is no --tls-cert")
             }
         }
         let address = ListenAddress(configuration.http.address)

@@ -30,7 +30,6 @@ final class AccessLogLoop: @unchecked Sendable {
         let target = UnsafeMutableRawBufferPointer(rebasing: chunk.bytes[chunk.byteCount...])
         let count = request.write(into: target, of: connection, status: status, answerBytes: answerBytes, at: now)
         chunk.byteCount += count
-        chunk.recordCount += 1
         if !handOverIsScheduled { scheduleHandOver() }
     }
 

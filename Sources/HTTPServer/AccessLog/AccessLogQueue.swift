@@ -9,7 +9,6 @@ final class AccessLogChunk: @unchecked Sendable {
 
     let bytes = UnsafeMutableRawBufferPointer.allocate(byteCount: AccessLogChunk.capacity, alignment: 16)
     var byteCount = 0
-    var recordCount = 0
 
     deinit { bytes.deallocate() }
 }
@@ -66,7 +65,7 @@ final class AccessLogQueue: Sendable {
 
     /// Gives an emptied chunk back. Few are kept, so that the memory of a burst is freed.
     func giveBack(_ chunk: AccessLogChunk) {
-        (chunk.byteCount, chunk.recordCount) = (0, 0)
+        chunk.byteCount = 0
         state.withLock { state in
             if state.spare.count < 8 { state.spare.append(chunk) } else { state.allocated -= 1 }
         }

@@ -28,6 +28,8 @@ final class AccessLogWriter: @unchecked Sendable {
     private var file: AccessLogFile
     private var lines: AccessLogLines
     private var reportedDrops = 0
+    /// Lines, of the last ones made, that were given up.
+    private var unwrittenLines = 0
     /// Why the last write failed, until one succeeds.
     private var failure: String?
 
@@ -79,11 +81,11 @@ final class AccessLogWriter: @unchecked Sendable {
                 let dropped = queue.dropped
                 if dropped > reportedDrops {
                     lines.append(dropped: dropped - reportedDrops)
-                    reportedDrops = dropped
+                    if write() { reportedDrops = dropped }
                 }
                 lines.append(chunk)
                 queue.giveBack(chunk)
-                write()
+                if !write() { queue.drop(unwrittenLines) }
             }
             guard chunks.isEmpty else { continue }
             if isEnding { break }
@@ -103,10 +105,10 @@ final class AccessLogWriter: @unchecked Sendable {
         requests.withLock { $0.deadline.map { ContinuousClock.now >= $0 } ?? false }
     }
 
-    /// Writes the lines that were made.
-    private func write() {
+    /// Writes the lines that were made. Returns false where it had to give up; ``unwrittenLines`` then says how many are missing.
+    private func write() -> Bool {
         defer { lines.removeAll() }
-        lines.text.withUnsafeReadableBytes { text in
+        return lines.text.withUnsafeReadableBytes { text in
             var (offset, polls) = (0, 0)
             while offset < text.count {
                 // A line that is cut off at the end of the former file is written whole to the new one.
@@ -126,11 +128,13 @@ final class AccessLogWriter: @unchecked Sendable {
                     queue.wait(atMost: requests.withLock { $0.deadline != nil } ? 0.1 : 1)
                 }
             }
+            return true
         }
     }
 
-    private func giveUp(_ rest: Slice<UnsafeRawBufferPointer>) {
-        queue.drop(rest.count { $0 == UInt8(ascii: "\n") })
+    private func giveUp(_ rest: Slice<UnsafeRawBufferPointer>) -> Bool {
+        unwrittenLines = rest.count { $0 == UInt8(ascii: "\n") }
+        return false
     }
 
     private func noteFailure(_ reason: String) {

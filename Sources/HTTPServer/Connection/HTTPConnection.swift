@@ -284,7 +284,10 @@ extension HTTPConnection {
         givenID = refused.flatMap { $0.head.givenID(in: $0.bytes) }
         guard logged != nil else { return }
         let number = UInt32(truncatingIfNeeded: form.number)
-        guard let refused else { return loggedRequest = LoggedRequest(number: number, receivedAt: now) }
+        guard let refused else {
+            loggedRequest = LoggedRequest(number: number, receivedAt: now)
+            return
+        }
         beginLogging(refused.head, refused.bytes, RequestID(connection: idText.number, number: number, given: givenID), now)
     }
 

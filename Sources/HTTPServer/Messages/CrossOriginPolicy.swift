@@ -83,12 +83,15 @@ extension CrossOriginPolicy {
 
     private static func isScheme(_ text: Substring) -> Bool {
         guard let first = text.utf8.first, isLetter(first) else { return false }
-        return text.utf8.allSatisfy { isLetter($0) || isDigit($0) || [UInt8(ascii: "+"), UInt8(ascii: "-"), UInt8(ascii: ".")].contains($0) }
+        return text.utf8.allSatisfy {
+            isLetter($0) || isDigit($0) || [UInt8(ascii: "+"), UInt8(ascii: "-"), UInt8(ascii: ".")].contains($0)
+        }
     }
 
     /// The host with the brackets of an IPv6 address, and the port behind it.
     private static func parts(of authority: Substring) -> (host: Substring, port: Substring?) {
-        let end = authority.hasPrefix("[") ? authority.firstIndex(of: "]").map { authority.index(after: $0) } : authority.firstIndex(of: ":")
+        let end =
+            authority.hasPrefix("[") ? authority.firstIndex(of: "]").map { authority.index(after: $0) } : authority.firstIndex(of: ":")
         guard let end, end < authority.endIndex else { return (authority, nil) }
         guard authority[end] == ":" else { return ("", nil) }
         return (authority[..<end], authority[authority.index(after: end)...])
@@ -97,10 +100,14 @@ extension CrossOriginPolicy {
     private static func isHost(_ host: Substring) -> Bool {
         guard host.hasPrefix("[") else {
             return !host.isEmpty
-                && host.utf8.allSatisfy { isLetter($0) || isDigit($0) || [UInt8(ascii: "-"), UInt8(ascii: "."), UInt8(ascii: "_")].contains($0) }
+                && host.utf8.allSatisfy {
+                    isLetter($0) || isDigit($0) || [UInt8(ascii: "-"), UInt8(ascii: "."), UInt8(ascii: "_")].contains($0)
+                }
         }
         guard host.hasSuffix("]"), host.utf8.count > 4 else { return false }
-        return host.dropFirst().dropLast().utf8.allSatisfy { ByteClass.hexDigit($0) != nil || $0 == UInt8(ascii: ":") || $0 == UInt8(ascii: ".") }
+        return host.dropFirst().dropLast().utf8.allSatisfy {
+            ByteClass.hexDigit($0) != nil || $0 == UInt8(ascii: ":") || $0 == UInt8(ascii: ".")
+        }
     }
 
     private static func isLetter(_ byte: UInt8) -> Bool { byte >= UInt8(ascii: "a") && byte <= UInt8(ascii: "z") }

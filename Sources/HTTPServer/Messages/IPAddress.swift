@@ -21,15 +21,15 @@ package struct IPAddress: Hashable, Sendable {
 
     init(high: UInt64, low: UInt64) { (self.high, self.low) = (high, low) }
 
-    /// - Parameter address: in the byte order of the network.
-    private init(ipv4 address: UInt32) { self.init(high: 0, low: 0xFFFF_0000_0000 | UInt64(UInt32(bigEndian: address))) }
+    /// The IPv4 address with this number: 0x7F000001 for `127.0.0.1`.
+    package init(ipv4 number: UInt32) { self.init(high: 0, low: 0xFFFF_0000_0000 | UInt64(number)) }
 
     /// The address of a socket; ``unspecified`` for a unix socket.
     package init(_ address: SocketAddress?) {
         // Read as bytes: in `sockaddr_in` the address follows family and port, in `sockaddr_in6` also the flow label.
         switch address {
         case .v4(let socket):
-            self = withUnsafeBytes(of: socket.address) { IPAddress(ipv4: $0.loadUnaligned(fromByteOffset: 4, as: UInt32.self)) }
+            self = withUnsafeBytes(of: socket.address) { IPAddress(ipv4: UInt32(bigEndian: $0.loadUnaligned(fromByteOffset: 4, as: UInt32.self))) }
         case .v6(let socket):
             self = withUnsafeBytes(of: socket.address) { IPAddress(ipv6: UnsafeRawBufferPointer(rebasing: $0[8..<24])) }
         case .unixDomainSocket, nil: self = .unspecified
@@ -52,7 +52,7 @@ package struct IPAddress: Hashable, Sendable {
             guard let characters = buffer.assumingMemoryBound(to: CChar.self).baseAddress else { return nil }
             return withUnsafeTemporaryAllocation(byteCount: 16, alignment: 8) { address in
                 guard let target = address.baseAddress else { return nil }
-                if inet_pton(AF_INET, characters, target) == 1 { return IPAddress(ipv4: target.load(as: UInt32.self)) }
+                if inet_pton(AF_INET, characters, target) == 1 { return IPAddress(ipv4: UInt32(bigEndian: target.load(as: UInt32.self))) }
                 return inet_pton(AF_INET6, characters, target) == 1 ? IPAddress(ipv6: UnsafeRawBufferPointer(address)) : nil
             }
         }

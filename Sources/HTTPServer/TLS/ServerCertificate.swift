@@ -33,7 +33,7 @@ package final class ServerCertificate: Sendable {
     /// - Throws: ``Failure`` where no connection could be made with them.
     package init(_ files: Files, logger: Logger) throws {
         self.files = files
-        let pair = try Self.read(files)
+        let pair = try Self.load(files)
         context = Mutex(pair.context)
         if let fault = Self.faultOfTime(pair.leaf, files, at: Date()) { logger.warning("\(fault)") }
     }
@@ -42,7 +42,7 @@ package final class ServerCertificate: Sendable {
     ///
     /// - Throws: ``Failure`` where it cannot be used, or is not valid now; the former one stays in use.
     package func reload() throws {
-        let pair = try Self.read(files)
+        let pair = try Self.load(files)
         if let fault = Self.faultOfTime(pair.leaf, files, at: Date()) { throw Failure(description: fault) }
         context.withLock { $0 = pair.context }
     }
@@ -57,7 +57,7 @@ package final class ServerCertificate: Sendable {
 // MARK: - Reading
 
 extension ServerCertificate {
-    private static func read(_ files: Files) throws(Failure) -> (context: NIOSSLContext, leaf: NIOSSLCertificate) {
+    private static func load(_ files: Files) throws(Failure) -> (context: NIOSSLContext, leaf: NIOSSLCertificate) {
         let chainBytes = try bytes(of: files.certificate, "certificate")
         let keyBytes = try bytes(of: files.key, "private key")
         guard let chain = try? NIOSSLCertificate.fromPEMBytes(chainBytes), let leaf = chain.first else {
@@ -79,13 +79,17 @@ extension ServerCertificate {
     }
 
     private static func bytes(of path: String, _ content: String) throws(Failure) -> [UInt8] {
-        do {
-            return Array(try Data(contentsOf: URL(fileURLWithPath: path)))
-        } catch {
-            let code = ((error as NSError).userInfo[NSUnderlyingErrorKey] as? NSError)?.code
-            let reason = code.map { String(cString: strerror(Int32($0))) } ?? "it is no readable file"
-            throw Failure(description: "the \(content) \(path) cannot be read: \(reason)")
+        func failure() -> Failure { Failure(description: "the \(content) \(path) cannot be read: \(String(cString: strerror(errno)))") }
+        let file = open(path, O_RDONLY | O_CLOEXEC)
+        guard file >= 0 else { throw failure() }
+        defer { close(file) }
+        var bytes: [UInt8] = []
+        var part = [UInt8](repeating: 0, count: 16_384)
+        while case let count = read(file, &part, part.count), count != 0 {
+            guard count > 0 else { throw failure() }
+            bytes += part[..<count]
         }
+        return bytes
     }
 
     private static func faultOfTime(_ certificate: NIOSSLCertificate, _ files: Files, at now: Date) -> String? {

@@ -27,7 +27,7 @@ package struct RateLimit: Sendable, Hashable {
         guard count >= 1, period >= 1, count <= Self.maximumBurst, (1...Self.maximumBurst).contains(burst) else { return nil }
         let microseconds = (period + count * 1_000 - 1) / (count * 1_000)
         let (window, overflow) = (microseconds * 1_000).multipliedReportingOverflow(by: burst)
-        guard microseconds * 1_000 >= 1_000_000_000 / Self.maximumPerSecond, !overflow, window <= Self.maximumWindow else { return nil }
+        guard count * 1_000_000_000 <= Self.maximumPerSecond * period, !overflow, window <= Self.maximumWindow else { return nil }
         interval = microseconds * 1_000
         self.burst = burst
     }

@@ -24,7 +24,7 @@ package final class SharedTokenBuckets: @unchecked Sendable {
     }
 
     /// What the shared buckets decided.
-    package struct Decision: Sendable {
+    package struct Decision: Sendable, Equatable {
         package let address: RateLimit.Level?
         package let user: RateLimit.Level?
     }
@@ -103,9 +103,11 @@ package final class SharedTokenBuckets: @unchecked Sendable {
         do {
             let answer = try ScriptAnswer<TakeTokensCode>(try result.get(), of: Scripts.takeTokens)
             outage.ended()
-            let addressLevel = request.network == nil
+            let addressLevel =
+                request.network == nil
                 ? nil : address?.level(untilFull: answer.number(1) * 1_000, isRefused: answer.code == .addressRefused)
-            let userLevel = request.user == nil
+            let userLevel =
+                request.user == nil
                 ? nil : user?.level(untilFull: answer.number(2) * 1_000, isRefused: answer.code == .userRefused)
             return Decision(address: addressLevel, user: userLevel)
         } catch {

@@ -1,5 +1,6 @@
 import Commerce
 import HTTPServer
+import JSON
 import Logging
 import NIOCore
 import Services
@@ -92,7 +93,7 @@ struct ClientLimitTests {
             }
             let refusal = try await app.send(.post, charge, as: lee, #"{"amount":1000}"#, from: home)
             #expect(refusal.status == 429 && refusal.header("ratelimit")?.contains(#""user";r=0;t="#) == true)
-            #expect(try await app.send(.get, "/api/v1/users/1/balance", as: .anyAdmin).json["balance"] == .number("2000"))
+            #expect(try await app.send(.get, "/api/v1/users/1/balance", as: .anyAdmin).json["balance"] == .integer(2_000))
             #expect(try await app.send(.get, "/api/v1/users/2/balance", as: kim, from: home).status == 200)
             // Open routes do not look at the token.
             #expect(try await app.send(.get, "/api/v1/products", as: lee, from: home).status == 200)
@@ -102,8 +103,9 @@ struct ClientLimitTests {
     @Test("admins have no bucket of their own, but their address has")
     func admins() async throws {
         try await ApplicationFixture.run(limits: try limits(user: "1/h", address: "3/h")) { app in
-            for _ in 0..<3 { #expect(try await app.send(.get, "/api/v1/admin/events", as: .anyAdmin, from: home).status == 200) }
-            #expect(try await app.send(.get, "/api/v1/admin/events", as: .anyAdmin, from: home).status == 429)
+            var statuses: [Int] = []
+            for _ in 0..<4 { statuses.append(try await app.send(.get, "/api/v1/admin/events", as: .anyAdmin, from: home).status) }
+            #expect(statuses == [200, 200, 200, 429])
         }
     }
 

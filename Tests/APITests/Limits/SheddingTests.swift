@@ -1,6 +1,7 @@
 import Commerce
 import Dispatch
 import HTTPServer
+import JSON
 import Logging
 import NIOCore
 import Services
@@ -47,7 +48,8 @@ struct SheddingTests {
             for path in ["/api/v1/checkout", "/api/v1/orders"] {
                 let refusal = try await app.send(.post, path, as: lee, key: "key", order)
                 #expect(refusal.status == 503 && refusal.code == "TEMPORARILY_UNAVAILABLE", "\(path)")
-                #expect((1...4).contains(try #require(refusal.header("retry-after").flatMap { Int($0) })))
+                let pause = try #require(refusal.header("retry-after").flatMap { Int($0) })
+                #expect((1...4).contains(pause))
             }
             for path in ["/api/v1/products/1", "/api/v1/products", "/api/v1/users/1/orders", "/api/v1/users/1/balance"] {
                 #expect(try await app.send(.get, path, as: lee).status == 200, "\(path)")
@@ -65,7 +67,7 @@ struct SheddingTests {
                 if status == 201 { charged += 1_000 }
             }
             #expect(charged > 0)
-            #expect(try await app.send(.get, "/api/v1/users/1/balance", as: lee).json["balance"] == .number("\(charged)"))
+            #expect(try await app.send(.get, "/api/v1/users/1/balance", as: lee).json["balance"] == .integer(charged))
             try await eventually("charges are accepted again") {
                 try await app.send(.post, "/api/v1/users/1/balance/charges", as: lee, #"{"amount":1000}"#).status == 201
             }
@@ -101,7 +103,10 @@ struct SheddingTests {
             for (other, path) in lists where other != name { #expect(try await app.send(.get, path, as: lee).status == 200) }
             mayEnd.signal()
             try await blocker.value
-            for task in waiting { #expect([200, 503].contains(try await task.value.status)) }
+            for task in waiting {
+                let status = try await task.value.status
+                #expect(status == 200 || status == 503)
+            }
             try await eventually("lists are accepted again") { try await app.send(.get, own, as: lee).status == 200 }
         }
     }

@@ -38,7 +38,7 @@ struct TrustedProxiesTests {
     ]
 
     @Test("Forwarded of a trusted peer is read from its end", arguments: forwarded)
-    func forwarded(_ value: String, _ expected: String) throws {
+    func readForwarded(_ value: String, _ expected: String) throws {
         #expect(try client([("Forwarded", value)], from: "10.0.0.1") == expected)
     }
 
@@ -51,7 +51,7 @@ struct TrustedProxiesTests {
     ]
 
     @Test("X-Forwarded-For of a trusted peer is read from its end", arguments: others)
-    func others(_ value: String, _ expected: String) throws {
+    func readOthers(_ value: String, _ expected: String) throws {
         #expect(try client([("X-Forwarded-For", value)], from: "10.0.0.1") == expected)
     }
 

@@ -3,7 +3,9 @@ import Foundation
 /// A run of the whole benchmark: one part after the other, then the report.
 package struct BenchRun: Sendable {
     /// Every part, in the order in which they run.
-    static let parts: [any BenchPart] = [ClaimRows(), ReadRows(), MoneyRows(), FlashSale(), OpenLoopPart(), Growth(), RecoveryAndAudit()]
+    static let parts: [any BenchPart] = [
+        ClaimRows(), ReadRows(), MoneyRows(), FlashSale(), OpenLoopPart(), OverloadPart(), Growth(), RecoveryAndAudit(),
+    ]
 
     private let settings: BenchSettings
     private let progress = Progress()
@@ -59,6 +61,7 @@ package struct BenchRun: Sendable {
         add(nil, report.rowTable, when: !findings.rows.isEmpty)
         if let sale = findings.flashSale { add("A flash sale: \(sale.coupons) coupons, \(sale.users) users", sale.table, when: true) }
         add("At a fixed rate", report.openLoopTable, when: !findings.openLoop.isEmpty)
+        add("Overload", report.overloadTable, when: !findings.overload.isEmpty)
         add("Growth", report.growthTable, when: !findings.growth.isEmpty)
         add("Recovery and audit", report.operationTable, when: !findings.operations.isEmpty)
         add("Targets", report.targets.table(Figure.short).text, when: true)

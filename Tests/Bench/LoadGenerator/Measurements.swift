@@ -9,6 +9,8 @@ struct Measurements {
     var lastAnswer: NIODeadline
     private var statuses = [Int](repeating: 0, count: 1_000)
     private var latencies = Self.emptyHistogram
+    private var accepted = Self.emptyHistogram
+    private var refused = Self.emptyHistogram
     private var lateness = Self.emptyHistogram
 
     /// Three significant digits from nanoseconds to a minute, allocated in advance so that it does not grow during a run.
@@ -25,11 +27,15 @@ struct Measurements {
         lateness.record(UInt64(max(0, duration.nanoseconds)))
     }
 
-    mutating func countAnswer(status: Int, after latency: TimeAmount, at now: NIODeadline) {
+    /// - Parameter isWarm: whether the latency counts.
+    mutating func countAnswer(status: Int, after latency: TimeAmount, at now: NIODeadline, isWarm: Bool) {
         answered += 1
         statuses[status] += 1
         lastAnswer = now
-        latencies.record(UInt64(max(0, latency.nanoseconds)))
+        guard isWarm else { return }
+        let nanoseconds = UInt64(max(0, latency.nanoseconds))
+        latencies.record(nanoseconds)
+        if OpenLoopResult.isRefusal(status) { refused.record(nanoseconds) } else { accepted.record(nanoseconds) }
     }
 
     /// - Parameter cpuSeconds: what the generator's thread used from `start` to `end`.
@@ -42,6 +48,7 @@ struct Measurements {
         return OpenLoopResult(
             askedRate: plan.rate, achievedRate: Double(answered) / seconds, due: due, sent: sent, answered: answered,
             statuses: statuses, errors: errors, latency: Percentiles(nanoseconds: latencies),
+            accepted: Percentiles(nanoseconds: accepted), refused: Percentiles(nanoseconds: refused),
             generator: OpenLoopResult.Generator(lateness: Percentiles(nanoseconds: lateness), cpuShare: cpuSeconds / max(elapsed, 1e-9)))
     }
 }

@@ -22,6 +22,8 @@ package struct OpenLoop: Sendable {
     /// The least time between two wake-ups of the generator for due requests while a connection is free. A shorter one costs CPU that
     /// the server may need, a longer one adds to the latencies. Every answer also sends what is due.
     package var wakeInterval: TimeAmount = .microseconds(50)
+    /// Answers to requests that were due in the first seconds are counted, but their latencies are not.
+    package var warmUpSeconds: Double = 0
 
     package init(port: Int, requests: [ByteBuffer], rate: Double, seconds: Double, connections: Int) {
         precondition(!requests.isEmpty && rate > 0 && seconds > 0 && connections > 0, "requests, a rate, a time and connections are needed")

@@ -15,7 +15,13 @@ package struct OpenLoopResult: Sendable, Codable {
     package var errors: Errors
     /// Latency of answered requests, from the instant at which a request was due to the last byte of its answer.
     package var latency: Percentiles
+    /// The same of the answers that were no refusal for overload, and of those that were.
+    package var accepted = Percentiles()
+    package var refused = Percentiles()
     package var generator: Generator
+
+    /// Whether a status says that the service has too much to do.
+    package static func isRefusal(_ status: Int) -> Bool { status == 429 || status == 503 }
 
     package struct Errors: Sendable, Codable, Equatable {
         /// Requests whose connection ended before their answer.

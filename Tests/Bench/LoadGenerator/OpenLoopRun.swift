@@ -126,7 +126,8 @@ extension OpenLoopRun {
     func answered(status: Int, due: NIODeadline, at now: NIODeadline, by connection: LoadConnection, isFree: Bool) {
         guard !isOver else { return }
         inFlight -= 1
-        measurements.countAnswer(status: status, after: now - due, at: now)
+        measurements.countAnswer(
+            status: status, after: now - due, at: now, isWarm: due >= schedule.start + .nanoseconds(Int64(plan.warmUpSeconds * 1e9)))
         if isFree { free.append(connection) } else { replace(connection) }
         sendDue()
     }

@@ -17,7 +17,8 @@ extension EndToEnd {
 
 extension EndToEnd.CommandTests {
     private static let commands = [
-        "serve", "token", "demo", "audit", "ranking show", "ranking rebuild", "backup", "restore", "compact", "redis show", "redis take",
+        "serve", "token", "key rotate", "key list", "demo", "audit", "ranking show", "ranking rebuild", "backup", "restore", "compact",
+        "redis show", "redis take",
     ]
 
     @Test("--help of each command names every flag, and each flag has its environment variable", arguments: commands)
@@ -35,7 +36,7 @@ extension EndToEnd.CommandTests {
     func root() async throws {
         let help = try await Tool.run("--help")
         #expect(help.status == 0)
-        for command in ["serve", "token", "demo", "audit", "ranking", "backup", "restore", "compact", "redis"] {
+        for command in ["serve", "token", "key", "demo", "audit", "ranking", "backup", "restore", "compact", "redis"] {
             #expect(help.standardOutput.contains("\n  \(command) "), "\(command)")
         }
         for arguments in [

@@ -159,6 +159,37 @@ extension EndToEnd.DescriptorTests {
         }
     }
 
+    @Test("a listener for operators has its descriptors set apart, and is served while clients take all of theirs")
+    func operators() async throws {
+        try await withDataFolder { folder in
+            try await Self.started(folder, soft: 220, hard: 220, ["--admin-listen", "127.0.0.1:0"]) { serve in
+                let warning = try #require(serve.standardError.firstMatch(of: #/asked=10000 limit=220 lowered=(\d+)/#))
+                let connections = try #require(Int(warning.1))
+                #expect((16...70).contains(connections))
+                let (clients, outcomes) = try await Self.open(160, sure: connections, serve.port)
+                #expect(outcomes[.answered(200)] == connections, "\(outcomes)")
+                let port = try await serve.operatorsPort
+                let operators = Caller(pool: HTTPPool(port: port, maximumConnections: 40))
+                for _ in 0..<40 { #expect(try await operators.get("/healthz").status == 200) }
+                #expect(try await operators.get("/metrics").text.contains("\nfirstcome_http_connections \(connections)\n"))
+                try await eventually("the service is ready") { try await operators.get("/readyz").status == 200 }
+                #expect(try await Self.acceptFailures(operators) == 0)
+                clients.close()
+            }
+        }
+    }
+
+    @Test("what is set apart for operators is not given to clients")
+    func shareWithOperators() throws {
+        let operators = try ListenAddress("127.0.0.1:0", flag: "--admin-listen").operatorsConfiguration
+        let others = DescriptorLimit.reserve(operators: operators)
+        #expect(others == 74 && DescriptorLimit.reserve(operators: nil) == 0)
+        let limit = DescriptorLimit(descriptors: 1_034, open: 10)
+        #expect(try limit.share(wanted: 10_000, loops: 2, others: others) == DescriptorLimit.Share(connections: 762, refusals: 108))
+        #expect(throws: CommandError.self) { try DescriptorLimit(descriptors: 171, open: 10).share(wanted: 1, loops: 1, others: others) }
+        #expect(try DescriptorLimit(descriptors: 172, open: 10).share(wanted: 100, loops: 1, others: others).connections == 14)
+    }
+
     @Test(
         "connections and refusals together leave the reserve free",
         arguments: [

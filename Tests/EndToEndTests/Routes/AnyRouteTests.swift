@@ -40,6 +40,7 @@ struct ContractRoute: Sendable, CustomTestStringConvertible {
         ContractRoute("GET", "/payments/1", .selfOrAdmin), ContractRoute("POST", "/payments/1/refunds", .admin),
         ContractRoute("POST", "/checkout", .user), ContractRoute("GET", "/healthz", .all), ContractRoute("GET", "/readyz", .all),
         ContractRoute("GET", "/metrics", .all), ContractRoute("GET", "/openapi.json", .all),
+        ContractRoute("GET", "/docs", .all),
     ]
     static let guarded = all.filter { $0.access != .all }
     /// A claim needs no body, and what it has is not looked at.

@@ -28,6 +28,10 @@ final class LiveService: Sendable {
         var platform: DataPlatform?
         var connections = 64
         var loops = 1
+        var drainDeadline: Duration = .seconds(10)
+        /// The listener for operators; nil for none.
+        var operators: HTTPServerConfiguration?
+        var limits = RequestLimits()
         /// Prepares each connection of the service, for tests that watch what it reads.
         var configureChannel: (@Sendable (any Channel) throws -> Void)?
         /// Where the clock stands from the start; nil lets it run with the machine's.
@@ -81,7 +85,10 @@ final class LiveService: Sendable {
         configuration.http = HTTPServerConfiguration(host: "127.0.0.1", port: 0)
         configuration.http.maximumRequestsInFlight = setup.maximumRequestsInFlight
         configuration.http.configureChannel = setup.configureChannel
+        configuration.operators = setup.operators
+        configuration.drainDeadline = setup.drainDeadline
         configuration.loops = setup.loops
+        configuration.limits = setup.limits
         // Event ids that a test can name.
         configuration.firstIncarnation = 0
         configuration.redis = setup.redis

@@ -26,7 +26,7 @@ enum PrometheusTools {
     }
 }
 
-/// A real Prometheus on a free port, which scrapes services twice a second and evaluates the alert rules as often.
+/// A real Prometheus on a free port, which scrapes services once a second and evaluates the alert rules twice as often.
 ///
 /// Its copy of the rules differs from the original in durations alone, which are divided, so that a test need not wait for minutes.
 struct PrometheusServer: Sendable {
@@ -47,8 +47,8 @@ struct PrometheusServer: Sendable {
         let targets = ports.map { "\"127.0.0.1:\($0)\"" }.joined(separator: ", ")
         try """
         global:
-          scrape_interval: 500ms
-          scrape_timeout: 500ms
+          scrape_interval: 1s
+          scrape_timeout: 1s
           evaluation_interval: 500ms
         rule_files: [alerts.yml]
         scrape_configs:
@@ -88,8 +88,8 @@ struct PrometheusServer: Sendable {
     static func shortened(_ rules: String, by divisor: Int) -> String {
         rules.replacing(#/(for: |\[|offset )(\d+)([smh])/#) { match in
             let seconds = (Int(match.2) ?? 0) * (match.3 == "h" ? 3_600 : match.3 == "m" ? 60 : 1)
-            // A rate needs two samples, of which there are two a second, or fewer on a busy machine.
-            let least = match.1 == "for: " ? 1_000 : 4_000
+            // A rate needs two samples, of which there is one a second, or fewer on a busy machine.
+            let least = match.1 == "for: " ? 1_000 : 5_000
             return "\(match.1)\(max(least, seconds * 1_000 / divisor))ms"
         }
     }

@@ -58,3 +58,21 @@ func serveOnce(_ folder: String, _ arguments: [String] = []) async throws {
         #expect(try await serve.end() == 0)
     }
 }
+
+extension ServeProcess {
+    /// Where operators are served, as the second line of standard output says.
+    var operatorsPlace: String {
+        get async throws {
+            var place: Substring?
+            try await eventually("serve says where operators are served") {
+                place = standardOutput.firstMatch(of: #/\noperators are served on ([^ \n]+)\n/#)?.1
+                return place != nil
+            }
+            return String(try #require(place))
+        }
+    }
+
+    var operatorsPort: Int {
+        get async throws { try #require(Int(try await operatorsPlace.split(separator: ":").last ?? "")) }
+    }
+}

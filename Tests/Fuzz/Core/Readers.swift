@@ -39,9 +39,10 @@ package enum Readers {
                 switch machine.next(at: now) {
                 case .run(let head, let bytes, let chunks, let number):
                     precondition(verdict.end == .atRequest, "a request after the end: \(verdict)")
-                    let request = HTTPRequest(
-                        head: head, bytes: bytes, chunks: chunks, eventLoop: eventLoop, receivedAt: now,
-                        id: RequestID(connection: 0, number: 0, given: head.givenID(in: bytes)))
+                    let id = RequestID(connection: 1, number: UInt32(number), given: head.givenID(in: bytes))
+                    let request = HTTPRequest(head: head, bytes: bytes, chunks: chunks, eventLoop: eventLoop, receivedAt: now, id: id)
+                    precondition((1...128).contains(request.id.description.utf8.count), "an id of a wrong length")
+                    _ = request.traceParent
                     let form = machine.answered(number, at: now)
                     let staysOpen = form?.connection != .close
                     let target = bytes.withUnsafeReadableBytes { String(decoding: $0[head.target.range], as: UTF8.self) }
@@ -54,6 +55,8 @@ package enum Readers {
                     precondition(request.bodyByteCount == request.body.readableBytes)
                     if !staysOpen { verdict.end = .afterLastRequest }
                 case .refuse(let refusal, _):
+                    // Reads by positions that were noted before the fault.
+                    if let refused = machine.takeRefusedRequest() { _ = refused.head.givenID(in: refused.bytes)?.text }
                     precondition(verdict.end == .atRequest, "a refusal after the end: \(verdict)")
                     verdict.end = .refused(status: refusal.status)
                 case .sendContinue: break

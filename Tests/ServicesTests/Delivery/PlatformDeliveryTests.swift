@@ -8,6 +8,7 @@ import Store
 import Synchronization
 import TestSupport
 import Testing
+import TraceContext
 
 @testable import Services
 
@@ -36,6 +37,55 @@ struct PlatformDeliveryTests {
                 #expect(try await shop.deliveries() == Array(repeating: .delivered, count: 40))
             }
         }
+    }
+
+    @Test("a post carries the trace of its event with a span of its own for each try, and none where the event has none")
+    func traced() async throws {
+        let trace = try #require(TraceParent("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"))
+        try await withPlatform(react: { _ in .status(500) }) { server in
+            try await withOutbox(orders: 1) { shop, _, delivery in
+                let items = [RequestedItem(productID: ProductID(1), quantity: 1)]
+                let context = WriteContext<Checkout>(at: shop.clock.now, trace: trace)
+                _ = try await shop.store.checkout(userID: UserID(1), items: items, issuedCouponID: nil, in: context).value
+                let delivery = delivery(server.platform)
+                for _ in 0..<6 {
+                    guard let pause = try await delivery.step() else { break }
+                    delivery.advance(by: pause)
+                }
+                server.react { _ in .status(200) }
+                try await delivery.stepUntilQuiet()
+                let events = try await shop.records().map(\.event)
+                #expect(try await shop.deliveries() == [.delivered, .delivered])
+                let (plain, traced) = (
+                    server.posts.filter { $0.idempotencyKey == events[0].id.description },
+                    server.posts.filter { $0.idempotencyKey == events[1].id.description }
+                )
+                #expect(plain.count > 1 && plain.allSatisfy { $0.traceParent.isEmpty })
+                let parents = traced.compactMap { TraceParent($0.traceParent) }
+                #expect(parents.count == traced.count && traced.count > 1)
+                #expect(parents.allSatisfy { $0.traceIDText == trace.traceIDText && $0.flags == 1 })
+                #expect(Set(parents.map(\.parentID) + [trace.parentID]).count == parents.count + 1)
+                #expect(Set(traced.map(\.body)).count == 1 && Set(traced.map(\.signature)).count == 1)
+            }
+        }
+    }
+
+    @Test("log lines about an event name its trace")
+    func tracesInTheLog() async throws {
+        let trace = try #require(TraceParent("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"))
+        let lines = LogLines()
+        try await withPlatform(react: { _ in .status(400) }) { server in
+            try await withOutbox(orders: 0, logger: lines.logger()) { shop, _, delivery in
+                let items = [RequestedItem(productID: ProductID(1), quantity: 1)]
+                let context = WriteContext<Checkout>(at: shop.clock.now, trace: trace)
+                _ = try await shop.store.checkout(userID: UserID(1), items: items, issuedCouponID: nil, in: context).value
+                try await delivery(server.platform).stepUntilQuiet()
+                #expect(try await shop.deliveries() == [.parked])
+            }
+        }
+        let about = lines.all.filter { $0.contains("event not delivered") || $0.contains("event parked") }
+        #expect(about.count > 1 && about.contains { $0.contains("event parked") })
+        #expect(about.allSatisfy { $0.contains(trace.traceIDText) && $0.contains("\"event\": ") }, "\(about)")
     }
 
     @Test(

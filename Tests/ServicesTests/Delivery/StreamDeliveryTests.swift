@@ -4,6 +4,7 @@ import Redis
 import Store
 import TestSupport
 import Testing
+import TraceContext
 
 @testable import Services
 
@@ -43,6 +44,23 @@ struct StreamDeliveryTests {
                         }))
             #expect(fields.count == 5)
             #expect(try await shop.deliveries() == Array(repeating: .delivered, count: 5))
+        }
+    }
+
+    @Test("an event with a trace has a field for it in the stream, with a span of its own")
+    func traced() async throws {
+        let trace = try #require(TraceParent("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"))
+        try await withOutbox(orders: 1) { shop, delivery in
+            let items = [RequestedItem(productID: ProductID(1), quantity: 1)]
+            let context = WriteContext<Checkout>(at: shop.clock.now, trace: trace)
+            _ = try await shop.store.checkout(userID: UserID(1), items: items, issuedCouponID: nil, in: context).value
+            try await delivery.step()
+            let entries = try await shop.redis.send(RedisCommand("XRANGE", .string(RedisKeys.events), "-", "+")).array ?? []
+            let fields = entries.compactMap { $0.array?[1].array?.compactMap(\.string) }
+            try #require(fields.map(\.count) == [8, 10])
+            #expect(fields[1][8] == "traceparent")
+            let sent = try #require(TraceParent(fields[1][9]))
+            #expect(sent.traceIDText == trace.traceIDText && sent.flags == trace.flags && sent.parentID != trace.parentID)
         }
     }
 

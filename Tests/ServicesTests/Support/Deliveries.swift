@@ -1,5 +1,6 @@
 import AsyncHTTPClient
 import Commerce
+import Logging
 import NIOPosix
 import Store
 import Synchronization
@@ -9,7 +10,7 @@ import TestSupport
 
 /// A shop with `orders` paid orders, and a way to deliver their events to a platform. Only the test moves the time.
 func withOutbox(
-    orders: Int, _ body: (Shop, [Payment], (DataPlatform) -> TimedDelivery) async throws -> Void
+    orders: Int, logger: Logger = Shop.logger, _ body: (Shop, [Payment], (DataPlatform) -> TimedDelivery) async throws -> Void
 ) async throws {
     let clients = Mutex<[HTTPClient]>([])
     let outcome: Result<Void, any Error>
@@ -24,7 +25,7 @@ func withOutbox(
             try await body(shop, payments) { platform in
                 let client = WebhookSink.makeClient(for: platform, on: MultiThreadedEventLoopGroup.singleton)
                 clients.withLock { $0.append(client) }
-                return TimedDelivery(shop, platform, client, steady)
+                return TimedDelivery(shop, platform, client, steady, logger)
             }
         }
         outcome = .success(())
@@ -53,10 +54,10 @@ struct TimedDelivery: Sendable {
     private let shop: Shop
     private let steady: MovableSteadyClock
 
-    init(_ shop: Shop, _ platform: DataPlatform, _ client: HTTPClient, _ steady: MovableSteadyClock) {
+    init(_ shop: Shop, _ platform: DataPlatform, _ client: HTTPClient, _ steady: MovableSteadyClock, _ logger: Logger) {
         let sink = WebhookSink(platform: platform, client: client, clock: shop.services.configuration.clock)
         delivery = PlatformDelivery(
-            store: shop.store, sink: sink, clock: shop.services.configuration.clock, steady: steady.clock, logger: Shop.logger)
+            store: shop.store, sink: sink, clock: shop.services.configuration.clock, steady: steady.clock, logger: logger)
         shop.store.onDueWork { [delivery] work in
             if work == .retriedEvents { delivery.readAllAgain() } else { delivery.wakeup.raise() }
         }

@@ -36,6 +36,29 @@ import Testing
         #expect(try home.dump() == before)
     }
 
+    @Test("events of a store without traces are still waiting after its migration, and have none")
+    func eventsWithoutTraces() async throws {
+        let folder = TemporaryFolder(on: .memory).url
+        defer { try? FileManager.default.removeItem(at: folder) }
+        let old = try DatabaseQueue(path: folder.appending(path: "store.sqlite").path)
+        try Schema.migrator(firstIncarnation: 0).migrate(old, upTo: "waiting events by id")
+        try await old.write { db in
+            try db.execute(
+                sql: """
+                    INSERT INTO users (name, balance, created_at) VALUES ('김하늘', 0, 1);
+                    INSERT INTO orders (day, counter, user_id, status, total, discount, created_at, expires_at, paid_at)
+                        VALUES (20700, 1, 1, 1, 1000, 1000, 1, 2, 1);
+                    INSERT INTO events (id, kind, order_id, occurred_at, sale_day, payload, next_attempt_at)
+                        VALUES (1, 0, 1, 1, 20700, '{}', 1);
+                    """)
+        }
+        try old.close()
+        let store = try TemporaryStore.open(folder)
+        defer { store.close() }
+        let events = try await store.waitingEvents(after: EventID(0), limit: 10)
+        #expect(events.map(\.id) == [EventID(1)] && events.map(\.trace) == [nil])
+    }
+
     @Test("a store of the first version is brought up to date as it is: same rows, same checks, and sound")
     func migration() async throws {
         let folder = TemporaryFolder(on: .memory).url

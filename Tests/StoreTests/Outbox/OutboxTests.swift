@@ -2,6 +2,7 @@ import Commerce
 import Store
 import Synchronization
 import Testing
+import TraceContext
 
 @Suite(.temporaryStore) struct OutboxTests: StoreSuite {
     /// Two paid orders; the first is refunded in part: events 1 and 3 are the first order's, event 2 the second's.
@@ -85,6 +86,26 @@ import Testing
         let events = try await store.events(after: nil, limit: 10)
         let first = try #require(try await store.waitingEvents(after: EventID(0), limit: 1).first)
         #expect(first.payload == events[0].payload && first.orderID == events[0].orderID && first.kind == .paid && first.attempts == 0)
+    }
+
+    @Test("an event carries the trace of the request that paid, checked out or refunded, and none where it had none")
+    func traces() async throws {
+        let user = try await store.makeUsers(1, balance: 100_000)[0]
+        let tea = try await store.makeProduct(price: 1_000, stock: 100)
+        let traces = try (1...3).map { index in
+            try #require(TraceParent("00-0000000000000000000000000000000\(index)-000000000000000\(index)-01"))
+        }
+        let sale = try await store.checkout(
+            userID: user, items: wishes([(tea, 2)]), issuedCouponID: nil, in: WriteContext(at: noon, trace: traces[0])
+        ).value
+        let order = try await store.order(user, [(tea, 1)])
+        _ = try await store.pay(orderID: order.id, by: user, in: WriteContext(at: noon, trace: traces[1])).value
+        _ = try await store.refund(
+            paymentID: sale.payment.id, items: wishes([(tea, 1)]), in: WriteContext(at: noon, trace: traces[2])
+        ).value
+        _ = try await store.refund(paymentID: sale.payment.id, items: wishes([(tea, 1)]), in: .at(noon)).value
+        #expect(try await store.waitingEvents(after: EventID(0), limit: 10).map(\.trace) == traces + [nil])
+        #expect(try await store.waitingEvents([EventID(2), EventID(4)]).map(\.trace) == [traces[1], nil])
     }
 
     @Test("a failed try is noted, a parked event holds back its order alone, and a retry starts afresh")

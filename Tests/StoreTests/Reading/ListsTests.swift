@@ -92,7 +92,9 @@ import Testing
         "a cursor that the list did not give out is an error of its own",
         arguments: [
             "", "x", "!!!!", "cHJvZHVjdHM", "MQ==", "b3JkZXJzLjE", "Y2FtcGFpZ25zLjEuMg", "Y2FtcGFpZ25zLng", "_____w",
-            String(repeating: "A", count: 5_000),
+            String(repeating: "A", count: 5_000), "c000000000000000", "c00000000000000001", "C0000000000000001", "c000000000000000A",
+            "c+000000000000001", "c-000000000000001", "c8000000000000000", "cffffffffffffffff", "o0000000000000001", "c000000000000000é",
+            "c0000000000000001 ", "c00000000000000010000000000000001",
         ])
     func badCursors(cursor: String) async throws {
         _ = try await store.makeCampaign()

@@ -2,6 +2,18 @@ import DequeModule
 import HTTPServer
 import NIOCore
 
+/// The bounds of a ``CheckQueue``.
+struct CheckLimits: Sendable {
+    /// Tokens that wait. More are turned away.
+    var waiting = 2_048
+    /// From this number of forged tokens on (see ``SourceScores``), a source is suspect.
+    var suspectFrom = 8.0
+    /// Failed checks of a second that suspect sources may have, together. At 100 us for a check this is 5 % of a core.
+    var failuresPerSecond = 500.0
+    /// Failed checks that they may have at once, after a time without.
+    var failureBurst = 500.0
+}
+
 /// The order in which signatures are checked, and which ones are not: a value without threads and clocks.
 ///
 /// Sources take turns, one token each, so that a token waits for one check of every other source and not for all that one source has sent.
@@ -9,17 +21,6 @@ import NIOCore
 /// second; beyond it their tokens are turned away, those that wait already among them. So forgeries take a bounded share of the machine,
 /// and a good token from a clean source waits for few of them.
 struct CheckQueue<Job: Sendable>: Sendable {
-    struct Limits: Sendable {
-        /// Tokens that wait. More are turned away.
-        var waiting = 2_048
-        /// From this number of forged tokens on (see ``SourceScores``), a source is suspect.
-        var suspectFrom = 8.0
-        /// Failed checks of a second that suspect sources may have, together. At 100 us for a check this is 5 % of a core.
-        var failuresPerSecond = 500.0
-        /// Failed checks that they may have at once, after a time without.
-        var failureBurst = 500.0
-    }
-
     /// What to do next.
     enum Turn: Sendable {
         case check(Job, from: IPAddress, isSuspect: Bool)
@@ -34,16 +35,17 @@ struct CheckQueue<Job: Sendable>: Sendable {
         case displaces(Job)
     }
 
-    private let limits: Limits
+    private let limits: CheckLimits
     private var queues: [IPAddress: Deque<Job>] = [:]
     /// The sources whose tokens wait, in the order of their turns.
     private var turns: Deque<IPAddress> = []
     private(set) var count = 0
     private var scores = SourceScores()
+    /// Failed checks that suspect sources may have now, and when that was counted; nil before the first time.
     private var budget: Double
-    private var budgetAt = NIODeadline.uptimeNanoseconds(0)
+    private var budgetAt: NIODeadline?
 
-    init(limits: Limits = Limits()) {
+    init(limits: CheckLimits = CheckLimits()) {
         self.limits = limits
         budget = limits.failureBurst
     }
@@ -85,6 +87,7 @@ struct CheckQueue<Job: Sendable>: Sendable {
     /// Takes note of the outcome of a check.
     mutating func finished(_ source: IPAddress, wasSuspect: Bool, failed: Bool, at now: NIODeadline) {
         scores.count(source, failed: failed, at: now)
+        refill(at: now)
         // A suspect's check was paid in advance; a clean source's failure is paid now, although it is never turned away for it.
         switch (wasSuspect, failed) {
         case (true, false): budget += 1
@@ -98,8 +101,13 @@ struct CheckQueue<Job: Sendable>: Sendable {
     }
 
     private mutating func hasBudget(at now: NIODeadline) -> Bool {
-        budget = min(budget + Double((now - budgetAt).nanoseconds) / 1e9 * limits.failuresPerSecond, limits.failureBurst)
-        budgetAt = now
+        refill(at: now)
         return budget >= 1
+    }
+
+    private mutating func refill(at now: NIODeadline) {
+        let seconds = budgetAt.map { Double((now - $0).nanoseconds) / 1e9 } ?? 0
+        budget = min(budget + seconds * limits.failuresPerSecond, limits.failureBurst)
+        budgetAt = now
     }
 }

@@ -8,14 +8,9 @@ import Synchronization
 ///
 /// Its state lives in a mutex, which is taken only for tokens that no loop's cache has.
 final class SignatureChecks: Sendable {
-    enum Outcome: Equatable, Sendable {
-        case verified(VerifiedToken)
-        case refused(TokenRefusals.Reason)
-    }
-
     private struct Job: Sendable {
         let token: UncheckedToken
-        let done: CheckedContinuation<Outcome, Never>
+        let done: CheckedContinuation<IssuerVerdict, Never>
     }
 
     private struct State {
@@ -24,7 +19,7 @@ final class SignatureChecks: Sendable {
         var running = 0
     }
 
-    /// The tokens that passed, for all loops.
+    /// The tokens with good signatures, for all loops.
     let checked = CheckedTokens()
     private let state: Mutex<State>
     private let maximumThreads: Int
@@ -35,9 +30,9 @@ final class SignatureChecks: Sendable {
     /// A quarter of the cores: the rest is for the loops, the store and Redis.
     static let standardThreads = min(8, max(1, ProcessInfo.processInfo.activeProcessorCount / 4))
 
-    init(maximumThreads: Int = SignatureChecks.standardThreads) {
+    init(maximumThreads: Int = SignatureChecks.standardThreads, limits: CheckLimits = CheckLimits()) {
         self.maximumThreads = maximumThreads
-        state = Mutex(State(queue: CheckQueue()))
+        state = Mutex(State(queue: CheckQueue(limits: limits)))
     }
 
     /// How many signatures were checked.
@@ -52,7 +47,7 @@ final class SignatureChecks: Sendable {
     }
 
     /// Has a token checked. The outcome is `busy` where it was turned away.
-    func outcome(of token: UncheckedToken) async -> Outcome {
+    func outcome(of token: UncheckedToken) async -> IssuerVerdict {
         await withCheckedContinuation { done in
             let job = Job(token: token, done: done)
             let (admission, needsThread) = state.withLock { state in
@@ -75,10 +70,10 @@ final class SignatureChecks: Sendable {
             switch turn {
             case .turnAway(let job): job.done.resume(returning: .refused(.busy))
             case .check(let job, let source, let isSuspect):
-                let outcome = check(job.token)
-                let failed = if case .refused = outcome { true } else { false }
-                state.withLock { $0.queue.finished(source, wasSuspect: isSuspect, failed: failed, at: .now()) }
-                job.done.resume(returning: outcome)
+                let verdict = check(job.token)
+                // A token that the issuer signed is no forgery, whatever it says.
+                state.withLock { $0.queue.finished(source, wasSuspect: isSuspect, failed: verdict == .refused(.signature), at: .now()) }
+                job.done.resume(returning: verdict)
             }
         }
     }
@@ -91,15 +86,12 @@ final class SignatureChecks: Sendable {
         }
     }
 
-    private func check(_ token: UncheckedToken) -> Outcome {
+    private func check(_ token: UncheckedToken) -> IssuerVerdict {
         // The same token may have been checked while this one waited: clients open several connections at once.
-        if let known = checked.find(token.digest), known.key === token.key { return .verified(known.token) }
+        if let known = checked.find(token.digest), known.key === token.key { return known.verdict }
         made.wrappingAdd(1, ordering: .relaxed)
-        switch token.verdict() {
-        case .refused(let reason): return .refused(reason)
-        case .verified(let verified):
-            checked.insert(CheckedTokens.Entry(token: verified, key: token.key), for: token.digest)
-            return .verified(verified)
-        }
+        let verdict = token.verdict()
+        if verdict != .refused(.signature) { checked.insert(CheckedTokens.Entry(verdict: verdict, key: token.key), for: token.digest) }
+        return verdict
     }
 }

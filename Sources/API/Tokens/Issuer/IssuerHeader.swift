@@ -1,3 +1,4 @@
+import Foundation
 import JSON
 
 /// The header of an issuer's token: which key is to verify it.
@@ -55,7 +56,8 @@ struct RecentHeaders {
     private static let capacity = 8
 
     func find(_ header: UnsafeRawBufferPointer) -> IssuerKey? {
-        entries.first { $0.bytes.elementsEqual(header) }?.key
+        guard let base = header.baseAddress else { return nil }
+        return entries.first { $0.bytes.count == header.count && memcmp($0.bytes, base, header.count) == 0 }?.key
     }
 
     /// Adds a header that ``find(_:)`` did not find.

@@ -7,8 +7,6 @@ import Services
 /// A key that is for other purposes or algorithms is left out, so that an issuer may publish more than this service understands.
 struct IssuerKeySet: Sendable {
     let keys: [IssuerKey]
-    /// The lengths, in characters, of the signatures of the keys, each once.
-    let signatureLengths: [Int]
 
     /// The greatest number of usable keys.
     static let mostKeys = 64
@@ -22,10 +20,7 @@ struct IssuerKeySet: Sendable {
         let reason: String
     }
 
-    init(keys: [IssuerKey]) {
-        self.keys = keys
-        signatureLengths = Set(keys.map(\.signatureLength)).sorted()
-    }
+    init(keys: [IssuerKey]) { self.keys = keys }
 
     /// Reads a key set, and says which keys are not used.
     ///

@@ -21,7 +21,7 @@ final class IssuerTokens: Sendable {
 
     /// What is left to do with a token.
     enum Examination {
-        /// Another loop has had it checked.
+        /// It was checked for another loop, or is no longer in the cache of this one.
         case known(VerifiedToken)
         case refused(TokenRefusals.Reason)
         /// It names a key that is not in the set; a newer set may have it.
@@ -50,7 +50,12 @@ final class IssuerTokens: Sendable {
         }
         guard token.signature.count == key.signatureLength else { return .refused(.signature) }
         let digest = TokenDigest(of: token.bytes)
-        if let known = checked.find(digest), isInUse(known.key) { return .known(known.token) }
+        if let known = checked.find(digest), isInUse(known.key) {
+            switch known.verdict {
+            case .verified(let token): return .known(token)
+            case .refused(let reason): return .refused(reason)
+            }
+        }
         return .check(
             UncheckedToken(
                 bytes: Array(token.bytes), headerLength: parts.header.count, signedLength: token.signed.count, key: key, rules: rules,
@@ -118,12 +123,13 @@ struct TokenDigest: Hashable, Sendable {
     func hash(into hasher: inout Hasher) { hasher.combine(words[0]) }
 }
 
-/// The tokens that were verified last on any event loop, so that a token that several loops see is checked once.
+/// The tokens that were checked last and have a good signature, so that a token that several loops see is checked once. Those that are
+/// refused for their claims are among them: repeating one costs its sender more than the service.
 ///
 /// A mutex guards them; it is taken only for tokens that a loop does not know. Two generations bound their number, as in ``TokenCache``.
 final class CheckedTokens: Sendable {
     struct Entry: Sendable {
-        let token: VerifiedToken
+        let verdict: IssuerVerdict
         let key: IssuerKey
     }
 

@@ -19,6 +19,7 @@ package struct Findings: Codable, Sendable {
     package var flashSale: FlashSaleResult?
     package var growth: [GrowthResult] = []
     package var openLoop: [OpenLoopCurve] = []
+    package var overload: [OverloadPoint] = []
     package var operations: [TimedOperation] = []
     /// What failed; one problem fails the run.
     package var problems: [String] = []
@@ -31,6 +32,7 @@ package struct Findings: Codable, Sendable {
         flashSale = other.flashSale ?? flashSale
         growth += other.growth
         openLoop += other.openLoop
+        overload += other.overload
         operations += other.operations
         problems += other.problems
     }

@@ -19,9 +19,10 @@ final class Shop: Sendable {
     ///
     /// - Parameters:
     ///   - build: the executable of another build; nil for the one beside this program.
+    ///   - arguments: more flags of `serve`.
     ///   - prepare: fills the data folder before the service opens it.
     static func open(
-        _ cleanup: CleanupStack, loops: Int = 1, build: String? = nil,
+        _ cleanup: CleanupStack, loops: Int = 1, build: String? = nil, arguments: [String] = [],
         prepare: @Sendable (_ dataFolder: String) async throws -> Void = { _ in }
     ) async throws -> Shop {
         let folder = TemporaryFolder()
@@ -35,7 +36,8 @@ final class Shop: Sendable {
         let token = try await Command.run([tool, "token", "--data", data, "--admin"])
         let service = try await ServeProcess.start(
             data,
-            ["--port", "0", "--redis", redis.url, "--log-level", "warning", "--order-hold", "24h", "--loops", String(loops)],
+            ["--port", "0", "--redis", redis.url, "--log-level", "warning", "--order-hold", "24h", "--loops", String(loops)]
+                + arguments,
             log: folder.path + "/serve.log", wrapping: { [build ?? $0[0]] + $0.dropFirst() })
         cleanup.add {
             do { _ = try await service.end() } catch { service.send(SIGKILL) }

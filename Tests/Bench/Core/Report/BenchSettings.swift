@@ -46,6 +46,10 @@ package struct BenchSettings: Sendable {
     var openLoopSeconds: Double { isQuick ? 2 : 8 }
     var openLoopProbe: Int { isQuick ? 40_000 : 100_000 }
 
+    /// How long the mix of the overload is sent at each rate, and how much of that is the beginning, in seconds.
+    var overloadSeconds: Double { isQuick ? 6 : 20 }
+    var overloadWarmUpSeconds: Double { isQuick ? 2 : 4 }
+
     /// Requests of one redis-benchmark run: about as long as the other rows.
     func redisRequests(pipeline: Int) -> Int { seconds * (pipeline > 1 ? 150_000 : 80_000) }
 

@@ -7,7 +7,9 @@ extension Report {
     package var markdown: String {
         var sections = ["# Benchmark results", origin, environmentTable]
         if !problems.isEmpty { sections += ["## Failures", problems.map { "- \($0)" }.joined(separator: "\n")] }
-        sections += targetSection + requestSection + openLoopSection + growthSection + memorySection + flashSaleSection + operationSection
+        sections +=
+            targetSection + requestSection + openLoopSection + overloadSection + growthSection + memorySection + flashSaleSection
+            + operationSection
         return sections.joined(separator: "\n\n") + "\n"
     }
 
@@ -129,6 +131,15 @@ extension Report {
             server that stalls is charged for every request it delays.
             """
         return section("Open loop", note, pictures: ["open-loop"], [openLoopTable])
+    }
+
+    private var overloadSection: [String] {
+        guard !findings.overload.isEmpty else { return [] }
+        let note = """
+            Checkouts, claims that win, reads by key and lists at a fixed rate, with and without `--shed-after`. 100 % is what a closed loop \
+            with 256 connections reached just before. Latencies are those after the first seconds, in which the queue does not stand yet.
+            """
+        return section("Overload", note, [overloadTable])
     }
 
     private var growthSection: [String] {

@@ -3,8 +3,10 @@ package struct TestCertificate: Sendable {
     package let certificate: String
     package let key: String
 
-    package init(in folder: TemporaryFolder) async throws {
-        (certificate, key) = (folder.path + "/cert.pem", folder.path + "/key.pem")
+    package init(in folder: TemporaryFolder) async throws { try await self.init(in: folder.path) }
+
+    package init(in folder: String) async throws {
+        (certificate, key) = (folder + "/cert.pem", folder + "/key.pem")
         let openssl = try await Tool.run(program: [
             "openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost",
             "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", key, "-out", certificate,

@@ -40,7 +40,7 @@ package struct Caller: Sendable {
             fields["Content-Length"] = "0"
         }
         fields.merge(headers) { $1 }
-        let isOperational = ["/healthz", "/readyz", "/metrics", "/openapi.json", "/api/"].contains { path.hasPrefix($0) }
+        let isOperational = ["/healthz", "/readyz", "/metrics", "/openapi.json", "/docs", "/api/"].contains { path.hasPrefix($0) }
         var bytes = ByteBuffer(string: "\(method) \(isOperational ? "" : "/api/v1")\(path) HTTP/1.1\r\n")
         for (name, value) in fields where !value.isEmpty { bytes.writeString("\(name): \(value)\r\n") }
         bytes.writeString("\r\n")

@@ -14,6 +14,8 @@ package final class DataPlatformServer: Sendable {
         package let signature: String
         package let contentType: String
         package let body: String
+        /// Empty where the post has none.
+        package let traceParent: String
     }
 
     package enum Reaction: Sendable {
@@ -81,7 +83,7 @@ package final class DataPlatformServer: Sendable {
             let post = Post(
                 method: request.method.rawValue, path: request.path, idempotencyKey: request.value(of: .idempotencyKey) ?? "",
                 signature: request.values(of: "x-firstcome-signature").joined(), contentType: request.value(of: .contentType) ?? "",
-                body: String(buffer: request.body))
+                body: String(buffer: request.body), traceParent: request.values(of: "traceparent").joined(separator: ", "))
             let reaction = state.withLock { state in
                 state.posts.append(post)
                 state.underWay.now += 1

@@ -32,7 +32,7 @@ package final class ServeProcess: Sendable {
             throw error
         }
         let line = String(process.output.prefix { !$0.isNewline })
-        guard let match = line.firstMatch(of: #/^firstcome listens on (?:http://[^ ]+:(\d+)|unix:[^ ]+) /#),
+        guard let match = line.firstMatch(of: #/^firstcome listens on (?:https?://[^ ]+:(\d+)|unix:[^ ]+) /#),
             let port = Int(match.1 ?? "0")
         else {
             await process.end()
@@ -51,6 +51,9 @@ package final class ServeProcess: Sendable {
 
         package var description: String { "serve ended with \(status), printed \"\(printed)\" and logged:\n\(log)" }
     }
+
+    /// What it has printed, the first line included.
+    package var standardOutput: String { process.output }
 
     package var standardError: String { Self.text(of: log, from: 0) }
 
