@@ -13,8 +13,13 @@ package final class FirstcomeAPI: Sendable {
     private let prepared = PreparedAnswers()
 
     /// The same, with tokens of one key.
-    package convenience init(services: CommerceServices, tokenKey: TokenKey, eventLoopGroup: any EventLoopGroup, logger: Logger) {
-        self.init(services: services, tokenKeys: TokenKeys(tokenKey), eventLoopGroup: eventLoopGroup, logger: logger)
+    package convenience init(
+        services: CommerceServices, tokenKey: TokenKey, eventLoopGroup: any EventLoopGroup, servesOperatorsApart: Bool = false,
+        crossOrigin: CrossOriginPolicy? = nil, limits: RequestLimits = RequestLimits(), logger: Logger
+    ) {
+        self.init(
+            services: services, tokenKeys: TokenKeys(tokenKey), eventLoopGroup: eventLoopGroup,
+            servesOperatorsApart: servesOperatorsApart, crossOrigin: crossOrigin, limits: limits, logger: logger)
     }
 
     /// - Parameters:
@@ -115,6 +120,9 @@ package final class FirstcomeAPI: Sendable {
 
     /// Adds the server's own numbers to `/metrics`; the server is made after this object and needs it, so it cannot be passed to `init`.
     package func reportStatistics(of server: HTTPListener) { metrics.reportStatistics(of: server) }
+
+    /// The refused tokens of each event loop.
+    var tokenRefusals: [TokenRefusals] { metrics.tokenRefusals }
 
     /// The server's own numbers; nil before ``reportStatistics(of:)`` and once the server is gone.
     var serverStatistics: HTTPServerStatistics? { metrics.serverStatistics }

@@ -215,6 +215,26 @@ struct AccessLogTests {
         }
     }
 
+    @Test("a sender that a handler learns after its call is in the line of its own request")
+    func lateSender() async throws {
+        let notes = RequestNotes()
+        let responder: HTTPResponder = { request in
+            guard request.path == "/late" else { return .now(.text("ok")) }
+            let (id, loop) = (request.id, request.eventLoop)
+            return .callback { done in
+                loop.execute {
+                    notes.noteLate(.user(7), of: id)
+                    done(.success(.text("late")))
+                }
+            }
+        }
+        try await withLog(notes: notes, responder: responder) { server in
+            _ = try await exchange(server.port, .get("/late"), .get("/"), .get("/late"))
+            let lines = try await server.lines(3)
+            #expect(lines.map { $0["user"] } == [.integer(7), nil, .integer(7)])
+        }
+    }
+
     @Test("a request whose client hung up is logged when its handler answers, with no bytes sent")
     func hungUp() async throws {
         let gate = Gate()

@@ -151,24 +151,4 @@ struct RequestIDTests {
             #expect(response.status == 500 && response["x-request-id"] == "broken")
         }
     }
-
-    @Test("an answer to one request alone can have fields of its own")
-    func answerFields() async throws {
-        let notes = RequestNotes()
-        let answer = HTTPResponse.text("shared")
-        let responder: HTTPResponder = { request in
-            if request.path == "/more" { notes.answerFields = ByteBuffer(string: "ratelimit: 1\r\nvary: origin\r\n") }
-            return .now(answer)
-        }
-        try await withServer(responder: responder, notes: notes) { _, port in
-            try await offPool {
-                let client = try RawHTTPClient(port: port)
-                for (path, fields) in [("/", nil), ("/more", "1"), ("/", nil), ("/more", "1")] as [(String, String?)] {
-                    let response = try client.exchange(.get(path))
-                    #expect(response["ratelimit"] == fields && response.body == "shared")
-                    #expect(Self.isGenerated(response["x-request-id"]))
-                }
-            }
-        }
-    }
 }

@@ -47,6 +47,9 @@ final class MetricsPage: Sendable {
     /// The server's own numbers; nil before ``reportStatistics(of:)`` and once the server is gone.
     var serverStatistics: HTTPServerStatistics? { server.withLock { $0.value }?.statistics }
 
+    /// The refused tokens of each event loop.
+    var tokenRefusals: [TokenRefusals] { loops.map(\.tokens) }
+
     /// The whole page in the Prometheus text format.
     func text() -> ByteBuffer {
         var text = PrometheusText()

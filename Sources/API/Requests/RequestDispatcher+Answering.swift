@@ -141,7 +141,6 @@ extension RequestDispatcher {
     /// Runs the call's handler if somebody may use it; otherwise answers the refusal.
     @inline(__always)
     func reply(to call: Call, by access: Route.Access, as identity: Identity) throws -> HTTPAnswer {
-        note(identity)
         let admission = Admission(
             access, identity, pathUser: try call.pathUser(), prepared: resources.prepared,
             userExists: { resources.store.userExists($0) })
@@ -159,13 +158,6 @@ extension RequestDispatcher {
         let work = call.endpoint.work
         guard work != .kept, work != .claim, case .user = identity else { return nil }
         return resources.shedding.refusal(of: work)
-    }
-
-    private func note(_ identity: Identity) {
-        switch identity {
-        case .user(let id): notes.sender = .user(id.rawValue)
-        case .admin(let subject): notes.sender = .admin(subject: subject)
-        }
     }
 
     /// Answers a request with the response that is stored under its key. Without one it runs the handler, and meanwhile refuses other

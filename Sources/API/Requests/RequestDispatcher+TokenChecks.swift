@@ -8,7 +8,9 @@ extension RequestDispatcher {
         switch examine(call.request) {
         case .known(let token):
             switch token.judged(at: call.now) {
-            case .authenticated(let identity): return try replyCharging(to: call, by: access, as: identity)
+            case .authenticated(let identity):
+                notes.sender = identity.sender
+                return try replyCharging(to: call, by: access, as: identity)
             case .refused(let fault): return .now(refusal(fault))
             case .unchecked: return .now(refusal(.signature))
             }
@@ -47,9 +49,11 @@ extension RequestDispatcher {
 
     private func answer(to call: Call, by access: Route.Access, with token: VerifiedToken) async throws -> HTTPResponse {
         switch token.judged(at: call.now) {
-        case .authenticated(let identity): try await replyCharging(to: call, by: access, as: identity).response()
-        case .refused(let fault): refusal(fault)
-        case .unchecked: refusal(.signature)
+        case .authenticated(let identity):
+            notes.noteLate(identity.sender, of: call.request.id)
+            return try await replyCharging(to: call, by: access, as: identity).response()
+        case .refused(let fault): return refusal(fault)
+        case .unchecked: return refusal(.signature)
         }
     }
 

@@ -99,6 +99,8 @@ final class RequestDispatcher: @unchecked Sendable {
                 }
             }
         }
+        // Also for requests that are refused later, by their limits or because this user may not do it.
+        if case .authenticated(let identity) = outcome { notes.sender = identity.sender }
         return outcome
     }
 
@@ -147,5 +149,15 @@ final class RequestDispatcher: @unchecked Sendable {
         eventLoop.assertInEventLoop()
         refusals.count(fault)
         return resources.prepared.response(to: fault)
+    }
+}
+
+extension Identity {
+    /// Who sent a request, as the server's access log names it.
+    var sender: RequestNotes.Sender {
+        switch self {
+        case .user(let id): .user(id.rawValue)
+        case .admin(let subject): .admin(subject: subject)
+        }
     }
 }

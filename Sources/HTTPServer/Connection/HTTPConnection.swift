@@ -310,7 +310,10 @@ extension HTTPConnection {
     }
 
     private func log(status: Int?, answerBytes: Int) {
-        guard let request = loggedRequest.take(), let logged else { return }
+        guard var request = loggedRequest.take(), let logged else { return }
+        if request.sender == .unknown, let sender = loop.notes.takeLateSender(connection: logged.number, number: request.number) {
+            request.sender = sender
+        }
         loop.accessLog?.append(request, of: logged, status: status, answerBytes: answerBytes, at: .now())
     }
 

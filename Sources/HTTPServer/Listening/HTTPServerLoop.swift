@@ -83,6 +83,7 @@ final class HTTPServerLoop: @unchecked Sendable {
     init(eventLoop: any EventLoop, context: ServerContext, handler: @escaping HTTPResponder, notes: RequestNotes) {
         self.notes = notes
         accessLog = context.configuration.accessLog?.part(of: eventLoop)
+        if accessLog != nil { notes.takesLateSenders = true }
         self.eventLoop = eventLoop
         self.executor = EventLoopExecutor(eventLoop: eventLoop)
         self.context = context

@@ -236,7 +236,8 @@ package struct PrivateRedis: Sendable {
                 .privateRedis,
                 "redis-server is not installed (on Debian: apt-get install redis-server); install it, or name a Redis by --redis")
         } catch {
-            throw ServiceError(.privateRedis, "redis-server cannot be started", cause: error)
+            let reason = "\(error)".split(whereSeparator: \.isNewline).joined(separator: " ")
+            throw ServiceError(.privateRedis, "redis-server cannot be started: \(reason)", cause: error)
         }
     }
 }

@@ -108,7 +108,7 @@ struct IssuerFixture: Sendable {
             let outcome = verifier.authenticate(field, at: now, cache: &cache)
             guard outcome == .unchecked, let token = BearerToken(field: field, takesIssuer: true)
             else { return outcome }
-            switch issuer.examine(token, from: .local, headers: RecentHeaders(), checked: CheckedTokens()) {
+            switch issuer.examine(token, from: .unspecified, headers: RecentHeaders(), checked: CheckedTokens()) {
             case .known: return .unchecked
             case .refused(let reason): return .refused(reason)
             case .unknownKey: return .refused(.unknownKey)

@@ -196,7 +196,7 @@ struct IssuerRequestTests {
             let keys = TokenKeys(local: [], rules: Fixture.rules, issuer: reader)
             try await keys.rereadIssuer()
             let api = FirstcomeAPI(
-                services: fixture.services, tokenKeys: keys, eventLoopGroup: fixture.group, limits: clients, logger: logger)
+                services: fixture.services, tokenKeys: keys, eventLoopGroup: fixture.group, logger: logger)
             #expect(try await fixture.send(.post, "/api/v1/users", as: .anyAdmin, #"{"name":"김하늘"}"#).status == 201)
             let service = Service(fixture: fixture, api: api, keys: keys, issuer: issuer)
             // Its signature has another length than those of the keys that are known.
