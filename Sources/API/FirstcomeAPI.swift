@@ -39,7 +39,7 @@ package final class FirstcomeAPI: Sendable {
         let loops = eventLoops.map { _ in LoopMetrics(routeCount: endpoints.count) }
         let shedding = eventLoops.map { eventLoop in
             LoadShedding(
-                after: limits.shedAfter, eventLoop: eventLoop, store: services.store, context: services.context(for: eventLoop))
+                limits, eventLoop: eventLoop, store: services.store, context: services.context(for: eventLoop))
         }
         let buckets = ClientBuckets(limits)
         let outage = RateLimitOutage(logger: logger)
@@ -65,8 +65,10 @@ package final class FirstcomeAPI: Sendable {
                 let routes = RouteTable.routes
                 let places = routes.indices.filter { routes[$0].endpoint.isServed(by: role) }
                 return RequestDispatcher(
-                    routes: places.map { routes[$0] }, places: places, counters: places.map { counters.routes[$0] } + counters.routes.suffix(1),
-                    refusals: counters.tokens, resources: resources, notes: notes, eventLoop: eventLoop, keys: tokenKeys, inFlightKeys: inFlightKeys,
+                    routes: places.map { routes[$0] }, places: places,
+                    counters: places.map { counters.routes[$0] } + counters.routes.suffix(1),
+                    refusals: counters.tokens, resources: resources, notes: notes, eventLoop: eventLoop, keys: tokenKeys,
+                    inFlightKeys: inFlightKeys,
                     limiter: role == .operators ? nil : limiter, trustedProxies: limits.trustedProxies, crossOrigin: crossOrigin,
                     logger: logger)
             }

@@ -32,6 +32,7 @@ final class LoadShedding: @unchecked Sendable {
     private let store: TransactionalStore
     private let context: LoopContext
     private let isOn: Bool
+    private let watchesEventLoop: Bool
     private let lag: LoopLag
     private let shed = Queue.allCases.map { _ in Counter() }
     private var browsing: Gate
@@ -47,27 +48,28 @@ final class LoadShedding: @unchecked Sendable {
         let number = LoopCounter()
     }
 
-    /// The wait that is accepted for good, as a part of the time for which a queue may stand.
-    private static let targetShare: Int64 = 10
-    /// How many times longer than a new write one may wait that finishes something. The event loop's lag counts for writes only beyond
-    /// this too: by then, lists are refused.
+    /// The wait of a new write that is accepted for good, as a part of the time for which a queue may stand.
+    private static let targetShare: Int64 = 25
+    /// How many times longer than a new write one may wait that finishes something.
     private static let patience: Int64 = 2
+    /// The lag of the event loop at which lists are refused, as a part of the target; new writes are refused at twice that, and writes that
+    /// finish something at four times.
+    private static let lagShare: Int64 = 2
     private static let retryAfterSeconds: ClosedRange<Int64> = 1...4
 
-    /// - Parameter interval: how long a queue may stand; nil refuses nothing.
-    init(after interval: Duration?, eventLoop: any EventLoop, store: TransactionalStore, context: LoopContext) {
+    /// - Parameter limits: how long a queue may stand, and whether event loops count as queues.
+    init(_ limits: RequestLimits, eventLoop: any EventLoop, store: TransactionalStore, context: LoopContext) {
         (self.eventLoop, self.store, self.context) = (eventLoop, store, context)
         lag = LoopLag(eventLoop: eventLoop)
-        isOn = interval != nil
-        let nanoseconds = Int64((interval ?? .zero) / .nanoseconds(1))
-        func queue(patience: Int64 = 1) -> StandingQueue {
-            StandingQueue(interval: nanoseconds, target: nanoseconds / Self.targetShare * patience)
-        }
-        browsing = Gate(eventLoop: queue(), queue: queue())
-        personal = Gate(eventLoop: queue(), queue: queue())
-        newWrites = Gate(eventLoop: queue(patience: Self.patience), queue: queue())
-        finishingWrites = Gate(eventLoop: queue(patience: 2 * Self.patience), queue: queue(patience: Self.patience))
-        redis = queue()
+        (isOn, watchesEventLoop) = (limits.shedAfter != nil, limits.watchesEventLoops)
+        let nanoseconds = Int64((limits.shedAfter ?? .zero) / .nanoseconds(1))
+        let target = nanoseconds / Self.targetShare
+        func queue(_ target: Int64) -> StandingQueue { StandingQueue(interval: nanoseconds, target: target) }
+        browsing = Gate(eventLoop: queue(target / Self.lagShare), queue: queue(target))
+        personal = Gate(eventLoop: queue(target / Self.lagShare), queue: queue(target))
+        newWrites = Gate(eventLoop: queue(2 * target / Self.lagShare), queue: queue(target))
+        finishingWrites = Gate(eventLoop: queue(4 * target / Self.lagShare), queue: queue(Self.patience * target))
+        redis = queue(target)
         refusals = Self.retryAfterSeconds.map { seconds in
             Problem(
                 code: .temporarilyUnavailable, detail: "The service has more work than it can do. Try again later.",
@@ -107,7 +109,7 @@ final class LoadShedding: @unchecked Sendable {
     /// The queue that stands; nil where none does.
     private func check(_ gate: inout Gate, _ queue: Queue, wait: Int64, _ now: NIODeadline) -> Queue? {
         let instant = Int64(now.uptimeNanoseconds)
-        guard gate.eventLoop.admits(wait: lag.nanoseconds(at: now), at: instant) else { return .eventLoop }
+        guard gate.eventLoop.admits(wait: watchesEventLoop ? lag.present(at: now) : 0, at: instant) else { return .eventLoop }
         return gate.queue.admits(wait: wait, at: instant) ? nil : queue
     }
 }

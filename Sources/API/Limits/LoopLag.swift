@@ -9,13 +9,14 @@ import NIOCore
 /// Safety of `@unchecked Sendable`: the variables are touched on the loop alone, by requests and by the timer.
 final class LoopLag: @unchecked Sendable {
     private let eventLoop: any EventLoop
-    private var isWaiting = false
+    /// When the timer is due; nil without one.
+    private var due: NIODeadline?
     private var nextSample = NIODeadline.uptimeNanoseconds(0)
     private let lag = LoopCounter()
     /// When it was measured, in nanoseconds of the machine's monotonic clock.
     private let measuredAt = LoopCounter()
 
-    private static let pause = TimeAmount.milliseconds(20)
+    private static let pause = TimeAmount.milliseconds(5)
     private static let timer = TimeAmount.milliseconds(1)
     /// A number is forgotten after this time, because an idle loop measures nothing.
     private static let validity: Int64 = 1_000_000_000
@@ -24,16 +25,21 @@ final class LoopLag: @unchecked Sendable {
 
     /// Measures again if the last time was long ago. Call it for each request.
     func sample(at now: NIODeadline) {
-        guard !isWaiting, now >= nextSample else { return }
-        isWaiting = true
-        let due = NIODeadline.now() + Self.timer
+        guard due == nil, now >= nextSample else { return }
+        let due = now + Self.timer
+        self.due = due
         eventLoop.assumeIsolated().scheduleTask(deadline: due) {
             let now = NIODeadline.now()
-            self.isWaiting = false
+            self.due = nil
             self.nextSample = now + Self.pause
             self.lag.set(Int(max(0, (now - due).nanoseconds)))
             self.measuredAt.set(Int(now.uptimeNanoseconds))
         }
+    }
+
+    /// The lag for a request of this loop: the last one, or that of a timer which is late already.
+    func present(at now: NIODeadline) -> Int64 {
+        max(nanoseconds(at: now), due.map { (now - $0).nanoseconds } ?? 0)
     }
 
     /// The last lag in nanoseconds; 0 where none was measured for a second.

@@ -17,6 +17,7 @@ struct SheddingTests {
     private func limits(_ shedAfter: Duration? = .milliseconds(20)) -> RequestLimits {
         var limits = RequestLimits()
         limits.shedAfter = shedAfter
+        limits.watchesEventLoops = false
         return limits
     }
 
