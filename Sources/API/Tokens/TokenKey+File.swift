@@ -120,6 +120,7 @@ extension TokenKey {
     }
 
     static func systemError(_ what: String, _ path: String) -> TokenKeyError {
-        TokenKeyError(code: .inaccessible, message: "\(path) \(what): \(String(cString: strerror(errno))).")
+        let reason = errno == ENOSPC || errno == EDQUOT ? "the disk is full; free room on it" : String(cString: strerror(errno))
+        return TokenKeyError(code: .inaccessible, message: "\(path) \(what): \(reason).")
     }
 }
