@@ -81,6 +81,12 @@ final class LoadShedding: @unchecked Sendable {
         nextRefusal = .random(in: refusals.indices)
     }
 
+    /// Notes how long the bytes of a request have waited in their socket.
+    func note(waitedMilliseconds: Int32) {
+        eventLoop.assertInEventLoop()
+        lag.note(waited: .milliseconds(Int64(waitedMilliseconds)), at: .now())
+    }
+
     /// The refusal of work that would join a queue that stands; nil where it may begin.
     func refusal(of work: WorkClass) -> HTTPResponse? {
         eventLoop.assertInEventLoop()
@@ -146,7 +152,7 @@ extension LoadShedding {
                 "firstcome_shed_total", .counter, "Requests refused because a queue stood, by queue.",
                 samples: samples { queue in Double(loops.reduce(0) { $0 + $1.shedCount(queue) }) }),
             Metric(
-                "firstcome_queue_age_seconds", .gauge, "How long the oldest in a queue has waited; for event_loop how late timers run.",
+                "firstcome_queue_age_seconds", .gauge, "How long the oldest in a queue has waited; for event_loop how late it reads.",
                 samples: samples { queue in Double(loops.map { $0.age(of: queue, at: now) }.max() ?? 0) / 1e9 }),
         ]
     }

@@ -10,6 +10,7 @@ import TraceContext
 extension RequestDispatcher {
     /// Answers one request at once, by callback or in a task. Runs on the event loop.
     func answer(to request: consuming HTTPRequest) -> HTTPAnswer {
+        if request.waited >= 0 { resources.shedding.note(waitedMilliseconds: request.waited) }
         switch match(request) {
         case .found(let place, let parameters):
             notes.route = places[place]

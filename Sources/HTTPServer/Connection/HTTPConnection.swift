@@ -34,6 +34,8 @@ final class HTTPConnection: ChannelInboundHandler, @unchecked Sendable {
     private var logged: LoggedConnection?
     /// The request in progress, for its line in the access log.
     private var loggedRequest: LoggedRequest?
+    /// See ``HTTPRequest/waited``, for the next request.
+    private var waited: Int32 = -1
     /// The address of the client or of a proxy.
     private var peer = IPAddress.unspecified
 
@@ -69,6 +71,7 @@ final class HTTPConnection: ChannelInboundHandler, @unchecked Sendable {
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         let now = NIODeadline.now()
         isInReadBatch = true
+        waited = loop.waited(in: context.channel)
         machine.received(HTTPConnection.unwrapInboundIn(data), at: now)
         advance(now)
     }
@@ -184,8 +187,9 @@ extension HTTPConnection {
             if logged != nil { beginLogging(head, bytes, id, now) }
             run(
                 HTTPRequest(
-                    head: head, bytes: bytes, chunks: chunks, eventLoop: loop.eventLoop, receivedAt: now, id: id, peer: peer), number,
-                now)
+                    head: head, bytes: bytes, chunks: chunks, eventLoop: loop.eventLoop, receivedAt: now, id: id, peer: peer,
+                    waited: waited), number, now)
+            waited = -1
         case .refuse(let refusal, let form):
             loop.counters.rejectedRequests.add()
             noteRefused(form, now)

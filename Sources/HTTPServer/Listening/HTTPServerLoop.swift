@@ -75,6 +75,11 @@ final class HTTPServerLoop: @unchecked Sendable {
     private var date = DateField()
     private var spareBuffer: ByteBuffer?
     private var tickIsScheduled = false
+    private var readsUntilMeasurement = HTTPServerLoop.readsPerMeasurement
+
+    /// Reads of which one measures how long its bytes have waited: a busy loop does so hundreds of times a second, and it costs nothing
+    /// beside the reads.
+    private static let readsPerMeasurement = 64
     private let tickInterval: TimeAmount
 
     /// Bytes of the largest buffer that is kept for later answers.
@@ -147,6 +152,20 @@ final class HTTPServerLoop: @unchecked Sendable {
         eventLoop.assertInEventLoop()
         isCut = true
         for connection in Array(connections.values) { connection.cut() }
+    }
+
+    /// How many milliseconds the bytes that were just read from a channel have waited; -1 where that is not measured.
+    func waited(in channel: any Channel) -> Int32 {
+        readsUntilMeasurement -= 1
+        guard readsUntilMeasurement == 0 else { return -1 }
+        readsUntilMeasurement = HTTPServerLoop.readsPerMeasurement
+        return measuredWait(in: channel)
+    }
+
+    @inline(never)
+    private func measuredWait(in channel: any Channel) -> Int32 {
+        if case .unixSocket = context.configuration.address { return -1 }
+        return SocketWait.milliseconds(of: channel) ?? -1
     }
 
     /// Whether one more request may go to its handler.

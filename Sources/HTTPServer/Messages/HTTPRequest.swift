@@ -25,10 +25,12 @@ package struct HTTPRequest: Sendable {
     package let id: RequestID
     /// The address of the other end of the connection, which may be a proxy; ``IPAddress/unspecified`` for a unix socket.
     package let peer: IPAddress
+    /// How many milliseconds its bytes have waited in the socket; -1 where that was not measured, as for most requests.
+    package let waited: Int32
 
     init(
         head: RequestHead, bytes: ByteBuffer, chunks: ByteBuffer?, eventLoop: any EventLoop, receivedAt: NIODeadline, id: RequestID,
-        peer: IPAddress = .unspecified
+        peer: IPAddress = .unspecified, waited: Int32 = -1
     ) {
         self.id = id
         self.head = head
@@ -37,6 +39,7 @@ package struct HTTPRequest: Sendable {
         self.eventLoop = eventLoop
         self.receivedAt = receivedAt
         self.peer = peer
+        self.waited = waited
     }
 
     /// The method of the request line.
@@ -217,7 +220,7 @@ extension HTTPRequest {
     /// Makes a request from its parts, for handlers that are called without a connection. Nil where the parts make no valid head.
     package init?(
         method: String, target: String, fields: [(name: String, value: String)] = [], body: ByteBuffer = ByteBuffer(),
-        eventLoop: any EventLoop, receivedAt: NIODeadline = .now(), peer: IPAddress = .unspecified
+        eventLoop: any EventLoop, receivedAt: NIODeadline = .now(), peer: IPAddress = .unspecified, waited: Int32 = -1
     ) {
         var text = "\(method) \(target) HTTP/1.1\r\nhost: localhost\r\n"
         for field in fields { text += "\(field.name): \(field.value)\r\n" }
@@ -228,6 +231,6 @@ extension HTTPRequest {
         bytes.writeImmutableBuffer(body)
         self.init(
             head: head, bytes: bytes, chunks: nil, eventLoop: eventLoop, receivedAt: receivedAt,
-            id: RequestID(connection: 0, number: 0, given: head.givenID(in: bytes)), peer: peer)
+            id: RequestID(connection: 0, number: 0, given: head.givenID(in: bytes)), peer: peer, waited: waited)
     }
 }

@@ -11,8 +11,9 @@ struct OverloadPart: BenchPart {
     static let shares = [0.5, 2]
     private static let users = 20_000
     private static let products = 1_000
-    /// Those of the closed loop that finds the capacity, and those of the open loop, in which no connection may have to wait for another.
-    private static let (closedConnections, openConnections) = (256, 2_048)
+    /// Those of the closed loop that finds the capacity, and those of the open loop, in which as good as every request that
+    /// is due finds a free one: what waits in the generator is hidden from the service.
+    private static let (closedConnections, openConnections) = (256, 8_000)
 
     func run(_ settings: BenchSettings, _ progress: Progress) async throws -> Findings {
         var findings = Findings()
