@@ -24,7 +24,7 @@ final class LoadShedding: @unchecked Sendable {
 
     /// What one class of work looks at: each has its own view of a queue, because their targets differ.
     private struct Gate {
-        var eventLoop: StandingQueue
+        var eventLoop: LateLoop
         var queue: StandingQueue
     }
 
@@ -65,10 +65,11 @@ final class LoadShedding: @unchecked Sendable {
         let nanoseconds = Int64((limits.shedAfter ?? .zero) / .nanoseconds(1))
         let target = nanoseconds / Self.targetShare
         func queue(_ target: Int64) -> StandingQueue { StandingQueue(interval: nanoseconds, target: target) }
-        browsing = Gate(eventLoop: queue(target / Self.lagShare), queue: queue(target))
-        personal = Gate(eventLoop: queue(target / Self.lagShare), queue: queue(target))
-        newWrites = Gate(eventLoop: queue(2 * target / Self.lagShare), queue: queue(target))
-        finishingWrites = Gate(eventLoop: queue(4 * target / Self.lagShare), queue: queue(Self.patience * target))
+        func loop(_ target: Int64) -> LateLoop { LateLoop(interval: nanoseconds, target: target) }
+        browsing = Gate(eventLoop: loop(target / Self.lagShare), queue: queue(target))
+        personal = Gate(eventLoop: loop(target / Self.lagShare), queue: queue(target))
+        newWrites = Gate(eventLoop: loop(2 * target / Self.lagShare), queue: queue(target))
+        finishingWrites = Gate(eventLoop: loop(4 * target / Self.lagShare), queue: queue(Self.patience * target))
         redis = queue(target)
         refusals = Self.retryAfterSeconds.map { seconds in
             Problem(
@@ -109,7 +110,8 @@ final class LoadShedding: @unchecked Sendable {
     /// The queue that stands; nil where none does.
     private func check(_ gate: inout Gate, _ queue: Queue, wait: Int64, _ now: NIODeadline) -> Queue? {
         let instant = Int64(now.uptimeNanoseconds)
-        guard gate.eventLoop.admits(wait: watchesEventLoop ? lag.present(at: now) : 0, at: instant) else { return .eventLoop }
+        let late = watchesEventLoop ? lag.nanoseconds(at: now) : 0
+        guard gate.eventLoop.admits(lag: late, measuredAt: lag.lastMeasurement, at: instant) else { return .eventLoop }
         return gate.queue.admits(wait: wait, at: instant) ? nil : queue
     }
 }

@@ -9,8 +9,7 @@ import NIOCore
 /// Safety of `@unchecked Sendable`: the variables are touched on the loop alone, by requests and by the timer.
 final class LoopLag: @unchecked Sendable {
     private let eventLoop: any EventLoop
-    /// When the timer is due; nil without one.
-    private var due: NIODeadline?
+    private var isWaiting = false
     private var nextSample = NIODeadline.uptimeNanoseconds(0)
     private let lag = LoopCounter()
     /// When it was measured, in nanoseconds of the machine's monotonic clock.
@@ -25,22 +24,20 @@ final class LoopLag: @unchecked Sendable {
 
     /// Measures again if the last time was long ago. Call it for each request.
     func sample(at now: NIODeadline) {
-        guard due == nil, now >= nextSample else { return }
+        guard !isWaiting, now >= nextSample else { return }
         let due = now + Self.timer
-        self.due = due
+        isWaiting = true
         eventLoop.assumeIsolated().scheduleTask(deadline: due) {
             let now = NIODeadline.now()
-            self.due = nil
+            self.isWaiting = false
             self.nextSample = now + Self.pause
             self.lag.set(Int(max(0, (now - due).nanoseconds)))
             self.measuredAt.set(Int(now.uptimeNanoseconds))
         }
     }
 
-    /// The lag for a request of this loop: the last one, or that of a timer which is late already.
-    func present(at now: NIODeadline) -> Int64 {
-        max(nanoseconds(at: now), due.map { (now - $0).nanoseconds } ?? 0)
-    }
+    /// When the lag was measured last, in nanoseconds of the machine's monotonic clock; 0 where it never was.
+    var lastMeasurement: Int64 { Int64(measuredAt.value) }
 
     /// The last lag in nanoseconds; 0 where none was measured for a second.
     func nanoseconds(at now: NIODeadline) -> Int64 {

@@ -93,3 +93,59 @@ struct StandingQueueTests {
         #expect(refused == [250, 260])
     }
 }
+
+@Suite("Late event loops")
+struct LateLoopTests {
+    /// A loop that gets `load` times the work that it can do; refusing costs a tenth of doing. Its lag is measured every 10 ms.
+    private struct Run {
+        var loop = LateLoop(interval: 250 * millisecond, target: 10 * millisecond)
+        var now: Int64 = 1_000 * millisecond
+        var lag = 0.0
+        var (accepted, refused) = (0, 0)
+        var longestLag = 0.0
+
+        mutating func arrive(for steps: Int, load: Double) {
+            for _ in 0..<steps {
+                now += 10 * millisecond
+                let measured = Int64(lag)
+                let work = 10 * Double(millisecond) * load / 1_000
+                for _ in 0..<1_000 {
+                    let admits = loop.admits(lag: measured, measuredAt: now, at: now)
+                    if admits { accepted += 1 } else { refused += 1 }
+                    lag += admits ? work : work / 10
+                }
+                lag = max(0, lag - 10 * Double(millisecond))
+                longestLag = max(longestLag, lag)
+            }
+        }
+    }
+
+    @Test("a loop that can do its work refuses nothing")
+    func calm() {
+        var run = Run()
+        run.arrive(for: 1_000, load: 0.95)
+        #expect(run.refused == 0)
+    }
+
+    @Test("of twice the work, about what can be done is accepted, and the loop is hardly later than its target")
+    func overload() {
+        var run = Run()
+        run.arrive(for: 200, load: 2)
+        (run.accepted, run.refused, run.longestLag) = (0, 0, 0)
+        run.arrive(for: 2_000, load: 2)
+        #expect(run.longestLag < 40 * Double(millisecond))
+        let share = Double(run.accepted) / Double(run.accepted + run.refused)
+        // 0.9 a + 0.1 = 0.5
+        #expect((0.35...0.50).contains(share), "\(share)")
+    }
+
+    @Test("after the overload nothing is refused")
+    func recovery() {
+        var run = Run()
+        run.arrive(for: 500, load: 2)
+        run.arrive(for: 100, load: 0.3)
+        run.refused = 0
+        run.arrive(for: 500, load: 0.5)
+        #expect(run.refused == 0 && run.loop.refusedShare == 0)
+    }
+}
