@@ -50,9 +50,12 @@ def eventually(claim, condition, patience=PATIENCE):
 def sources():
     """Where this machine gets Debian's packages from, as lines of sources.list."""
     form = "$(REPO_URI)\t$(RELEASE)\t$(COMPONENT)"
-    lines = must(["apt-get", "indextargets", "--format", form, "Created-By: Packages", "Origin: Debian"])
-    found = sorted({line for line in lines.splitlines() if line.split("\t")[2] == "main"})
-    check("apt knows a source of Debian's packages; run apt-get update", found)
+    query = ["apt-get", "indextargets", "--format", form, "Created-By: Packages", "Origin: Debian"]
+    if not must(query).strip():
+        # A fresh machine may have no lists yet, and apt knows an origin by its list alone.
+        must(["apt-get", "update", "--quiet"])
+    found = sorted({line for line in must(query).splitlines() if line.split("\t")[2] == "main"})
+    check("apt knows a source of Debian's packages", found)
     return ["deb " + line.replace("\t", " ") for line in found]
 
 

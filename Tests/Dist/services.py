@@ -82,7 +82,10 @@ class WithoutSystemd:
         script = 'mount -t proc proc "$0/proc" && mount --rbind /dev "$0/dev" && exec chroot --userspec="$1:$1" "$0" env -i "${@:2}"'
         self.log = open(self.debian.folder / "service.log", "ab")
         self.process = subprocess.Popen(
-            ["unshare", "--mount", "--pid", "--fork", "--kill-child", "bash", "-c", script, root, account, *variables, *shlex.split(command)],
+            [
+                "unshare", "--mount", "--pid", "--fork", "--kill-child", "bash", "-c", script, root, account, *variables,
+                *shlex.split(command),
+            ],
             stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log)
         self.await_notice("READY=1")
         self.await_notice("WATCHDOG=1")

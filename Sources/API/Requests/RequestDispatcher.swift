@@ -36,10 +36,8 @@ final class RequestDispatcher: @unchecked Sendable {
     let serverOptions: HTTPResponse
     let keys: TokenKeys
     let refusals: TokenRefusals
-    private var verifier = TokenVerifier(localKeys: [])
+    private let known: LoopTokens
     private var matches: RecentMatches
-    private var tokens: TokenCache
-    private var headers = RecentHeaders()
 
     init(
         routes: [Route], places: [Int], counters: [RouteCounters], refusals: TokenRefusals, resources: LoopResources,
@@ -52,20 +50,10 @@ final class RequestDispatcher: @unchecked Sendable {
         (self.limiter, self.trustedProxies) = (limiter, trustedProxies)
         (self.places, self.notes, self.crossOrigin) = (places, notes, crossOrigin)
         serverOptions = HTTPResponse(status: 204, headers: [("allow", RequestDispatcher.methods(of: routes))])
-        tokens = keys.issuer == nil ? TokenCache() : TokenCache(maximumBytes: TokenCache.maximumBytesForIssuer)
+        known = LoopTokens(of: keys, on: eventLoop)
         logsRequests = logger.logLevel <= .debug
         clock = resources.services.configuration.clock
         matches = RecentMatches(Router(routes: routes.map { ($0.endpoint.method, $0.endpoint.template) }))
-        // No request comes before the end of this initializer, so the first keys need not be set on the loop.
-        verifier = keys.follow { [weak self] change in eventLoop.execute { [weak self] in self?.install(change) } }
-    }
-
-    /// Takes the keys of now, and drops the tokens of those that have left.
-    private func install(_ change: TokenKeys.Change) {
-        eventLoop.assertInEventLoop()
-        verifier = change.verifier
-        headers.removeAll()
-        tokens.removeTokens(of: change.removed)
     }
 
     /// Every method that some route has, as `Allow` lists them.
@@ -91,12 +79,7 @@ final class RequestDispatcher: @unchecked Sendable {
             case .missing: break
             case .several: outcome = .refused(.malformed)
             case .one(let field):
-                // Most tokens are known, and then the keys are not even read.
-                if let token = BearerToken(field: field), let known = tokens.find(token) {
-                    outcome = known.judged(at: now)
-                } else {
-                    outcome = authenticate(unknown: field, at: now)
-                }
+                outcome = known.authenticate(field, at: now)
             }
         }
         // Also for requests that are refused later, by their limits or because this user may not do it.
@@ -104,45 +87,21 @@ final class RequestDispatcher: @unchecked Sendable {
         return outcome
     }
 
-    @inline(never)
-    private func authenticate(unknown field: UnsafeRawBufferPointer, at now: Instant) -> Authentication {
-        verifier.authenticate(field, at: now, cache: &tokens)
-    }
-
     /// Examines the token of a request whose authentication is `unchecked`.
     func examine(_ request: HTTPRequest) -> IssuerTokens.Examination {
-        eventLoop.assertInEventLoop()
         var outcome = IssuerTokens.Examination.refused(.unknownKey)
         request.withCredentials { credentials in
-            guard case .one(let field) = credentials, let issuer = verifier.issuer,
-                let token = BearerToken(field: field, takesIssuer: true)
-            else { return }
-            outcome = issuer.examine(
-                token, from: trustedProxies.client(of: request).customerNetwork, headers: headers, checked: keys.checks.checked)
-            if case .known(let verified) = outcome { tokens.insert(verified, for: token) }
+            guard case .one(let field) = credentials else { return }
+            outcome = known.examine(field, from: trustedProxies.client(of: request).customerNetwork, keys.checks.checked)
         }
         return outcome
     }
 
     /// Whether other keys are on their way to this loop, which a token with an unknown key may be of.
-    var awaitsKeys: Bool {
-        eventLoop.assertInEventLoop()
-        return keys.hasOther(than: verifier.issuer)
-    }
+    var awaitsKeys: Bool { known.awaits(keys) }
 
     /// Adds a token to the cache whose signature was checked elsewhere; false where its key has left meanwhile.
-    func remember(_ verified: VerifiedToken, as token: UncheckedToken) -> Bool {
-        eventLoop.assertInEventLoop()
-        guard let issuer = verifier.issuer, issuer.isInUse(token.key) else { return false }
-        token.withToken { token in
-            // The same token may have come twice.
-            if tokens.find(token) == nil { tokens.insert(verified, for: token) }
-        }
-        token.withHeader { header in
-            if headers.find(header) == nil { headers.insert(header, token.key) }
-        }
-        return true
-    }
+    func remember(_ verified: VerifiedToken, as token: UncheckedToken) -> Bool { known.remember(verified, as: token) }
 
     /// The answer to a request without an identity, which is counted.
     func refusal(_ fault: Authentication.Fault) -> HTTPResponse {

@@ -129,9 +129,15 @@ struct LoggedRequest {
                     record.pathByteCount = UInt16(copy(head.path, AccessLogRecord.longestPath))
                     if head.path.range.count > AccessLogRecord.longestPath { record.flags.insert(.pathIsCut) }
                 }
-                if !head.userAgent.isAbsent { record.agentByteCount = UInt16(copy(head.userAgent, AccessLogRecord.longestAgent)) }
+                guard !head.lines.isAbsent, head.lines.range.upperBound <= bytes.count else { return }
+                let lines = FieldLines(UnsafeRawBufferPointer(rebasing: bytes[head.lines.range]))
+                if let agent = lines.onlyValue(of: "user-agent") {
+                    record.agentByteCount = UInt16(append(agent, AccessLogRecord.longestAgent))
+                }
                 // A longer value is one of a later version, of which the first 56 bytes say whether it is valid.
-                if !head.traceParent.isAbsent { record.traceByteCount = UInt8(copy(head.traceParent, TraceParent.byteCount + 1)) }
+                if let trace = lines.onlyValue(of: "traceparent") {
+                    record.traceByteCount = UInt8(append(trace, TraceParent.byteCount + 1))
+                }
             }
         }
         if let given {

@@ -36,8 +36,8 @@ final class HTTPConnection: ChannelInboundHandler, @unchecked Sendable {
     private var loggedRequest: LoggedRequest?
     /// See ``HTTPRequest/waited``, for the next request.
     private var waited: Int32 = -1
-    /// The address of the client or of a proxy.
-    private var peer = IPAddress.unspecified
+    /// What the requests of this connection have in common; the address of the peer is known once the connection is active.
+    private var origin: RequestOrigin
 
     /// Pipelined requests of one connection that run before the loop serves other connections.
     private static let requestsPerTurn = 32
@@ -47,6 +47,7 @@ final class HTTPConnection: ChannelInboundHandler, @unchecked Sendable {
         self.loop = loop
         isRefused = refusal != nil
         idText = ConnectionIDText(loop.nextConnectionNumber())
+        origin = RequestOrigin(number: idText.number, eventLoop: loop.eventLoop, peer: .unspecified)
         machine = HTTPConnectionStateMachine(
             limits: loop.limits, now: .now(), isDraining: loop.isDraining, refusal: refusal, refusesAfterHead: loop.refusesAfterHead)
     }
@@ -64,7 +65,7 @@ final class HTTPConnection: ChannelInboundHandler, @unchecked Sendable {
     }
 
     private func start(_ context: ChannelHandlerContext) {
-        peer = IPAddress(context.remoteAddress)
+        origin = RequestOrigin(number: idText.number, eventLoop: loop.eventLoop, peer: IPAddress(context.remoteAddress))
         if isRefused { advance(.now()) }
     }
 
@@ -181,14 +182,13 @@ extension HTTPConnection {
     private func perform(_ action: HTTPConnectionStateMachine.Action, _ now: NIODeadline) {
         switch action {
         case .run(let head, let bytes, let chunks, let number):
-            let given = head.givenID(in: bytes)
-            givenID = given
-            let id = RequestID(connection: idText.number, number: UInt32(truncatingIfNeeded: number), given: given)
-            if logged != nil { beginLogging(head, bytes, id, now) }
+            givenID = head.givenID(in: bytes)
+            let number32 = UInt32(truncatingIfNeeded: number)
+            if logged != nil { beginLogging(head, bytes, RequestID(connection: idText.number, number: number32, given: givenID), now) }
             run(
                 HTTPRequest(
-                    head: head, bytes: bytes, chunks: chunks, eventLoop: loop.eventLoop, receivedAt: now, id: id, peer: peer,
-                    waited: waited), number, now)
+                    head: head, bytes: bytes, chunks: chunks, origin: origin, receivedAt: now, number: number32, waited: waited), number,
+                now)
             waited = -1
         case .refuse(let refusal, let form):
             loop.counters.rejectedRequests.add()
@@ -297,11 +297,7 @@ extension HTTPConnection {
 
     private func beginLogging(_ head: RequestHead, _ bytes: ByteBuffer, _ id: RequestID, _ now: NIODeadline) {
         loop.notes.clear()
-        var request = LoggedRequest(head: head, bytes: bytes, number: id.number, given: id.given, receivedAt: now)
-        if head.hasRepeatedField, !head.traceParent.isAbsent, head.count(of: "traceparent", in: bytes) > 1 {
-            request.head?.traceParent = .absent
-        }
-        loggedRequest = request
+        loggedRequest = LoggedRequest(head: head, bytes: bytes, number: id.number, given: id.given, receivedAt: now)
     }
 
     /// Reads what the handler has noted, before another request's handler is called.

@@ -40,8 +40,7 @@ final class CrossOriginFields: Sendable {
         guard let head else { return others }
         return head.withUnsafeReadableBytes { bytes in
             let bytes = UnsafeRawBufferPointer(rebasing: bytes.prefix(limits.maximumHeaderBytes))
-            let origin = RequestHeadParser.origin(of: bytes, limits: limits)
-            return fields(origin.isAbsent ? nil : UnsafeRawBufferPointer(rebasing: bytes[origin.range]))
+            return fields(FieldLines(ofHead: bytes).onlyValue(of: "origin"))
         }
     }
 

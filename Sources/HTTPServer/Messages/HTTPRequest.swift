@@ -17,30 +17,36 @@ package struct HTTPRequest: Sendable {
         init(_ body: ByteBuffer) { self.body = body }
     }
 
-    /// The event loop that owns the connection, and on which the handler runs.
-    package let eventLoop: any EventLoop
+    /// What the requests of its connection have in common.
+    private let origin: RequestOrigin
     /// When the last byte of the request was read.
     package let receivedAt: NIODeadline
-    /// The id that the answer carries. Its text is made where it is asked for.
-    package let id: RequestID
-    /// The address of the other end of the connection, which may be a proxy; ``IPAddress/unspecified`` for a unix socket.
-    package let peer: IPAddress
+    /// The number of the request on its connection.
+    private let number: UInt32
     /// How many milliseconds its bytes have waited in the socket; -1 where that was not measured, as for most requests.
     package let waited: Int32
 
     init(
-        head: RequestHead, bytes: ByteBuffer, chunks: ByteBuffer?, eventLoop: any EventLoop, receivedAt: NIODeadline, id: RequestID,
-        peer: IPAddress = .unspecified, waited: Int32 = -1
+        head: RequestHead, bytes: ByteBuffer, chunks: ByteBuffer?, origin: RequestOrigin, receivedAt: NIODeadline, number: UInt32,
+        waited: Int32 = -1
     ) {
-        self.id = id
         self.head = head
         self.bytes = bytes
         self.chunks = chunks.map(Chunks.init)
-        self.eventLoop = eventLoop
+        self.origin = origin
         self.receivedAt = receivedAt
-        self.peer = peer
+        self.number = number
         self.waited = waited
     }
+
+    /// The event loop that owns the connection, and on which the handler runs.
+    package var eventLoop: any EventLoop { origin.eventLoop }
+
+    /// The address of the other end of the connection, which may be a proxy; ``IPAddress/unspecified`` for a unix socket.
+    package var peer: IPAddress { origin.peer }
+
+    /// The id that the answer carries. Made on each call, and its text where that is asked for.
+    package var id: RequestID { RequestID(connection: origin.number, number: number, given: head.givenID(in: bytes)) }
 
     /// The method of the request line.
     package var method: HTTPMethod { head.method }
@@ -81,13 +87,24 @@ package struct HTTPRequest: Sendable {
     }
 }
 
+/// What the requests of one connection have in common. A class, so that a request passes on one reference.
+final class RequestOrigin: Sendable {
+    /// The number from which the ids of the requests are made.
+    let number: UInt64
+    let eventLoop: any EventLoop
+    let peer: IPAddress
+
+    init(number: UInt64, eventLoop: any EventLoop, peer: IPAddress) {
+        (self.number, self.eventLoop, self.peer) = (number, eventLoop, peer)
+    }
+}
+
 // MARK: - Fields
 
 extension HTTPRequest {
-    /// Calls `body` with the value of `Origin`, valid during the call; nil without the field.
+    /// Calls `body` with the value of `Origin`, valid during the call; nil where the field is absent or sent several times.
     func withOrigin<Value>(_ body: (UnsafeRawBufferPointer?) -> Value) -> Value {
-        guard !head.origin.isAbsent else { return body(nil) }
-        return withBytes(head.origin) { body($0) }
+        withBytes(head.lines) { body(FieldLines($0).onlyValue(of: "origin")) }
     }
 
     /// The fields whose positions the parser has noted, so that reading one needs no search.
@@ -137,9 +154,7 @@ extension HTTPRequest {
 
     /// The trace that the request belongs to. Nil where `traceparent` is absent, invalid or sent several times.
     package var traceParent: TraceParent? {
-        guard !head.traceParent.isAbsent else { return nil }
-        if head.hasRepeatedField, values(of: "traceparent").count > 1 { return nil }
-        return withBytes(head.traceParent) { TraceParent($0) }
+        withBytes(head.lines) { FieldLines($0).onlyValue(of: "traceparent").flatMap { TraceParent($0) } }
     }
 
     /// Whether `Content-Type` was sent once and is exactly this text.
@@ -157,16 +172,7 @@ extension HTTPRequest {
     /// Calls `body` with the value of each field of this lowercase name, in the order sent and without white space at the ends. Makes no
     /// `String`; the bytes are valid during a call.
     package func withValues(of name: StaticString, _ body: (UnsafeRawBufferPointer) -> Void) {
-        withBytes(head.lines) { lines in
-            var start = 0
-            while let colon = lines[start...].firstIndex(of: UInt8(ascii: ":")) {
-                let end = lines[colon...].firstIndex(of: RequestHeadParser.cr) ?? lines.endIndex
-                if UnsafeRawBufferPointer(rebasing: lines[start..<colon]).equalsIgnoringCase(name) {
-                    body(UnsafeRawBufferPointer(rebasing: lines[(colon + 1)..<end]).trimmed)
-                }
-                start = min(end + 2, lines.endIndex)
-            }
-        }
+        withBytes(head.lines) { FieldLines($0).forEachValue(of: name, body) }
     }
 
     private func text(_ range: ByteRange) -> String {
@@ -190,9 +196,6 @@ extension RequestHead {
         if hasRepeatedField, values(of: "x-request-id", in: bytes).count > 1 { return nil }
         return bytes.withUnsafeReadableBytes { GivenRequestID(UnsafeRawBufferPointer(rebasing: $0[requestID.range])) }
     }
-
-    /// How many fields have this lowercase name.
-    func count(of name: String, in bytes: ByteBuffer) -> Int { values(of: name, in: bytes).count }
 
     fileprivate func values(of name: String, in bytes: ByteBuffer) -> [String] {
         allFields(in: bytes).filter { $0.name.lowercased() == name }.map(\.value)
@@ -230,7 +233,7 @@ extension HTTPRequest {
         guard case .complete(let head) = result else { return nil }
         bytes.writeImmutableBuffer(body)
         self.init(
-            head: head, bytes: bytes, chunks: nil, eventLoop: eventLoop, receivedAt: receivedAt,
-            id: RequestID(connection: 0, number: 0, given: head.givenID(in: bytes)), peer: peer, waited: waited)
+            head: head, bytes: bytes, chunks: nil, origin: RequestOrigin(number: 0, eventLoop: eventLoop, peer: peer),
+            receivedAt: receivedAt, number: 0, waited: waited)
     }
 }

@@ -29,8 +29,8 @@ package struct IPAddress: Hashable, Sendable {
         // Read as bytes: in `sockaddr_in` the address follows family and port, in `sockaddr_in6` also the flow label.
         switch address {
         case .v4(let socket):
-            self = withUnsafeBytes(of: socket.address) { bytes in
-                IPAddress(ipv4: UInt32(bigEndian: bytes.loadUnaligned(fromByteOffset: 4, as: UInt32.self)))
+            self = withUnsafeBytes(of: socket.address) {
+                IPAddress(ipv4: UInt32(bigEndian: $0.loadUnaligned(fromByteOffset: 4, as: UInt32.self)))
             }
         case .v6(let socket):
             self = withUnsafeBytes(of: socket.address) { IPAddress(ipv6: UnsafeRawBufferPointer(rebasing: $0[8..<24])) }

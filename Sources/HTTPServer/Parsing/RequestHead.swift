@@ -28,10 +28,13 @@ enum HTTPVersion: Equatable, Sendable {
     case http10, http11
 }
 
-/// One request head, as positions in the bytes it was read from. Small, because it is handed from one part to the next.
+/// One request head, as positions in the bytes it was read from.
+///
+/// It has 64 bytes, and a request with it 128 at most, because it is handed from one part to the next: the compiler copies that much
+/// with a few instructions, and calls `memcpy` for more. So only fields that most requests need are noted; others are searched for.
 struct RequestHead: Equatable, Sendable {
     var framing = BodyFraming.length(0)
-    var method = HTTPMethod.other
+    var method: HTTPMethod
     var version = HTTPVersion.http11
     /// Whether another request may follow on the connection (RFC 9112 section 9.3).
     var staysOpen = true
@@ -54,9 +57,13 @@ struct RequestHead: Equatable, Sendable {
     var ifMatch = ByteRange.absent
     var ifNoneMatch = ByteRange.absent
     var requestID = ByteRange.absent
-    var traceParent = ByteRange.absent
-    var userAgent = ByteRange.absent
-    var origin = ByteRange.absent
+    private var storedByteCount: UInt32 = 0
+
+    init(method: HTTPMethod = .other) { self.method = method }
+
     /// Bytes from the first one read to the end of the empty line.
-    var byteCount = 0
+    var byteCount: Int {
+        get { Int(storedByteCount) }
+        set { storedByteCount = UInt32(clamping: newValue) }
+    }
 }

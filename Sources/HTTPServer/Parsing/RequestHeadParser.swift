@@ -55,14 +55,6 @@ struct RequestHeadParser {
         }
     }
 
-    /// The `Origin` of a head that is incomplete or refused, where it comes before the fault.
-    static func origin(of bytes: UnsafeRawBufferPointer, limits: HTTPLimits) -> ByteRange {
-        var parser = RequestHeadParser(bytes, limits)
-        // What is wrong with the head does not matter here.
-        _ = try? parser.readHead()
-        return parser.head.origin
-    }
-
     /// False where the bytes end before the head does.
     private mutating func readHead() throws(HTTPRefusal) -> Bool {
         guard try readMethod(), try readTarget(), try readVersion() else { return false }
@@ -236,18 +228,12 @@ extension RequestHeadParser {
         case 6 where name.equalsIgnoringCase("expect"):
             framing.expectationCount += 1
             framing.expectsContinue = slice(start, end).equalsIgnoringCase("100-continue")
-        case 6 where name.equalsIgnoringCase("origin"):
-            head.origin = ByteRange(start, end)
         case 7 where name.equalsIgnoringCase("upgrade"):
             framing.asksForUpgrade = true
         case 8 where name.equalsIgnoringCase("if-match"):
             if Self.keep(&head.ifMatch, start, end) { head.hasRepeatedField = true }
         case 10 where name.equalsIgnoringCase("connection"):
             noteConnectionOptions(start, end)
-        case 10 where name.equalsIgnoringCase("user-agent"):
-            if Self.keep(&head.userAgent, start, end) { head.hasRepeatedField = true }
-        case 11 where name.equalsIgnoringCase("traceparent"):
-            if Self.keep(&head.traceParent, start, end) { head.hasRepeatedField = true }
         case 12 where name.equalsIgnoringCase("content-type"):
             if Self.keep(&head.contentType, start, end) { head.hasRepeatedField = true }
         case 12 where name.equalsIgnoringCase("x-request-id"):

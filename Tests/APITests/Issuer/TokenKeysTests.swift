@@ -200,7 +200,8 @@ struct TokenKeysTests {
 
     private func insert(_ token: String, _ issuer: IssuerTokens, _ cache: inout TokenCache) throws {
         try withToken(token, issuer) { token in
-            guard case .check(let unchecked) = issuer.examine(token, from: .unspecified, headers: RecentHeaders(), checked: CheckedTokens()),
+            guard
+                case .check(let unchecked) = issuer.examine(token, from: .unspecified, headers: RecentHeaders(), checked: CheckedTokens()),
                 case .verified(let verified) = unchecked.verdict()
             else {
                 Issue.record("refused")

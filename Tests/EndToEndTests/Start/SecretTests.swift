@@ -57,7 +57,12 @@ extension EndToEnd.SecretTests {
                 folder + (form.environment["CREDENTIALS_DIRECTORY"] == nil ? "/secret" : "/credentials/data-platform-secret"))
             #expect(try await Tool.run("demo", "--data", folder).status == 0)
             let arguments = ["--port", "0", "--log-level", "trace", "--data-platform", platform.url] + form.arguments.map(filled)
-            try await withServe(folder, arguments, environment: form.environment.mapValues(filled)) { serve in
+            // redis-server overwrites its environment, so a script that runs it notes what it was given.
+            try Self.write(
+                "#!/bin/sh\nenv > \(folder)/environment\nPATH=${PATH#*:} exec redis-server \"$@\"\n", folder + "/redis-server", mode: 0o700)
+            var environment = form.environment.mapValues(filled)
+            environment["PATH"] = folder + ":" + (ProcessInfo.processInfo.environment["PATH"] ?? "/usr/bin:/bin")
+            try await withServe(folder, arguments, environment: environment) { serve in
                 try await eventually("an event was posted") { !platform.posts.isEmpty }
                 let post = try #require(platform.posts.first)
                 let code = HMAC<SHA256>.authenticationCode(
@@ -69,7 +74,8 @@ extension EndToEnd.SecretTests {
                     #expect(try !Self.text("/proc/\(pid)/cmdline").contains(Self.platformSecret), "arguments of \(pid)")
                     #expect(try !Self.text("/proc/\(pid)/cmdline").isEmpty)
                 }
-                #expect(try !Self.text("/proc/\(redis)/environ").contains(Self.platformSecret), "environment of redis-server")
+                #expect(try !Self.text(folder + "/environment").contains(Self.platformSecret), "environment of redis-server")
+                #expect(try Self.text(folder + "/environment").contains("PATH="))
                 let pool = HTTPPool(port: serve.port, maximumConnections: 1)
                 for path in ["/metrics", "/readyz", "/openapi.json"] {
                     #expect(try await !Caller(pool: pool).get(path).text.contains(Self.platformSecret), "\(path)")

@@ -39,8 +39,9 @@ package enum Readers {
                 switch machine.next(at: now) {
                 case .run(let head, let bytes, let chunks, let number):
                     precondition(verdict.end == .atRequest, "a request after the end: \(verdict)")
-                    let id = RequestID(connection: 1, number: UInt32(number), given: head.givenID(in: bytes))
-                    let request = HTTPRequest(head: head, bytes: bytes, chunks: chunks, eventLoop: eventLoop, receivedAt: now, id: id)
+                    let origin = RequestOrigin(number: 1, eventLoop: eventLoop, peer: .unspecified)
+                    let request = HTTPRequest(
+                        head: head, bytes: bytes, chunks: chunks, origin: origin, receivedAt: now, number: UInt32(number))
                     precondition((1...128).contains(request.id.description.utf8.count), "an id of a wrong length")
                     _ = request.traceParent
                     let form = machine.answered(number, at: now)
