@@ -87,7 +87,7 @@ struct LimitTests {
     @Test("a head that drips in is answered 408 when its time is over, whatever arrives", arguments: [false, true])
     func slowHead(afterARequest: Bool) async throws {
         try await withClient(configure: {
-            $0.headTimeout = .seconds(1)
+            $0.headTimeout = .seconds(4)
             $0.lingerTimeout = .seconds(60)
         }) { port in
             let client = try RawHTTPClient(port: port)
