@@ -73,6 +73,9 @@ struct SheddingTests {
                 if status == 201 { charged += 1_000 }
             }
             #expect(charged > 0)
+            for (path, _, answer) in orders where path == "/api/v1/checkout" {
+                if try await answer.value.status == 201 { charged -= 1_000 }
+            }
             #expect(try await app.send(.get, "/api/v1/users/1/balance", as: lee).json["balance"] == .integer(charged))
             try await eventually("charges are accepted again") {
                 try await app.send(.post, "/api/v1/users/1/balance/charges", as: lee, #"{"amount":1000}"#).status == 201
