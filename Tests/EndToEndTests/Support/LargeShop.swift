@@ -68,7 +68,7 @@ struct LargeShop {
             \(numbers) INSERT INTO transfers
             SELECT \(count) + i, 1, i, i, -1, \(paid), 100000 - (\(paid)), i, \(now) FROM n
             """,
-            "\(numbers) INSERT INTO events SELECT i, 0, i, \(now), \(day), '{}', 1, 0, \(now), NULL FROM n",
+            "\(numbers) INSERT INTO events SELECT i, 0, i, \(now), \(day), '{}', 1, 0, \(now), NULL, NULL FROM n",
             "\(numbers) INSERT INTO event_units SELECT i, \(product), 2 FROM n",
         ]
     }

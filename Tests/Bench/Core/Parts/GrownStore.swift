@@ -130,7 +130,7 @@ extension GrownStore {
             """,
             """
             \(numbers(count)), orders_made AS (\(orders)) INSERT INTO events
-            SELECT o, 0, o, \(moment), \(day), '{}', 1, 0, \(moment), NULL FROM orders_made
+            SELECT o, 0, o, \(moment), \(day), '{}', 1, 0, \(moment), NULL, NULL FROM orders_made
             """,
             """
             \(numbers(count * lines)), lines_made AS (\(line)) INSERT INTO event_units SELECT o, product, 1 FROM lines_made
