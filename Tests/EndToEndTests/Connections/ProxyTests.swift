@@ -89,7 +89,7 @@ extension EndToEnd.ProxyTests {
             let metrics = try await offPool {
                 try RawHTTPClient(unixSocketPath: folder + "/http.sock").exchange("GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n").body
             }
-            return try #require(metrics.firstMatch(of: #/\nfirstcome_http_connections_total (\d+)\n/#).flatMap { Int($0.1) })
+            return try #require(metrics.firstMatch(of: #/\nfirstcome_http_connections_accepted_total (\d+)\n/#).flatMap { Int($0.1) })
         }
         let before = try await connections()
         for _ in 0..<20 { #expect(try await curl([url + "/api/v1/products/1"]).hasSuffix(" 200")) }
