@@ -127,6 +127,8 @@ extension Environment {
             platform.url,
             // Long, so that a delay of a busy machine does not count as a failure of the platform.
             "--data-platform-timeout", "60s",
+            // The faults make queues stand, and what checks the service after a fault does not come again later.
+            "--shed-after", "0",
         ]
         if let redisURL { arguments += ["--redis", redisURL] }
         var variables = ["FIRSTCOME_DATA_PLATFORM_SECRET": DataPlatform.secret]
