@@ -93,7 +93,7 @@ final class RequestLimiter: Sendable {
         return nil
     }
 
-    /// An answer with the fields that say what its client may still do; unchanged where the request was charged to nobody.
+    /// An answer with the fields that say what its client may still do; unchanged where no bucket was charged.
     func adding(_ standing: RateLimitStanding, to response: HTTPResponse) -> HTTPResponse {
         guard standing.address != nil || standing.user != nil else { return response }
         return response.adding(fields: fields(standing, retryAfter: nil))

@@ -6,7 +6,7 @@ package struct TrustedProxies: Sendable, Equatable {
     /// Whether the peers of a unix socket are believed.
     package private(set) var includesUnixSocket = false
 
-    /// Believes nobody.
+    /// Trusts no proxy: the client is the peer.
     package init() {}
 
     /// Reads a list such as `10.0.0.0/8,2001:db8::1,unix`; nil where an entry is neither a network nor an address nor `unix`.

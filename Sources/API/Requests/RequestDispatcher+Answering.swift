@@ -139,7 +139,7 @@ extension RequestDispatcher {
         }
     }
 
-    /// Runs the call's handler if somebody may use it; otherwise answers the refusal.
+    /// Runs the call's handler if the route admits this identity; otherwise answers the refusal.
     @inline(__always)
     func reply(to call: Call, by access: Route.Access, as identity: Identity) throws -> HTTPAnswer {
         let admission = Admission(

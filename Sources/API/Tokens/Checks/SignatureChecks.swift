@@ -24,7 +24,7 @@ final class SignatureChecks: Sendable {
     private let state: Mutex<State>
     private let maximumThreads: Int
     private let threads = DispatchQueue(label: "firstcome.signature-checks", attributes: .concurrent)
-    /// Checks that were made, whatever their outcome; tests and metrics read it.
+    /// The number of signature checks made so far, passed or failed; tests read it.
     private let made = Atomic<Int>(0)
 
     /// A quarter of the cores: the rest is for the loops, the store and Redis.
@@ -71,7 +71,7 @@ final class SignatureChecks: Sendable {
             case .turnAway(let job): job.done.resume(returning: .refused(.busy))
             case .check(let job, let source, let isSuspect):
                 let verdict = check(job.token)
-                // A token that the issuer signed is no forgery, whatever it says.
+                // Its signature is the issuer's, so a refusal for its claims does not count against the sender.
                 state.withLock { $0.queue.finished(source, wasSuspect: isSuspect, failed: verdict == .refused(.signature), at: .now()) }
                 job.done.resume(returning: verdict)
             }
