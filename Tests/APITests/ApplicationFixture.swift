@@ -34,7 +34,8 @@ struct ApplicationFixture: Sendable {
         policy: Policy = Policy(),
         logger: Logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() },
         configure: (inout StoreOptions) -> Void = { _ in },
-        limits: RequestLimits? = nil,
+        // Tests of other things hold queues up, or run on a machine that does.
+        limits: RequestLimits = .withoutShedding,
         _ body: @escaping @Sendable (ApplicationFixture) async throws -> Void
     ) async throws {
         let temporary = TemporaryFolder()
@@ -45,20 +46,12 @@ struct ApplicationFixture: Sendable {
         do {
             result = .success(
                 try await run(
-                    in: folder, group, redis ?? .unix(path: folder + "/nobody.sock"), policy, logger, configure, limits ?? withoutShedding,
-                    body))
+                    in: folder, group, redis ?? .unix(path: folder + "/nobody.sock"), policy, logger, configure, limits, body))
         } catch {
             result = .failure(error)
         }
         try await group.shutdownGracefully()
         try result.get()
-    }
-
-    /// Tests of other things hold queues up, or run on a machine that does.
-    private static var withoutShedding: RequestLimits {
-        var limits = RequestLimits()
-        limits.shedAfter = nil
-        return limits
     }
 
     private static func run(

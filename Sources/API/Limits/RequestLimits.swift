@@ -19,6 +19,13 @@ package struct RequestLimits: Sendable {
     /// No limits on clients.
     package init() {}
 
+    /// No limits at all.
+    package static var withoutShedding: RequestLimits {
+        var limits = RequestLimits()
+        limits.shedAfter = nil
+        return limits
+    }
+
     /// Whether clients are limited at all.
     var limitsClients: Bool { user != nil || address != nil }
 }

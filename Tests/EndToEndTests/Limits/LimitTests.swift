@@ -15,7 +15,7 @@ extension EndToEnd {
 
 extension EndToEnd.LimitTests {
     private static func limits(user: String? = nil, address: String? = nil, shared: Bool = false) throws -> RequestLimits {
-        var limits = RequestLimits()
+        var limits = RequestLimits.withoutShedding
         limits.user = try user.map { try #require(RateLimit($0)) }
         limits.address = try address.map { try #require(RateLimit($0)) }
         limits.areShared = shared

@@ -31,7 +31,8 @@ final class LiveService: Sendable {
         var drainDeadline: Duration = .seconds(10)
         /// The listener for operators; nil for none.
         var operators: HTTPServerConfiguration?
-        var limits = RequestLimits()
+        /// Without shedding: a debug build on a busy machine has queues that a release does not have.
+        var limits = RequestLimits.withoutShedding
         /// Prepares each connection of the service, for tests that watch what it reads.
         var configureChannel: (@Sendable (any Channel) throws -> Void)?
         /// Where the clock stands from the start; nil lets it run with the machine's.
