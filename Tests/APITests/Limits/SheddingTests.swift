@@ -159,14 +159,14 @@ struct SheddingTests {
         let redis = try await offPool { try TemporaryRedis() }
         defer { redis.end() }
         let proxy = try await FaultProxy(to: redis.socketPath, in: redis.directory)
+        // Longer than the 80 ms for which a command may wait for good.
+        proxy.delayReplies(by: .milliseconds(200))
         try await ApplicationFixture.run(redis: .unix(path: proxy.socketPath), limits: limits(.seconds(2))) { app in
             _ = try await app.send(.post, "/api/v1/coupons", as: .anyAdmin, Self.campaign)
             for number in 1...200 { _ = try await app.send(.post, "/api/v1/users", as: .anyAdmin, #"{"name":"User \#(number)"}"#) }
             try await eventually("claims win") {
                 try await app.send(.post, "/api/v1/coupons/1/claims", as: .user(UserID(1))).status == 201
             }
-            // Longer than the 80 ms for which a command may wait for good.
-            proxy.delayReplies(by: .milliseconds(200))
             let began = ContinuousClock.now
             try await withThrowingTaskGroup { group in
                 for first in 2...9 {
