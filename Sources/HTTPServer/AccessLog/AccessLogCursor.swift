@@ -114,12 +114,12 @@ extension AccessLogCursor {
     @inline(__always)
     private static func isPlain(_ word: UInt64) -> Bool {
         let ones: UInt64 = 0x0101_0101_0101_0101
-        let control = word &- ones &* 0x20
-        let quote = (word ^ ones &* UInt64(UInt8(ascii: "\""))) &- ones
-        let backslash = (word ^ ones &* UInt64(UInt8(ascii: "\\"))) &- ones
+        let control = word &- (ones &* 0x20)
+        let quote = (word ^ (ones &* UInt64(UInt8(ascii: "\"")))) &- ones
+        let backslash = (word ^ (ones &* UInt64(UInt8(ascii: "\\")))) &- ones
         // Adding one makes U+007F, and every byte beyond ASCII has the bit already.
-        let beyond = word | word &+ ones
-        return (control | quote | backslash | beyond) & ones &* 0x80 == 0
+        let beyond = word | (word &+ ones)
+        return (control | quote | backslash | beyond) & (ones &* 0x80) == 0
     }
 
     private mutating func putEscaped(_ text: String) {
