@@ -44,17 +44,6 @@ extension StoreError: CustomDebugStringConvertible {
     }
 }
 
-extension Database {
-    /// Reads a row; nil where it is malformed, so that work on other rows can go on.
-    func readable<Value>(_ read: () throws -> Value?) throws -> Value? {
-        do {
-            return try read()
-        } catch let error as StoreError where error.code == .malformedRow {
-            return nil
-        }
-    }
-}
-
 extension StoreError {
     /// Classifies any error by SQLite's result code.
     init(classifying error: any Error) {

@@ -114,7 +114,7 @@ extension StoreRestore {
         for table in ["grdb_migrations", "users", "campaigns", "issued_coupons", "orders", "events"] {
             guard try db.tableExists(table) else { throw StoreError(.corrupt, "\(file) is no store of this program") }
         }
-        try TransactionalStore.refuseNewerVersion(db)
+        try SQLiteEngine.refuseNewerVersion(db)
         let faults = try String.fetchAll(db, sql: "PRAGMA integrity_check(3)")
         guard faults == ["ok"] else { throw StoreError(.corrupt, "\(file) is damaged: \(faults.joined(separator: "; "))") }
         let orphans = try db.integer("SELECT count(*) FROM pragma_foreign_key_check")

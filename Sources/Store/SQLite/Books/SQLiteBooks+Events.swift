@@ -1,0 +1,118 @@
+import Commerce
+import GRDB
+import TraceContext
+
+extension SQLiteBooks {
+    /// The single writer leaves no gap between the ids of an incarnation.
+    func appendEvent(_ event: NewEvent, payload: (EventID) -> String) throws {
+        let id = EventID(try lastEventID().rawValue + 1)
+        dueWork.noteEvent()
+        try db.run(
+            """
+            INSERT INTO events (id, kind, order_id, occurred_at, sale_day, payload, next_attempt_at, traceparent)
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+            """, id, event.kind == .paid ? 0 : 1, event.order, event.occurredAt, event.saleDay, payload(id), event.occurredAt,
+            Nullable(event.trace?.description))
+        for unit in event.units {
+            try db.run("INSERT INTO event_units (event_id, product_id, units) VALUES (?, ?, ?)", id, unit.productID, unit.units)
+        }
+    }
+
+    func event(_ id: EventID) throws -> EventRecord? { try db.event(id) }
+
+    func eventHead(_ id: EventID) throws -> EventHead? {
+        try db.first("SELECT kind, delivery, occurred_at FROM events WHERE id = ?", id) { row in
+            guard let delivery = OrderEvent.Delivery(rawValue: row.int(1)) else {
+                throw StoreError(.malformedRow, "event \(id) has no valid delivery state")
+            }
+            return EventHead(kind: row.int(0) == 0 ? .paid : .refunded, delivery: delivery, occurredAt: row.instant(2))
+        }
+    }
+
+    func changeDelivery(of event: EventID, if states: DeliveryStates, to change: DeliveryChange) throws -> Bool {
+        let changed =
+            switch change {
+            case .delivered:
+                try db.changes(
+                    "UPDATE events SET delivery = 1, last_error = NULL WHERE id = ? AND (? >> delivery) & 1", event, states.rawValue)
+            case .failed(let nextAttemptAt, let error):
+                try db.changes(
+                    """
+                    UPDATE events SET attempts = attempts + 1, next_attempt_at = ?, last_error = ? WHERE id = ? AND (? >> delivery) & 1
+                    """, nextAttemptAt, error, event, states.rawValue)
+            case .parked(let error):
+                try db.changes(
+                    """
+                    UPDATE events SET delivery = 2, attempts = attempts + 1, last_error = ? WHERE id = ? AND (? >> delivery) & 1
+                    """, error, event, states.rawValue)
+            case .again(let instant):
+                try db.changes(
+                    """
+                    UPDATE events SET delivery = 0, attempts = 0, next_attempt_at = ? WHERE id = ? AND (? >> delivery) & 1
+                    """, instant, event, states.rawValue)
+            }
+        return changed == 1
+    }
+
+    func prunedEvents() throws -> PrunedEvents { try db.prunedEvents() }
+
+    func pruneEvents(from old: PrunedEvents, to new: PrunedEvents) throws {
+        try db.run("DELETE FROM event_units WHERE event_id > ? AND event_id <= ?", old.through, new.through)
+        try db.run("DELETE FROM events WHERE id > ? AND id <= ?", old.through, new.through)
+        try db.run("UPDATE pruned_events SET through = ?, payments = ?, refunds = ?", new.through, new.payments, new.refunds)
+    }
+}
+
+extension Database {
+    /// The id of the newest event; before the first event of this incarnation, the incarnation's base.
+    func lastEventID(base: Int64) throws -> EventID {
+        EventID(max(try integer("SELECT max(id) FROM events"), base))
+    }
+
+    func event(_ id: EventID) throws -> EventRecord? {
+        try events("WHERE id = ?", [id]).first
+    }
+
+    /// Events with their units; `condition` is everything after FROM.
+    func events(_ condition: String, _ arguments: [any StatementBinding]) throws -> [EventRecord] {
+        let rows = try all(
+            """
+            SELECT id, kind, order_id, occurred_at, sale_day, payload, delivery, attempts, next_attempt_at, last_error
+            FROM events \(condition)
+            """, list: arguments, read: Self.eventRow)
+        return try rows.map { record in try record.with(units: units(of: record.event.id)) }
+    }
+
+    private func units(of id: EventID) throws -> [ProductUnits] {
+        try all("SELECT product_id, units FROM event_units WHERE event_id = ?", id) { row in
+            ProductUnits(productID: row.id(0), units: row.int(1))
+        }
+    }
+
+    private static func eventRow(_ row: Columns) throws -> EventRecord {
+        guard let delivery = OrderEvent.Delivery(rawValue: row.int(6)) else {
+            throw StoreError(.malformedRow, "event \(row.int(0)) has no valid delivery state")
+        }
+        let event = OrderEvent(
+            id: row.id(0), kind: row.int(1) == 0 ? .paid : .refunded, orderID: row.id(2), occurredAt: row.instant(3), saleDay: row.day(4),
+            units: [], payload: row.text(5))
+        return EventRecord(
+            event: event, delivery: delivery, attempts: row.int(7), nextAttemptAt: row.instant(8), lastError: row.optionalText(9))
+    }
+
+    func prunedEvents() throws -> PrunedEvents {
+        try first("SELECT through, payments, refunds FROM pruned_events") {
+            PrunedEvents(through: $0.id(0), payments: $0.int(1), refunds: $0.int(2))
+        } ?? PrunedEvents(through: EventID(0), payments: 0, refunds: 0)
+    }
+}
+
+extension EventRecord {
+    fileprivate func with(units: [ProductUnits]) -> EventRecord {
+        EventRecord(
+            event: OrderEvent(
+                id: event.id, kind: event.kind, orderID: event.orderID, occurredAt: event.occurredAt, saleDay: event.saleDay,
+                units: units, payload: event.payload),
+            delivery: delivery, attempts: attempts, nextAttemptAt: nextAttemptAt, lastError: lastError)
+    }
+}

@@ -1,0 +1,122 @@
+import Commerce
+import GRDB
+
+extension SQLiteBooks {
+    /// Two plain statements: for RETURNING, SQLite would create a table in memory.
+    func nextOrderNumber(of day: BusinessDay) throws -> OrderNumber {
+        if let last = try db.first("SELECT last FROM order_counters WHERE day = ?", day, read: { $0.int(0) }) {
+            try db.run("UPDATE order_counters SET last = ? WHERE day = ?", last + 1, day)
+            return OrderNumber(day: day, counter: last + 1)
+        }
+        try db.run("INSERT INTO order_counters (day, last) VALUES (?, 1)", day)
+        return OrderNumber(day: day, counter: 1)
+    }
+
+    func insertOrder(_ order: NewOrder) throws -> OrderID {
+        let draft = order.draft
+        try db.run(
+            """
+            INSERT INTO orders (day, counter, user_id, status, total, discount, issued_coupon_id, created_at, expires_at, paid_at)
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+            """, order.number.day, order.number.counter, draft.userID, order.status.stored, draft.total, draft.discount,
+            Nullable(draft.issuedCouponID), order.createdAt, order.expiresAt, Nullable(order.paidAt))
+        let id = OrderID(db.lastInsertedRowID)
+        if order.status == .pending { dueWork.noteOrder(expiringAt: order.expiresAt) }
+        for (position, line) in draft.lines.enumerated() {
+            try db.run(
+                "INSERT INTO order_lines (order_id, product_id, position, name, unit_price, quantity) VALUES (?, ?, ?, ?, ?, ?)",
+                id, line.productID, position, line.name, line.unitPrice, line.quantity)
+        }
+        return id
+    }
+
+    func move(_ order: OrderID, from old: Order.Status, to new: Order.Status) throws {
+        try checkMoved(try db.changes("UPDATE orders SET status = ? WHERE id = ? AND status = ?", new.stored, order, old.stored))
+    }
+
+    func markPaid(_ order: OrderID, at now: Instant) throws {
+        try checkMoved(try db.changes("UPDATE orders SET status = 1, paid_at = ? WHERE id = ? AND status = 0", now, order))
+    }
+
+    private func checkMoved(_ orders: Int) throws {
+        guard orders == 1 else { throw StoreError(.internal, "an order was not in the status just read") }
+    }
+
+    func unitsLeft(of order: OrderID) throws -> [ProductID: Int64] {
+        let rows: [(ProductID, Int64)] = try db.all(
+            "SELECT product_id, quantity - refunded FROM order_lines WHERE order_id = ? AND quantity > refunded", order
+        ) { ($0.id(0), $0.int(1)) }
+        return Dictionary(uniqueKeysWithValues: rows)
+    }
+
+    func insertPayment(of order: Order, balanceAfter: Won, saleDay: BusinessDay, at now: Instant) throws -> PaymentID {
+        try db.run(
+            "INSERT INTO payments (order_id, user_id, amount, balance_after, paid_at, sale_day) VALUES (?, ?, ?, ?, ?, ?)",
+            order.id, order.userID, order.finalAmount, balanceAfter, now, saleDay)
+        return PaymentID(db.lastInsertedRowID)
+    }
+
+    func saleDay(of payment: PaymentID) throws -> BusinessDay {
+        try BusinessDay(number: db.integer("SELECT sale_day FROM payments WHERE id = ?", payment))
+    }
+
+    func insertRefund(of payment: Payment, items: [RequestedItem], amount: Won, refunded: Won, at now: Instant) throws -> RefundID {
+        try db.run("INSERT INTO refunds (payment_id, amount, at) VALUES (?, ?, ?)", payment.id, amount, now)
+        let id = RefundID(db.lastInsertedRowID)
+        for item in items {
+            try db.run(
+                "INSERT INTO refund_lines (refund_id, product_id, quantity) VALUES (?, ?, ?)", id, item.productID, item.quantity)
+            try db.run(
+                "UPDATE order_lines SET refunded = refunded + ? WHERE order_id = ? AND product_id = ?",
+                item.quantity, payment.orderID, item.productID)
+        }
+        try db.run("UPDATE payments SET refunded = ? WHERE id = ?", refunded, payment.id)
+        return id
+    }
+}
+
+extension Database {
+    static let orderQuery = """
+        SELECT id, day, counter, user_id, status, total, discount, issued_coupon_id, created_at, expires_at, paid_at FROM orders
+        """
+    private static let orderByID = orderQuery + " WHERE id = ?"
+
+    func order(_ id: OrderID) throws -> Order? {
+        guard let head = try first(Self.orderByID, id, read: Self.orderHead) else { return nil }
+        return head.with(lines: try lines(of: id))
+    }
+
+    func lines(of id: OrderID) throws -> [OrderLine] {
+        try all("SELECT product_id, name, unit_price, quantity FROM order_lines WHERE order_id = ? ORDER BY position", id) { row in
+            let (price, quantity) = (row.won(2), row.int(3))
+            guard let amount = price.multiplied(by: quantity) else {
+                throw StoreError(.malformedRow, "a line of order \(id) costs more than any amount")
+            }
+            return OrderLine(productID: row.id(0), name: row.text(1), unitPrice: price, quantity: quantity, amount: amount)
+        }
+    }
+
+    /// An order without its lines.
+    static func orderHead(_ row: Columns) throws -> Order {
+        guard let status = Order.Status(stored: row.int(4)) else {
+            throw StoreError(.malformedRow, "order \(row.int(0)) has no valid status")
+        }
+        return Order(
+            id: row.id(0), number: OrderNumber(day: row.day(1), counter: row.int(2)), userID: row.id(3), storedStatus: status, lines: [],
+            totalAmount: row.won(5), discountAmount: row.won(6), issuedCouponID: row.optionalID(7), createdAt: row.instant(8),
+            expiresAt: row.instant(9), paidAt: row.optionalInstant(10))
+    }
+
+    private static let paymentByID = """
+        SELECT p.id, p.order_id, o.day, o.counter, p.user_id, p.amount, p.balance_after, p.paid_at, p.refunded
+        FROM payments p JOIN orders o ON o.id = p.order_id WHERE p.id = ?
+        """
+
+    func payment(_ id: PaymentID) throws -> Payment? {
+        try first(Self.paymentByID, id) { row in
+            Payment(
+                id: row.id(0), orderID: row.id(1), orderNumber: OrderNumber(day: row.day(2), counter: row.int(3)), userID: row.id(4),
+                amount: row.won(5), balance: row.won(6), paidAt: row.instant(7), refundedAmount: row.won(8))
+        }
+    }
+}

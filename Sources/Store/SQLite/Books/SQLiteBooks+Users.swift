@@ -1,0 +1,65 @@
+import Commerce
+import GRDB
+
+extension SQLiteBooks {
+    func insertUser(name: String, at now: Instant) throws -> UserID {
+        try db.run("INSERT INTO users (name, created_at) VALUES (?, ?)", name, now)
+        let id = UserID(db.lastInsertedRowID)
+        notes.newUser = id
+        return id
+    }
+
+    func transfer(
+        _ movement: Movement, user: UserID, amount: Won, balanceAfter: Won, orderID: OrderID?, at now: Instant
+    ) throws -> EntryID {
+        let accounts = movement.accounts(of: user)
+        try db.run("UPDATE users SET balance = ?, balance_updated_at = ? WHERE id = ?", balanceAfter, now, user)
+        try db.run(
+            """
+            INSERT INTO transfers (kind, user_id, debit_account, credit_account, amount, balance_after, order_id, at)
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+            """, movement.rawValue, user, accounts.debit, accounts.credit, amount, balanceAfter, Nullable(orderID), now)
+        return EntryID(db.lastInsertedRowID)
+    }
+
+    func insertCharge(of user: UserID, amount: Won, transfer: EntryID, at now: Instant) throws -> ChargeID {
+        try db.run("INSERT INTO charges (user_id, amount, transfer_id, at) VALUES (?, ?, ?, ?)", user, amount, transfer, now)
+        return ChargeID(db.lastInsertedRowID)
+    }
+
+    func keep(_ answer: StoredResponse, under key: IdempotencyKey, at now: Instant) throws {
+        try db.run(
+            """
+            INSERT OR REPLACE INTO idempotency (scope, key, fingerprint, status, body, created_at) VALUES (?, ?, ?, ?, ?, ?)
+            """, key.scope, key.key, Blob(bytes: key.fingerprint), answer.status, Blob(bytes: answer.body), now)
+    }
+
+    func removeAnswer(under key: IdempotencyKey, storedBefore instant: Instant) throws -> Bool {
+        try db.changes("DELETE FROM idempotency WHERE scope = ? AND key = ? AND created_at < ?", key.scope, key.key, instant) == 1
+    }
+}
+
+extension Database {
+    func user(_ id: UserID) throws -> User? {
+        try first("SELECT name, created_at FROM users WHERE id = ?", id) { row in
+            User(id: id, name: row.text(0), createdAt: row.instant(1))
+        }
+    }
+
+    func balance(of id: UserID) throws -> Balance? {
+        try first("SELECT balance, balance_updated_at FROM users WHERE id = ?", id) { row in
+            Balance(userID: id, amount: row.won(0), updatedAt: row.optionalInstant(1))
+        }
+    }
+
+    func answer(for key: IdempotencyKey, at now: Instant) throws -> StoredResponseLookup {
+        let found = try first(
+            "SELECT fingerprint, status, body FROM idempotency WHERE scope = ? AND key = ? AND created_at > ?",
+            key.scope, key.key, now.milliseconds - StoredResponse.lifetimeMilliseconds
+        ) { row -> StoredResponseLookup in
+            guard row.blob(0) == key.fingerprint else { return .reused }
+            return .stored(StoredResponse(status: Int(row.int(1)), body: row.blob(2)))
+        }
+        return found ?? .absent
+    }
+}

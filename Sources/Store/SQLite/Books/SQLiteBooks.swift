@@ -1,0 +1,50 @@
+import Commerce
+import GRDB
+
+/// The books of SQLite's open transaction: each call runs its statement at once.
+///
+/// Only the writer's thread touches them. They live as long as its connection, and the writer tells them how each transaction ended.
+final class SQLiteBooks: Books, SQLiteReading {
+    let db: Database
+    let rules: StoreRules
+    let eventBase: Int64
+    let dueWork: DueWorkListeners
+    let rowVersions: RowVersions
+    private let users: UserCount
+    /// What the open transaction has done beside its rows.
+    var notes = Notes()
+
+    struct Notes {
+        /// The newest user that was added.
+        var newUser: UserID?
+    }
+
+    /// Adds an issued coupon. Held, because a job adds many.
+    var couponInsertion: Statement?
+
+    init(
+        _ db: Database, rules: StoreRules, eventBase: Int64, rowVersions: RowVersions, users: UserCount, dueWork: DueWorkListeners
+    ) {
+        (self.db, self.rules, self.eventBase) = (db, rules, eventBase)
+        (self.rowVersions, self.users, self.dueWork) = (rowVersions, users, dueWork)
+    }
+
+    var writeCount: Int { db.totalChangesCount }
+
+    func userExists(_ id: UserID) -> Bool { users.contains(id) }
+
+    /// Called after COMMIT, before anybody is answered.
+    func committed() {
+        if let user = notes.newUser { users.added(user) }
+    }
+
+    /// Called after a ROLLBACK whose jobs run again.
+    func rolledBack() { notes = Notes() }
+
+    /// Called after COMMIT or ROLLBACK, before anybody is answered.
+    func transactionEnded() {
+        notes = Notes()
+        rowVersions.transactionEnded()
+        dueWork.transactionEnded()
+    }
+}
