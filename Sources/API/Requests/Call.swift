@@ -27,7 +27,7 @@ struct Call: Sendable {
 
     var services: CommerceServices { loop.services }
     var store: TransactionalStore { loop.store }
-    /// Point reads on this loop, which take microseconds and do not suspend.
+    /// What looks rows up by key on this loop, see ``show(_:_:)``.
     var reader: PointReader { loop.context.reader }
 
     /// An id of the path.
