@@ -36,7 +36,8 @@ struct PayOrder: UseCase {
             let order = try books.order(order, for: user)
             let status = order.status(at: now)
             guard status == .pending else { throw RefusedDecision(.orderNotPayable(status)) }
-            let after = try books.balance(of: user, coveringAmount: order.finalAmount)
+            guard let balance = try books.balance(of: user)?.amount else { throw RefusedDecision(.userNotFound) }
+            let after = try balance.covering(order.finalAmount)
 
             try books.markPaid(order.id, at: now)
             for line in order.lines { try books.takeHeld(line.quantity, of: line.productID) }
@@ -59,9 +60,9 @@ struct CheckOut: UseCase {
 
     func decide(_ books: some Books) throws -> Outcome<Checkout> {
         try refusable {
-            guard try books.balance(of: request.userID) != nil else { throw RefusedDecision(.userNotFound) }
+            guard let balance = try books.balance(of: request.userID)?.amount else { throw RefusedDecision(.userNotFound) }
             let draft = try books.draft(request, at: now)
-            let after = try books.balance(of: request.userID, coveringAmount: draft.finalAmount)
+            let after = try balance.covering(draft.finalAmount)
 
             let order = try books.insert(draft, as: .paid, at: now)
             for line in order.lines { try books.take(line.quantity, of: line.productID) }
@@ -70,18 +71,19 @@ struct CheckOut: UseCase {
     }
 }
 
-extension Books {
-    /// The user's balance after paying the amount.
+extension Won {
+    /// What is left of this balance after paying the amount.
     ///
-    /// Throws `RefusedDecision`: `userNotFound`, `insufficientBalance`.
-    fileprivate func balance(of user: UserID, coveringAmount amount: Won) throws -> Won {
-        guard let balance = try balance(of: user)?.amount else { throw RefusedDecision(.userNotFound) }
-        guard balance >= amount, let after = balance.subtracting(amount) else {
-            throw RefusedDecision(.insufficientBalance(balance: balance, required: amount))
+    /// Throws `RefusedDecision`: `insufficientBalance`.
+    fileprivate func covering(_ amount: Won) throws -> Won {
+        guard self >= amount, let after = subtracting(amount) else {
+            throw RefusedDecision(.insufficientBalance(balance: self, required: amount))
         }
         return after
     }
+}
 
+extension Books {
     /// Moves the money, marks the coupon as used, and writes the payment and the event of an order that is paid now.
     fileprivate func settle(_ order: Order, balanceAfter: Won, at now: Instant, trace: TraceParent?) throws -> Payment {
         if order.finalAmount > .zero {

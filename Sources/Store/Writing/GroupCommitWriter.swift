@@ -171,6 +171,7 @@ extension GroupCommitWriter {
     private func runTogether(_ group: ArraySlice<any WriteJob>, on books: SQLiteBooks) throws -> Bool {
         do {
             for job in group { try job.run(books) }
+            try books.flush()
             return true
         } catch {
             guard !Self.concernsAll(error) else { throw error }
@@ -190,11 +191,12 @@ extension GroupCommitWriter {
             let notes = books.notes
             do {
                 try job.run(books)
+                try books.flush()
             } catch {
                 guard !Self.concernsAll(error) else { throw error }
                 job.fail(StoreError(classifying: error))
                 try db.run("ROLLBACK TO job")
-                books.notes = notes
+                books.rolledBack(to: notes)
             }
             try db.run("RELEASE job")
         }

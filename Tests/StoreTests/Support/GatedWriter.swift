@@ -114,12 +114,20 @@ final class CountingContext: DeliveryContext {
 }
 
 extension GroupCommitWriter {
+    /// A job that sees what those before it in the group have gathered.
+    static func onDatabase<Value>(_ job: @escaping @Sendable (Database) throws -> Value) -> @Sendable (SQLiteBooks) throws -> Value {
+        { books in
+            try books.flush()
+            return try job(books.db)
+        }
+    }
+
     /// Queues a job that may run any statement.
     func submit<Value: Sendable>(
         context: (any DeliveryContext)?, _ job: @escaping @Sendable (Database) throws -> Value,
         completion: @escaping @Sendable (Result<Value, StoreError>) -> Void
     ) {
-        submit(PendingWrite(weight: 1, context: context, job: { try job($0.db) }, completion: completion))
+        submit(PendingWrite(weight: 1, context: context, job: Self.onDatabase(job), completion: completion))
     }
 }
 
@@ -136,6 +144,6 @@ extension TransactionalStore {
     func write<Value: Sendable>(
         context: (any DeliveryContext)? = nil, _ job: @escaping @Sendable (Database) throws -> Value
     ) async throws -> Value {
-        try await onBooks { try job($0.db) }
+        try await onBooks(GroupCommitWriter.onDatabase(job))
     }
 }

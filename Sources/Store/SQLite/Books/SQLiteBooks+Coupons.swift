@@ -15,6 +15,7 @@ extension SQLiteBooks {
     }
 
     func changeTerms(of campaign: CouponID, to terms: CampaignTerms) throws {
+        try flush()
         rowVersions.changing(campaign.rawValue, in: .campaigns)
         try db.run(
             "UPDATE campaigns SET quantity = ?, opens_at = ?, closes_at = ?, archival = 0, archived_at = NULL WHERE id = ?",
@@ -22,6 +23,7 @@ extension SQLiteBooks {
     }
 
     func setEpoch(of campaign: CouponID, to epoch: Int64) throws {
+        try flush()
         rowVersions.changing(campaign.rawValue, in: .campaigns)
         try db.run("UPDATE campaigns SET epoch = ? WHERE id = ?", epoch, campaign)
     }
@@ -36,16 +38,14 @@ extension SQLiteBooks {
     }
 
     func beginArchiving(_ campaign: CouponID, epoch: Int64, at now: Instant) throws {
+        try flush()
         rowVersions.changing(campaign.rawValue, in: .campaigns)
         try db.run("UPDATE campaigns SET archival = 1, archived_at = ?, epoch = ? WHERE id = ?", now, epoch, campaign)
     }
 
     func finishArchiving(_ campaign: CouponID) throws {
+        try flush()
         try db.run("UPDATE campaigns SET archival = 2 WHERE id = ?", campaign)
-    }
-
-    func addIssued(_ count: Int64, to campaign: CouponID) throws {
-        try db.run("UPDATE campaigns SET issued = issued + ? WHERE id = ?", count, campaign)
     }
 
     /// A row that would violate a unique key, by user or by sequence, is skipped, so that the other claims of a job get their rows.

@@ -3,9 +3,9 @@ import GRDB
 import TraceContext
 
 extension SQLiteBooks {
-    /// The single writer leaves no gap between the ids of an incarnation.
     func appendEvent(_ event: NewEvent, payload: (EventID) -> String) throws {
         let id = EventID(try lastEventID().rawValue + 1)
+        gathered.lastEvent = id
         dueWork.noteEvent()
         try db.run(
             """

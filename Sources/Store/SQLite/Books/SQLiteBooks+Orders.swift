@@ -2,16 +2,6 @@ import Commerce
 import GRDB
 
 extension SQLiteBooks {
-    /// Two plain statements: for RETURNING, SQLite would create a table in memory.
-    func nextOrderNumber(of day: BusinessDay) throws -> OrderNumber {
-        if let last = try db.first("SELECT last FROM order_counters WHERE day = ?", day, read: { $0.int(0) }) {
-            try db.run("UPDATE order_counters SET last = ? WHERE day = ?", last + 1, day)
-            return OrderNumber(day: day, counter: last + 1)
-        }
-        try db.run("INSERT INTO order_counters (day, last) VALUES (?, 1)", day)
-        return OrderNumber(day: day, counter: 1)
-    }
-
     func insertOrder(_ order: NewOrder) throws -> OrderID {
         let draft = order.draft
         try db.run(

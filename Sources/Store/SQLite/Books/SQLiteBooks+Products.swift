@@ -11,31 +11,12 @@ extension SQLiteBooks {
     }
 
     func update(_ product: Product, folded: String) throws {
+        try flush()
         let indexed = try db.first("SELECT name_folded FROM products WHERE id = ?", product.id) { $0.text(0) } ?? ""
         if folded != indexed { try db.renameInNameIndex(product.id, from: indexed, to: folded) }
         try db.run(
             "UPDATE products SET name = ?, name_folded = ?, price = ?, stock = ? WHERE id = ?",
             product.name, folded, product.price, product.stock, product.id)
-    }
-
-    func hold(_ units: Int64, of product: ProductID) throws {
-        try db.run("UPDATE products SET held = held + ? WHERE id = ?", units, product)
-    }
-
-    func release(_ units: Int64, of product: ProductID) throws {
-        try db.run("UPDATE products SET held = held - ? WHERE id = ?", units, product)
-    }
-
-    func takeHeld(_ units: Int64, of product: ProductID) throws {
-        try db.run("UPDATE products SET stock = stock - ?, held = held - ? WHERE id = ?", units, units, product)
-    }
-
-    func take(_ units: Int64, of product: ProductID) throws {
-        try db.run("UPDATE products SET stock = stock - ? WHERE id = ?", units, product)
-    }
-
-    func putBack(_ units: Int64, of product: ProductID) throws {
-        try db.run("UPDATE products SET stock = stock + ? WHERE id = ?", units, product)
     }
 }
 

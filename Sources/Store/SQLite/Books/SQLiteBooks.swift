@@ -1,7 +1,7 @@
 import Commerce
 import GRDB
 
-/// The books of SQLite's open transaction: each call runs its statement at once.
+/// The books of SQLite's open transaction: a call runs its statement at once, unless the change is gathered for the group.
 ///
 /// Only the writer's thread touches them. They live as long as its connection, and the writer tells them how each transaction ended.
 final class SQLiteBooks: Books, SQLiteReading {
@@ -11,6 +11,8 @@ final class SQLiteBooks: Books, SQLiteReading {
     let dueWork: DueWorkListeners
     let rowVersions: RowVersions
     private let users: UserCount
+    /// What is not written yet.
+    var gathered = GatheredWrites()
     /// What the open transaction has done beside its rows.
     var notes = Notes()
 
@@ -29,7 +31,7 @@ final class SQLiteBooks: Books, SQLiteReading {
         (self.rowVersions, self.users, self.dueWork) = (rowVersions, users, dueWork)
     }
 
-    var writeCount: Int { db.totalChangesCount }
+    var writeCount: Int { db.totalChangesCount + gathered.count }
 
     func userExists(_ id: UserID) -> Bool { users.contains(id) }
 
@@ -38,12 +40,15 @@ final class SQLiteBooks: Books, SQLiteReading {
         if let user = notes.newUser { users.added(user) }
     }
 
-    /// Called after a ROLLBACK whose jobs run again.
-    func rolledBack() { notes = Notes() }
+    /// Called after a ROLLBACK whose jobs run again, or one to a savepoint, with the notes of that time.
+    func rolledBack(to notes: Notes = Notes()) {
+        gathered.removeAll()
+        self.notes = notes
+    }
 
     /// Called after COMMIT or ROLLBACK, before anybody is answered.
     func transactionEnded() {
-        notes = Notes()
+        rolledBack()
         rowVersions.transactionEnded()
         dueWork.transactionEnded()
     }
