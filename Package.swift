@@ -58,6 +58,7 @@ let package = Package(
     ],
     targets: [
         .systemLibrary(name: "CHiredis", providers: [.apt(["libhiredis-dev"])]),
+        .systemLibrary(name: "CLibPQ", providers: [.apt(["libpq-dev"])]),
         .systemLibrary(name: "CZlib", providers: [.apt(["zlib1g-dev"])]),
         .target(name: "LuaScripts", path: "lua", resources: luaScripts.map { .embedInCode("\($0).lua") }, swiftSettings: strict),
         .target(name: "EventLoops", dependencies: [nioCore], swiftSettings: strict),
@@ -68,6 +69,7 @@ let package = Package(
         .target(
             name: "Redis", dependencies: ["CHiredis", "EventLoops", "Histograms", nioCore, nioPosix, nioSSL, collections, logging],
             swiftSettings: strict),
+        .target(name: "Postgres", dependencies: ["CLibPQ"], swiftSettings: strict),
         .target(name: "Commerce", swiftSettings: strict),
         .target(name: "CSQLiteSettings"),
         .target(
@@ -152,6 +154,7 @@ let package = Package(
             dependencies: ["Redis", "EventLoops", "TestSupport", nioCore, nioPosix, nioEmbedded, nioSSL, logging],
             swiftSettings: strict
         ),
+        .testTarget(name: "PostgresTests", dependencies: ["CLibPQ", "Postgres", "TestSupport"], swiftSettings: strict),
         .testTarget(
             name: "LuaTests",
             dependencies: ["LuaScripts", "Redis", "Services", "Commerce", "TestSupport", nioCore, nioPosix, logging],
