@@ -48,7 +48,7 @@ import Testing
 
     @Test("a server that is started again is reached by a new connection")
     func restart() async throws {
-        try await offPool {
+        try await besidePool {
             let server = try TemporaryPostgres()
             defer { server.end() }
             let first = try PostgresConnection.open(server.configuration())

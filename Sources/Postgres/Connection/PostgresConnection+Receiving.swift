@@ -98,8 +98,10 @@ extension PostgresConnection {
         return warning(at: step)
     }
 
+    /// A warning that came with the commit at that step or at the trip's end.
     private func warning(at step: Int) -> PostgresError? {
-        guard let warning = notices.collected.first(where: { $0.statement == step && $0.isWarning }) else { return nil }
+        let isDoubt = { (notice: PostgresNotice) in notice.isWarning && (notice.statement == step || notice.isUnreplicatedCommit) }
+        guard let warning = notices.collected.first(where: isDoubt) else { return nil }
         var error = PostgresError(.commitInDoubt, .unknown, warning.message)
         (error.statement, error.sqlState, error.detail) = (step, warning.sqlState, warning.detail)
         if step < batch.count { error.statementName = batch.steps[step].statement.label }

@@ -174,14 +174,15 @@ struct PostgresConnector {
             error.sqlState = state
             return error
         }
-        return PostgresError(code(of: words, in: phase), .notSent, String(words))
+        if words.hasPrefix("fe_sendauth: no password supplied") {
+            return PostgresError(.server(.wrongPassword), .notSent, "the server asks for a password, and none is given")
+        }
+        return PostgresError(code(in: phase), .notSent, String(words))
     }
 
-    private func code(of words: Substring, in phase: ConnStatusType) -> PostgresError.Code {
+    private func code(in phase: ConnStatusType) -> PostgresError.Code {
         switch phase {
         case CONNECTION_SSL_STARTUP: .insecure
-        // libpq asks for a password only when the server does, and says so when there is none.
-        case CONNECTION_AWAITING_RESPONSE where words.hasPrefix("fe_sendauth: no password supplied"): .server(.wrongPassword)
         case CONNECTION_AWAITING_RESPONSE, CONNECTION_AUTH_OK: .connectionLost
         default: .unreachable
         }

@@ -52,7 +52,7 @@ package struct PostgresError: Error, Sendable {
     package var detail: String?
     /// The place of the refused statement in its trip, from 0; the number of statements for the commit at the trip's end.
     package var statement: Int?
-    /// The name or the text of that statement.
+    /// The name of that statement, or the first word of its text.
     package var statementName: String?
 
     package init(_ code: Code, _ outcome: Outcome, _ message: String) {

@@ -10,6 +10,10 @@ package struct PostgresNotice: Sendable, Hashable {
     /// The place in its trip of the statement under way; the number of statements for the commit at the trip's end; nil between trips.
     package let statement: Int?
 
+    /// Whether it says that a commit is not known to a standby that it was to wait for. libpq may hand such a warning over with the last
+    /// statement of a trip that has no `COMMIT`, so that its place alone does not tell.
+    package let isUnreplicatedCommit: Bool
+
     package var isWarning: Bool { severity == "WARNING" }
 }
 

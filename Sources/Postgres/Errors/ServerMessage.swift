@@ -26,6 +26,9 @@ struct ServerMessage {
     /// Whether the server ends the session after it.
     var endsSession: Bool { severity == "FATAL" || severity == "PANIC" }
 
+    /// Whether the wait of a commit for its standby was interrupted; the function has had this name since PostgreSQL 9.1.
+    var isUnreplicatedCommit: Bool { sourceFunction == "SyncRepWaitForLSN" }
+
     private var kind: SQLState.Kind {
         // The one feature-not-supported error that means something else; the function has had this name since PostgreSQL 9.2.
         sqlState.code == "0A000" && sourceFunction == "RevalidateCachedQuery" ? .outdatedStatement : sqlState.kind

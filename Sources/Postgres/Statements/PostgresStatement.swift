@@ -19,8 +19,8 @@ package final class PostgresStatement: Sendable {
         parameterNumbers = parameters.map(\.rawValue)
     }
 
-    /// What errors call the statement: its name, or the beginning of its text.
-    var label: String { name ?? String(sql.prefix(60).map { $0.isNewline ? " " : $0 }) }
+    /// What errors call the statement: its name, or the first word of its text, since the text may have values of rows.
+    var label: String { name ?? String(sql.drop { $0.isWhitespace }.prefix { $0.isLetter }) }
 
     func isSame(as other: PostgresStatement) -> Bool {
         self === other || (name == other.name && sql == other.sql && parameters == other.parameters)

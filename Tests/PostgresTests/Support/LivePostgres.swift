@@ -6,6 +6,13 @@ extension SharedPostgres {
     /// The role `test` on the unix socket, with deadlines so long that only a hang passes them.
     func configuration(database: String = "postgres") -> PostgresConfiguration { server.configuration(database: database) }
 
+    /// Makes a role that logs in with this password, and returns its name.
+    func makeRole(password: String) throws -> String {
+        let name = "role_\(UInt32.random(in: 0 ... .max))"
+        try server.sql("CREATE ROLE \(name) LOGIN PASSWORD '\(password)'")
+        return name
+    }
+
     /// One of the server's addresses.
     func endpoint(_ address: String = "127.0.0.1", user: String, password: String?) -> PostgresEndpoint {
         PostgresEndpoint(hosts: [.tcp(name: address, port: server.port)], user: user, password: password, database: "postgres")
@@ -13,6 +20,9 @@ extension SharedPostgres {
 }
 
 extension TemporaryPostgres {
+    /// The path of the socket.
+    var socket: String { "\(folder.path)/.s.PGSQL.\(port)" }
+
     var host: PostgresEndpoint.Host { .unix(folder: folder.path, port: port) }
 
     func configuration(database: String = "postgres") -> PostgresConfiguration {
@@ -40,7 +50,7 @@ func withConnection<Result: Sendable>(
     _ body: @escaping @Sendable (PostgresConnection) throws -> Result
 ) async throws -> Result {
     let shared = try await TemporaryPostgres.shared()
-    return try await offPool {
+    return try await besidePool {
         var configuration = shared.configuration()
         configure(&configuration)
         let connection = try PostgresConnection.open(configuration, onNotice: onNotice)
