@@ -71,6 +71,7 @@ let package = Package(
             swiftSettings: strict),
         .target(name: "Postgres", dependencies: ["CLibPQ"], swiftSettings: strict),
         .target(name: "Commerce", swiftSettings: strict),
+        .target(name: "PostgresStore", dependencies: ["Commerce", "Postgres"], swiftSettings: strict),
         .target(name: "CSQLiteSettings"),
         .target(
             name: "Store", dependencies: ["Commerce", "CSQLiteSettings", "FaultPoints", "Histograms", "TraceContext", grdb, logging],
@@ -155,6 +156,8 @@ let package = Package(
             swiftSettings: strict
         ),
         .testTarget(name: "PostgresTests", dependencies: ["CLibPQ", "Postgres", "TestSupport"], swiftSettings: strict),
+        .testTarget(
+            name: "PostgresStoreTests", dependencies: ["Commerce", "Postgres", "PostgresStore", "TestSupport"], swiftSettings: strict),
         .testTarget(
             name: "LuaTests",
             dependencies: ["LuaScripts", "Redis", "Services", "Commerce", "TestSupport", nioCore, nioPosix, logging],

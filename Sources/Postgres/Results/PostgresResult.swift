@@ -42,7 +42,7 @@ package final class PostgresResult: @unchecked Sendable {
     /// Reads one value. NULL is read as nil of an optional type alone.
     ///
     /// - Throws: `.unexpectedResult` where the value is not of that type.
-    package func value<Value: PostgresReadable>(
+    @inlinable package func value<Value: PostgresReadable>(
         _ row: Int, _ column: Int, as type: Value.Type = Value.self
     ) throws(PostgresError) -> Value {
         let field = try field(row, column)
@@ -50,7 +50,7 @@ package final class PostgresResult: @unchecked Sendable {
         return value
     }
 
-    private func mismatch(_ field: PostgresField, _ column: Int, _ wanted: String) -> PostgresError {
+    @usableFromInline func mismatch(_ field: PostgresField, _ column: Int, _ wanted: String) -> PostgresError {
         let name = columnName(column) ?? ""
         let value = field.bytes == nil ? "NULL" : "a value of type \(field.type)"
         return PostgresError(.unexpectedResult, .completed, "column \(column) \(name) has \(value), which is read as \(wanted)")
@@ -69,10 +69,10 @@ package struct PostgresRows: RandomAccessCollection, Sendable {
 
 /// One row of a result.
 package struct PostgresRow: Sendable {
-    let result: PostgresResult
+    @usableFromInline let result: PostgresResult
     package let index: Int
 
-    package func value<Value: PostgresReadable>(_ column: Int, as type: Value.Type = Value.self) throws(PostgresError) -> Value {
+    @inlinable package func value<Value: PostgresReadable>(_ column: Int, as type: Value.Type = Value.self) throws(PostgresError) -> Value {
         try result.value(index, column, as: type)
     }
 

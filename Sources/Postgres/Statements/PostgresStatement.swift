@@ -1,6 +1,7 @@
 /// One SQL statement with parameters `$1`, `$2` ..., and their types.
 ///
-/// A statement with a name is prepared once on each connection, just before its first use there.
+/// A statement with a name is prepared once on each connection, just before its first use there. The names `begin`, `commit` and
+/// `rollback` are the client's own.
 package final class PostgresStatement: Sendable {
     /// Nil for a statement that is sent with its text each time.
     package let name: String?

@@ -68,9 +68,7 @@ package final class TemporaryPostgres: Sendable {
         }
         all.merge(settings) { $1 }
         let data = folder.path + "/data"
-        arguments =
-            Self.asUser([Self.program("postgres"), "-D", data, "-k", folder.path, "-p", String(port)])
-            + all.sorted { $0.key < $1.key }.flatMap { ["-c", "\($0.key)=\($0.value)"] }
+        arguments = Self.asUser([Self.program("postgres"), "-D", data, "-k", folder.path, "-p", String(port)])
         do {
             try Self.own(folder.path)
             // A standby is allowed in as well.
@@ -81,6 +79,7 @@ package final class TemporaryPostgres: Sendable {
                 try write(Data(contentsOf: URL(filePath: certificate.key)), to: "key.pem")
             }
             try create(origin, in: data)
+            try append(all, to: data + "/postgresql.conf")
             try start()
         } catch {
             end()
@@ -249,6 +248,15 @@ package final class TemporaryPostgres: Sendable {
         // The server refuses a key that others may read.
         chmod(path, 0o600)
         try Self.own(path)
+    }
+
+    /// Appends settings to a file, where `ALTER SYSTEM` comes before them and they come before those of a standby's primary.
+    private func append(_ settings: [String: String], to path: String) throws {
+        let lines = settings.sorted { $0.key < $1.key }.map { "\($0.key) = '\($0.value.replacing("'", with: "''"))'\n" }
+        let file = try FileHandle(forWritingTo: URL(filePath: path))
+        defer { try? file.close() }
+        try file.seekToEnd()
+        try file.write(contentsOf: Data(lines.joined().utf8))
     }
 
     /// Gives a file to the server's user.
