@@ -4,7 +4,7 @@ package protocol PostgresArrayElement: PostgresReadable {
 }
 
 extension Array: PostgresReadable where Element: PostgresArrayElement {
-    @inlinable package init?(_ field: PostgresField) {
+    package init?(_ field: PostgresField) {
         guard let elements = Element.readArray(field) else { return nil }
         self = elements
     }
@@ -12,7 +12,7 @@ extension Array: PostgresReadable where Element: PostgresArrayElement {
 
 extension PostgresArrayElement {
     /// Reads an array of no or one dimension, as `array_send` sends it.
-    @inlinable package static func readArray(_ field: PostgresField) -> [Self]? {
+    package static func readArray(_ field: PostgresField) -> [Self]? {
         guard PostgresArrays.isArray(field.type), let bytes = field.bytes, let dimensions: Int32 = bytes.number(at: 0),
             let type: UInt32 = bytes.number(at: 8)
         else { return nil }
@@ -35,13 +35,13 @@ extension PostgresArrayElement {
     }
 }
 
-@usableFromInline enum PostgresArrays {
+private enum PostgresArrays {
     /// Dimensions, whether there are NULLs, the elements' type, their count, and the first index.
-    @inlinable static var headerSize: Int { 20 }
+    static let headerSize = 20
 
     /// The arrays of the types that can be elements: of `boolean`, `bytea`, `smallint`, `integer`, `text`, `varchar`, `bigint` and
     /// `double precision`.
-    @usableFromInline static func isArray(_ type: UInt32) -> Bool {
+    static func isArray(_ type: UInt32) -> Bool {
         switch type {
         case 1000, 1001, 1005, 1007, 1009, 1015, 1016, 1022: true
         default: false

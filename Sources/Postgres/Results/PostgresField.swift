@@ -18,7 +18,7 @@ extension UnsafeRawBufferPointer {
     }
 
     /// A number at an offset, where there are that many bytes.
-    @inlinable func number<Number: FixedWidthInteger>(at offset: Int, _ type: Number.Type = Number.self) -> Number? {
+    func number<Number: FixedWidthInteger>(at offset: Int, _ type: Number.Type = Number.self) -> Number? {
         offset + MemoryLayout<Number>.size <= count ? Number(bigEndian: loadUnaligned(fromByteOffset: offset, as: Number.self)) : nil
     }
 }
@@ -94,7 +94,7 @@ extension String: PostgresReadable {
 
 extension Optional: PostgresReadable where Wrapped: PostgresReadable {
     /// Reads NULL as nil.
-    @inlinable package init?(_ field: PostgresField) {
+    package init?(_ field: PostgresField) {
         if field.bytes == nil {
             self = .none
         } else if let value = Wrapped(field) {
