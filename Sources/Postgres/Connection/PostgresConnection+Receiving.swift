@@ -18,7 +18,9 @@ extension PostgresConnection {
                     results.append(result)
                     if batch.steps[step].isCommit && failure == nil { failure = fault(ofCommit: result, at: step) }
                 }
-            case PGRES_FATAL_ERROR where failure == nil: failure = try error(result, at: next.step, connection)
+            case PGRES_FATAL_ERROR:
+                let error = try error(result, at: next.step, connection)
+                failure = failure ?? error
             // What follows an error is not run.
             case PGRES_PIPELINE_ABORTED where failure != nil: break
             default: throw unexpected(connection, "a statement is empty or copies data, which a trip cannot")
@@ -59,7 +61,9 @@ extension PostgresConnection {
             let socket = PQsocket(connection)
             guard socket >= 0 else { throw lost(connection) }
             guard deadline.wait(for: unsent == 1 ? .both : .readable, on: socket) else {
-                throw PostgresError(.timedOut, .unknown, "the server did not answer in time")
+                var error = PostgresError(.timedOut, .unknown, "the server did not answer in time")
+                error.statement = notices.statement
+                throw error
             }
             // After a failure, libpq may still hold what the server has said before.
             if PQconsumeInput(connection) == 0 && PQisBusy(connection) == 1 { throw lost(connection) }

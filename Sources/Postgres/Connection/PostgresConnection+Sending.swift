@@ -136,6 +136,7 @@ extension PostgresConnection {
     /// The connection has broken after some of the trip may have left.
     func lost(_ connection: OpaquePointer) -> PostgresError {
         var error = PostgresError(.connectionLost, .unknown, ServerMessage.oneLine(message(of: connection)))
+        error.statement = notices.statement
         if let farewell = notices.farewell { (error.sqlState, error.message) = (farewell.sqlState, farewell.message) }
         return error
     }

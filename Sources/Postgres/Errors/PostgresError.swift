@@ -50,7 +50,8 @@ package struct PostgresError: Error, Sendable {
     package var table: String?
     /// The server's explanation, which may repeat values of rows. It is in no description.
     package var detail: String?
-    /// The place of the refused statement in its trip, from 0; the number of statements for the commit at the trip's end.
+    /// The place in its trip, from 0, of the refused statement, or of the first without a result where the outcome is unknown; the
+    /// number of statements for the commit at the trip's end.
     package var statement: Int?
     /// The name of that statement, or the first word of its text.
     package var statementName: String?

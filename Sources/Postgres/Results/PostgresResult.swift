@@ -21,6 +21,7 @@ package final class PostgresResult: @unchecked Sendable {
     /// The number of rows that the statement wrote or returned; 0 for a statement that counts none.
     package var affectedRows: Int { PQcmdTuples(handle).flatMap { Int(String(cString: $0)) } ?? 0 }
 
+    /// Nil for a column that is not there.
     package func columnName(_ column: Int) -> String? { PQfname(handle, Int32(column)).map { String(cString: $0) } }
 
     /// The bytes of one value, valid as long as the result.
@@ -56,6 +57,7 @@ package final class PostgresResult: @unchecked Sendable {
         return PostgresError(.unexpectedResult, .completed, "column \(column) \(name) has \(value), which is read as \(wanted)")
     }
 
+    /// Each row as a value of its own, for code that is not run for thousands of rows.
     package var rows: PostgresRows { PostgresRows(result: self) }
 }
 

@@ -28,7 +28,7 @@ package struct PostgresBatch: ~Copyable {
     /// Adds `BEGIN`. Without it, all statements of a trip are one transaction, which is committed at the trip's end.
     package mutating func begin() { add(.begin, isCommit: false) }
 
-    /// Adds `COMMIT`. A commit that the server confirms with a warning, or by rolling back, is an error.
+    /// Adds `COMMIT`, after which a trip should end. A commit that the server confirms with a warning, or by rolling back, is an error.
     package mutating func commit() { add(.commit, isCommit: true) }
 
     /// Adds `ROLLBACK`.

@@ -1,6 +1,7 @@
 /// Arrays of one dimension, in the format of `array_recv`: dimensions, whether there are NULLs, the elements' type, their count, the
 /// first index, and each element with its length, which is -1 for NULL.
 extension PostgresParameters {
+    /// A `bigint[]`.
     @inlinable package mutating func int8Array(_ values: some Sequence<Int64>) {
         array(values, .int8Array, of: .int8) { $0.element($1) }
     }
@@ -10,6 +11,7 @@ extension PostgresParameters {
         array(values, .int8Array, of: .int8) { $0.element(optional: $1) { $0.element($1) } }
     }
 
+    /// A `boolean[]`.
     @inlinable package mutating func boolArray(_ values: some Sequence<Bool>) {
         array(values, .boolArray, of: .bool) { $0.element($1 ? 1 : 0 as UInt8) }
     }
@@ -19,6 +21,7 @@ extension PostgresParameters {
         array(values, .boolArray, of: .bool) { $0.element(optional: $1) { $0.element($1 ? 1 : 0 as UInt8) } }
     }
 
+    /// A `text[]`.
     @inlinable package mutating func textArray(_ values: some Sequence<String>) {
         array(values, .textArray, of: .text) { $0.element(sized: $1) { $0.append(utf8: $1) } }
     }
@@ -28,6 +31,7 @@ extension PostgresParameters {
         array(values, .textArray, of: .text) { $0.element(optional: $1) { $0.element(sized: $1) { $0.append(utf8: $1) } } }
     }
 
+    /// A `bytea[]`.
     @inlinable package mutating func byteaArray<Bytes: Collection<UInt8>>(_ values: some Sequence<Bytes>) {
         array(values, .byteaArray, of: .bytea) { $0.element(sized: $1) { $0.append(bytes: $1) } }
     }

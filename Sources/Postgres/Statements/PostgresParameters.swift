@@ -90,18 +90,25 @@ package struct PostgresParameters: ~Copyable {
 // MARK: - Single values
 
 extension PostgresParameters {
+    /// A `bigint`.
     package mutating func int8(_ value: Int64) { number(value, .int8) }
+    /// An `integer`.
     package mutating func int4(_ value: Int32) { number(value, .int4) }
+    /// A `smallint`.
     package mutating func int2(_ value: Int16) { number(value, .int2) }
+    /// A `double precision`.
     package mutating func float8(_ value: Double) { number(value.bitPattern, .float8) }
+    /// A `boolean`.
     package mutating func bool(_ value: Bool) { number(value ? 1 : 0 as UInt8, .bool) }
 
+    /// A `text`, without NUL characters.
     package mutating func text(_ value: String) {
         let offset = begin(.text)
         append(utf8: value)
         end(at: offset)
     }
 
+    /// A `bytea` of at most 1 GB.
     @inlinable package mutating func bytea(_ value: some Collection<UInt8>) {
         let offset = begin(.bytea)
         append(bytes: value)
