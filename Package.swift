@@ -72,7 +72,9 @@ let package = Package(
             swiftSettings: strict),
         .target(name: "Postgres", dependencies: ["CLibPQ"], swiftSettings: strict),
         .target(name: "Commerce", swiftSettings: strict),
-        .target(name: "PostgresStore", dependencies: ["Commerce", "Postgres"], swiftSettings: strict),
+        .target(
+            name: "PostgresStore",
+            dependencies: ["Commerce", "FaultPoints", "Histograms", "Postgres", "Store", "TraceContext", logging], swiftSettings: strict),
         .target(name: "CSQLiteSettings"),
         .target(
             name: "Store", dependencies: ["Commerce", "CSQLiteSettings", "FaultPoints", "Histograms", "TraceContext", grdb, logging],
@@ -158,7 +160,9 @@ let package = Package(
         ),
         .testTarget(name: "PostgresTests", dependencies: ["CLibPQ", "Postgres", "TestSupport"], swiftSettings: strict),
         .testTarget(
-            name: "PostgresStoreTests", dependencies: ["Commerce", "Postgres", "PostgresStore", "TestSupport"], swiftSettings: strict),
+            name: "PostgresStoreTests",
+            dependencies: ["Commerce", "Postgres", "PostgresStore", "Store", "TestSupport", "TraceContext", nioCore, logging],
+            swiftSettings: strict),
         .testTarget(
             name: "LuaTests",
             dependencies: ["LuaScripts", "Redis", "Services", "Commerce", "TestSupport", nioCore, nioPosix, logging],

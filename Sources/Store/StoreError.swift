@@ -22,6 +22,8 @@ package struct StoreError: Error, CustomStringConvertible {
         case invalidCursor
         /// A read whose caller was cancelled.
         case cancelled
+        /// The connection to the store's server broke during a commit, and no server said in time whether it took effect.
+        case unknownOutcome
         /// A defect of this program.
         case `internal`
     }

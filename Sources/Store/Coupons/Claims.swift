@@ -80,6 +80,7 @@ struct RecordClaims: UseCase {
     var needs: Needs {
         var needs = Needs(campaigns: [campaign], new: NewRows(issuedCoupons: writes.count))
         needs.ownedCoupons = writes.map { CouponOwner(campaign: campaign, user: $0.claim.userID) }
+        needs.sequences = writes.map { CampaignSequence(campaign: campaign, sequence: $0.claim.sequence) }
         needs.answers = writes.compactMap { $0.idempotency?.key }
         return needs
     }

@@ -15,7 +15,7 @@ package struct StoreIdentity: Sendable, Hashable, CustomStringConvertible {
 
     /// Event ids reserved for each millisecond: at up to 100,000 events a second on average, no id reaches the base of a later
     /// incarnation. Ids stay within 15 digits until the year 2286; whole numbers of that size are exact in Lua and in JSON.
-    static let eventsPerMillisecond: Int64 = 100
+    package static let eventsPerMillisecond: Int64 = 100
     /// The greatest incarnation whose events have ids of 15 digits.
     static let greatestIncarnation: Int64 = 9_999_999_999_999
 
@@ -26,7 +26,7 @@ package struct StoreIdentity: Sendable, Hashable, CustomStringConvertible {
         return next
     }
 
-    static var now: Int64 { Int64(Date().timeIntervalSince1970 * 1_000) }
+    package static var now: Int64 { Int64(Date().timeIntervalSince1970 * 1_000) }
 
     /// As stored in Redis: the store's id, a colon and the incarnation.
     package var description: String { "\(store):\(incarnation)" }

@@ -117,7 +117,7 @@ extension Books {
 
 extension Order.Status {
     /// What the column `orders.status` holds.
-    var stored: Int64 {
+    package var stored: Int64 {
         switch self {
         case .pending: 0
         case .paid: 1
@@ -127,7 +127,8 @@ extension Order.Status {
         }
     }
 
-    init?(stored: Int64) {
+    /// Nil for a number that no status has.
+    package init?(stored: Int64) {
         guard let status = Self.allCases.first(where: { $0.stored == stored }) else { return nil }
         self = status
     }

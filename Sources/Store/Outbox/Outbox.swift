@@ -32,6 +32,13 @@ package struct EventRecord: Sendable, Equatable {
     package let nextAttemptAt: Instant
     /// Why the last attempt failed; `nil` before the first failure.
     package let lastError: String?
+
+    package init(
+        event: OrderEvent, delivery: OrderEvent.Delivery, attempts: Int64, nextAttemptAt: Instant, lastError: String?
+    ) {
+        (self.event, self.delivery, self.attempts) = (event, delivery, attempts)
+        (self.nextAttemptAt, self.lastError) = (nextAttemptAt, lastError)
+    }
 }
 
 extension TransactionalStore {

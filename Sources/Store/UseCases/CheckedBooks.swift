@@ -258,6 +258,10 @@ extension CheckedBooks {
 extension CheckedBooks {
     func insertIssuedCoupon(_ claim: Claim, code: CouponCode, expiresAt: Instant) throws -> IssuedCouponID? {
         adding(\.issuedCoupons, "issued coupon")
+        let wanted = CampaignSequence(campaign: claim.couponID, sequence: claim.sequence)
+        check(needs.sequences.contains(wanted), "sequence \(claim.sequence) of campaign \(claim.couponID)")
+        let owner = CouponOwner(campaign: claim.couponID, user: claim.userID)
+        check(needs.ownedCoupons.contains(owner), "the coupon of campaign \(claim.couponID), user \(claim.userID)")
         let id = try base.insertIssuedCoupon(claim, code: code, expiresAt: expiresAt)
         if let id { added.issuedCoupons.insert(id) }
         return id

@@ -18,6 +18,8 @@ package struct Needs: Sendable, Equatable {
     package var issuedCoupons: [IssuedCouponID] = []
     /// Issued coupons by campaign and user; whether there are such is not known.
     package var ownedCoupons: [CouponOwner] = []
+    /// Sequences of campaigns that new issued coupons are to get; whether they are taken is not known.
+    package var sequences: [CampaignSequence] = []
     package var orders: [OrderID] = []
     package var payments: [PaymentID] = []
     package var events: [EventID] = []
@@ -47,6 +49,14 @@ package struct CouponOwner: Sendable, Hashable {
     package let user: UserID
 
     package init(campaign: CouponID, user: UserID) { (self.campaign, self.user) = (campaign, user) }
+}
+
+/// A sequence of a campaign, which at most one issued coupon has.
+package struct CampaignSequence: Sendable, Hashable {
+    package let campaign: CouponID
+    package let sequence: Int64
+
+    package init(campaign: CouponID, sequence: Int64) { (self.campaign, self.sequence) = (campaign, sequence) }
 }
 
 /// How many rows of each kind a use case adds at most: so many ids it needs.

@@ -243,7 +243,7 @@ extension GroupCommitWriter {
     private static func concernsAll(_ error: any Error) -> Bool {
         switch StoreError(classifying: error).code {
         case .unavailable, .corrupt: true
-        case .malformedRow, .overloaded, .newerVersion, .closed, .readOnly, .invalidCursor, .cancelled, .internal: false
+        case .malformedRow, .overloaded, .newerVersion, .closed, .readOnly, .invalidCursor, .cancelled, .unknownOutcome, .internal: false
         }
     }
 

@@ -1,4 +1,4 @@
-import Commerce
+package import Commerce
 import GRDB
 
 extension SQLiteBooks {
@@ -86,23 +86,23 @@ extension SQLiteBooks {
 }
 
 /// A discount as stored: type 0 is a fixed amount, type 1 a percentage with an optional maximum.
-struct DiscountColumns {
-    let type: Int64
-    let value: Int64
-    let maximum: Won?
+package struct DiscountColumns {
+    package let type: Int64
+    package let value: Int64
+    package let maximum: Won?
 
-    init(_ discount: Discount) {
+    package init(_ discount: Discount) {
         switch discount {
         case .fixed(let amount): (type, value, maximum) = (0, amount.rawValue, nil)
         case .percent(let percent, let maxAmount): (type, value, maximum) = (1, percent, maxAmount)
         }
     }
 
-    init(type: Int64, value: Int64, maximum: Won?) {
+    package init(type: Int64, value: Int64, maximum: Won?) {
         (self.type, self.value, self.maximum) = (type, value, maximum)
     }
 
-    var discount: Discount {
+    package var discount: Discount {
         type == 0 ? .fixed(amount: Won(value)) : .percent(value, maxAmount: maximum)
     }
 }
