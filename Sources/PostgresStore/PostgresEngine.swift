@@ -15,6 +15,9 @@ package final class PostgresEngine: StoreEngine {
     private let money: Lane
     private let service: Lane
     private let lookups: KeyLookups
+    private let serviceReads: SnapshotLane
+    private let personalReads: SnapshotLane
+    private let browseReads: SnapshotLane
     private let shared = SharedState()
     private let isReadOnly: Bool
 
@@ -29,6 +32,9 @@ package final class PostgresEngine: StoreEngine {
             Lane(name, configuration, maximumQueued: options.maximumQueued, rules: rules, shared: shared, logger: logger)
         }
         (claims, money, service) = (lane("claims"), lane("money"), lane("service"))
+        serviceReads = SnapshotLane(.service, options.serviceReads, configuration)
+        personalReads = SnapshotLane(.personal, options.personalReads, configuration)
+        browseReads = SnapshotLane(.browse, options.browseReads, configuration)
         lookups = KeyLookups(configuration, maximumQueued: options.maximumQueued, shared: shared, logger: logger)
     }
 
@@ -66,6 +72,7 @@ package final class PostgresEngine: StoreEngine {
     package func close() {
         for lane in [claims, money, service] { lane.close() }
         lookups.close()
+        for lane in ReadLane.allCases { self[lane].close() }
     }
 
     package var userCount: Int64 { shared.users.count }
@@ -88,7 +95,9 @@ extension PostgresEngine {
         if let key = idempotency?.key { needs.answers.append(key) }
         let job = PendingUseCase(weight: useCase.weight, needs: needs, context: context) { books in
             try books.run(useCase, storing: idempotency, at: time)
-        } completion: { completion($0) }
+        } completion: {
+            completion($0)
+        }
         lane(for: needs).submit(job)
     }
 
@@ -115,6 +124,7 @@ extension PostgresEngine {
             all.commitSeconds += one.commitSeconds
             all.groupSizes = all.groupSizes + one.groupSizes
             all.commitTimes = all.commitTimes + one.commitTimes
+            all.reads = Dictionary(uniqueKeysWithValues: ReadLane.allCases.map { ($0, self[$0].statistics) })
         }
     }
 }
@@ -125,10 +135,18 @@ extension PostgresEngine {
     package func read<Value: Sendable>(
         _ lane: ReadLane, _ body: @escaping @Sendable (Snapshot) throws -> Value
     ) async throws(StoreError) -> Value {
-        throw StoreError(.internal, "lists and snapshots are not read from PostgreSQL yet")
+        try await self[lane].read(body)
     }
 
-    package func age(of lane: ReadLane, at now: UInt64) -> Int64 { 0 }
+    package func age(of lane: ReadLane, at now: UInt64) -> Int64 { self[lane].age(at: now) }
+
+    private subscript(lane: ReadLane) -> SnapshotLane {
+        switch lane {
+        case .service: serviceReads
+        case .personal: personalReads
+        case .browse: browseReads
+        }
+    }
 }
 
 extension TransactionalStore {

@@ -1,5 +1,4 @@
 package import Commerce
-import GRDB
 package import Logging
 
 /// The source of truth for everything that a user owns: balances, orders, payments, issued coupons; and for the outbox of events.
@@ -169,7 +168,7 @@ extension TransactionalStore {
 extension TransactionalStore {
     /// Runs a read in its lane, in one consistent snapshot.
     func read<Value: Sendable>(
-        _ lane: ReadLane, _ body: @escaping @Sendable (Database) throws -> Value
+        _ lane: ReadLane, _ body: @escaping @Sendable (QueryConnection) throws -> Value
     ) async throws(StoreError) -> Value {
         try await anyEngine.read(lane) { try body($0.db) }
     }

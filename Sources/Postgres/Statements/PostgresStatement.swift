@@ -13,7 +13,12 @@ package final class PostgresStatement: Sendable {
     private static let longestName = 50
 
     /// - Precondition: the name has 1 to 50 bytes, and neither it nor the text has a NUL.
-    package init(_ name: String?, _ sql: String, _ parameters: PostgresType...) {
+    package convenience init(_ name: String?, _ sql: String, _ parameters: PostgresType...) {
+        self.init(name, sql, types: parameters)
+    }
+
+    /// - Precondition: the name has 1 to 50 bytes, and neither it nor the text has a NUL.
+    package init(_ name: String?, _ sql: String, types parameters: [PostgresType]) {
         precondition(name.map { (1...Self.longestName).contains($0.utf8.count) && !$0.utf8.contains(0) } ?? true, "a statement's name")
         precondition(!sql.utf8.contains(0), "a statement has no NUL")
         (self.name, self.sql, self.parameters) = (name, sql, parameters)

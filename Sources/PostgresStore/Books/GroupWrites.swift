@@ -284,7 +284,9 @@ extension GroupWrites {
                 $0.int8Array(added.lazy.map(\.row.expiresAt.milliseconds))
                 $0.int8Array(added.lazy.map(\.row.paidAt?.milliseconds))
             }
-            let lines = added.flatMap { order in order.row.lines.enumerated().map { (order: order.id, position: $0.offset, row: $0.element) } }
+            let lines = added.flatMap { order in
+                order.row.lines.enumerated().map { (order: order.id, position: $0.offset, row: $0.element) }
+            }
             batch.execute(Self.insertLines) {
                 $0.int8Array(lines.lazy.map(\.order))
                 $0.int8Array(lines.lazy.map(\.row.line.productID.rawValue))

@@ -90,7 +90,9 @@ extension PostgresBooks {
 
     func hold(_ units: Int64, of product: ProductID) throws { try change(product) { $0.held += units } }
     func release(_ units: Int64, of product: ProductID) throws { try change(product) { $0.held -= units } }
-    func takeHeld(_ units: Int64, of product: ProductID) throws { try change(product) { ($0.stock, $0.held) = ($0.stock - units, $0.held - units) } }
+    func takeHeld(_ units: Int64, of product: ProductID) throws {
+        try change(product) { ($0.stock, $0.held) = ($0.stock - units, $0.held - units) }
+    }
     func take(_ units: Int64, of product: ProductID) throws { try change(product) { $0.stock -= units } }
     func putBack(_ units: Int64, of product: ProductID) throws { try change(product) { $0.stock += units } }
 
@@ -329,7 +331,9 @@ extension PostgresBooks {
         let row = AnswerRow(fingerprint: key.fingerprint, status: Int64(answer.status), body: answer.body, createdAt: now)
         let place = AnswerKey(key)
         // One that is past its lifetime is still there: the primary key would refuse the new one beside it.
-        if case .some(.some(let old)) = held.answers[place] { removedAnswers[place] = Instant(milliseconds: old.createdAt.milliseconds + 1) }
+        if case .some(.some(let old)) = held.answers[place] {
+            removedAnswers[place] = Instant(milliseconds: old.createdAt.milliseconds + 1)
+        }
         held.answers[place] = row
         newAnswers[place] = row
     }

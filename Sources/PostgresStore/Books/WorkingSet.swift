@@ -82,7 +82,8 @@ extension WorkingSetReading {
     package func order(_ id: OrderID) throws -> Order? {
         try held.orders.find(id.rawValue).map { row in
             Order(
-                id: id, number: row.number, userID: row.user, storedStatus: row.status, lines: row.lines.map(\.line), totalAmount: row.total,
+                id: id, number: row.number, userID: row.user, storedStatus: row.status, lines: row.lines.map(\.line),
+                totalAmount: row.total,
                 discountAmount: row.discount, issuedCouponID: row.coupon, createdAt: row.createdAt, expiresAt: row.expiresAt,
                 paidAt: row.paidAt)
         }

@@ -48,15 +48,17 @@ package struct StoreIdentity: Sendable, Hashable, CustomStringConvertible {
 }
 
 extension Database {
+    static let identityQuery = "SELECT i.store, n.number, n.event_base FROM identity i, incarnations n ORDER BY n.number DESC LIMIT 1"
+
+    static func identity(_ row: some RowColumns) -> StoreIdentity {
+        StoreIdentity(store: row.text(0), incarnation: row.int(1), eventBase: row.int(2))
+    }
+
     /// The store's identity.
     ///
     /// Throws `corrupt` where the migrated store has none.
     func identity() throws -> StoreIdentity {
-        let found = try first(
-            """
-            SELECT i.store, n.number, n.event_base FROM identity i, incarnations n ORDER BY n.number DESC LIMIT 1
-            """
-        ) { StoreIdentity(store: $0.text(0), incarnation: $0.int(1), eventBase: $0.int(2)) }
+        let found = try first(Self.identityQuery, read: Self.identity)
         guard let found else { throw StoreError(.corrupt, "the store has no identity") }
         return found
     }

@@ -103,7 +103,7 @@ extension StoreRestore {
             try db.run("UPDATE identity SET is_backup = 0")
             // So the gates of earlier incarnations have an earlier epoch, and the store refuses the claims that they decide.
             try db.run("UPDATE campaigns SET epoch = max(epoch, ?)", number)
-            return (try db.identity(), try db.storeCounts(), lastEvent == 0 ? nil : EventID(lastEvent))
+            return (try db.identity(), try QueryConnection(source: .sqlite(db)).storeCounts(), lastEvent == 0 ? nil : EventID(lastEvent))
         }
         try connection.writeWithoutTransaction { try $0.execute(sql: "PRAGMA wal_checkpoint(TRUNCATE)") }
         try connection.close()

@@ -52,6 +52,11 @@ extension TransactionalStore {
         try await read(.service) { [identity] in try $0.lastEventID(base: identity.eventBase) }
     }
 
+    /// The greatest id of an event, from which steps over all events begin.
+    private func newestEvent() async throws(StoreError) -> EventID {
+        try await read(.service) { [identity] db in EventID(max(try db.newestEvent().rawValue, identity.eventBase)) }
+    }
+
     /// Waiting events after `id`, in the order of their ids.
     ///
     /// A parked event holds back the later events of its order: they are left out until it is retried.
@@ -114,7 +119,7 @@ extension TransactionalStore {
         at now: Instant, step: Int = 500, context: (any DeliveryContext)? = nil
     ) async throws(StoreError) -> Int {
         // Only events up to the newest one of now: events that are appended and parked meanwhile do not prolong this.
-        let last = try await lastEventID()
+        let last = try await newestEvent()
         var (retried, after) = (0, EventID(0))
         defer { if retried > 0 { dueWork.tell(.retriedEvents) } }
         while true {
@@ -128,7 +133,7 @@ extension TransactionalStore {
 
     /// Has delivered events after `id` delivered again, because their sink lost them: at most the newest `limit`. Returns their number.
     package func redeliver(after id: EventID, atMost limit: Int, at now: Instant, step: Int = 500) async throws(StoreError) -> Int {
-        let last = try await lastEventID()
+        let last = try await newestEvent()
         // Below the oldest event there is nothing to write: in a new store that spares a look for each step.
         let oldest = try await read(.service) { try $0.first("SELECT id FROM events ORDER BY id LIMIT 1") { $0.int(0) } }
         let first = max(id.rawValue, last.rawValue - Int64(limit), (oldest ?? last.rawValue + 1) - 1)
@@ -193,7 +198,7 @@ enum Outbox {
 
     static let waitingByID = "SELECT \(columns) FROM events WHERE id = ? AND delivery = 0"
 
-    static func outgoing(_ row: Columns) -> OutgoingEvent {
+    static func outgoing(_ row: some RowColumns) -> OutgoingEvent {
         OutgoingEvent(
             id: row.id(0), kind: row.int(1) == 0 ? .paid : .refunded, orderID: row.id(2), payload: row.text(3), attempts: row.int(4),
             nextAttemptAt: row.instant(5), trace: row.optionalText(6).flatMap { TraceParent($0) })
@@ -202,13 +207,13 @@ enum Outbox {
     static let parked = "SELECT id FROM events INDEXED BY events_parked WHERE delivery = 2 AND id > ? AND id <= ? ORDER BY id LIMIT ?"
 }
 
-extension Database {
+extension QueryConnection {
     fileprivate func movements(after id: EventID, through last: EventID) throws -> [SalesMovement] {
         var movements: [SalesMovement] = []
         try forEach(
             """
-            SELECT e.id, e.sale_day, u.product_id, u.units FROM events e JOIN event_units u ON u.event_id = e.id
-            WHERE e.id > ? AND e.id <= ? ORDER BY e.id
+            SELECT e.\(eventNumber), e.sale_day, u.product_id, u.units FROM events e JOIN event_units u ON u.event_id = e.id
+            WHERE e.\(eventNumber) > ? AND e.\(eventNumber) <= ? ORDER BY e.\(eventNumber)
             """, id, last
         ) { row in
             let (event, unit): (EventID, ProductUnits) = (row.id(0), ProductUnits(productID: row.id(2), units: row.int(3)))

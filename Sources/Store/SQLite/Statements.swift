@@ -139,7 +139,7 @@ extension Database {
 }
 
 /// The current row of a running statement; valid only inside the closure that receives it.
-struct Columns {
+struct Columns: RowColumns {
     let statement: OpaquePointer
 
     func int(_ index: CInt) -> Int64 { sqlite3_column_int64(statement, index) }

@@ -119,7 +119,7 @@ extension Database {
         try first(Self.campaignByID, id, read: Self.campaign)
     }
 
-    static func campaign(_ row: Columns) -> Campaign {
+    static func campaign(_ row: some RowColumns) -> Campaign {
         let discount = DiscountColumns(type: row.int(2), value: row.int(3), maximum: row.optionalWon(4)).discount
         let terms = CampaignTerms(
             name: row.text(1), discount: discount, quantity: row.int(5), opensAt: row.instant(6), closesAt: row.optionalInstant(7),
@@ -145,7 +145,7 @@ extension Database {
         try first(Self.byOwner, couponID, userID, read: Self.issuedCoupon)
     }
 
-    static func issuedCoupon(_ row: Columns) throws -> IssuedCoupon {
+    static func issuedCoupon(_ row: some RowColumns) throws -> IssuedCoupon {
         guard let code = CouponCode(row.text(1)), let state = IssuedCoupon.State(rawValue: row.int(10)) else {
             throw StoreError(.malformedRow, "issued coupon \(row.int(0)) has no valid code or state")
         }

@@ -70,26 +70,16 @@ extension Database {
     }
 
     func event(_ id: EventID) throws -> EventRecord? {
-        try events("WHERE id = ?", [id]).first
-    }
-
-    /// Events with their units; `condition` is everything after FROM.
-    func events(_ condition: String, _ arguments: [any StatementBinding]) throws -> [EventRecord] {
-        let rows = try all(
-            """
-            SELECT id, kind, order_id, occurred_at, sale_day, payload, delivery, attempts, next_attempt_at, last_error
-            FROM events \(condition)
-            """, list: arguments, read: Self.eventRow)
-        return try rows.map { record in try record.with(units: units(of: record.event.id)) }
-    }
-
-    private func units(of id: EventID) throws -> [ProductUnits] {
-        try all("SELECT product_id, units FROM event_units WHERE event_id = ?", id) { row in
-            ProductUnits(productID: row.id(0), units: row.int(1))
+        try first("SELECT \(Self.eventColumns) FROM events WHERE id = ?", id, read: Self.eventRow).map { record in
+            record.with(units: try all(Self.unitsByEvent, id) { ProductUnits(productID: $0.id(0), units: $0.int(1)) })
         }
     }
 
-    private static func eventRow(_ row: Columns) throws -> EventRecord {
+    static let eventColumns = "id, kind, order_id, occurred_at, sale_day, payload, delivery, attempts, next_attempt_at, last_error"
+    static let unitsByEvent = "SELECT product_id, units FROM event_units WHERE event_id = ? ORDER BY product_id"
+
+    /// An event without its units.
+    static func eventRow(_ row: some RowColumns) throws -> EventRecord {
         guard let delivery = OrderEvent.Delivery(rawValue: row.int(6)) else {
             throw StoreError(.malformedRow, "event \(row.int(0)) has no valid delivery state")
         }
@@ -101,14 +91,18 @@ extension Database {
     }
 
     func prunedEvents() throws -> PrunedEvents {
-        try first("SELECT through, payments, refunds FROM pruned_events") {
-            PrunedEvents(through: $0.id(0), payments: $0.int(1), refunds: $0.int(2))
-        } ?? PrunedEvents(through: EventID(0), payments: 0, refunds: 0)
+        try first(Self.prunedEventsQuery, read: Self.prunedEvents) ?? PrunedEvents(through: EventID(0), payments: 0, refunds: 0)
+    }
+
+    static let prunedEventsQuery = "SELECT through, payments, refunds FROM pruned_events"
+
+    static func prunedEvents(_ row: some RowColumns) -> PrunedEvents {
+        PrunedEvents(through: row.id(0), payments: row.int(1), refunds: row.int(2))
     }
 }
 
 extension EventRecord {
-    fileprivate func with(units: [ProductUnits]) -> EventRecord {
+    func with(units: [ProductUnits]) -> EventRecord {
         EventRecord(
             event: OrderEvent(
                 id: event.id, kind: event.kind, orderID: event.orderID, occurredAt: event.occurredAt, saleDay: event.saleDay,

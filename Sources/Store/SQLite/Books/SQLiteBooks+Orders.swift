@@ -77,17 +77,21 @@ extension Database {
     }
 
     func lines(of id: OrderID) throws -> [OrderLine] {
-        try all("SELECT product_id, name, unit_price, quantity FROM order_lines WHERE order_id = ? ORDER BY position", id) { row in
-            let (price, quantity) = (row.won(2), row.int(3))
-            guard let amount = price.multiplied(by: quantity) else {
-                throw StoreError(.malformedRow, "a line of order \(id) costs more than any amount")
-            }
-            return OrderLine(productID: row.id(0), name: row.text(1), unitPrice: price, quantity: quantity, amount: amount)
+        try all(Self.linesByOrder, id) { try Self.orderLine($0, of: id) }
+    }
+
+    static let linesByOrder = "SELECT product_id, name, unit_price, quantity FROM order_lines WHERE order_id = ? ORDER BY position"
+
+    static func orderLine(_ row: some RowColumns, of id: OrderID) throws -> OrderLine {
+        let (price, quantity) = (row.won(2), row.int(3))
+        guard let amount = price.multiplied(by: quantity) else {
+            throw StoreError(.malformedRow, "a line of order \(id) costs more than any amount")
         }
+        return OrderLine(productID: row.id(0), name: row.text(1), unitPrice: price, quantity: quantity, amount: amount)
     }
 
     /// An order without its lines.
-    static func orderHead(_ row: Columns) throws -> Order {
+    static func orderHead(_ row: some RowColumns) throws -> Order {
         guard let status = Order.Status(stored: row.int(4)) else {
             throw StoreError(.malformedRow, "order \(row.int(0)) has no valid status")
         }

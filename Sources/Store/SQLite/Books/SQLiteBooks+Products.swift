@@ -27,7 +27,7 @@ extension Database {
         try first("SELECT id, name, price, stock, held, created_at FROM products WHERE id = ?", id, read: Self.product)
     }
 
-    static func product(_ row: Columns) -> Product {
+    static func product(_ row: some RowColumns) -> Product {
         Product(
             id: row.id(0), name: row.text(1), price: row.won(2), stock: row.int(3), held: row.int(4), createdAt: row.instant(5))
     }
