@@ -169,7 +169,9 @@ let package = Package(
             swiftSettings: strict
         ),
         .testTarget(
-            name: "StoreTests", dependencies: ["Store", "Commerce", "TestSupport", "TraceContext", grdb, logging], swiftSettings: strict),
+            name: "StoreTests",
+            dependencies: ["Store", "Commerce", "Postgres", "PostgresStore", "TestSupport", "TraceContext", grdb, logging],
+            swiftSettings: strict),
         .target(
             name: "RequestFuzzing", dependencies: ["HTTPServer", "TestSupport", nioCore, nioEmbedded, nioHTTP1],
             path: "Tests/Fuzz/Core",

@@ -11,24 +11,18 @@ import Testing
 
 /// A database of its own on the server that all tests of a process share, gone with this object; and stores on it.
 final class PostgresHome: Sendable {
-    let server: TemporaryPostgres
-    let database: String
+    let database: TemporaryDatabase
     private let stores = Mutex<[TransactionalStore]>([])
 
-    private static let databases = Mutex(0)
+    var server: TemporaryPostgres { database.server }
 
-    private init(_ server: TemporaryPostgres, _ database: String) { (self.server, self.database) = (server, database) }
+    private init(_ database: TemporaryDatabase) { self.database = database }
 
     /// Makes the database, runs `body` beside Swift's pool, and removes the database.
     static func with<Result: Sendable>(_ body: @escaping @Sendable (PostgresHome) async throws -> Result) async throws -> Result {
         let shared = try await TemporaryPostgres.shared()
         return try await besidePool {
-            let number = databases.withLock { count in
-                count += 1
-                return count
-            }
-            let home = PostgresHome(shared.server, "store_\(number)")
-            try shared.server.sql("CREATE DATABASE \(home.database) TEMPLATE template0")
+            let home = PostgresHome(try shared.makeDatabase())
             defer { home.remove() }
             return try await body(home)
         }
@@ -37,16 +31,31 @@ final class PostgresHome: Sendable {
     private func remove() {
         for store in stores.withLock({ $0 }) { store.close() }
         do {
-            try server.sql("DROP DATABASE \(database) WITH (FORCE)")
+            try database.remove()
         } catch {
             Issue.record("the database stays: \(error)")
         }
     }
 
+    /// Runs `body` with a proxy before the server, and a configuration that connects through it.
+    func withProxy(_ body: (FaultProxy, PostgresStoreConfiguration) async throws -> Void) async throws {
+        let folder = TemporaryFolder()
+        defer { folder.remove() }
+        let proxy = try await FaultProxy(to: socket, in: folder.path)
+        // libpq finds a socket by its folder and port.
+        symlink(proxy.socketPath, folder.path + "/.s.PGSQL.5432")
+        let endpoint = PostgresEndpoint(hosts: [.unix(folder: folder.path, port: 5432)], user: server.role, database: database.name)
+        try await body(proxy, configuration(endpoint))
+        try await proxy.close()
+    }
+
+    /// The path of the server's socket.
+    var socket: String { "\(server.folder.path)/.s.PGSQL.\(server.port)" }
+
     /// The server's settings are for speed, and deadlines so long that only a hang passes them.
     func configuration(_ endpoint: PostgresEndpoint? = nil) -> PostgresStoreConfiguration {
         let host = PostgresEndpoint.Host.unix(folder: server.folder.path, port: server.port)
-        let own = PostgresEndpoint(hosts: [host], user: server.role, database: database)
+        let own = PostgresEndpoint(hosts: [host], user: server.role, database: database.name)
         var connection = PostgresConfiguration(endpoint: endpoint ?? own)
         (connection.connectTimeout, connection.addressTimeout) = (hangLimit, hangLimit)
         var configuration = PostgresStoreConfiguration(connection: connection)
@@ -58,15 +67,21 @@ final class PostgresHome: Sendable {
 
     /// Opens a store, which is closed with the home.
     func open(
-        _ configuration: PostgresStoreConfiguration? = nil, _ configure: (inout StoreOptions) -> Void = { _ in }
-    ) throws -> TransactionalStore {
+        _ configuration: PostgresStoreConfiguration? = nil, logger: Logger? = nil, _ configure: (inout StoreOptions) -> Void = { _ in }
+    ) throws -> TransactionalStore { try openEngine(configuration, logger: logger, configure).store }
+
+    /// Opens a store, and returns its engine too.
+    func openEngine(
+        _ configuration: PostgresStoreConfiguration? = nil, logger: Logger? = nil, _ configure: (inout StoreOptions) -> Void = { _ in }
+    ) throws -> (store: TransactionalStore, engine: PostgresEngine) {
         var options = try Self.options()
         configure(&options)
-        var logger = Logger(label: "postgres-store-tests")
-        logger.logLevel = .critical
-        let store = try TransactionalStore.open(configuration ?? self.configuration(), options: options, logger: logger)
+        var silent = Logger(label: "postgres-store-tests")
+        silent.logLevel = .critical
+        let engine = try PostgresEngine(configuration ?? self.configuration(), options: options, logger: logger ?? silent)
+        let store = TransactionalStore(engine: engine, identity: engine.identity, options: options)
         stores.withLock { $0.append(store) }
-        return store
+        return (store, engine)
     }
 
     static func options() throws -> StoreOptions {
@@ -78,7 +93,7 @@ final class PostgresHome: Sendable {
 
     /// Runs a statement by psql.
     @discardableResult
-    func sql(_ statement: String) throws -> String { try server.sql(statement, in: database) }
+    func sql(_ statement: String) throws -> String { try database.sql(statement) }
 }
 
 /// 2026-11-20T03:00:00Z: noon in Seoul.

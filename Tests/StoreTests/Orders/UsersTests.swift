@@ -2,7 +2,7 @@ import Commerce
 import Store
 import Testing
 
-@Suite(.temporaryStore) struct UsersTests: StoreSuite {
+@Suite(.everyEngine) struct UsersTests: StoreSuite {
     @Test("ids of users count up from 1, and a user exists from the answer on")
     func ids() async throws {
         #expect(!store.userExists(UserID(1)))

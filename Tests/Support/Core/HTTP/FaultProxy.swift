@@ -158,7 +158,7 @@ private final class Forwarder: ChannelInboundHandler {
         guard let allowed = faults.bytesBeforeCut(of: bytes.readableBytes) else {
             let delay = faults.state.withLock { $0.replyDelay }
             guard delay > .zero else { return other.writeAndFlush(bytes, promise: nil) }
-            context.eventLoop.scheduleTask(in: delay) { [other] in other.writeAndFlush(bytes, promise: nil) }
+            context.eventLoop.scheduleTask(in: delay) { [other, bytes] in other.writeAndFlush(bytes, promise: nil) }
             return
         }
         let peer = other

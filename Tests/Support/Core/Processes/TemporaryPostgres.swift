@@ -309,6 +309,17 @@ package struct SharedPostgres: Sendable {
 
     private static let databases = Mutex(0)
 
+    /// Makes an empty database.
+    package func makeDatabase() throws -> TemporaryDatabase {
+        let number = Self.databases.withLock { count in
+            count += 1
+            return count
+        }
+        let name = "test_\(number)"
+        try server.sql("CREATE DATABASE \(name) TEMPLATE template0")
+        return TemporaryDatabase(server: server, name: name)
+    }
+
     /// Runs `body` with a database of its own.
     package func withDatabase<Result>(_ body: (String) throws -> Result) throws -> Result {
         let name =
@@ -322,4 +333,17 @@ package struct SharedPostgres: Sendable {
         defer { _ = try? server.sql("DROP DATABASE \(name) WITH (FORCE)") }
         return try body(name)
     }
+}
+
+/// A database of its own on a server, until it is removed.
+package struct TemporaryDatabase: Sendable {
+    package let server: TemporaryPostgres
+    package let name: String
+
+    /// Runs statements by psql and returns their rows, with | between the fields.
+    @discardableResult
+    package func sql(_ statements: String) throws -> String { try server.sql(statements, in: name) }
+
+    /// Ends all its sessions and removes it.
+    package func remove() throws { try server.sql("DROP DATABASE \(name) WITH (FORCE)") }
 }

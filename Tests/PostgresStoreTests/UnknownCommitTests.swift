@@ -1,0 +1,179 @@
+import Commerce
+import Dispatch
+import NIOCore
+import Postgres
+import Store
+import Synchronization
+import TestSupport
+import Testing
+
+@testable import PostgresStore
+
+/// Connections that break at any byte of any answer: no write is lost and none takes effect twice.
+@Suite struct UnknownCommitTests {
+    @Test("a connection that breaks at any place of the answers costs no charge and doubles none")
+    func cuts() async throws {
+        try await PostgresHome.with { home in
+            try await home.withProxy { proxy, configuration in
+                let lines = LogLines()
+                let store = try home.open(configuration, logger: lines.logger())
+                let user = try await store.createUser(name: "Jin", in: .at(noon)).value.id
+                // Statements are prepared with the first group.
+                _ = try await store.charge(userID: user, amount: Won(1_000), in: .at(noon)).value
+                var (charged, breaks) = (1_000 as Int64, 0)
+                for bytes in stride(from: 0, through: 900, by: 12) {
+                    proxy.inject(.cut(afterReplyBytes: bytes))
+                    let charge = try await store.charge(userID: user, amount: Won(1_001), in: .at(noon)).value
+                    charged += 1_001
+                    #expect(charge.balance == Won(charged), "after \(bytes) bytes")
+                    if proxy.isHealthy { breaks += 1 }
+                    proxy.inject(.none)
+                }
+                #expect(try home.sql("SELECT balance FROM users") == "\(charged)")
+                #expect(try home.sql("SELECT sum(amount) FROM transfers") == "\(charged)")
+                #expect(breaks > 30, "the answers were shorter than thought")
+                let asked = lines.messages.count { $0.contains("asks whether it took effect") }
+                #expect(asked > 3, "no answer to a commit was cut")
+                #expect(asked < breaks, "no answer before a commit was cut")
+            }
+        }
+    }
+
+    @Test("an answer that never comes is settled by the fence, whether its commit took effect or not")
+    func silence() async throws {
+        try await PostgresHome.with { home in
+            try await home.withProxy { proxy, patient in
+                var configuration = patient
+                configuration.tripTimeout = .seconds(2)
+                let (store, engine) = try home.openEngine(configuration)
+                let user = try await store.createUser(name: "Jin", in: .at(noon)).value.id
+                var charged: Int64 = 0
+                for round in 0..<2 {
+                    if round == 0 {
+                        // The first trip arrives, and its answer does not.
+                        proxy.swallowReplies()
+                        _ = try await store.charge(userID: user, amount: Won(1_000), in: .at(noon)).value
+                    } else {
+                        // The commit arrives, and its answer does not.
+                        let gate = Gate()
+                        async let gated: Void = gate.pass(engine, user)
+                        try await eventually("the lane stands between its trips") { gate.isReached }
+                        proxy.swallowReplies()
+                        gate.open()
+                        try await gated
+                    }
+                    charged += 1_000
+                    #expect(try home.sql("SELECT balance, (SELECT sum(amount) FROM transfers) FROM users") == "\(charged)|\(charged)")
+                }
+            }
+        }
+    }
+
+    @Test("a session that the server ends while it waits for a lock, or between its trips, runs its group again")
+    func terminated() async throws {
+        try await PostgresHome.with { home in
+            let (store, engine) = try home.openEngine()
+            let user = try await store.createUser(name: "Jin", in: .at(noon)).value.id
+            let terminate =
+                "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = 'firstcome money lane' AND datname = current_database()"
+
+            // In the first trip.
+            let blocker = try PostgresConnection.open(home.configuration().connection)
+            _ = try blocker.send(within: hangLimit) { batch in
+                batch.begin()
+                batch.execute(PostgresStatement(nil, "SELECT FROM users FOR UPDATE"))
+            }
+            async let charge = store.charge(userID: user, amount: Won(1_000), in: .at(noon))
+            let waiting =
+                "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND application_name = 'firstcome money lane' AND datname = current_database()"
+            try await eventually("the lane waits for the row") { try home.sql(waiting) == "1" }
+            #expect(try home.sql(terminate) == "1")
+            try blocker.rollBack(within: hangLimit)
+            #expect(try await charge.value.balance == Won(1_000))
+
+            // Between the trips.
+            let gate = Gate()
+            async let gated: Void = gate.pass(engine, user)
+            try await eventually("the lane stands between its trips") { gate.isReached }
+            #expect(try home.sql(terminate) == "1")
+            gate.open()
+            try await gated
+            #expect(gate.runs == 2)
+            #expect(try home.sql("SELECT balance, (SELECT sum(amount) FROM transfers) FROM users") == "2000|2000")
+        }
+    }
+
+    @Test("while no server answers, a write fails once its patience has ended, and the next one succeeds when a server is back")
+    func outage() async throws {
+        try await PostgresHome.with { home in
+            try await home.withProxy { proxy, patient in
+                var configuration = patient
+                configuration.patience = .milliseconds(300)
+                configuration.tripTimeout = .milliseconds(300)
+                configuration.connection.connectTimeout = .milliseconds(300)
+                let store = try home.open(configuration)
+                let user = try await store.createUser(name: "Jin", in: WriteContext(at: noon)).value.id
+                let away = home.server.folder.path + "/nobody"
+                try proxy.move(to: SocketAddress(unixDomainSocketPath: away))
+                proxy.cutConnections()
+                let error = await #expect(throws: StoreError.self) {
+                    _ = try await store.charge(userID: user, amount: Won(1_000), in: .at(noon))
+                }
+                #expect(error?.code == .unavailable)
+                try proxy.move(to: SocketAddress(unixDomainSocketPath: home.socket))
+                try await eventually("a write succeeds again") {
+                    do {
+                        return try await store.charge(userID: user, amount: Won(1_000), in: .at(noon)).isDone
+                    } catch let error as StoreError where error.code == .unavailable {
+                        return false
+                    }
+                }
+                #expect(try home.sql("SELECT balance = (SELECT sum(amount) FROM transfers) FROM users") == "t")
+            }
+        }
+    }
+}
+
+/// A charge that stops between reading and writing until it is let go on.
+private final class Gate: Sendable {
+    private let state = Mutex((reached: false, runs: 0))
+    private let semaphore = DispatchSemaphore(value: 0)
+
+    var isReached: Bool { state.withLock { $0.reached } }
+    var runs: Int { state.withLock { $0.runs } }
+
+    func open() { semaphore.signal() }
+
+    func pass(_ engine: PostgresEngine, _ user: UserID) async throws {
+        let result: Result<WriteResult<Won>, StoreError> = await withCheckedContinuation { continuation in
+            engine.submit(GatedCharge(gate: self, user: user), storing: nil, at: noon, context: nil) { continuation.resume(returning: $0) }
+        }
+        guard case .done = try result.get() else { throw NotDone(result: "\(result)") }
+    }
+
+    fileprivate func wait() {
+        let isFirst = state.withLock { state in
+            state.runs += 1
+            defer { state.reached = true }
+            return !state.reached
+        }
+        if isFirst { semaphore.wait() }
+    }
+}
+
+private struct GatedCharge: UseCase {
+    let gate: Gate
+    let user: UserID
+
+    var needs: Needs { Needs(users: [user], new: NewRows(transfers: 1, charges: 1)) }
+
+    func decide(_ books: some Books) throws -> Outcome<Won> {
+        guard let balance = try books.balance(of: user)?.amount else { return .refused(.userNotFound) }
+        gate.wait()
+        let after = Won(balance.rawValue + 1_000)
+        let transfer = try books.transfer(
+            .charge, user: user, amount: Won(1_000), balanceAfter: after, orderID: nil, at: noon)
+        _ = try books.insertCharge(of: user, amount: Won(1_000), transfer: transfer, at: noon)
+        return .done(after)
+    }
+}
