@@ -45,7 +45,7 @@ package final class PostgresEngine: StoreEngine {
         _ configuration: PostgresStoreConfiguration, _ options: StoreOptions, _ logger: Logger
     ) throws(StoreError) -> (StoreIdentity, users: Int64) {
         do {
-            var session = configuration.connection
+            var session = configuration.primary
             session.session.applicationName = "firstcome opening"
             let connection = try PostgresConnection.open(session)
             defer { connection.close() }

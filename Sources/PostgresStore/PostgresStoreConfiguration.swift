@@ -19,9 +19,16 @@ package struct PostgresStoreConfiguration: Sendable {
 
     package init(connection: PostgresConfiguration) { self.connection = connection }
 
+    /// The connection with a server that takes writes: a standby would serve rows that are out of date.
+    var primary: PostgresConfiguration {
+        var primary = connection
+        if primary.endpoint.role == .any { primary.endpoint.role = .readWrite }
+        return primary
+    }
+
     /// The configuration of a session that writes or reads rows by key.
     func session(_ name: String) -> PostgresConfiguration {
-        var configuration = connection
+        var configuration = primary
         configuration.connectTimeout = min(configuration.connectTimeout, patience)
         configuration.session.applicationName = "firstcome \(name)"
         configuration.session.statementTimeout = tripTimeout

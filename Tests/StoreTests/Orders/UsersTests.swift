@@ -21,7 +21,7 @@ import Testing
     func reopening() async throws {
         _ = try await store.makeUsers(2)
         store.close()
-        let again = try TemporaryStore.open(home.folder)
+        let again = try home.reopened()
         defer { again.close() }
         #expect(again.userCount == 2)
         #expect(try await again.createUser(name: "Cy", in: .at(noon)).value.id == UserID(3))

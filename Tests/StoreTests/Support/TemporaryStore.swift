@@ -74,6 +74,9 @@ final class TemporaryStore: Sendable {
         return try TransactionalStore.open(path: folder.appending(path: "store.sqlite").path, options: options, logger: logger ?? silent)
     }
 
+    /// The store once more, by its own connections.
+    func reopened() throws -> TransactionalStore { try database.map { try Self.open(on: $0) } ?? Self.open(folder) }
+
     static func defaultOptions() throws -> StoreOptions {
         let calendar = try #require(BusinessCalendar(timeZoneIdentifier: "Asia/Seoul"))
         var options = StoreOptions(calendar: calendar) { facts in
