@@ -20,7 +20,7 @@ import Testing
             "UPDATE orders SET total = total + 1", "DELETE FROM order_lines", "UPDATE order_lines SET refunded = 0 WHERE refunded > 0",
             "DELETE FROM payments", "UPDATE payments SET amount = amount + 1", "UPDATE payments SET sale_day = sale_day + 1",
             "DELETE FROM refunds", "DELETE FROM refund_lines", "DELETE FROM events WHERE kind = 0", "DELETE FROM events WHERE kind = 1",
-            "DELETE FROM event_units", "UPDATE event_units SET units = units + 1", "UPDATE events SET place = place + 5 WHERE kind = 1",
+            "DELETE FROM event_units", "UPDATE event_units SET units = units + 5", "UPDATE events SET place = place + 5 WHERE kind = 1",
             "UPDATE counters SET last = last + 1 WHERE name = 'events'", "UPDATE pruned_events SET payments = 1",
             "UPDATE pruned_events SET refunds = 1",
         ])

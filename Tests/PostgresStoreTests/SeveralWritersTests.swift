@@ -44,8 +44,9 @@ import Testing
     func product() async throws {
         try await PostgresHome.with { home in
             let stores = [try home.open(), try home.open(), try home.open()]
-            for _ in 0..<12 {
-                let user = try await stores[0].createUser(name: "U", in: .at(noon)).value
+            // Each service connects before they meet.
+            for index in 0..<12 {
+                let user = try await stores[index % 3].createUser(name: "U", in: .at(noon)).value
                 _ = try await stores[0].charge(userID: user.id, amount: Won(1_000_000), in: .at(noon)).value
             }
             let tea = try await stores[0].createProduct(name: "Tea", price: Won(1_000), stock: 100, in: .at(noon)).value.id
@@ -79,6 +80,7 @@ import Testing
             let terms = CampaignTerms(
                 name: "Launch", discount: .fixed(amount: Won(1_000)), quantity: 20, opensAt: noon, closesAt: nil, validForSeconds: 3_600,
                 minOrderAmount: .zero, restoreOnRefund: false)
+            for store in stores { _ = try await store.createCampaign(terms, in: .at(noon)).value }
             let campaign = try await stores[0].createCampaign(terms, in: .at(noon)).value
             let records = try await Self.hammer(stores, 180) { store, index in
                 // Three users for each sequence: a gate that lost its mind.

@@ -103,16 +103,45 @@ import Testing
         }
     }
 
+    @Test("a commit whose wait for a standby is interrupted is answered once a later commit has reached a standby, and not before")
+    func interrupted() async throws {
+        try await PostgresHome.onOwnServer { home in
+            func setStandbys(_ names: String) throws {
+                try home.sql("ALTER SYSTEM SET synchronous_standby_names = '\(names)'")
+                try home.sql("SELECT pg_reload_conf()")
+            }
+            let waiting = "FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND application_name = 'firstcome money lane'"
+            let store = try home.open()
+            let user = try await store.createUser(name: "Jin", in: .at(noon)).value.id
+            try setStandbys("ANY 1 (*)")
+            let answered = Mutex(false)
+            async let charge = {
+                let charge = try await store.charge(userID: user, amount: Won(1_000), in: .at(noon)).value
+                answered.withLock { $0 = true }
+                return charge
+            }()
+            try await eventually("the commit waits for a standby") { try home.sql("SELECT count(*) \(waiting)") == "1" }
+            let session = try home.sql("SELECT pid \(waiting)")
+            #expect(try home.sql("SELECT pg_cancel_backend(\(session))") == "t")
+            try await eventually("the fence's commit waits for a standby") {
+                try home.sql("SELECT count(*) \(waiting) AND pid <> \(session)") == "1"
+            }
+            #expect(try home.sql("SELECT balance FROM users") == "1000", "the interrupted commit is a commit on this server")
+            #expect(!answered.withLock { $0 })
+            try setStandbys("")
+            #expect(try await charge.balance == Won(1_000))
+            #expect(try home.sql("SELECT sum(amount), count(*) FROM transfers") == "1000|1")
+        }
+    }
+
     @Test("while no server answers, a write fails once its patience has ended, and the next one succeeds when a server is back")
     func outage() async throws {
         try await PostgresHome.with { home in
             try await home.withProxy { proxy, patient in
+                let user = try await home.open().createUser(name: "Jin", in: .at(noon)).value.id
                 var configuration = patient
                 configuration.patience = .milliseconds(300)
-                configuration.tripTimeout = .milliseconds(300)
-                configuration.connection.connectTimeout = .milliseconds(300)
                 let store = try home.open(configuration)
-                let user = try await store.createUser(name: "Jin", in: WriteContext(at: noon)).value.id
                 let away = home.server.folder.path + "/nobody"
                 try proxy.move(to: SocketAddress(unixDomainSocketPath: away))
                 proxy.cutConnections()

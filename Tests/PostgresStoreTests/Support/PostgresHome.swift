@@ -28,8 +28,24 @@ final class PostgresHome: Sendable {
         }
     }
 
+    /// On a server of its own, whose settings the test may change.
+    static func onOwnServer<Result: Sendable>(
+        _ body: @escaping @Sendable (PostgresHome) async throws -> Result
+    ) async throws -> Result {
+        try await besidePool {
+            let server = try TemporaryPostgres()
+            defer { server.end() }
+            let home = PostgresHome(TemporaryDatabase(server: server, name: "store"))
+            try server.sql("CREATE DATABASE store TEMPLATE template0")
+            defer { home.close() }
+            return try await body(home)
+        }
+    }
+
+    private func close() { for store in stores.withLock({ $0 }) { store.close() } }
+
     private func remove() {
-        for store in stores.withLock({ $0 }) { store.close() }
+        close()
         do {
             try database.remove()
         } catch {

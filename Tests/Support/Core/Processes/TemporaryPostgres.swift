@@ -340,6 +340,8 @@ package struct TemporaryDatabase: Sendable {
     package let server: TemporaryPostgres
     package let name: String
 
+    package init(server: TemporaryPostgres, name: String) { (self.server, self.name) = (server, name) }
+
     /// Runs statements by psql and returns their rows, with | between the fields.
     @discardableResult
     package func sql(_ statements: String) throws -> String { try server.sql(statements, in: name) }
