@@ -1,5 +1,4 @@
 import Commerce
-import Dispatch
 import NIOCore
 import Postgres
 import Store
@@ -103,6 +102,24 @@ import Testing
         }
     }
 
+    @Test("sessions that the server ends while they are idle are replaced: writes, look-ups and lists go on")
+    func idle() async throws {
+        try await PostgresHome.with { home in
+            let store = try home.open()
+            let user = try await store.createUser(name: "Jin", in: .at(noon)).value.id
+            let reader = try store.makePointReader()
+            for round in 1...3 {
+                #expect(
+                    try await store.charge(userID: user, amount: Won(1_000), in: .at(noon)).value.balance.rawValue == Int64(round) * 1_000)
+                #expect(try reader.balance(of: user)?.amount.rawValue == Int64(round) * 1_000)
+                #expect(try await store.balanceHistory(of: user, page: PageRequest(limit: 10)).items.count == round)
+                let sessions = "FROM pg_stat_activity WHERE application_name LIKE 'firstcome %' AND datname = current_database()"
+                #expect(try home.sql("SELECT bool_and(pg_terminate_backend(pid)) \(sessions)") == "t")
+                try await eventually("the sessions have ended") { try home.sql("SELECT count(*) \(sessions)") == "0" }
+            }
+        }
+    }
+
     @Test("a commit whose wait for a standby is interrupted is answered once a later commit has reached a standby, and not before")
     func interrupted() async throws {
         try await PostgresHome.onOwnServer { home in
@@ -160,49 +177,5 @@ import Testing
                 #expect(try home.sql("SELECT balance = (SELECT sum(amount) FROM transfers) FROM users") == "t")
             }
         }
-    }
-}
-
-/// A charge that stops between reading and writing until it is let go on.
-private final class Gate: Sendable {
-    private let state = Mutex((reached: false, runs: 0))
-    private let semaphore = DispatchSemaphore(value: 0)
-
-    var isReached: Bool { state.withLock { $0.reached } }
-    var runs: Int { state.withLock { $0.runs } }
-
-    func open() { semaphore.signal() }
-
-    func pass(_ engine: PostgresEngine, _ user: UserID) async throws {
-        let result: Result<WriteResult<Won>, StoreError> = await withCheckedContinuation { continuation in
-            engine.submit(GatedCharge(gate: self, user: user), storing: nil, at: noon, context: nil) { continuation.resume(returning: $0) }
-        }
-        guard case .done = try result.get() else { throw NotDone(result: "\(result)") }
-    }
-
-    fileprivate func wait() {
-        let isFirst = state.withLock { state in
-            state.runs += 1
-            defer { state.reached = true }
-            return !state.reached
-        }
-        if isFirst { semaphore.wait() }
-    }
-}
-
-private struct GatedCharge: UseCase {
-    let gate: Gate
-    let user: UserID
-
-    var needs: Needs { Needs(users: [user], new: NewRows(transfers: 1, charges: 1)) }
-
-    func decide(_ books: some Books) throws -> Outcome<Won> {
-        guard let balance = try books.balance(of: user)?.amount else { return .refused(.userNotFound) }
-        gate.wait()
-        let after = Won(balance.rawValue + 1_000)
-        let transfer = try books.transfer(
-            .charge, user: user, amount: Won(1_000), balanceAfter: after, orderID: nil, at: noon)
-        _ = try books.insertCharge(of: user, amount: Won(1_000), transfer: transfer, at: noon)
-        return .done(after)
     }
 }

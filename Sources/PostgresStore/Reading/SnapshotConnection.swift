@@ -7,16 +7,29 @@ final class SnapshotConnection: QueryRunner {
     private let name: String
     private var connection: PostgresConnection?
     private var dialect = QueryDialect()
+    /// Whether the snapshot's first query was sent, whether it was answered, and whether the connection broke.
     private var hasBegun = false
+    private var hasRead = false
+    private var hasBroken = false
 
     init(_ name: String, _ configuration: PostgresStoreConfiguration) { (self.name, self.configuration) = (name, configuration) }
 
     private static let begin = PostgresStatement(nil, "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY")
 
-    /// Runs the body in one snapshot, which begins with its first query.
+    /// Runs the body in one snapshot, which begins with its first query. Where the server has ended the session meanwhile, the body runs
+    /// again on a new one.
     func inSnapshot<Value>(_ body: () throws -> Value) throws -> Value {
+        let isReused = connection?.isOpen == true
         do {
-            hasBegun = false
+            return try run(body)
+        } catch  where isReused && hasBroken && !hasRead {
+            return try run(body)
+        }
+    }
+
+    private func run<Value>(_ body: () throws -> Value) throws -> Value {
+        do {
+            (hasBegun, hasRead, hasBroken) = (false, false, false)
             if connection?.isOpen != true { connection = try PostgresConnection.open(session) }
             let value = try body()
             try connection?.rollBack(within: configuration.tripTimeout)
@@ -45,17 +58,24 @@ final class SnapshotConnection: QueryRunner {
         let statement = PostgresStatement(nil, dialect(sql), types: arguments.map(\.type))
         let begins = !hasBegun
         hasBegun = true
-        let results = try connection.send(within: Self.queryTime) { batch in
-            if begins { batch.execute(Self.begin) }
-            batch.execute(statement) { parameters in
-                for argument in arguments {
-                    switch argument {
-                    case .integer(let number): parameters.int8(number)
-                    case .text(let text): parameters.text(text)
+        let results: PostgresResults
+        do throws(PostgresError) {
+            results = try connection.send(within: Self.queryTime) { batch in
+                if begins { batch.execute(Self.begin) }
+                batch.execute(statement) { parameters in
+                    for argument in arguments {
+                        switch argument {
+                        case .integer(let number): parameters.int8(number)
+                        case .text(let text): parameters.text(text)
+                        }
                     }
                 }
             }
+        } catch {
+            hasBroken = !connection.isOpen
+            throw StoreError(of: error)
         }
+        hasRead = true
         let rows = ResultColumns(results[begins ? 1 : 0])
         for row in 0..<rows.result.rowCount {
             rows.row = row
