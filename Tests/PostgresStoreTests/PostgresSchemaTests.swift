@@ -48,6 +48,17 @@ import Testing
         }
     }
 
+    @Test("a server that may lose answered writes is refused before anything is made in its database")
+    func unsuitable() async throws {
+        try await PostgresHome.with { home in
+            var configuration = home.configuration()
+            configuration.allowsUnsuitableServer = false
+            let error = #expect(throws: StoreError.self) { _ = try home.open(configuration) }
+            #expect(error?.code == .unavailable && error?.message.contains("fsync") == true)
+            #expect(try home.sql("SELECT to_regclass('firstcome_schema') IS NULL") == "t")
+        }
+    }
+
     @Test("a store that is opened for reading writes nothing, and needs a schema that is there")
     func readOnly() async throws {
         try await PostgresHome.with { home in

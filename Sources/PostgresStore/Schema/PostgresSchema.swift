@@ -50,9 +50,11 @@ enum PostgresSchema {
         throw StoreError(.newerVersion, "the store was written by a newer version of this program; use that version or a backup")
     }
 
-    /// Two transactions that create the same table: the later one fails on a unique key of the catalogue, or finds the table there.
+    /// Two transactions that create the same table: the later one fails on a unique key of the catalogue, or finds the table there, or the
+    /// type of its rows (42710).
     private static func isCollision(_ error: PostgresError) -> Bool {
-        switch error.kind {
+        if error.sqlState?.code == "42710" { return true }
+        return switch error.kind {
         case .uniqueViolation, .duplicateTable, .serializationFailure, .deadlockDetected: true
         default: false
         }
