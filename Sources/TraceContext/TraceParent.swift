@@ -12,6 +12,8 @@ package struct TraceParent: Sendable, Equatable {
 
     /// Bytes of a value of version 00.
     package static let byteCount = 55
+    /// Where a value has the 32 digits of its trace id.
+    package static let traceIDRange = 3..<35
 
     private static let definedFlags: UInt8 = 0b11
 

@@ -92,7 +92,8 @@ struct TokenAgreementTests {
             case "Arrays and objects are nested too deeply.": return .depth
             case "A member name is expected.": return .trailingComma
             case "An unknown escape is in a string.", "Four hexadecimal digits are expected.", "A number has a leading zero.",
-                "A digit is expected.", "A comma or a closing brace is expected.", "A comma or a closing bracket is expected.":
+                "A digit is expected.", "A value is expected.", "A comma or a closing brace is expected.",
+                "A comma or a closing bracket is expected.":
                 return .skippedValue
             default: return nil
             }

@@ -56,7 +56,7 @@ private struct Rig {
             words += Rig.words(machine.tick(now))
         case .afterUnsent(let time, let count):
             now = now + time
-            words += Rig.words(machine.tick(now, unsent: count))
+            words += Rig.words(machine.tick(now, taken: -count))
         case .closed: machine.closed()
         }
         while true {

@@ -68,6 +68,30 @@ struct SlowReaderTests {
         }
     }
 
+    @Test("a client that reads so slowly that the kernel's buffer does not get free keeps its connection", arguments: [false, true])
+    func slowBeyondTheTimeout(halfCloses: Bool) async throws {
+        let timeout = TimeAmount.seconds(3)
+        try await withServer(configure: { $0.limits.writeTimeout = timeout }, handler: { _ in Self.answer }) { _, port in
+            let (answers, count) = try await offPool {
+                let client = try RawHTTPClient(port: port, timeoutMilliseconds: 60_000, receiveBufferBytes: 4_096)
+                try client.send(.get("/"))
+                if halfCloses { client.finishWriting() }
+                // Some 100 KB in each timeout, of a buffer of which the kernel must be rid of hundreds of kilobytes before it takes more.
+                var (answers, count) = (AnswerStream(), 0)
+                let end = ContinuousClock.now + .nanoseconds(timeout.nanoseconds * 2)
+                while ContinuousClock.now < end, case let bytes = try client.readSome(atMost: 3_000), !bytes.isEmpty {
+                    try answers.take(bytes)
+                    count += bytes.count
+                    usleep(100_000)
+                }
+                client.finishWriting()
+                let (all, rest) = try readSlowly(client, answers)
+                return (all, count + rest)
+            }
+            #expect(answers.statuses == [200] && answers.isComplete, "\(count) bytes arrived")
+        }
+    }
+
     /// How many bytes the buffers of both sockets take from an answer that nobody reads.
     private func socketCapacity() async throws -> Int {
         try await withServer(handler: { _ in HTTPResponse(status: 200, body: ByteBuffer(repeating: 0, count: 64 << 20)) }) { server, port in

@@ -15,16 +15,16 @@ struct AccessLogLines {
     private let routes: [[UInt8]]
     /// The lines that were made and not written yet.
     private(set) var text = ByteBuffer()
-    /// The difference of the wall clock and the monotonic clock.
-    private var clockOffset: Int64 = 0
-    /// The text of the second that was rendered last.
-    private var second: (number: Int64, text: [UInt8]) = (.min, [])
+    private var clock = AccessLogClock()
 
     init(routes: [String]) {
         self.routes = routes.map { route in
-            var text = ByteBuffer()
-            Array(route.utf8).withUnsafeBytes { text.writeJSONText($0) }
-            return Array(text.readableBytesView)
+            [UInt8](unsafeUninitializedCapacity: 2 + AccessLogCursor.longestEscape * route.utf8.count) { target, count in
+                guard let base = target.baseAddress else { return }
+                var line = AccessLogCursor(base)
+                line.put(text: route)
+                count = line.byteCount
+            }
         }
     }
 
@@ -32,7 +32,7 @@ struct AccessLogLines {
 
     /// Appends the lines of a chunk.
     mutating func append(_ chunk: AccessLogChunk) {
-        readClocks()
+        clock.read()
         var offset = 0
         while offset < chunk.byteCount {
             let record = chunk.bytes.load(fromByteOffset: offset, as: AccessLogRecord.self)
@@ -44,16 +44,44 @@ struct AccessLogLines {
 
     /// Appends a line that says how many requests are missing before the next line.
     mutating func append(dropped count: Int) {
-        readClocks()
-        text.writeStaticString("{\"time\":\"")
-        writeTime(UInt64(clamping: Int64(NIODeadline.now().uptimeNanoseconds)))
-        text.writeStaticString("\",\"dropped\":")
-        text.writeDecimalDigits(Int64(count))
-        text.writeStaticString("}\n")
+        clock.read()
+        let now = UInt64(clamping: Int64(NIODeadline.now().uptimeNanoseconds))
+        clock.renderSecond(of: now)
+        let clock = clock
+        text.writeWithUnsafeMutableBytes(minimumWritableBytes: Self.fixedByteCount) { target in
+            guard let base = target.baseAddress else { return 0 }
+            var line = AccessLogCursor(base)
+            line.put("{\"time\":\"")
+            clock.put(now, into: &line)
+            line.put("\",\"dropped\":")
+            line.put(decimal: Int64(count))
+            line.put("}\n")
+            return line.byteCount
+        }
     }
 
     private mutating func append(_ record: AccessLogRecord, _ texts: UnsafeRawBufferPointer) {
+        clock.renderSecond(of: record.receivedAt)
+        let clock = clock
+        let route = Int(record.route) < routes.count && record.route >= 0 ? routes[Int(record.route)] : []
+        let room = Self.fixedByteCount + AccessLogCursor.longestEscape * texts.count + route.count
+        text.writeWithUnsafeMutableBytes(minimumWritableBytes: room) { target in
+            guard let base = target.baseAddress else { return 0 }
+            var line = AccessLogCursor(base)
+            Self.put(record, texts, route, clock, into: &line)
+            return line.byteCount
+        }
+    }
+
+    /// More than the parts of a line take that no client decides: names, numbers and punctuation.
+    private static let fixedByteCount = 640
+
+    private static func put(
+        _ record: AccessLogRecord, _ texts: UnsafeRawBufferPointer, _ route: [UInt8], _ clock: AccessLogClock,
+        into line: inout AccessLogCursor
+    ) {
         var rest = texts
+        @inline(__always)
         func next(_ count: some BinaryInteger) -> UnsafeRawBufferPointer {
             defer { rest = UnsafeRawBufferPointer(rebasing: rest[Int(count)...]) }
             return UnsafeRawBufferPointer(rebasing: rest[..<Int(count)])
@@ -62,88 +90,94 @@ struct AccessLogLines {
         let (agent, trace) = (next(record.agentByteCount), next(record.traceByteCount))
         let (given, subject, address) = (next(record.givenIDByteCount), next(record.subjectByteCount), next(record.addressByteCount))
 
-        text.writeStaticString("{\"time\":\"")
-        writeTime(record.receivedAt)
-        text.writeStaticString("\",\"request\":\"")
+        line.put("{\"time\":\"")
+        clock.put(record.receivedAt, into: &line)
+        line.put("\",\"request\":\"")
         if given.isEmpty {
-            text.writeWithUnsafeMutableBytes(minimumWritableBytes: GeneratedIDText.byteCount) { bytes in
-                GeneratedIDText(ConnectionIDText(record.connection), record.number).write(into: bytes, at: 0)
-                return GeneratedIDText.byteCount
-            }
+            line.put(GeneratedIDText(ConnectionIDText(record.connection), record.number))
         } else {
-            text.writeBytes(given)
+            line.put(given)
         }
-        if let trace = TraceParent(trace) {
-            text.writeStaticString("\",\"trace\":\"")
-            text.writeString(trace.traceIDText)
+        if TraceParent(trace) != nil {
+            line.put("\",\"trace\":\"")
+            line.put(UnsafeRawBufferPointer(rebasing: trace[TraceParent.traceIDRange]))
         }
-        text.writeStaticString("\",\"method\":")
-        if method.isEmpty { text.writeStaticString("null") } else { text.writeJSONText(method) }
-        text.writeStaticString(",\"path\":")
-        writePath(path, record.flags)
-        text.writeStaticString(",\"route\":")
-        if record.route >= 0, Int(record.route) < routes.count {
-            text.writeBytes(routes[Int(record.route)])
-        } else {
-            text.writeStaticString("null")
-        }
-        text.writeStaticString(",\"status\":")
-        if record.status == 0 { text.writeStaticString("null") } else { text.writeDecimalDigits(Int64(record.status)) }
-        text.writeStaticString(",\"bytes\":")
-        text.writeDecimalDigits(record.answerBytes)
-        text.writeStaticString(",\"microseconds\":")
-        text.writeDecimalDigits(max(0, record.nanoseconds / 1_000))
-        text.writeStaticString(",\"remote\":")
-        if address.isEmpty { text.writeStaticString("null") } else { text.writeJSONText(address) }
+        line.put("\",\"method\":")
+        if method.isEmpty { line.put("null") } else { line.put(text: method) }
+        line.put(",\"path\":")
+        put(path: path, record.flags, into: &line)
+        line.put(",\"route\":")
+        if route.isEmpty { line.put("null") } else { route.withUnsafeBytes { line.put($0) } }
+        line.put(",\"status\":")
+        if record.status == 0 { line.put("null") } else { line.put(decimal: Int64(record.status)) }
+        line.put(",\"bytes\":")
+        line.put(decimal: record.answerBytes)
+        line.put(",\"microseconds\":")
+        line.put(decimal: max(0, record.nanoseconds / 1_000))
+        line.put(",\"remote\":")
+        if address.isEmpty { line.put("null") } else { line.put(text: address) }
         if record.user != 0 {
-            text.writeStaticString(",\"role\":\"user\",\"user\":")
-            text.writeDecimalDigits(record.user)
+            line.put(",\"role\":\"user\",\"user\":")
+            line.put(decimal: record.user)
         } else if record.flags.contains(.isAdmin) {
-            text.writeStaticString(",\"role\":\"admin\",\"subject\":")
-            text.writeJSONText(subject)
+            line.put(",\"role\":\"admin\",\"subject\":")
+            line.put(text: subject)
         }
         if record.flags.contains(.hasHead) {
-            text.writeStaticString(record.flags.contains(.isHTTP10) ? ",\"http\":\"1.0\"" : ",\"http\":\"1.1\"")
+            if record.flags.contains(.isHTTP10) { line.put(",\"http\":\"1.0\"") } else { line.put(",\"http\":\"1.1\"") }
         }
         if !agent.isEmpty {
-            text.writeStaticString(",\"userAgent\":")
-            text.writeJSONText(agent)
+            line.put(",\"userAgent\":")
+            line.put(text: agent)
         }
-        text.writeStaticString("}\n")
+        line.put("}\n")
     }
 
-    private mutating func writePath(_ path: UnsafeRawBufferPointer, _ flags: AccessLogRecord.Flags) {
+    private static func put(path: UnsafeRawBufferPointer, _ flags: AccessLogRecord.Flags, into line: inout AccessLogCursor) {
         if !flags.contains(.hasPath) {
-            text.writeStaticString("null")
+            line.put("null")
         } else if path.isEmpty {
             // The absolute form of a target may have no path, which means the same as `/`.
-            text.writeStaticString("\"/\"")
+            line.put("\"/\"")
         } else {
-            text.writeJSONText(path)
+            line.put(text: path)
         }
-        if flags.contains(.pathIsCut) { text.writeStaticString(",\"pathIsCut\":true") }
+        if flags.contains(.pathIsCut) { line.put(",\"pathIsCut\":true") }
     }
+}
 
-    // MARK: Times
+/// Makes wall clock times of what the loops note, which is the monotonic clock.
+private struct AccessLogClock {
+    /// The difference of the wall clock and the monotonic clock.
+    private var offset: Int64 = 0
+    /// The text of the second that was rendered last.
+    private var second: (number: Int64, text: [UInt8]) = (.min, [])
 
-    private mutating func readClocks() {
+    mutating func read() {
         var (wall, steady) = (timespec(), timespec())
         clock_gettime(CLOCK_REALTIME, &wall)
         clock_gettime(CLOCK_MONOTONIC, &steady)
-        clockOffset = (Int64(wall.tv_sec) - Int64(steady.tv_sec)) * 1_000_000_000 + Int64(wall.tv_nsec) - Int64(steady.tv_nsec)
+        offset = (Int64(wall.tv_sec) - Int64(steady.tv_sec)) * 1_000_000_000 + Int64(wall.tv_nsec) - Int64(steady.tv_nsec)
     }
 
-    /// RFC 3339 in UTC with milliseconds.
-    private mutating func writeTime(_ uptimeNanoseconds: UInt64) {
-        let milliseconds = (Int64(clamping: uptimeNanoseconds) + clockOffset) / 1_000_000
-        let number = milliseconds / 1_000
+    private func milliseconds(of uptimeNanoseconds: UInt64) -> Int64 {
+        (Int64(clamping: uptimeNanoseconds) + offset) / 1_000_000
+    }
+
+    /// Makes the text of the second, where it is another one than before.
+    mutating func renderSecond(of uptimeNanoseconds: UInt64) {
+        let number = milliseconds(of: uptimeNanoseconds) / 1_000
         if second.number != number { second = (number, Self.secondText(number)) }
-        text.writeBytes(second.text)
-        let rest = Int(milliseconds - number * 1_000)
-        text.writeInteger(UInt8(ascii: "0") + UInt8(rest / 100))
-        text.writeInteger(UInt8(ascii: "0") + UInt8(rest / 10 % 10))
-        text.writeInteger(UInt8(ascii: "0") + UInt8(rest % 10))
-        text.writeInteger(UInt8(ascii: "Z"))
+    }
+
+    /// Writes RFC 3339 in UTC with milliseconds. The second must be the one that was rendered.
+    func put(_ uptimeNanoseconds: UInt64, into line: inout AccessLogCursor) {
+        second.text.withUnsafeBytes { line.put($0) }
+        let rest = milliseconds(of: uptimeNanoseconds) - second.number * 1_000
+        line.put(UInt8(ascii: "0") + UInt8(truncatingIfNeeded: rest / 100))
+        line.put(UInt8(ascii: "0") + UInt8(truncatingIfNeeded: rest / 10 % 10))
+        line.put(UInt8(ascii: "0") + UInt8(truncatingIfNeeded: rest % 10))
+        line.put(UInt8(ascii: "Z"))
     }
 
     /// Such as `2026-11-20T03:04:05.`
@@ -152,45 +186,5 @@ struct AccessLogLines {
         let time = Int(second % 86_400)
         func two(_ value: Int) -> String { value < 10 ? "0\(value)" : "\(value)" }
         return Array("\(year)-\(two(month))-\(two(day))T\(two(time / 3600)):\(two(time / 60 % 60)):\(two(time % 60)).".utf8)
-    }
-}
-
-extension ByteBuffer {
-    fileprivate mutating func writeDecimalDigits(_ value: Int64) {
-        withUnsafeTemporaryAllocation(byteCount: 20, alignment: 1) { digits in
-            var (rest, start) = (value.magnitude, 20)
-            repeat {
-                start -= 1
-                digits[start] = UInt8(truncatingIfNeeded: rest % 10) + UInt8(ascii: "0")
-                rest /= 10
-            } while rest > 0
-            if value < 0 { writeInteger(UInt8(ascii: "-")) }
-            writeBytes(UnsafeRawBufferPointer(rebasing: digits[start...]))
-        }
-    }
-
-    /// Appends bytes that a client sent as a JSON string. What is no UTF-8 becomes U+FFFD.
-    fileprivate mutating func writeJSONText(_ bytes: UnsafeRawBufferPointer) {
-        writeInteger(UInt8(ascii: "\""))
-        if bytes.allSatisfy({ $0 >= 0x20 && $0 < 0x7F && $0 != UInt8(ascii: "\"") && $0 != UInt8(ascii: "\\") }) {
-            writeBytes(bytes)
-        } else {
-            writeEscaped(String(decoding: bytes, as: UTF8.self))
-        }
-        writeInteger(UInt8(ascii: "\""))
-    }
-
-    private mutating func writeEscaped(_ text: String) {
-        for scalar in text.unicodeScalars {
-            switch scalar {
-            case "\"": writeStaticString("\\\"")
-            case "\\": writeStaticString("\\\\")
-            // Also what some programs read as the end of a line.
-            case "\u{0}"..<"\u{20}", "\u{7F}"..<"\u{A0}", "\u{2028}", "\u{2029}":
-                let digits = String(scalar.value, radix: 16)
-                writeString("\\u" + String(repeating: "0", count: 4 - digits.utf8.count) + digits)
-            default: writeString(String(scalar))
-            }
-        }
     }
 }

@@ -79,7 +79,7 @@ struct LoggedConnection {
             case .unixDomainSocket: "unix"
             case nil: ""
             }
-        address = Array(text.utf8.prefix(128))
+        address = Array(text.utf8.prefix(AccessLogRecord.longestAddress))
     }
 }
 
@@ -110,58 +110,64 @@ struct LoggedRequest {
         record.answerBytes = Int64(answerBytes)
         record.status = UInt16(truncatingIfNeeded: status ?? 0)
         record.route = Int16(truncatingIfNeeded: route ?? -1)
-        var end = MemoryLayout<AccessLogRecord>.size
-        func append(_ bytes: UnsafeRawBufferPointer, _ longest: Int) -> Int {
-            let count = min(bytes.count, longest)
-            UnsafeMutableRawBufferPointer(rebasing: target[end...]).copyMemory(from: UnsafeRawBufferPointer(rebasing: bytes[..<count]))
-            end += count
-            return count
-        }
+        guard let base = target.baseAddress else { return 0 }
+        var texts = AccessLogCursor(base + MemoryLayout<AccessLogRecord>.size)
         if let head {
             record.flags.insert(.hasHead)
             if head.version == .http10 { record.flags.insert(.isHTTP10) }
             bytes.withUnsafeReadableBytes { bytes in
-                func copy(_ range: ByteRange, _ longest: Int) -> Int {
-                    guard !range.isAbsent, range.range.upperBound <= bytes.count else { return 0 }
-                    return append(UnsafeRawBufferPointer(rebasing: bytes[range.range]), longest)
-                }
-                record.methodByteCount = UInt8(copy(head.methodName, AccessLogRecord.longestMethod))
+                record.methodByteCount = UInt8(texts.put(head.methodName, of: bytes, atMost: AccessLogRecord.longestMethod))
                 if !head.path.isAbsent {
                     record.flags.insert(.hasPath)
-                    record.pathByteCount = UInt16(copy(head.path, AccessLogRecord.longestPath))
+                    record.pathByteCount = UInt16(texts.put(head.path, of: bytes, atMost: AccessLogRecord.longestPath))
                     if head.path.range.count > AccessLogRecord.longestPath { record.flags.insert(.pathIsCut) }
                 }
                 guard !head.lines.isAbsent, head.lines.range.upperBound <= bytes.count else { return }
                 let lines = FieldLines(UnsafeRawBufferPointer(rebasing: bytes[head.lines.range]))
-                if let agent = lines.onlyValue(of: "user-agent") {
-                    record.agentByteCount = UInt16(append(agent, AccessLogRecord.longestAgent))
-                }
+                let (agent, trace) = lines.onlyValues(of: "user-agent", "traceparent")
+                if let agent { record.agentByteCount = UInt16(texts.put(agent, atMost: AccessLogRecord.longestAgent)) }
                 // A longer value is one of a later version, of which the first 56 bytes say whether it is valid.
-                if let trace = lines.onlyValue(of: "traceparent") {
-                    record.traceByteCount = UInt8(append(trace, TraceParent.byteCount + 1))
-                }
+                if let trace { record.traceByteCount = UInt8(texts.put(trace, atMost: TraceParent.byteCount + 1)) }
             }
         }
-        if let given {
-            var text = given.text
-            record.givenIDByteCount = UInt8(text.withUTF8 { append(UnsafeRawBufferPointer($0), GivenRequestID.maximumByteCount) })
-        }
+        if let given { record.givenIDByteCount = UInt8(texts.put(given.text, atMost: GivenRequestID.maximumByteCount)) }
         switch sender {
         case .unknown: break
         case .user(let id): record.user = id
-        case .admin(var subject):
+        case .admin(let subject):
             record.flags.insert(.isAdmin)
-            record.subjectByteCount = UInt8(subject.withUTF8 { append(UnsafeRawBufferPointer($0), 255) })
+            record.subjectByteCount = UInt8(texts.put(subject, atMost: AccessLogRecord.longestSubject))
         }
         if let client {
-            var text = client.description
-            record.addressByteCount = UInt8(text.withUTF8 { append(UnsafeRawBufferPointer($0), 128) })
+            record.addressByteCount = UInt8(texts.put(client.description, atMost: AccessLogRecord.longestAddress))
         } else {
-            record.addressByteCount = UInt8(connection.address.withUnsafeBytes { append($0, 128) })
+            record.addressByteCount = UInt8(connection.address.withUnsafeBytes { texts.put($0, atMost: AccessLogRecord.longestAddress) })
         }
-        end = (end + 7) & ~7
+        let end = (MemoryLayout<AccessLogRecord>.size + texts.byteCount + 7) & ~7
         record.byteCount = UInt32(end)
-        target.storeBytes(of: record, as: AccessLogRecord.self)
+        base.storeBytes(of: record, as: AccessLogRecord.self)
         return end
+    }
+}
+
+extension AccessLogCursor {
+    /// Writes the first bytes; returns how many.
+    @inline(__always)
+    fileprivate mutating func put(_ bytes: UnsafeRawBufferPointer, atMost longest: Int) -> Int {
+        let count = min(bytes.count, longest)
+        put(UnsafeRawBufferPointer(start: bytes.baseAddress, count: count))
+        return count
+    }
+
+    /// Writes the first bytes of a range, which may be absent; returns how many.
+    @inline(__always)
+    fileprivate mutating func put(_ range: ByteRange, of bytes: UnsafeRawBufferPointer, atMost longest: Int) -> Int {
+        guard !range.isAbsent, range.range.upperBound <= bytes.count else { return 0 }
+        return put(UnsafeRawBufferPointer(rebasing: bytes[range.range]), atMost: longest)
+    }
+
+    fileprivate mutating func put(_ text: String, atMost longest: Int) -> Int {
+        var text = text
+        return text.withUTF8 { put(UnsafeRawBufferPointer($0), atMost: longest) }
     }
 }

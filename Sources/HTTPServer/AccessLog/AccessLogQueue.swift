@@ -7,10 +7,17 @@ import Synchronization
 final class AccessLogChunk: @unchecked Sendable {
     static let capacity = 64 * 1024
 
-    let bytes = UnsafeMutableRawBufferPointer.allocate(byteCount: AccessLogChunk.capacity, alignment: 16)
+    let bytes: UnsafeMutableRawBufferPointer
     var byteCount = 0
 
-    deinit { bytes.deallocate() }
+    /// The texts of the last record are read eight bytes at a time as well.
+    private let memory = UnsafeMutableRawPointer.allocate(byteCount: AccessLogChunk.capacity + AccessLogCursor.slack, alignment: 16)
+
+    init() {
+        bytes = UnsafeMutableRawBufferPointer(start: memory, count: Self.capacity)
+    }
+
+    deinit { memory.deallocate() }
 }
 
 /// Passes chunks from the loops to the writer and back. Its number of chunks is the bound of the log's memory.

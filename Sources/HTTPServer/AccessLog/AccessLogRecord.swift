@@ -1,3 +1,5 @@
+import TraceContext
+
 /// The fixed part of one request in a chunk, before its texts. A loop writes it, the writer makes a line of it.
 struct AccessLogRecord: BitwiseCopyable {
     /// Bytes of this part and the texts, rounded up so that the next record is aligned.
@@ -38,7 +40,11 @@ struct AccessLogRecord: BitwiseCopyable {
     static let longestMethod = 32
     static let longestPath = 1024
     static let longestAgent = 256
+    static let longestSubject = 255
+    static let longestAddress = 128
 
     /// The longest record: what a chunk must have room for.
-    static let maximumByteCount = 64 + longestMethod + longestPath + longestAgent + 128 + 255 + 64 + 128 + 16
+    static let maximumByteCount =
+        MemoryLayout<AccessLogRecord>.size + longestMethod + longestPath + longestAgent + longestSubject + longestAddress
+        + GivenRequestID.maximumByteCount + (TraceParent.byteCount + 1) + 8
 }

@@ -135,14 +135,20 @@ final class HTTPConnection: ChannelInboundHandler, @unchecked Sendable {
         if machine.isIdle { advance(.now()) }
     }
 
+    /// A number that rises with every byte that the client takes.
+    ///
+    /// The channel alone does not know: the kernel's send buffer grows to megabytes, of which a third must become free before the channel
+    /// sends more, and a slow client may need minutes for that.
+    private var takenByteCount: Int? {
+        guard let channel = context?.channel else { return nil }
+        if let acknowledged = SocketInfo.acknowledgedBytes(of: channel) { return acknowledged }
+        // Fails only on a closed channel, which is not looked at again.
+        return (try? channel.syncOptions?.getOption(.bufferedWritableBytes)).map { -$0 }
+    }
+
     /// Called on every tick of the loop.
     func checkDeadlines(_ now: NIODeadline) {
-        var unsent = Int.max
-        if machine.waitsForReader, let options = context?.channel.syncOptions {
-            // Fails only on a closed channel, which is not looked at again.
-            unsent = (try? options.getOption(.bufferedWritableBytes)) ?? Int.max
-        }
-        switch machine.tick(now, unsent: unsent) {
+        switch machine.tick(now, taken: machine.waitsForReader ? takenByteCount : nil) {
         case .wait: break
         case let action:
             perform(action, now)

@@ -96,8 +96,8 @@ struct HTTPConnectionStateMachine: Sendable {
     private var emptyLineByteCount = 0
     /// Since when the channel has been unwritable; nil while it is writable.
     private var unwritableSince: NIODeadline?
-    /// How many bytes the channel had not sent when the write timeout last restarted; `Int.max` where that is not known.
-    private var unsentByteCount = Int.max
+    /// What the client had taken when the write timeout last restarted; nil where that is not known.
+    private var takenByteCount: Int?
     private(set) var inputHasEnded = false
     private var isDraining: Bool
     private var requestCount = 0
@@ -170,7 +170,7 @@ extension HTTPConnectionStateMachine {
     /// Reports whether the channel is writable.
     mutating func writabilityChanged(_ isWritable: Bool, at now: NIODeadline) {
         unwritableSince = isWritable ? nil : now
-        unsentByteCount = Int.max
+        takenByteCount = nil
     }
 
     /// Reports that the handler has answered. Returns the form of the answer; nil where the connection does not wait for this request.
@@ -214,17 +214,17 @@ extension HTTPConnectionStateMachine {
         inbox = nil
     }
 
-    /// Whether the write timeout is running; then ``tick(_:unsent:)`` needs the number of unsent bytes.
+    /// Whether the write timeout is running; then ``tick(_:taken:)`` needs what the client has taken.
     var waitsForReader: Bool {
         if case .sendingLast = phase { true } else { unwritableSince != nil }
     }
 
     /// Checks the deadlines, and ends what took too long.
     ///
-    /// - Parameter unsent: bytes that the channel has not been able to send, where ``waitsForReader`` is set. A client that reads
-    ///   enough of them restarts the write timeout.
-    mutating func tick(_ now: NIODeadline, unsent: Int = Int.max) -> Action {
-        noteProgress(unsent, now)
+    /// - Parameter taken: a number that rises with every byte that the client takes, where ``waitsForReader`` is set; only differences
+    ///   count. A client that takes enough restarts the write timeout.
+    mutating func tick(_ now: NIODeadline, taken: Int? = nil) -> Action {
+        if let taken { noteProgress(taken, now) }
         if let unwritableSince, phase != .closed {
             return now >= unwritableSince + limits.writeTimeout ? close() : .wait
         }
@@ -255,13 +255,13 @@ extension HTTPConnectionStateMachine {
     private static let leastProgress = 4_096
 
     /// Restarts the write timeout of a client that has read enough.
-    private mutating func noteProgress(_ unsent: Int, _ now: NIODeadline) {
-        guard unsentByteCount != Int.max else {
-            unsentByteCount = unsent
+    private mutating func noteProgress(_ taken: Int, _ now: NIODeadline) {
+        guard let before = takenByteCount else {
+            takenByteCount = taken
             return
         }
-        guard unsentByteCount - unsent >= HTTPConnectionStateMachine.leastProgress else { return }
-        unsentByteCount = unsent
+        guard taken - before >= HTTPConnectionStateMachine.leastProgress else { return }
+        takenByteCount = taken
         if unwritableSince != nil { unwritableSince = now }
         if case .sendingLast = phase { since = now }
     }
@@ -277,7 +277,7 @@ extension HTTPConnectionStateMachine {
         case .body: return nextOfBody(now)
         case .ending(let ending):
             since = now
-            unsentByteCount = Int.max
+            takenByteCount = nil
             phase = .sendingLast(ending)
             return .sendLast
         case .lingering: return inputHasEnded ? close() : .wait

@@ -165,7 +165,7 @@ final class HTTPServerLoop: @unchecked Sendable {
     @inline(never)
     private func measuredWait(in channel: any Channel) -> Int32 {
         if case .unixSocket = context.configuration.address { return -1 }
-        return SocketWait.milliseconds(of: channel) ?? -1
+        return SocketInfo.millisecondsSinceData(of: channel) ?? -1
     }
 
     /// Whether one more request may go to its handler.

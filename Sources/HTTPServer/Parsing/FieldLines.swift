@@ -23,29 +23,60 @@ struct FieldLines {
     /// are valid during a call.
     @inline(__always)
     func forEachValue(of name: StaticString, _ body: (UnsafeRawBufferPointer) -> Void) {
-        guard let base = bytes.baseAddress else { return }
-        let (count, length) = (bytes.count, name.utf8CodeUnitCount)
-        var start = 0
-        while start + length < count, let lineFeed = memchr(base + start, Int32(RequestHeadParser.lf), count - start) {
-            let end = UnsafeRawPointer(lineFeed) - base
-            let colon = start + length
-            if colon < end, bytes[colon] == UInt8(ascii: ":"),
-                UnsafeRawBufferPointer(rebasing: bytes[start..<colon]).equalsIgnoringCase(name)
-            {
-                let hasReturn = bytes[end - 1] == RequestHeadParser.cr
-                body(UnsafeRawBufferPointer(rebasing: bytes[(colon + 1)..<(hasReturn ? end - 1 : end)]).trimmed)
-            }
-            start = end + 1
+        forEachLine(longerThan: name.utf8CodeUnitCount) { line in
+            if let value = Self.value(of: name, in: line) { body(value) }
         }
     }
 
     /// The value of the one field with this lowercase name; nil where there is none, or more than one.
     func onlyValue(of name: StaticString) -> UnsafeRawBufferPointer? {
-        var (found, count): (UnsafeRawBufferPointer?, Int) = (nil, 0)
-        forEachValue(of: name) { value in
-            found = value
-            count += 1
+        var found = OnlyValue()
+        forEachValue(of: name) { found.take($0) }
+        return found.value
+    }
+
+    /// The values of two fields, each as ``onlyValue(of:)`` finds it.
+    @inline(__always)
+    func onlyValues(of first: StaticString, _ second: StaticString) -> (first: UnsafeRawBufferPointer?, second: UnsafeRawBufferPointer?) {
+        var (one, other) = (OnlyValue(), OnlyValue())
+        forEachLine(longerThan: min(first.utf8CodeUnitCount, second.utf8CodeUnitCount)) { line in
+            if let value = Self.value(of: first, in: line) { one.take(value) }
+            if let value = Self.value(of: second, in: line) { other.take(value) }
         }
-        return count == 1 ? found : nil
+        return (one.value, other.value)
+    }
+
+    /// What is known of a field that may be there once.
+    private struct OnlyValue {
+        private(set) var value: UnsafeRawBufferPointer?
+        private var wasFound = false
+
+        mutating func take(_ found: UnsafeRawBufferPointer) {
+            value = wasFound ? nil : found
+            wasFound = true
+        }
+    }
+
+    /// Calls `body` with each line, up to its line feed, which is not among the bytes.
+    @inline(__always)
+    private func forEachLine(longerThan length: Int, _ body: (UnsafeRawBufferPointer) -> Void) {
+        guard let base = bytes.baseAddress else { return }
+        var start = 0
+        while start + length < bytes.count, let lineFeed = memchr(base + start, Int32(RequestHeadParser.lf), bytes.count - start) {
+            let end = UnsafeRawPointer(lineFeed) - base
+            body(UnsafeRawBufferPointer(start: base + start, count: end - start))
+            start = end + 1
+        }
+    }
+
+    /// The value of the field in this line; nil where it is another field.
+    @inline(__always)
+    private static func value(of name: StaticString, in line: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer? {
+        let length = name.utf8CodeUnitCount
+        guard length < line.count, line[length] == UInt8(ascii: ":"),
+            UnsafeRawBufferPointer(rebasing: line[..<length]).equalsIgnoringCase(name)
+        else { return nil }
+        let hasReturn = line[line.count - 1] == RequestHeadParser.cr
+        return UnsafeRawBufferPointer(rebasing: line[(length + 1)..<(hasReturn ? line.count - 1 : line.count)]).trimmed
     }
 }

@@ -105,7 +105,12 @@ extension Environment {
 
     func startService(trap: Trap? = nil) async throws {
         earlyTraps = 0
-        try await launchService(trap: trap)
+        do {
+            try await launchService(trap: trap)
+        } catch let error as ServeProcess.NotServing where trap != nil && error.status == SIGKILL {
+            // On a busy machine background work may hit the trap before the service says that it listens.
+            try await startTrappedServiceAgain()
+        }
     }
 
     /// Restarts a service that hit its trap by background work, before customers were shopping: up to three times with the trap, then

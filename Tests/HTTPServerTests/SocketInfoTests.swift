@@ -12,7 +12,7 @@ import Musl
 #endif
 
 @Suite("How long bytes wait in a socket")
-struct SocketWaitTests {
+struct SocketInfoTests {
     private struct Seen {
         var waits: [Int32] = []
         var loop: (any EventLoop)?
