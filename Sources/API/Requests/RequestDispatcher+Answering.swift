@@ -10,7 +10,7 @@ import TraceContext
 extension RequestDispatcher {
     /// Answers one request at once, by callback or in a task. Runs on the event loop.
     func answer(to request: consuming HTTPRequest) -> HTTPAnswer {
-        if request.waited >= 0 { resources.shedding.note(waitedMilliseconds: request.waited) }
+        resources.shedding.noteRequest(waitedMilliseconds: request.waited)
         if notesClients { noteClient(of: request) }
         switch match(request) {
         case .found(let place, let parameters):
