@@ -20,8 +20,7 @@ import Testing
             #expect(again?.code == .connectionLost)
             #expect(again?.outcome == .notSent)
             // Nobody has cancelled it: the server finds out about the closed connection when it answers.
-            let query = "SELECT state FROM pg_stat_activity WHERE pid = \(process)"
-            #expect(try shared.server.sql(query) == "active")
+            try shared.server.wait(for: "active", from: "SELECT state FROM pg_stat_activity WHERE pid = \(process)")
             try shared.server.sql("SELECT pg_terminate_backend(\(process))")
         }
     }
@@ -102,7 +101,7 @@ import Testing
                 if fault.arrives {
                     try waitUntil("the row is there") { try direct.value("SELECT count(*) FROM kept", as: Int.self) == 1 }
                 } else {
-                    #expect(proxy.holdsRequests)
+                    try waitUntil("the request has reached the proxy") { proxy.holdsRequests }
                     #expect(try direct.value("SELECT count(*) FROM kept", as: Int.self) == 0)
                 }
             }

@@ -6,7 +6,7 @@ import Testing
 /// TLS by `sslmode`, and passwords, on 127.0.0.1 and 127.0.0.2. The server's certificate is for `localhost` and 127.0.0.1.
 @Suite(.serialized) struct EncryptionTests {
     private static func open(_ endpoint: PostgresEndpoint) throws(PostgresError) -> PostgresConnection {
-        try PostgresConnection.open(PostgresConfiguration(patient: endpoint))
+        try PostgresConnection.open(PostgresConfiguration(longDeadlines: endpoint))
     }
 
     /// Whether the connection is encrypted, by the server's word; the error's code where there is none.
@@ -135,7 +135,7 @@ import Testing
         try await besidePool {
             let user = try shared.makeRole(password: "geheim42")
             let notices = Notices()
-            let configuration = PostgresConfiguration(patient: shared.endpoint(user: user, password: "geheim42"))
+            let configuration = PostgresConfiguration(longDeadlines: shared.endpoint(user: user, password: "geheim42"))
             let connection = try PostgresConnection.open(configuration) { notices.all.append($0) }
             let error = try #require(failure { () throws(PostgresError) in try connection.run("SELECT geheim42 FROM pg_class") })
             #expect(error.message.contains("***"))

@@ -21,7 +21,7 @@ import Testing
             let error = failure { () throws(PostgresError) in _ = try PostgresConnection.open(configuration) }
             #expect(error?.code == .unreachable)
             #expect(error?.outcome == .notSent)
-            #expect(error?.message.contains("%2Fnonexistent") == true)
+            #expect(error?.message.contains("/nonexistent: ") == true)
             #expect(error?.message.contains(":\(port): Connection refused") == true)
         }
     }
@@ -61,7 +61,7 @@ import Testing
             // Often ::1 too, where nobody listens.
             var endpoint = shared.endpoint(user: user, password: "x")
             endpoint.hosts = [.tcp(name: "localhost", port: shared.server.port)]
-            let connection = try PostgresConnection.open(PostgresConfiguration(patient: endpoint))
+            let connection = try PostgresConnection.open(PostgresConfiguration(longDeadlines: endpoint))
             #expect(try connection.value("SELECT host(inet_server_addr())", as: String.self) == "127.0.0.1")
         }
     }

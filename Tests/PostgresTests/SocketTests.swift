@@ -14,7 +14,7 @@ import Testing
             let user = try shared.makeRole(password: "x")
             func options(_ query: String) throws -> [Int32] {
                 let url = "postgresql://\(user):x@127.0.0.1:\(shared.server.port)/postgres\(query)"
-                var configuration = PostgresConfiguration(patient: try PostgresEndpoint(url: url))
+                var configuration = PostgresConfiguration(longDeadlines: try PostgresEndpoint(url: url))
                 configuration.tcp.userTimeout = .milliseconds(7_500)
                 (configuration.tcp.keepalivesIdle, configuration.tcp.keepalivesInterval, configuration.tcp.keepalivesCount) = (11, 6, 4)
                 let connection = try PostgresConnection.open(configuration)

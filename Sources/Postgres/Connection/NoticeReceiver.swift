@@ -9,7 +9,7 @@ final class NoticeReceiver {
     /// The notices of the present trip.
     var collected: [PostgresNotice] = []
     /// What the server said when it ended the session while no statement was under way, or without an error.
-    private(set) var farewell: ServerMessage?
+    private(set) var sessionEnd: ServerMessage?
 
     init(_ handler: @escaping (PostgresNotice) -> Void) { self.handler = handler }
 
@@ -28,7 +28,7 @@ final class NoticeReceiver {
 
     private func receive(_ result: OpaquePointer?) {
         let message = ServerMessage(result, redacted)
-        if message.endsSession || Self.endings.contains(message.sqlState.code) { farewell = message }
+        if message.endsSession || Self.endings.contains(message.sqlState.code) { sessionEnd = message }
         let notice = PostgresNotice(
             severity: message.severity, sqlState: message.sqlState, message: message.message, detail: message.detail, statement: statement,
             isUnreplicatedCommit: message.isUnreplicatedCommit)

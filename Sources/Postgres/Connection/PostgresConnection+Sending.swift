@@ -64,9 +64,9 @@ extension PostgresConnection {
         let received = PQconsumeInput(connection) == 1
         // Has libpq parse it, which may call the receiver of notices.
         _ = PQisBusy(connection)
-        guard !received || notices.farewell != nil || PQstatus(connection) == CONNECTION_BAD else { return }
+        guard !received || notices.sessionEnd != nil || PQstatus(connection) == CONNECTION_BAD else { return }
         var error = PostgresError(.connectionLost, .notSent, ServerMessage.oneLine(message(of: connection)))
-        if let farewell = notices.farewell { (error.sqlState, error.message) = (farewell.sqlState, farewell.message) }
+        if let end = notices.sessionEnd { (error.sqlState, error.message) = (end.sqlState, end.message) }
         abandon()
         throw error
     }
@@ -137,7 +137,7 @@ extension PostgresConnection {
     func lost(_ connection: OpaquePointer) -> PostgresError {
         var error = PostgresError(.connectionLost, .unknown, ServerMessage.oneLine(message(of: connection)))
         error.statement = notices.statement
-        if let farewell = notices.farewell { (error.sqlState, error.message) = (farewell.sqlState, farewell.message) }
+        if let end = notices.sessionEnd { (error.sqlState, error.message) = (end.sqlState, end.message) }
         return error
     }
 }

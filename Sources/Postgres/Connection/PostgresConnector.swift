@@ -78,7 +78,7 @@ struct PostgresConnector {
 
     private func located(_ error: PostgresError, _ host: PostgresEndpoint.Host) -> PostgresError {
         var error = error
-        error.message = "\(host): \(error.message)"
+        error.message = "\(host.place): \(error.message)"
         return error
     }
 

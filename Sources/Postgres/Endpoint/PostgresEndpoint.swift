@@ -100,3 +100,14 @@ extension PostgresEndpoint.Host: CustomStringConvertible {
         }
     }
 }
+
+extension PostgresEndpoint.Host {
+    /// The host as people read it in a message: a path without percent signs.
+    package var place: String {
+        switch self {
+        case .tcp: description
+        case .unix(let folder, PostgresEndpoint.defaultPort): folder
+        case .unix(let folder, let port): "\(folder):\(port)"
+        }
+    }
+}

@@ -90,7 +90,7 @@ extension PostgresParameters {
         bytes.append(0 as Int32)
         append(&self, value)
         let length = bytes.count - offset - 4
-        if length > Self.largestValue { blame("an element of an array is larger than 1 GB") }
+        if length > Self.largestValue { note(fault: "an element of an array is larger than 1 GB") }
         bytes.store(Int32(clamping: length), at: offset)
     }
 }

@@ -33,19 +33,19 @@ package struct PostgresParameters: ~Copyable {
     mutating func begin(_ statement: PostgresStatement) { (types, given) = (statement.parameters, 0) }
 
     mutating func end() {
-        if given < types.count { blame("\(types.count) parameters are needed, and \(given) were given") }
+        if given < types.count { note(fault: "\(types.count) parameters are needed, and \(given) were given") }
     }
 
-    @usableFromInline mutating func blame(_ fault: String) {
+    @usableFromInline mutating func note(fault: String) {
         if self.fault == nil { self.fault = fault }
     }
 
     /// Begins the next value, and returns its offset.
     @usableFromInline mutating func begin(_ type: PostgresType) -> Int {
         if given >= types.count {
-            blame("\(types.count) parameters are needed, and more were given")
+            note(fault: "\(types.count) parameters are needed, and more were given")
         } else if types[given] != type {
-            blame("parameter $\(given + 1) is \(types[given].name), and \(type.name) was given")
+            note(fault: "parameter $\(given + 1) is \(types[given].name), and \(type.name) was given")
         }
         given += 1
         return bytes.count
@@ -54,13 +54,13 @@ package struct PostgresParameters: ~Copyable {
     /// Ends the value that began at that offset.
     @usableFromInline mutating func end(at offset: Int) {
         let length = bytes.count - offset
-        if length > Self.largestValue { blame("parameter $\(given) is larger than 1 GB") }
+        if length > Self.largestValue { note(fault: "parameter $\(given) is larger than 1 GB") }
         places.append(Place(offset: offset, length: Int32(clamping: length)))
     }
 
     /// NULL, of any type.
     package mutating func null() {
-        if given >= types.count { blame("\(types.count) parameters are needed, and more were given") }
+        if given >= types.count { note(fault: "\(types.count) parameters are needed, and more were given") }
         given += 1
         places.append(Place(offset: bytes.count, length: -1))
     }
@@ -78,7 +78,7 @@ package struct PostgresParameters: ~Copyable {
             bytes.append(UnsafeRawBufferPointer(utf8))
             return utf8.contains(0)
         }
-        if hasNUL { blame("parameter $\(given) has a NUL character, which no text of the server can hold") }
+        if hasNUL { note(fault: "parameter $\(given) has a NUL character, which no text of the server can hold") }
     }
 
     @inlinable mutating func append(bytes value: some Collection<UInt8>) {

@@ -26,7 +26,7 @@ extension TemporaryPostgres {
     var host: PostgresEndpoint.Host { .unix(folder: folder.path, port: port) }
 
     func configuration(database: String = "postgres") -> PostgresConfiguration {
-        PostgresConfiguration(patient: PostgresEndpoint(hosts: [host], user: role, database: database))
+        PostgresConfiguration(longDeadlines: PostgresEndpoint(hosts: [host], user: role, database: database))
     }
 
     /// Waits until the server says `wanted`.
@@ -37,7 +37,7 @@ extension TemporaryPostgres {
 
 extension PostgresConfiguration {
     /// Deadlines so long that only a hang passes them.
-    init(patient endpoint: PostgresEndpoint) {
+    init(longDeadlines endpoint: PostgresEndpoint) {
         self.init(endpoint: endpoint)
         (connectTimeout, addressTimeout) = (hangLimit, hangLimit)
     }

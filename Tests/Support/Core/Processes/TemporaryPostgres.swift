@@ -16,7 +16,6 @@ package final class TemporaryPostgres: Sendable {
     package let folder: TemporaryFolder
     /// The port on TCP and in the socket's name.
     package let port: Int
-    private let arguments: [String]
     private let server = Mutex<Server?>(nil)
 
     private struct Server {
@@ -53,33 +52,25 @@ package final class TemporaryPostgres: Sendable {
     ///   - settings: come last and override the defaults.
     ///   - addresses: listen on a free port of these addresses of the loopback device too.
     ///   - access: the lines of `pg_hba.conf`; without them, everybody on the unix socket and nobody else is let in.
-    ///   - certificate: accept TLS with it.
+    ///   - acceptsTLS: accept TLS too, with a certificate for `localhost` and 127.0.0.1 that signs itself: ``certificate``.
     package init(
         _ origin: Origin = .new, settings: [String: String] = [:], addresses: [String] = [], access: [String] = ["local all all trust"],
-        certificate: TestCertificate? = nil, role: String = "test", on place: TemporaryFolder.Place = .memory
+        acceptsTLS: Bool = false, role: String = "test", on place: TemporaryFolder.Place = .memory
     ) throws {
         (self.role, folder) = (role, TemporaryFolder(on: place))
         port = addresses.isEmpty ? 5432 : try TemporaryRedis.freePort()
         var all = Self.settings
         all["listen_addresses"] = addresses.joined(separator: ",")
         all["hba_file"] = folder.path + "/pg_hba.conf"
-        if certificate != nil {
-            (all["ssl"], all["ssl_cert_file"], all["ssl_key_file"]) = ("on", folder.path + "/cert.pem", folder.path + "/key.pem")
-        }
+        if acceptsTLS { (all["ssl"], all["ssl_cert_file"], all["ssl_key_file"]) = ("on", certificate, folder.path + "/key.pem") }
         all.merge(settings) { $1 }
-        let data = folder.path + "/data"
-        arguments = Self.asUser([Self.program("postgres"), "-D", data, "-k", folder.path, "-p", String(port)])
         do {
             try Self.own(folder.path)
             // A standby is allowed in as well.
             let lines = access + (access.contains { $0.contains("replication") } ? [] : ["local replication all trust"])
-            try write(Data(lines.joined(separator: "\n").utf8), to: "pg_hba.conf")
-            if let certificate {
-                try write(Data(contentsOf: URL(filePath: certificate.certificate)), to: "cert.pem")
-                try write(Data(contentsOf: URL(filePath: certificate.key)), to: "key.pem")
-            }
-            try create(origin, in: data)
-            try append(all, to: data + "/postgresql.conf")
+            try write(lines.joined(separator: "\n"), to: "pg_hba.conf")
+            try write(Self.configuration(all), to: "settings")
+            try write(creation(origin, acceptsTLS: acceptsTLS), to: "create.sh")
             try start()
         } catch {
             end()
@@ -89,20 +80,33 @@ package final class TemporaryPostgres: Sendable {
 
     deinit { end() }
 
-    private func create(_ origin: Origin, in data: String) throws {
-        switch origin {
-        case .new:
-            try Self.run(
-                Self.asUser([
-                    Self.program("initdb"), "-D", data, "-U", role, "--auth", "trust", "--locale", "C", "--encoding", "UTF8", "--no-sync",
-                ]))
-        case .standby(let primary):
-            try Self.run(
-                Self.asUser([
-                    Self.program("pg_basebackup"), "-D", data, "-h", primary.folder.path, "-p", String(primary.port), "-U", primary.role,
-                    "--write-recovery-conf", "--checkpoint=fast", "--no-sync",
-                ]))
-        }
+    private var data: String { folder.path + "/data" }
+
+    private var command: [String] { Self.asUser([Self.program("postgres"), "-D", data, "-k", folder.path, "-p", String(port)]) }
+
+    /// The path of the server's certificate.
+    package var certificate: String { folder.path + "/cert.pem" }
+
+    /// The settings in the form of postgresql.conf, where `ALTER SYSTEM` comes before them and they come before those of a standby's
+    /// primary.
+    private static func configuration(_ settings: [String: String]) -> String {
+        settings.sorted { $0.key < $1.key }.map { "\($0.key) = '\($0.value.replacing("'", with: "''"))'\n" }.joined()
+    }
+
+    /// The shell script that makes certificate and data. The shell runs it, and not this process, so that it also removes what a killed
+    /// process has begun.
+    private func creation(_ origin: Origin, acceptsTLS: Bool) -> String {
+        let openssl = TestCertificate.command(certificate: certificate, key: folder.path + "/key.pem", days: 2)
+        let making =
+            switch origin {
+            case .new:
+                ["initdb", "-D", data, "-U", role, "--auth", "trust", "--locale", "C", "--encoding", "UTF8", "--no-sync"]
+            case .standby(let primary):
+                ["pg_basebackup", "-D", data, "--write-recovery-conf", "--checkpoint=fast", "--no-sync"] + primary.connection
+            }
+        let commands = (acceptsTLS ? [openssl] : []) + [[Self.program(making[0])] + making.dropFirst()]
+        let lines = commands.map { Self.asUser($0).map { "'\($0)'" }.joined(separator: " ") }
+        return "set -e\n" + lines.joined(separator: "\n") + "\ncat '\(folder.path)/settings' >>'\(data)/postgresql.conf'\n"
     }
 
     /// The postmaster's process, or nil while it is down.
@@ -113,13 +117,16 @@ package final class TemporaryPostgres: Sendable {
 
     // MARK: Starting and stopping
 
-    /// Starts the server with the same folder and arguments. Returns once it answers.
+    /// Starts the server with the same folder and settings. Returns once it answers.
     package func start() throws {
         let (lifeline, output) = (Pipe(), Pipe())
         let shell = try BlockingChildProcess(
-            ["sh", "-c", Self.script, folder.path] + arguments, input: lifeline, output: output, errors: false)
+            ["sh", "-c", Self.script, folder.path] + command, input: lifeline, output: output, errors: false)
         let line = String(decoding: output.fileHandleForReading.availableData, as: UTF8.self)
-        guard let pid = Int32(line.filter(\.isNumber)) else { throw Failure(description: "the shell did not start PostgreSQL") }
+        guard let pid = Int32(line.filter(\.isNumber)) else {
+            shell.wait()
+            throw Failure(description: "PostgreSQL was not started:\n\(log)")
+        }
         server.withLock { $0 = Server(pid: pid, shell: shell, lifeline: lifeline) }
         let start = ContinuousClock.now
         while !answers() {
@@ -130,16 +137,25 @@ package final class TemporaryPostgres: Sendable {
         }
     }
 
-    /// Runs the server until a line names the signal that ends it, and then keeps the folder. When the pipe closes without a line, the
-    /// process that started all this has ended: the server is ended and the folder removed. A server that was stopped by SIGSTOP goes on.
+    /// Makes the server's data where they are missing, and runs the server until a line names the signal that ends it; the folder stays.
+    /// When the pipe closes without a line, the process that started all this has ended: the server is ended and the folder removed. A
+    /// server that was stopped by SIGSTOP goes on.
+    ///
+    /// SIGHUP is what the kernel sends to a process group whose parent has ended, if one of its processes is stopped (setpgid(2)).
     private static let script = #"""
+        trap '' HUP
+        if [ -f "$0/create.sh" ]; then
+            sh "$0/create.sh" </dev/null >"$0/log" 2>&1 || exit 1
+            rm "$0/create.sh"
+        fi
         "$@" </dev/null >>"$0/log" 2>&1 &
         server=$!
+        trap '' PIPE
         echo $server
         exec >/dev/null 2>&1
         read -r signal || { signal=QUIT; gone=yes; }
         kill -"$signal" $server
-        kill -CONT $server
+        kill -CONT $server $(cat /proc/$server/task/$server/children)
         waits=0
         while read -r _ _ state _ </proc/$server/stat && [ "$state" != Z ]; do
             waits=$((waits + 1))
@@ -196,12 +212,21 @@ package final class TemporaryPostgres: Sendable {
     package func end() {
         resume()
         stop()
+        removeSharedMemory()
         folder.remove()
+    }
+
+    /// Removes the segment of 56 bytes by which a killed server would still find its former processes. Only a server that was killed
+    /// leaves the file that names it: seven lines, the last with the segment's key and id.
+    private func removeSharedMemory() {
+        guard let file = try? String(contentsOfFile: folder.path + "/data/postmaster.pid", encoding: .utf8) else { return }
+        let lines = file.split(separator: "\n", omittingEmptySubsequences: false)
+        guard lines.count > 6, let id = lines[6].split(separator: " ").last else { return }
+        _ = try? Self.run(["ipcrm", "--shmem-id", String(id)])
     }
 
     /// Closes the pipe to the shell, as the kernel does when this process is killed, and waits for the shell's end.
     package func abandon() {
-        resume()
         server.withLock { server in
             try? server?.lifeline.fileHandleForWriting.close()
             server?.shell.wait()
@@ -242,21 +267,10 @@ package final class TemporaryPostgres: Sendable {
         return ["setpriv", "--reuid", user, "--regid", user, "--init-groups", "--"] + words
     }
 
-    private func write(_ data: Data, to name: String) throws {
+    private func write(_ text: String, to name: String) throws {
         let path = folder.path + "/" + name
-        try data.write(to: URL(filePath: path))
-        // The server refuses a key that others may read.
-        chmod(path, 0o600)
+        try Data(text.utf8).write(to: URL(filePath: path))
         try Self.own(path)
-    }
-
-    /// Appends settings to a file, where `ALTER SYSTEM` comes before them and they come before those of a standby's primary.
-    private func append(_ settings: [String: String], to path: String) throws {
-        let lines = settings.sorted { $0.key < $1.key }.map { "\($0.key) = '\($0.value.replacing("'", with: "''"))'\n" }
-        let file = try FileHandle(forWritingTo: URL(filePath: path))
-        defer { try? file.close() }
-        try file.seekToEnd()
-        try file.write(contentsOf: Data(lines.joined().utf8))
     }
 
     /// Gives a file to the server's user.
@@ -290,15 +304,12 @@ extension TemporaryPostgres {
 
     /// Never ended by this process: when it ends, so does the server.
     private static let sharedServer = Task.detached {
-        let certificates = TemporaryFolder()
-        defer { certificates.remove() }
-        let certificate = try await TestCertificate(in: certificates)
         let server = try await offPool {
             try TemporaryPostgres(
                 addresses: ["127.0.0.1", "127.0.0.2"], access: ["local all all trust", "host all all 127.0.0.0/8 scram-sha-256"],
-                certificate: certificate)
+                acceptsTLS: true)
         }
-        return SharedPostgres(server: server, certificate: server.folder.path + "/cert.pem")
+        return SharedPostgres(server: server, certificate: server.certificate)
     }
 }
 
