@@ -32,14 +32,21 @@ extension Database {
     func first<Value, each Argument: StatementBinding>(
         _ sql: String, _ arguments: repeat each Argument, read: (Columns) throws -> Value
     ) throws -> Value? {
-        try withBoundStatement(sql, repeat each arguments) { statement in
-            let code = sqlite3_step(statement.sqliteStatement)
-            switch code {
-            case SQLITE_ROW: return try read(Columns(statement: statement.sqliteStatement))
-            case SQLITE_DONE: return nil
-            default: throw failure(code, sql)
-            }
-        }
+        try withBoundStatement(sql, repeat each arguments) { try firstRow(of: $0, sql, read: read) }
+    }
+
+    /// The first row of a query that was prepared from `sql`.
+    func first<Value, each Argument: StatementBinding>(
+        _ statement: Statement, _ sql: String, _ arguments: repeat each Argument, read: (Columns) throws -> Value
+    ) throws -> Value? {
+        try withBound(statement, sql, repeat each arguments) { try firstRow(of: $0, sql, read: read) }
+    }
+
+    /// All rows of a query that was prepared from `sql`.
+    func all<Value, each Argument: StatementBinding>(
+        _ statement: Statement, _ sql: String, _ arguments: repeat each Argument, read: (Columns) throws -> Value
+    ) throws -> [Value] {
+        try withBound(statement, sql, repeat each arguments) { try rows(of: $0, sql, read: read) }
     }
 
     /// All rows that a query gives.
@@ -115,6 +122,15 @@ extension Database {
         }
         assert(index == sqlite3_bind_parameter_count(statement.sqliteStatement), "arguments and parameters differ: \(sql)")
         return try body(statement)
+    }
+
+    private func firstRow<Value>(of statement: Statement, _ sql: String, read: (Columns) throws -> Value) throws -> Value? {
+        let code = sqlite3_step(statement.sqliteStatement)
+        switch code {
+        case SQLITE_ROW: return try read(Columns(statement: statement.sqliteStatement))
+        case SQLITE_DONE: return nil
+        default: throw failure(code, sql)
+        }
     }
 
     private func rows<Value>(of statement: Statement, _ sql: String, read: (Columns) throws -> Value) throws -> [Value] {

@@ -7,15 +7,10 @@ extension SQLiteBooks {
         let id = EventID(try lastEventID().rawValue + 1)
         gathered.lastEvent = id
         dueWork.noteEvent()
-        try db.run(
-            """
-            INSERT INTO events (id, kind, order_id, occurred_at, sale_day, payload, next_attempt_at, traceparent)
-            VALUES (?, ?, ?, ?, ?, ?, ?, ?)
-            """, id, event.kind == .paid ? 0 : 1, event.order, event.occurredAt, event.saleDay, payload(id), event.occurredAt,
+        try run(
+            .addEvent, id, event.kind == .paid ? 0 : 1, event.order, event.occurredAt, event.saleDay, payload(id), event.occurredAt,
             Nullable(event.trace?.description))
-        for unit in event.units {
-            try db.run("INSERT INTO event_units (event_id, product_id, units) VALUES (?, ?, ?)", id, unit.productID, unit.units)
-        }
+        for unit in event.units { try run(.addUnits, id, unit.productID, unit.units) }
     }
 
     func event(_ id: EventID) throws -> EventRecord? { try db.event(id) }

@@ -50,9 +50,7 @@ extension SQLiteBooks {
     /// that reads or sets gathered columns.
     func flush() throws {
         for product in gathered.products.entries where !product.change.isNone {
-            try db.run(
-                "UPDATE products SET stock = stock + ?, held = held + ? WHERE id = ?", product.change.stock, product.change.held, product.id
-            )
+            try run(.changeStock, product.change.stock, product.change.held, product.id)
         }
         for campaign in gathered.campaigns.entries where !campaign.change.isNone {
             try db.run("UPDATE campaigns SET issued = issued + ? WHERE id = ?", campaign.change.issued, campaign.id)

@@ -2,20 +2,20 @@ import Commerce
 import GRDB
 
 extension SQLiteBooks {
+    func order(_ id: OrderID) throws -> Order? {
+        guard let head = try first(.readOrder, id, read: Database.orderHead) else { return nil }
+        return head.with(lines: Database.inOrder(try all(.readLines, id, read: Database.line)))
+    }
+
     func insertOrder(_ order: NewOrder) throws -> OrderID {
         let draft = order.draft
-        try db.run(
-            """
-            INSERT INTO orders (day, counter, user_id, status, total, discount, issued_coupon_id, created_at, expires_at, paid_at)
-            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-            """, order.number.day, order.number.counter, draft.userID, order.status.stored, draft.total, draft.discount,
+        try run(
+            .addOrder, order.number.day, order.number.counter, draft.userID, order.status.stored, draft.total, draft.discount,
             Nullable(draft.issuedCouponID), order.createdAt, order.expiresAt, Nullable(order.paidAt))
         let id = OrderID(db.lastInsertedRowID)
         if order.status == .pending { dueWork.noteOrder(expiringAt: order.expiresAt) }
         for (position, line) in draft.lines.enumerated() {
-            try db.run(
-                "INSERT INTO order_lines (order_id, product_id, position, name, unit_price, quantity) VALUES (?, ?, ?, ?, ?, ?)",
-                id, line.productID, position, line.name, line.unitPrice, line.quantity)
+            try run(.addLine, id, line.productID, position, line.name, line.unitPrice, line.quantity)
         }
         return id
     }
@@ -25,7 +25,8 @@ extension SQLiteBooks {
     }
 
     func markPaid(_ order: OrderID, at now: Instant) throws {
-        try checkMoved(try db.changes("UPDATE orders SET status = 1, paid_at = ? WHERE id = ? AND status = 0", now, order))
+        try run(.payOrder, now, order)
+        try checkMoved(db.changesCount)
     }
 
     private func checkMoved(_ orders: Int) throws {
@@ -40,9 +41,7 @@ extension SQLiteBooks {
     }
 
     func insertPayment(of order: Order, balanceAfter: Won, saleDay: BusinessDay, at now: Instant) throws -> PaymentID {
-        try db.run(
-            "INSERT INTO payments (order_id, user_id, amount, balance_after, paid_at, sale_day) VALUES (?, ?, ?, ?, ?, ?)",
-            order.id, order.userID, order.finalAmount, balanceAfter, now, saleDay)
+        try run(.addPayment, order.id, order.userID, order.finalAmount, balanceAfter, now, saleDay)
         return PaymentID(db.lastInsertedRowID)
     }
 
@@ -69,21 +68,30 @@ extension Database {
     static let orderQuery = """
         SELECT id, day, counter, user_id, status, total, discount, issued_coupon_id, created_at, expires_at, paid_at FROM orders
         """
-    private static let orderByID = orderQuery + " WHERE id = ?"
+    static let orderByID = orderQuery + " WHERE id = ?"
 
     func order(_ id: OrderID) throws -> Order? {
         guard let head = try first(Self.orderByID, id, read: Self.orderHead) else { return nil }
         return head.with(lines: try lines(of: id))
     }
 
-    func lines(of id: OrderID) throws -> [OrderLine] {
-        try all("SELECT product_id, name, unit_price, quantity FROM order_lines WHERE order_id = ? ORDER BY position", id) { row in
-            let (price, quantity) = (row.won(2), row.int(3))
-            guard let amount = price.multiplied(by: quantity) else {
-                throw StoreError(.malformedRow, "a line of order \(id) costs more than any amount")
-            }
-            return OrderLine(productID: row.id(0), name: row.text(1), unitPrice: price, quantity: quantity, amount: amount)
+    static let linesOfOrder = "SELECT product_id, name, unit_price, quantity, position FROM order_lines WHERE order_id = ?"
+
+    func lines(of id: OrderID) throws -> [OrderLine] { Self.inOrder(try all(Self.linesOfOrder, id, read: Self.line)) }
+
+    /// A line, and its place in the order.
+    static func line(_ row: Columns) throws -> (line: OrderLine, position: Int64) {
+        let (price, quantity) = (row.won(2), row.int(3))
+        guard let amount = price.multiplied(by: quantity) else {
+            throw StoreError(.malformedRow, "a line of an order costs more than any amount")
         }
+        return (OrderLine(productID: row.id(0), name: row.text(1), unitPrice: price, quantity: quantity, amount: amount), row.int(4))
+    }
+
+    /// The lines in their order. Sorted here, because SQLite would make a table in memory for it, even for one line.
+    static func inOrder(_ lines: [(line: OrderLine, position: Int64)]) -> [OrderLine] {
+        guard lines.count > 1 else { return lines.map(\.line) }
+        return lines.sorted { $0.position < $1.position }.map(\.line)
     }
 
     /// An order without its lines.

@@ -2,6 +2,8 @@ import Commerce
 import GRDB
 
 extension SQLiteBooks {
+    func balance(of id: UserID) throws -> Balance? { try first(.readBalance, id, read: Database.balance) }
+
     func insertUser(name: String, at now: Instant) throws -> UserID {
         try db.run("INSERT INTO users (name, created_at) VALUES (?, ?)", name, now)
         let id = UserID(db.lastInsertedRowID)
@@ -13,17 +15,14 @@ extension SQLiteBooks {
         _ movement: Movement, user: UserID, amount: Won, balanceAfter: Won, orderID: OrderID?, at now: Instant
     ) throws -> EntryID {
         let accounts = movement.accounts(of: user)
-        try db.run("UPDATE users SET balance = ?, balance_updated_at = ? WHERE id = ?", balanceAfter, now, user)
-        try db.run(
-            """
-            INSERT INTO transfers (kind, user_id, debit_account, credit_account, amount, balance_after, order_id, at)
-            VALUES (?, ?, ?, ?, ?, ?, ?, ?)
-            """, movement.rawValue, user, accounts.debit, accounts.credit, amount, balanceAfter, Nullable(orderID), now)
+        try run(.setBalance, balanceAfter, now, user)
+        try run(
+            .addTransfer, movement.rawValue, user, accounts.debit, accounts.credit, amount, balanceAfter, Nullable(orderID), now)
         return EntryID(db.lastInsertedRowID)
     }
 
     func insertCharge(of user: UserID, amount: Won, transfer: EntryID, at now: Instant) throws -> ChargeID {
-        try db.run("INSERT INTO charges (user_id, amount, transfer_id, at) VALUES (?, ?, ?, ?)", user, amount, transfer, now)
+        try run(.addCharge, user, amount, transfer, now)
         return ChargeID(db.lastInsertedRowID)
     }
 
@@ -46,10 +45,12 @@ extension Database {
         }
     }
 
-    func balance(of id: UserID) throws -> Balance? {
-        try first("SELECT balance, balance_updated_at FROM users WHERE id = ?", id) { row in
-            Balance(userID: id, amount: row.won(0), updatedAt: row.optionalInstant(1))
-        }
+    static let balanceByID = "SELECT id, balance, balance_updated_at FROM users WHERE id = ?"
+
+    func balance(of id: UserID) throws -> Balance? { try first(Self.balanceByID, id, read: Self.balance) }
+
+    static func balance(_ row: Columns) -> Balance {
+        Balance(userID: row.id(0), amount: row.won(1), updatedAt: row.optionalInstant(2))
     }
 
     func answer(for key: IdempotencyKey, at now: Instant) throws -> StoredResponseLookup {

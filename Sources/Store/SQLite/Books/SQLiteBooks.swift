@@ -21,8 +21,8 @@ final class SQLiteBooks: Books, SQLiteReading {
         var newUser: UserID?
     }
 
-    /// Adds an issued coupon. Held, because a job adds many.
-    var couponInsertion: Statement?
+    /// Those of ``HeldStatement`` that have been run.
+    var statements = [Statement?](repeating: nil, count: HeldStatement.allCases.count)
 
     init(
         _ db: Database, rules: StoreRules, eventBase: Int64, rowVersions: RowVersions, users: UserCount, dueWork: DueWorkListeners
