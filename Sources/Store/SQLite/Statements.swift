@@ -22,6 +22,18 @@ extension Database {
         }
     }
 
+    /// Runs a statement that was prepared from `sql`, with arguments whose number is known only at run time.
+    func run(_ statement: Statement, _ sql: String, _ arguments: ArraySlice<GatheredValue>) throws {
+        defer { sqlite3_reset(statement.sqliteStatement) }
+        var index: CInt = 0
+        for argument in arguments {
+            index += 1
+            try check(argument.bind(to: statement.sqliteStatement, at: index), sql)
+        }
+        let code = sqlite3_step(statement.sqliteStatement)
+        guard code == SQLITE_DONE else { throw failure(code, sql) }
+    }
+
     /// Runs a statement and says how many rows it changed.
     func changes<each Argument: StatementBinding>(_ sql: String, _ arguments: repeat each Argument) throws -> Int {
         try run(sql, repeat each arguments)

@@ -3,6 +3,8 @@ import GRDB
 
 extension SQLiteBooks {
     func order(_ id: OrderID) throws -> Order? {
+        // The order may be one of the same group.
+        if !gathered.inserts[GatheredTable.orderLines.rawValue].values.isEmpty { try flushInserts() }
         guard let head = try first(.readOrder, id, read: Database.orderHead) else { return nil }
         return head.with(lines: Database.inOrder(try all(.readLines, id, read: Database.line)))
     }
@@ -14,8 +16,17 @@ extension SQLiteBooks {
             Nullable(draft.issuedCouponID), order.createdAt, order.expiresAt, Nullable(order.paidAt))
         let id = OrderID(db.lastInsertedRowID)
         if order.status == .pending { dueWork.noteOrder(expiringAt: order.expiresAt) }
+        guard gathers(.orderLines) else {
+            for (position, line) in draft.lines.enumerated() {
+                try run(.addLine, id, line.productID, position, line.name, line.unitPrice, line.quantity)
+            }
+            noteFirst(.orderLines, 0)
+            return id
+        }
         for (position, line) in draft.lines.enumerated() {
-            try run(.addLine, id, line.productID, position, line.name, line.unitPrice, line.quantity)
+            gather(
+                .orderLines, .integer(id.rawValue), .integer(line.productID.rawValue), .integer(Int64(position)), .text(line.name),
+                .integer(line.unitPrice.rawValue), .integer(line.quantity))
         }
         return id
     }
@@ -34,6 +45,7 @@ extension SQLiteBooks {
     }
 
     func unitsLeft(of order: OrderID) throws -> [ProductID: Int64] {
+        try flushInserts()
         let rows: [(ProductID, Int64)] = try db.all(
             "SELECT product_id, quantity - refunded FROM order_lines WHERE order_id = ? AND quantity > refunded", order
         ) { ($0.id(0), $0.int(1)) }
@@ -41,15 +53,30 @@ extension SQLiteBooks {
     }
 
     func insertPayment(of order: Order, balanceAfter: Won, saleDay: BusinessDay, at now: Instant) throws -> PaymentID {
-        try run(.addPayment, order.id, order.userID, order.finalAmount, balanceAfter, now, saleDay)
-        return PaymentID(db.lastInsertedRowID)
+        guard gathers(.payments) else {
+            try run(.addPayment, order.id, order.userID, order.finalAmount, balanceAfter, now, saleDay)
+            noteFirst(.payments, db.lastInsertedRowID)
+            return PaymentID(db.lastInsertedRowID)
+        }
+        let id = nextID(.payments)
+        gather(
+            .payments, .integer(id), .integer(order.id.rawValue), .integer(order.userID.rawValue), .integer(order.finalAmount.rawValue),
+            .integer(balanceAfter.rawValue), .integer(now.milliseconds), .integer(saleDay.number))
+        return PaymentID(id)
+    }
+
+    func payment(_ id: PaymentID) throws -> Payment? {
+        try flushInserts()
+        return try db.payment(id)
     }
 
     func saleDay(of payment: PaymentID) throws -> BusinessDay {
-        try BusinessDay(number: db.integer("SELECT sale_day FROM payments WHERE id = ?", payment))
+        try flushInserts()
+        return try BusinessDay(number: db.integer("SELECT sale_day FROM payments WHERE id = ?", payment))
     }
 
     func insertRefund(of payment: Payment, items: [RequestedItem], amount: Won, refunded: Won, at now: Instant) throws -> RefundID {
+        try flushInserts()
         try db.run("INSERT INTO refunds (payment_id, amount, at) VALUES (?, ?, ?)", payment.id, amount, now)
         let id = RefundID(db.lastInsertedRowID)
         for item in items {

@@ -16,14 +16,32 @@ extension SQLiteBooks {
     ) throws -> EntryID {
         let accounts = movement.accounts(of: user)
         try run(.setBalance, balanceAfter, now, user)
-        try run(
-            .addTransfer, movement.rawValue, user, accounts.debit, accounts.credit, amount, balanceAfter, Nullable(orderID), now)
-        return EntryID(db.lastInsertedRowID)
+        guard gathers(.transfers) else {
+            try run(
+                .addTransfer, movement.rawValue, user, accounts.debit, accounts.credit, amount, balanceAfter, Nullable(orderID), now)
+            noteFirst(.transfers, db.lastInsertedRowID)
+            return EntryID(db.lastInsertedRowID)
+        }
+        let id = nextID(.transfers)
+        gather(
+            .transfers, .integer(id), .integer(movement.rawValue), .integer(user.rawValue), .integer(accounts.debit),
+            .integer(accounts.credit), .integer(amount.rawValue), .integer(balanceAfter.rawValue), .optional(orderID?.rawValue),
+            .integer(now.milliseconds))
+        return EntryID(id)
     }
 
     func insertCharge(of user: UserID, amount: Won, transfer: EntryID, at now: Instant) throws -> ChargeID {
-        try run(.addCharge, user, amount, transfer, now)
-        return ChargeID(db.lastInsertedRowID)
+        guard gathers(.charges) else {
+            try flushInserts()
+            try run(.addCharge, user, amount, transfer, now)
+            noteFirst(.charges, db.lastInsertedRowID)
+            return ChargeID(db.lastInsertedRowID)
+        }
+        let id = nextID(.charges)
+        gather(
+            .charges, .integer(id), .integer(user.rawValue), .integer(amount.rawValue), .integer(transfer.rawValue),
+            .integer(now.milliseconds))
+        return ChargeID(id)
     }
 
     func keep(_ answer: StoredResponse, under key: IdempotencyKey, at now: Instant) throws {

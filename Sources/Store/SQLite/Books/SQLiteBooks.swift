@@ -23,6 +23,8 @@ final class SQLiteBooks: Books, SQLiteReading {
 
     /// Those of ``HeldStatement`` that have been run.
     var statements = [Statement?](repeating: nil, count: HeldStatement.allCases.count)
+    /// Those that write gathered rows, by table and number of rows.
+    var insertions = [Statement?](repeating: nil, count: GatheredTable.allCases.count * GatheredTable.steps.count)
 
     init(
         _ db: Database, rules: StoreRules, eventBase: Int64, rowVersions: RowVersions, users: UserCount, dueWork: DueWorkListeners
