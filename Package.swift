@@ -13,6 +13,7 @@ let nioCore = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
 let nioPosix = Target.Dependency.product(name: "NIOPosix", package: "swift-nio")
 let nioEmbedded = Target.Dependency.product(name: "NIOEmbedded", package: "swift-nio")
 let nioHTTP1 = Target.Dependency.product(name: "NIOHTTP1", package: "swift-nio")
+let nioTLS = Target.Dependency.product(name: "NIOTLS", package: "swift-nio")
 let nioSSL = Target.Dependency.product(name: "NIOSSL", package: "swift-nio-ssl")
 let grdb = Target.Dependency.product(name: "GRDB", package: "GRDB.swift")
 let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto")
@@ -74,7 +75,7 @@ let package = Package(
             name: "Store", dependencies: ["Commerce", "CSQLiteSettings", "FaultPoints", "Histograms", "TraceContext", grdb, logging],
             swiftSettings: strict),
         .target(
-            name: "HTTPServer", dependencies: ["EventLoops", "Histograms", "TraceContext", nioCore, nioPosix, nioSSL, logging],
+            name: "HTTPServer", dependencies: ["EventLoops", "Histograms", "TraceContext", nioCore, nioPosix, nioSSL, nioTLS, logging],
             swiftSettings: strict),
         .target(
             name: "Services",

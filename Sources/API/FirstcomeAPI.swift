@@ -43,7 +43,7 @@ package final class FirstcomeAPI: Sendable {
         }
         let buckets = ClientBuckets(limits)
         let outage = RateLimitOutage(logger: logger)
-        let metrics = MetricsPage(services: services, endpoints: endpoints, loops: loops, shedding: shedding)
+        let metrics = MetricsPage(services: services, endpoints: endpoints, loops: loops, shedding: shedding, tokenKeys: tokenKeys)
         let inFlightKeys = InFlightKeys()
         let roles: [ListenerRole] = servesOperatorsApart ? [.clients, .operators] : [.everybody]
         let documents = PublishedDocuments(chargeAmounts: services.configuration.policy.chargeAmounts)
@@ -120,12 +120,18 @@ package final class FirstcomeAPI: Sendable {
         { [prepared] in prepared.response(to: $0) }
     }
 
-    /// Adds the server's own numbers to `/metrics`; the server is made after this object and needs it, so it cannot be passed to `init`.
-    package func reportStatistics(of server: HTTPListener) { metrics.reportStatistics(of: server) }
+    /// Adds to `/metrics` the numbers of parts that are made after this object.
+    ///
+    /// - Parameters:
+    ///   - servers: the listeners, whose numbers are added up. They are not retained.
+    ///   - version: of the program.
+    package func report(servers: [HTTPListener], version: String? = nil) {
+        metrics.report(servers: servers, version: version)
+    }
 
     /// The refused tokens of each event loop.
     var tokenRefusals: [TokenRefusals] { metrics.tokenRefusals }
 
-    /// The server's own numbers; nil before ``reportStatistics(of:)`` and once the server is gone.
+    /// The servers' own numbers; nil before ``report(servers:version:)`` and once the servers are gone.
     var serverStatistics: HTTPServerStatistics? { metrics.serverStatistics }
 }

@@ -247,7 +247,7 @@ struct ApplicationTests {
                     eventLoopGroup: MultiThreadedEventLoopGroup.singleton, handler: { _ in HTTPResponse(status: 200) },
                     refusalResponse: { HTTPResponse(status: $0.status) }, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
             ) { server in
-                app.api.reportStatistics(of: server)
+                app.api.report(servers: [server])
                 // Reading it once wrapped it once more: after some ten thousand scrapes the stack overflowed.
                 for _ in 0..<200_000 { try #require(app.api.serverStatistics?.openConnections == 0) }
             }

@@ -70,6 +70,7 @@ struct TLSTests {
             try await client.send(.get("/after", "Connection: close"))
             #expect(try await client.readToEnd().hasSuffix("GET /after []"))
             try await eventually("every connection is closed") { server.statistics.openConnections == 0 }
+            #expect(server.certificate?.failedHandshakes == 3)
         }
     }
 

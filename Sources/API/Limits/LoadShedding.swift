@@ -55,6 +55,9 @@ final class LoadShedding: @unchecked Sendable {
     /// The lag of the event loop at which lists are refused, as a part of the target; new writes are refused at twice that, and writes that
     /// finish something at four times.
     private static let lagShare: Int64 = 2
+    /// The fewest requests that must wait for an event loop to be refused because it is late. With fewer it is late because the machine has
+    /// no processor for it, and refusals would help nobody.
+    private static let fewestWaiting = 64.0
     private static let retryAfterSeconds: ClosedRange<Int64> = 1...4
 
     /// - Parameter limits: how long a queue may stand, and whether event loops count as queues.
@@ -81,8 +84,16 @@ final class LoadShedding: @unchecked Sendable {
         nextRefusal = .random(in: refusals.indices)
     }
 
-    /// Notes how long the bytes of a request have waited in their socket.
-    func note(waitedMilliseconds: Int32) {
+    /// Notes a request of the event loop.
+    ///
+    /// - Parameter waitedMilliseconds: how long its bytes have waited in their socket; negative where that was not measured.
+    @inline(__always)
+    func noteRequest(waitedMilliseconds: Int32) {
+        lag.countArrival()
+        if waitedMilliseconds >= 0 { note(waitedMilliseconds) }
+    }
+
+    private func note(_ waitedMilliseconds: Int32) {
         eventLoop.assertInEventLoop()
         lag.note(waited: .milliseconds(Int64(waitedMilliseconds)), at: .now())
     }
@@ -102,7 +113,7 @@ final class LoadShedding: @unchecked Sendable {
             case .newWrite: check(&newWrites, .writes, wait: writeWait(now), now)
             case .finishingWrite: check(&finishingWrites, .writes, wait: writeWait(now), now)
             case .claim:
-                redis.admits(wait: context.redis.age(at: now), at: instant)
+                redis.admits(wait: redisWait(now), at: instant)
                     ? check(&newWrites, .writes, wait: writeWait(now), now) : .redis
             }
         guard let queue else { return nil }
@@ -111,12 +122,16 @@ final class LoadShedding: @unchecked Sendable {
         return refusals[nextRefusal]
     }
 
+    /// How much longer the oldest command waits for Redis than a reply takes when there is no queue.
+    private func redisWait(_ now: NIODeadline) -> Int64 { max(0, context.redis.age(at: now) - context.redis.leastRoundTrip) }
+
     private func writeWait(_ now: NIODeadline) -> Int64 { store.writerLoad?.wait(at: now.uptimeNanoseconds) ?? 0 }
 
     /// The queue that stands; nil where none does.
     private func check(_ gate: inout Gate, _ queue: Queue, wait: Int64, _ now: NIODeadline) -> Queue? {
         let instant = Int64(now.uptimeNanoseconds)
-        let late = watchesEventLoop ? lag.nanoseconds(at: now) : 0
+        var late = watchesEventLoop ? lag.nanoseconds(at: now) : 0
+        if late > 0, lag.waitingRequests(lag: late) < Self.fewestWaiting { late = 0 }
         guard gate.eventLoop.admits(lag: late, measuredAt: lag.lastMeasurement, at: instant) else { return .eventLoop }
         return gate.queue.admits(wait: wait, at: instant) ? nil : queue
     }

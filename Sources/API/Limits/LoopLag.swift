@@ -12,6 +12,11 @@ final class LoopLag: @unchecked Sendable {
     private let eventLoop: any EventLoop
     private var isWaiting = false
     private var nextSample = NIODeadline.uptimeNanoseconds(0)
+    /// Requests since the last measurement, and when that was.
+    private var arrivals = 0
+    private var countedSince = NIODeadline.uptimeNanoseconds(0)
+    /// Requests in each nanosecond, when it was measured last.
+    private var arrivalRate = 0.0
     private let timer = Measurement()
     private let socket = Measurement()
 
@@ -39,10 +44,19 @@ final class LoopLag: @unchecked Sendable {
 
     init(eventLoop: any EventLoop) { self.eventLoop = eventLoop }
 
+    /// Counts a request, whether the lag matters for it or not.
+    func countArrival() { arrivals &+= 1 }
+
+    /// How many requests wait for a loop that is so late: as many as come in that time.
+    func waitingRequests(lag: Int64) -> Double { arrivalRate * Double(lag) }
+
     /// Measures again if the last time was long ago. Call it for each request.
     func sample(at now: NIODeadline) {
         guard !isWaiting, now >= nextSample else { return }
         let due = now + Self.delay
+        let elapsed = (now - countedSince).nanoseconds
+        arrivalRate = elapsed > 0 ? Double(arrivals) / Double(elapsed) : 0
+        (arrivals, countedSince) = (0, now)
         isWaiting = true
         eventLoop.assumeIsolated().scheduleTask(deadline: due) {
             let now = NIODeadline.now()

@@ -23,6 +23,9 @@ package struct TrustedProxies: Sendable, Equatable {
         }
     }
 
+    /// Whether any proxy is trusted.
+    var isAny: Bool { includesUnixSocket || !networks.isEmpty }
+
     func trusts(_ peer: IPAddress) -> Bool {
         if peer == .unspecified { return includesUnixSocket }
         return networks.contains { $0.contains(peer) }
@@ -37,7 +40,7 @@ package struct TrustedProxies: Sendable, Equatable {
     /// sent it.
     package func client(of request: HTTPRequest) -> IPAddress {
         let peer = request.peer
-        guard !networks.isEmpty || includesUnixSocket, trusts(peer) else { return peer }
+        guard isAny, trusts(peer) else { return peer }
         let forwarded = ForwardedClient(request, "forwarded", in: self, separators: [UInt8(ascii: ","), UInt8(ascii: ";")])
         let others = ForwardedClient(request, "x-forwarded-for", in: self, separators: [UInt8(ascii: ",")])
         switch (forwarded, others) {

@@ -1,3 +1,4 @@
+import Commerce
 import HTTPServer
 import Histograms
 import NIOCore
@@ -11,10 +12,17 @@ final class MetricsPage: Sendable {
     private let shedding: [LoadShedding]
     /// The names of each route's lines, in the order of the route table, and of those of requests that no route answers.
     private let routes: [RouteSeries]
-    private let server = Mutex(WeakServer())
+    private let tokenKeys: TokenKeys
+    private let reporting = Mutex(ReportingParts())
 
     private static let requests = "firstcome_http_requests_total"
     private static let latencies = "firstcome_http_request_seconds"
+
+    /// The parts of the service that are made after this page.
+    private struct ReportingParts {
+        var servers: [WeakServer] = []
+        var version: String?
+    }
 
     /// Weak, because the server retains the API and with it this page.
     private struct WeakServer {
@@ -33,19 +41,26 @@ final class MetricsPage: Sendable {
         }
     }
 
-    init(services: CommerceServices, endpoints: [Endpoint], loops: [LoopMetrics], shedding: [LoadShedding]) {
-        (self.services, self.loops, self.shedding) = (services, loops, shedding)
+    init(
+        services: CommerceServices, endpoints: [Endpoint], loops: [LoopMetrics], shedding: [LoadShedding], tokenKeys: TokenKeys
+    ) {
+        (self.services, self.loops, self.shedding, self.tokenKeys) = (services, loops, shedding, tokenKeys)
         routes =
             endpoints.map { RouteSeries(method: $0.method.rawValue, route: $0.template) } + [RouteSeries(method: "", route: "none")]
     }
 
-    /// Adds the numbers of a server, which is made after this page.
-    func reportStatistics(of server: HTTPListener) {
-        self.server.withLock { $0.value = server }
+    /// Adds the numbers of parts that are made after this page.
+    func report(servers: [HTTPListener], version: String?) {
+        let parts = ReportingParts(servers: servers.map { WeakServer(value: $0) }, version: version)
+        reporting.withLock { $0 = parts }
     }
 
-    /// The server's own numbers; nil before ``reportStatistics(of:)`` and once the server is gone.
-    var serverStatistics: HTTPServerStatistics? { server.withLock { $0.value }?.statistics }
+    /// The servers' own numbers together; nil before ``report(servers:version:)`` and once the servers are gone.
+    var serverStatistics: HTTPServerStatistics? {
+        let servers = reporting.withLock { $0.servers.compactMap(\.value) }
+        guard let first = servers.first else { return nil }
+        return servers.dropFirst().reduce(first.statistics) { $0 + $1.statistics }
+    }
 
     /// The refused tokens of each event loop.
     var tokenRefusals: [TokenRefusals] { loops.map(\.tokens) }
@@ -53,7 +68,7 @@ final class MetricsPage: Sendable {
     /// The whole page in the Prometheus text format.
     func text() -> ByteBuffer {
         var text = PrometheusText()
-        for metric in services.metrics() + loopMetrics() + LoadShedding.metrics(shedding) { text.write(metric) }
+        for metric in partMetrics() + services.metrics() + loopMetrics() + LoadShedding.metrics(shedding) { text.write(metric) }
         if let statistics = serverStatistics {
             for metric in Self.metrics(of: statistics) { text.write(metric) }
         }
@@ -93,6 +108,31 @@ final class MetricsPage: Sendable {
                 samples: TokenRefusals.Reason.allCases.map { reason in
                     ([("reason", reason.label)], Double(loops.reduce(0) { $0 + $1.tokens.count(of: reason) }))
                 }),
+        ]
+    }
+
+    /// What is constant while the program runs, and what changes when files or the issuer's keys are read again.
+    private func partMetrics() -> [Metric] {
+        let (certificate, version) = reporting.withLock { parts in
+            (parts.servers.lazy.compactMap { $0.value?.certificate }.first, parts.version)
+        }
+        let versions = (version.map { [$0] } ?? []).map { (labels: [(name: "version", value: $0)], value: 1.0) }
+        let reading = tokenKeys.issuer?.lastReading
+        return [
+            Metric("firstcome_build_info", .gauge, "The version of the program; always 1.", samples: versions),
+            Metric(
+                "firstcome_tls_certificate_expiry_timestamp_seconds", .gauge, "When the certificate in use ends, in seconds since 1970.",
+                certificate?.expiresAt),
+            Metric(
+                "firstcome_tls_handshake_failures_total", .counter,
+                "Connections that ended before TLS had begun, those of clients that hung up included.", certificate?.failedHandshakes),
+            Metric(
+                "firstcome_key_set_read_timestamp_seconds", .gauge,
+                "When the issuer's key set was read successfully last, in seconds since 1970.",
+                seconds: reading.map { Double($0.succeededAt.milliseconds) / 1_000 }),
+            Metric(
+                "firstcome_key_set_readable", .gauge, "Whether the last reading of the issuer's key set succeeded.",
+                reading.map { $0.isFailing ? 0 : 1 }),
         ]
     }
 

@@ -1,6 +1,7 @@
 import Commerce
 import HTTPServer
 import JSON
+import Logging
 import NIOCore
 import Services
 import Store
@@ -26,6 +27,8 @@ struct Call: Sendable {
     }
 
     var services: CommerceServices { loop.services }
+    /// What log lines about the work of this call name it by.
+    var origin: Logger.Metadata { ["request": "\(request.id)"] }
     var store: TransactionalStore { loop.store }
     /// What looks rows up by key on this loop, see ``show(_:_:)``.
     var reader: PointReader { loop.context.reader }

@@ -10,7 +10,8 @@ import TraceContext
 extension RequestDispatcher {
     /// Answers one request at once, by callback or in a task. Runs on the event loop.
     func answer(to request: consuming HTTPRequest) -> HTTPAnswer {
-        if request.waited >= 0 { resources.shedding.note(waitedMilliseconds: request.waited) }
+        resources.shedding.noteRequest(waitedMilliseconds: request.waited)
+        if notesClients { noteClient(of: request) }
         switch match(request) {
         case .found(let place, let parameters):
             notes.route = places[place]
@@ -28,6 +29,11 @@ extension RequestDispatcher {
         case .malformedPath:
             return unrouted(request, Problem.invalid("The path is not percent-encoded UTF-8.").response)
         }
+    }
+
+    private func noteClient(of request: HTTPRequest) {
+        let client = trustedProxies.client(of: request)
+        if client != request.peer { notes.client = client }
     }
 
     /// Answers a request that is within the limits of its client.

@@ -36,6 +36,7 @@ final class RequestDispatcher: @unchecked Sendable {
     let serverOptions: HTTPResponse
     let keys: TokenKeys
     let refusals: TokenRefusals
+    private let trustsProxies: Bool
     private let known: LoopTokens
     private var matches: RecentMatches
 
@@ -47,7 +48,7 @@ final class RequestDispatcher: @unchecked Sendable {
         (endpoints, accesses) = (routes.map(\.endpoint), routes.map(\.access))
         (self.counters, self.resources, self.eventLoop) = (counters, resources, eventLoop)
         (self.keys, self.refusals, self.inFlightKeys, self.logger) = (keys, refusals, inFlightKeys, logger)
-        (self.limiter, self.trustedProxies) = (limiter, trustedProxies)
+        (self.limiter, self.trustedProxies, trustsProxies) = (limiter, trustedProxies, trustedProxies.isAny)
         (self.places, self.notes, self.crossOrigin) = (places, notes, crossOrigin)
         serverOptions = HTTPResponse(status: 204, headers: [("allow", RequestDispatcher.methods(of: routes))])
         known = LoopTokens(of: keys, on: eventLoop)
@@ -63,6 +64,9 @@ final class RequestDispatcher: @unchecked Sendable {
         let inOrder: [HTTPMethod] = [.get, .head, .post, .put, .patch, .delete]
         return (inOrder.filter(methods.contains) + [.options]).map(\.rawValue).joined(separator: ", ")
     }
+
+    /// Whether the access log is told for which client a proxy calls.
+    var notesClients: Bool { trustsProxies && notes.isRead }
 
     /// The route of a request.
     func match(_ request: HTTPRequest) -> Router.Match {

@@ -11,7 +11,7 @@ enum Coupons {
         .task {
             let terms = try call.body { CampaignTerms(&$0, now: call.now) }
             return try await call.answer(.created { $0.write($1, at: $2) }) { context in
-                try await call.services.campaigns.create(terms, in: context)
+                try await call.services.campaigns.create(terms, in: context, origin: call.origin)
             }
         }
     }
@@ -24,7 +24,9 @@ enum Coupons {
             let condition = try call.ifMatch().map { tags in
                 { @Sendable (campaign: Campaign) in tags.matches(EntityTag(of: representation(campaign, at: now))) }
             }
-            switch try await call.services.campaigns.change(id, change, onlyIf: condition, on: call.loop.context) {
+            let outcome = try await call.services.campaigns.change(
+                id, change, onlyIf: condition, on: call.loop.context, origin: call.origin)
+            switch outcome {
             case .done(let campaign): return HTTPResponse.Representation(representation(campaign, at: now)).response
             case .refused(let refusal): return call.refusal(refusal)
             }

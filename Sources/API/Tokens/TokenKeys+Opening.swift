@@ -25,7 +25,7 @@ extension TokenKeys {
     ) async throws -> TokenKeys {
         let local = configuration.takesLocalTokens ? try TokenKey.verifying(inDataFolder: dataFolder, at: clock.now) : []
         let issuer = reader.map { reader in
-            IssuerKeyReader(place: reader.source.description, interval: configuration.keySetInterval, logger: logger) {
+            IssuerKeyReader(place: reader.source.description, interval: configuration.keySetInterval, logger: logger, clock: clock) {
                 () async throws(KeySetError) in try await reader.read()
             }
         }

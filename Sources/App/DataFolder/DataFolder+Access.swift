@@ -7,8 +7,8 @@ extension DataFolder {
         var status = stat()
         guard stat(path, &status) != 0 else { return }
         guard errno == ENOENT else { throw cannotBeMade(path, errno) }
-        let parent = (path as NSString).deletingLastPathComponent
-        if !parent.isEmpty, parent != path { try makeFolders(parent) }
+        let parent = parentFolder(of: path)
+        if parent != path { try makeFolders(parent) }
         guard mkdir(path, 0o700) == 0 || errno == EEXIST else { throw cannotBeMade(path, errno) }
     }
 

@@ -87,7 +87,7 @@ package enum ListenAddress: Sendable, Equatable {
     }
 
     private static func checkFolder(of path: String) throws(CommandError) {
-        let folder = (path as NSString).deletingLastPathComponent
+        let folder = parentFolder(of: path)
         var status = stat()
         guard stat(folder, &status) == 0, status.st_mode & S_IFMT == S_IFDIR else {
             throw CommandError("the folder \(folder) of the socket does not exist; make it, or choose another --host")

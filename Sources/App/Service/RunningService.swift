@@ -55,7 +55,7 @@ package final class RunningService: Sendable {
                 servesOperatorsApart: configuration.operators != nil, crossOrigin: configuration.http.crossOrigin,
                 limits: configuration.limits, logger: logger)
             let listeners = try await Listeners.start(configuration, api, certificate, &parts, logger: logger)
-            api.reportStatistics(of: listeners.server)
+            api.report(servers: [listeners.server, listeners.operators].compactMap(\.self), version: FirstcomeVersion.text)
             return RunningService(services: services, listeners: listeners, signingKey: signingKey, parts: parts, logger: logger)
         } catch {
             await parts.end()

@@ -94,6 +94,8 @@ struct LoggedRequest {
     var receivedAt: NIODeadline
     var route: Int?
     var sender = RequestNotes.Sender.unknown
+    /// The client's address, where a proxy names it.
+    var client: IPAddress?
 
     /// Writes the record; returns its length.
     func write(
@@ -151,7 +153,12 @@ struct LoggedRequest {
             record.flags.insert(.isAdmin)
             record.subjectByteCount = UInt8(subject.withUTF8 { append(UnsafeRawBufferPointer($0), 255) })
         }
-        record.addressByteCount = UInt8(connection.address.withUnsafeBytes { append($0, 128) })
+        if let client {
+            var text = client.description
+            record.addressByteCount = UInt8(text.withUTF8 { append(UnsafeRawBufferPointer($0), 128) })
+        } else {
+            record.addressByteCount = UInt8(connection.address.withUnsafeBytes { append($0, 128) })
+        }
         end = (end + 7) & ~7
         record.byteCount = UInt32(end)
         target.storeBytes(of: record, as: AccessLogRecord.self)

@@ -192,9 +192,10 @@ extension HTTPConnection {
             waited = -1
         case .refuse(let refusal, let form):
             loop.counters.rejectedRequests.add()
-            noteRefused(form, now)
+            let refused = machine.takeRefusedRequest()
+            note(refused, form, now)
             if let crossOrigin = loop.crossOrigin {
-                crossOriginFields = crossOrigin.fields(forRefused: machine.takeRefusedHead(), limits: loop.limits)
+                crossOriginFields = crossOrigin.fields(forRefused: refused?.bytes, limits: loop.limits)
             }
             render(loop.refusalResponse(refusal), form, now)
         case .sendContinue:
@@ -283,16 +284,17 @@ extension HTTPConnection {
 
 extension HTTPConnection {
     /// Notes the request that the server refuses by itself, as far as it was read.
-    private func noteRefused(_ form: HTTPConnectionStateMachine.AnswerForm, _ now: NIODeadline) {
-        let refused = machine.takeRefusedRequest()
-        givenID = refused.flatMap { $0.head.givenID(in: $0.bytes) }
+    private func note(
+        _ refused: HTTPConnectionStateMachine.RefusedRequest?, _ form: HTTPConnectionStateMachine.AnswerForm, _ now: NIODeadline
+    ) {
+        givenID = refused.flatMap { $0.head?.givenID(in: $0.bytes) }
         guard logged != nil else { return }
         let number = UInt32(truncatingIfNeeded: form.number)
-        guard let refused else {
+        guard let refused, let head = refused.head else {
             loggedRequest = LoggedRequest(number: number, receivedAt: now)
             return
         }
-        beginLogging(refused.head, refused.bytes, RequestID(connection: idText.number, number: number, given: givenID), now)
+        beginLogging(head, refused.bytes, RequestID(connection: idText.number, number: number, given: givenID), now)
     }
 
     private func beginLogging(_ head: RequestHead, _ bytes: ByteBuffer, _ id: RequestID, _ now: NIODeadline) {
@@ -306,6 +308,7 @@ extension HTTPConnection {
         if logged != nil {
             loggedRequest?.route = loop.notes.route
             loggedRequest?.sender = loop.notes.sender
+            loggedRequest?.client = loop.notes.client
         }
     }
 

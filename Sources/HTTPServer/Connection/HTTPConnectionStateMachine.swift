@@ -34,9 +34,10 @@ struct HTTPConnectionStateMachine: Sendable {
         var bytes: ByteBuffer? { chunks?.headBytes }
     }
 
-    /// A request that was refused after its head, or a part of it, was read.
+    /// What was read of a request that was refused.
     struct RefusedRequest: Equatable {
-        let head: RequestHead
+        /// Nil where neither the end of the head nor a fault in it was reached.
+        let head: RequestHead?
         /// Begin with the head.
         let bytes: ByteBuffer
     }
@@ -105,8 +106,6 @@ struct HTTPConnectionStateMachine: Sendable {
     private var refusedRequest: RefusedRequest?
     /// Whether the connection is refused only after a head was read, or the time for one is over.
     private let refusesAfterHead: Bool
-    /// What was read of the head of the request that is refused.
-    private var refusedHead: ByteBuffer?
 
     /// - Parameters:
     ///   - refusal: answers the client as the only answer, before anything is read.
@@ -287,7 +286,7 @@ extension HTTPConnectionStateMachine {
     }
 
     private mutating func nextOfHead(_ parsedByteCount: Int, _ now: NIODeadline) -> Action {
-        if let refusal { return nextOfRefused(refusal) }
+        if let refusal { return nextOfRefused(refusal, parsedByteCount) }
         // While the client does not read its answers, its later requests wait.
         guard unwritableSince == nil else { return .wait }
         dropEmptyLines()
@@ -296,13 +295,7 @@ extension HTTPConnectionStateMachine {
         guard byteCount > 0 else { return inputHasEnded || isDraining ? end(now) : .wait }
         // The first half of an empty line.
         if byteCount == 1, firstByte == RequestHeadParser.cr { return inputHasEnded ? end(now) : .wait }
-        // A head ends with a line feed, so it is parsed again only when a new one has arrived.
-        let result =
-            inbox?.withUnsafeReadableBytes { bytes in
-                parsedByteCount == 0 || bytes[parsedByteCount...].contains(RequestHeadParser.lf)
-                    ? RequestHeadParser.parse(bytes, limits: limits) : .incomplete
-            } ?? .incomplete
-        switch result {
+        switch parseHead(after: parsedByteCount) {
         case .complete(let head):
             return begin(head, now)
         case .refused(let refusal, let head):
@@ -316,15 +309,26 @@ extension HTTPConnectionStateMachine {
     }
 
     /// The next action of a connection that is refused as a whole.
-    private mutating func nextOfRefused(_ refusal: HTTPRefusal) -> Action {
+    private mutating func nextOfRefused(_ refusal: HTTPRefusal, _ parsedByteCount: Int) -> Action {
         guard refusesAfterHead else { return refuse(refusal) }
-        guard let inbox else { return inputHasEnded ? close() : .wait }
-        switch inbox.withUnsafeReadableBytes({ RequestHeadParser.parse($0, limits: limits) }) {
+        let byteCount = inboxByteCount
+        guard byteCount > 0 else { return inputHasEnded ? close() : .wait }
+        switch parseHead(after: parsedByteCount) {
         case .complete(let head): return refuse(refusal, of: head, in: inbox)
         case .refused(_, let head): return refuse(refusal, of: head, in: inbox)
         case .incomplete:
-            return inputHasEnded || inbox.readableBytes > limits.maximumHeaderBytes ? refuse(refusal) : .wait
+            phase = .head(parsedByteCount: byteCount)
+            return inputHasEnded || byteCount > limits.maximumHeaderBytes ? refuse(refusal) : .wait
         }
+    }
+
+    /// Parses the bytes that were read, of which some were parsed before. A head ends with a line feed, so it is parsed again only when a
+    /// new one has arrived.
+    private func parseHead(after parsedByteCount: Int) -> RequestHeadParser.Result {
+        inbox?.withUnsafeReadableBytes { bytes in
+            parsedByteCount == 0 || bytes[parsedByteCount...].contains(RequestHeadParser.lf)
+                ? RequestHeadParser.parse(bytes, limits: limits) : .incomplete
+        } ?? .incomplete
     }
 
     /// Drops empty lines before a request line; some clients send them after a body (RFC 9112 section 2.2).
@@ -416,23 +420,19 @@ extension HTTPConnectionStateMachine {
         return .close
     }
 
-    /// What was read of the head of the request that was refused last, once.
-    mutating func takeRefusedHead() -> ByteBuffer? { refusedHead.take() }
-
     /// Refuses the request that is being read, and reads no more requests.
     ///
     /// - Parameters:
     ///   - head: what was read of the request's head; nil where its end or a fault was not reached.
     ///   - bytes: begin with the head.
     private mutating func refuse(_ refusal: HTTPRefusal, of head: RequestHead? = nil, in bytes: ByteBuffer? = nil) -> Action {
-        if let head, let bytes { refusedRequest = RefusedRequest(head: head, bytes: bytes) }
-        refusedHead = bytes ?? inbox
+        refusedRequest = (bytes ?? inbox).map { RefusedRequest(head: head, bytes: $0) }
         inbox = nil
         self.refusal = nil
         phase = .ending(.lingering)
         return .refuse(refusal, AnswerForm(number: requestCount + 1, isHead: head?.method == .head, connection: .close))
     }
 
-    /// Returns the request of the last ``Action/refuse(_:_:)``, once; nil where not even its head was read.
+    /// Returns the request of the last ``Action/refuse(_:_:)``, once; nil where nothing of it was read.
     mutating func takeRefusedRequest() -> RefusedRequest? { refusedRequest.take() }
 }

@@ -113,6 +113,9 @@ package final class HTTPListener: Sendable {
     /// The TCP port the server listens on; nil unless it is running on TCP.
     package var port: Int? { localAddress?.port }
 
+    /// The certificate of the server; nil without TLS.
+    package var certificate: ServerCertificate? { context.configuration.certificate }
+
     /// The counters since the start.
     package var statistics: HTTPServerStatistics {
         var statistics = HTTPServerStatistics(

@@ -88,7 +88,7 @@ final class HTTPServerLoop: @unchecked Sendable {
     init(eventLoop: any EventLoop, context: ServerContext, handler: @escaping HTTPResponder, notes: RequestNotes) {
         self.notes = notes
         accessLog = context.configuration.accessLog?.part(of: eventLoop)
-        if accessLog != nil { notes.takesLateSenders = true }
+        if accessLog != nil { notes.isRead = true }
         self.eventLoop = eventLoop
         self.executor = EventLoopExecutor(eventLoop: eventLoop)
         self.context = context

@@ -23,6 +23,18 @@ package struct HTTPServerStatistics: Sendable, Equatable {
     package var accessLogDropped = 0
     /// Nanoseconds by which the timer of an event loop was late: for so long the loop did something else.
     package var loopLag = HistogramSnapshot(.times)
+
+    /// The numbers of two servers on the same event loops with the same access log.
+    package static func + (one: Self, other: Self) -> Self {
+        HTTPServerStatistics(
+            openConnections: one.openConnections + other.openConnections, requestsInFlight: one.requestsInFlight + other.requestsInFlight,
+            acceptedConnections: one.acceptedConnections + other.acceptedConnections,
+            refusedConnections: one.refusedConnections + other.refusedConnections,
+            acceptFailures: one.acceptFailures + other.acceptFailures,
+            requests: one.requests + other.requests, refusedRequests: one.refusedRequests + other.refusedRequests,
+            rejectedRequests: one.rejectedRequests + other.rejectedRequests,
+            accessLogDropped: max(one.accessLogDropped, other.accessLogDropped), loopLag: one.loopLag + other.loopLag)
+    }
 }
 
 /// What one event loop has counted.

@@ -15,11 +15,13 @@ package final class RequestNotes: @unchecked Sendable {
     /// The index of the route among those that the access log was made with; nil where no route has this path and method.
     package var route: Int?
     package var sender = Sender.unknown
+    /// The client's address, where the peer is a proxy that names it; nil where the peer is the client.
+    package var client: IPAddress?
 
     /// The senders that were learned after the handler's call, until the requests' lines are written. Few requests are here.
     private var lateSenders: [LateKey: Sender] = [:]
-    /// Whether somebody takes late senders; otherwise they are not kept.
-    var takesLateSenders = false
+    /// Whether an access log reads the notes. Where none does, what costs something need not be noted, and late senders are not kept.
+    package internal(set) var isRead = false
 
     private struct LateKey: Hashable {
         let connection: UInt64
@@ -30,7 +32,7 @@ package final class RequestNotes: @unchecked Sendable {
 
     /// Notes the sender of a request whose handler has gone on after its call. Call it before the request is answered.
     package func noteLate(_ sender: Sender, of request: RequestID) {
-        guard takesLateSenders else { return }
+        guard isRead else { return }
         lateSenders[LateKey(connection: request.connection, number: request.number)] = sender
     }
 
@@ -43,5 +45,6 @@ package final class RequestNotes: @unchecked Sendable {
     func clear() {
         route = nil
         sender = .unknown
+        client = nil
     }
 }

@@ -2,6 +2,7 @@ import Foundation
 package import Logging
 import NIOCore
 import NIOSSL
+import NIOTLS
 import Synchronization
 
 /// The certificate of a server and its key, read from files that can be read again.
@@ -23,7 +24,13 @@ package final class ServerCertificate: Sendable {
 
     private let files: Files
     /// What new connections use. Connections keep what they began with.
-    private let context: Mutex<NIOSSLContext>
+    private let current: Mutex<Loaded>
+    private let handshakeFailures = Atomic(0)
+
+    private struct Loaded {
+        let context: NIOSSLContext
+        let leaf: NIOSSLCertificate
+    }
 
     /// How long a closed connection waits for the client to confirm it.
     private static let shutdownTimeout = HTTPLimits().lingerTimeout
@@ -33,31 +40,40 @@ package final class ServerCertificate: Sendable {
     /// - Throws: ``Failure`` where no connection could be made with them.
     package init(_ files: Files, logger: Logger) throws {
         self.files = files
-        let pair = try Self.load(files)
-        context = Mutex(pair.context)
-        if let fault = Self.faultOfTime(pair.leaf, files, at: Date()) { logger.warning("\(fault)") }
+        let loaded = try Self.load(files)
+        current = Mutex(loaded)
+        if let fault = Self.faultOfTime(loaded.leaf, files, at: Date()) { logger.warning("\(fault)") }
     }
 
     /// Reads the files again. New connections use the new certificate.
     ///
     /// - Throws: ``Failure`` where it cannot be used, or is not valid now; the former one stays in use.
     package func reload() throws {
-        let pair = try Self.load(files)
-        if let fault = Self.faultOfTime(pair.leaf, files, at: Date()) { throw Failure(description: fault) }
-        context.withLock { $0 = pair.context }
+        let loaded = try Self.load(files)
+        if let fault = Self.faultOfTime(loaded.leaf, files, at: Date()) { throw Failure(description: fault) }
+        current.withLock { $0 = loaded }
     }
+
+    /// When the certificate in use ends, in seconds since 1970.
+    package var expiresAt: Int { Int(current.withLock { $0.leaf }.notValidAfter) }
+
+    /// Connections that ended before both sides had agreed on a key: other protocols, clients that do not trust the certificate, those that
+    /// hung up.
+    package var failedHandshakes: Int { handshakeFailures.load(ordering: .relaxed) }
+
+    fileprivate func countFailedHandshake() { handshakeFailures.add(1, ordering: .relaxed) }
 
     /// Has a connection that was just accepted use TLS.
     func secure(_ channel: any Channel) throws {
-        let handler = NIOSSLServerHandler(context: context.withLock { $0 })
-        try channel.pipeline.syncOperations.addHandlers(handler, UncleanEndFilter())
+        let handler = NIOSSLServerHandler(context: current.withLock { $0.context })
+        try channel.pipeline.syncOperations.addHandlers(handler, TLSEndFilter(self))
     }
 }
 
 // MARK: - Reading
 
 extension ServerCertificate {
-    private static func load(_ files: Files) throws(Failure) -> (context: NIOSSLContext, leaf: NIOSSLCertificate) {
+    private static func load(_ files: Files) throws(Failure) -> Loaded {
         let chainBytes = try bytes(of: files.certificate, "certificate")
         let keyBytes = try bytes(of: files.key, "private key")
         guard let chain = try? NIOSSLCertificate.fromPEMBytes(chainBytes), let leaf = chain.first else {
@@ -72,7 +88,7 @@ extension ServerCertificate {
         configuration.applicationProtocols = ["http/1.1"]
         configuration.shutdownTimeout = shutdownTimeout
         do {
-            return (try NIOSSLContext(configuration: configuration), leaf)
+            return Loaded(context: try NIOSSLContext(configuration: configuration), leaf: leaf)
         } catch {
             throw Failure(description: "the key \(files.key) does not belong to the certificate \(files.certificate)")
         }
@@ -103,11 +119,27 @@ extension ServerCertificate {
     private static func text(_ time: time_t) -> String { Date(timeIntervalSince1970: TimeInterval(time)).ISO8601Format() }
 }
 
-/// Takes a TCP connection that ends without the end of TLS as the end of the client's requests, as without TLS.
+/// Takes a TCP connection that ends without the end of TLS as the end of the client's requests, as without TLS. Counts the connections on
+/// which TLS never began.
 ///
 /// Nothing can be cut off unnoticed: the framing of HTTP says where a request ends, and an incomplete one is refused.
-private final class UncleanEndFilter: ChannelInboundHandler {
+private final class TLSEndFilter: ChannelInboundHandler {
     typealias InboundIn = ByteBuffer
+
+    private let certificate: ServerCertificate
+    private var hasBegun = false
+
+    init(_ certificate: ServerCertificate) { self.certificate = certificate }
+
+    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        if case TLSUserEvent.handshakeCompleted? = event as? TLSUserEvent { hasBegun = true }
+        context.fireUserInboundEventTriggered(event)
+    }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        if !hasBegun { certificate.countFailedHandshake() }
+        context.fireChannelInactive()
+    }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
         if case NIOSSLError.uncleanShutdown = error { return }

@@ -42,6 +42,7 @@ final class RedisCounters: Sendable {
     /// When the oldest command without a reply was sent, in nanoseconds of the machine's monotonic clock; 0 without one.
     let oldest = LoopCounter()
     let roundTrips = Histogram(.times)
+    let leastRoundTrip = LoopCounter()
 
     var snapshot: RedisStatistics {
         RedisStatistics(

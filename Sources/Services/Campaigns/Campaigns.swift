@@ -1,6 +1,6 @@
 package import Commerce
 import FaultPoints
-import Logging
+package import Logging
 import NIOCore
 import Redis
 package import Store
@@ -25,11 +25,13 @@ package final class Campaigns: Sendable {
 
     /// Writes a campaign to the store, then builds its gate. If the gate cannot be built, the campaign exists nevertheless, and the next
     /// claim or recovery builds its gate.
+    ///
+    /// - Parameter origin: what log lines say beside the campaign, such as the request.
     package func create(
-        _ terms: CampaignTerms, in context: WriteContext<Campaign>
+        _ terms: CampaignTerms, in context: WriteContext<Campaign>, origin: Logger.Metadata = [:]
     ) async throws -> WriteResult<Campaign> {
         let result = try await store.createCampaign(terms, in: context)
-        if case .done(let campaign) = result { await buildIfPossible(campaign.id) }
+        if case .done(let campaign) = result { await buildIfPossible(campaign.id, origin) }
         return result
     }
 
@@ -38,23 +40,25 @@ package final class Campaigns: Sendable {
     /// A smaller quantity is agreed with the gate before it is written, because the gate may have granted more claims than the store has
     /// written yet. Every other change is written first and then passed to the gate. An archived campaign gets its gate back.
     ///
-    /// - Parameter condition: must hold for the present campaign; otherwise nothing changes, and the outcome is `preconditionFailed`.
+    /// - Parameters:
+    ///   - condition: must hold for the present campaign; otherwise nothing changes, and the outcome is `preconditionFailed`.
+    ///   - origin: what log lines say beside the campaign, such as the request.
     package func change(
         _ id: CouponID, _ change: CampaignChange, onlyIf condition: (@Sendable (Campaign) -> Bool)? = nil,
-        on context: LoopContext? = nil
+        on context: LoopContext? = nil, origin: Logger.Metadata = [:]
     ) async throws -> Outcome<Campaign> {
         try await changes.run { [self] in
             guard let campaign = try await reader.find(campaign: id).row else { return .refused(.couponNotFound) }
             // Checked here before the gate gets a smaller quantity, and again in the transaction of the write.
             if let condition, !condition(campaign) { return .refused(.preconditionFailed) }
             let update: Update = { [store] in try await store.updateCampaign(id, change, onlyIf: condition, context: context) }
-            guard !campaign.isArchived else { return try await unarchive(id, update) }
+            guard !campaign.isArchived else { return try await unarchive(id, update, origin) }
             guard let quantity = change.quantity, quantity < campaign.terms.quantity else {
-                return try await changeStoreFirst(id, update)
+                return try await changeStoreFirst(id, update, origin)
             }
             var terms = campaign.terms
             terms.quantity = quantity
-            return try await lowerQuantity(of: campaign, to: terms, update)
+            return try await lowerQuantity(of: campaign, to: terms, update, origin)
         }
     }
 
@@ -62,23 +66,25 @@ package final class Campaigns: Sendable {
     private typealias Update = @Sendable () async throws -> Outcome<Campaign>
 
     /// Changes an archived campaign and builds its gate. The store has all its coupons: without a gate, no claim was granted.
-    private func unarchive(_ id: CouponID, _ update: Update) async throws -> Outcome<Campaign> {
+    private func unarchive(_ id: CouponID, _ update: Update, _ origin: Logger.Metadata) async throws -> Outcome<Campaign> {
         let outcome = try await update()
         FaultPoint.betweenStoreAndGate.reached()
-        if case .done = outcome { await buildIfPossible(id) }
+        if case .done = outcome { await buildIfPossible(id, origin) }
         return outcome
     }
 
     /// Writes the change, then passes it to the gate.
-    private func changeStoreFirst(_ id: CouponID, _ update: Update) async throws -> Outcome<Campaign> {
+    private func changeStoreFirst(_ id: CouponID, _ update: Update, _ origin: Logger.Metadata) async throws -> Outcome<Campaign> {
         let outcome = try await update()
         FaultPoint.betweenStoreAndGate.reached()
-        if case .done = outcome { await alignIfPossible(id) }
+        if case .done = outcome { await alignIfPossible(id, origin) }
         return outcome
     }
 
     /// Lowers the quantity in the gate, unless it has granted more claims than that, then in the store.
-    private func lowerQuantity(of campaign: Campaign, to terms: CampaignTerms, _ update: Update) async throws -> Outcome<Campaign> {
+    private func lowerQuantity(
+        of campaign: Campaign, to terms: CampaignTerms, _ update: Update, _ origin: Logger.Metadata
+    ) async throws -> Outcome<Campaign> {
         if terms.quantity < campaign.issued { return .refused(.quantityIssued(issued: campaign.issued)) }
         var adjustment = try await CouponGate.adjust(campaign.id, of: store.identity, to: terms, through: redis)
         if adjustment != .adjusted {
@@ -94,30 +100,34 @@ package final class Campaigns: Sendable {
         FaultPoint.betweenStoreAndGate.reached()
         do {
             let outcome = try await update()
-            await alignIfPossible(campaign.id)
+            await alignIfPossible(campaign.id, origin)
             return outcome
         } catch {
-            await alignIfPossible(campaign.id)
+            await alignIfPossible(campaign.id, origin)
             throw error
         }
     }
 
     /// Gives the gate the store's terms. If that fails, the next refusal of a claim or the next recovery finds the difference.
-    private func alignIfPossible(_ id: CouponID) async {
+    private func alignIfPossible(_ id: CouponID, _ origin: Logger.Metadata) async {
         do {
             if case .impossible(let epoch) = try await align(id) { try await build(id, beyond: epoch, waits: true) }
         } catch {
-            logger.warning("gate adjustment failed; recovery retries it", metadata: ["coupon": "\(id)", "error": "\(error)"])
+            log("gate adjustment failed; recovery retries it", id, error, origin)
         }
     }
 
     /// Builds the gate. If that fails, the next claim or recovery builds it.
-    private func buildIfPossible(_ id: CouponID) async {
+    private func buildIfPossible(_ id: CouponID, _ origin: Logger.Metadata) async {
         do {
             try await build(id, beyond: nil, waits: true)
         } catch {
-            logger.warning("gate not opened; recovery retries it", metadata: ["coupon": "\(id)", "error": "\(error)"])
+            log("gate not opened; recovery retries it", id, error, origin)
         }
+    }
+
+    private func log(_ message: Logger.Message, _ id: CouponID, _ error: any Error, _ origin: Logger.Metadata) {
+        logger.warning(message, metadata: origin.merging(["coupon": "\(id)", "error": "\(error)"]) { own, _ in own })
     }
 }
 

@@ -21,6 +21,9 @@ package final class TokenBuckets: Sendable {
         var key = Key(0, 0)
         /// When the bucket is full, in nanoseconds of a steady clock; `Int64.min` where no client has this place.
         var full = Int64.min
+        /// The last instant at which a request was charged. Loops read the clock before they come here, so a later request may bring an
+        /// earlier instant; it counts as this one, or the bucket would seem emptier than it is.
+        var charged = Int64.min
     }
 
     private struct Shard {
@@ -47,7 +50,7 @@ package final class TokenBuckets: Sendable {
 
     private static let placesPerSet = 8
     private static let shardCount = 64
-    /// Room for 131,072 clients whose buckets are not full, in 3.3 MiB.
+    /// Room for 131,072 clients whose buckets are not full, in 4.1 MiB.
     package static let standardCapacity = 131_072
 
     /// - Parameter capacity: buckets in all; rounded up to 512 times a power of two.
@@ -72,9 +75,10 @@ package final class TokenBuckets: Sendable {
         let (interval, window) = (limit.interval, limit.window)
         let (untilFull, isRefused) = shards[Int(truncatingIfNeeded: hash) & (Self.shardCount - 1)].state.withLock { shard in
             let place = Self.place(of: key, in: set, &shard, at: now)
+            let now = max(now, shard.buckets[place].charged)
             let full = max(shard.buckets[place].full, now)
             guard full + interval - now <= window else { return (full - now, true) }
-            shard.buckets[place].full = full + interval
+            (shard.buckets[place].full, shard.buckets[place].charged) = (full + interval, now)
             return (full + interval - now, false)
         }
         return limit.level(untilFull: untilFull, isRefused: isRefused)

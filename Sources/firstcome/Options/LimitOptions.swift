@@ -26,8 +26,9 @@ struct LimitOptions: ParsableArguments {
     @Option(
         help: ArgumentHelp(
             """
-            The proxies whose Forwarded or X-Forwarded-For names the client's address: addresses and networks such as \
-            10.0.0.0/8,2001:db8::/32, and unix for a proxy on a unix socket.
+            The proxies whose Forwarded or X-Forwarded-For names the client's address, for --address-rate, the access log and the order \
+            in which unknown tokens are checked: addresses and networks such as 10.0.0.0/8,2001:db8::/32, and unix for a proxy on a unix \
+            socket.
             """, valueName: "list"))
     var trustedProxies: TrustedProxiesArgument?
 
@@ -50,9 +51,6 @@ struct LimitOptions: ParsableArguments {
         }
         if limitsIn == .redis, userRate == nil, addressRate == nil {
             throw ValidationError("--limits-in redis needs --user-rate or --address-rate")
-        }
-        if trustedProxies != nil, addressRate == nil {
-            throw ValidationError("--trusted-proxies needs --address-rate, which alone uses the client's address")
         }
     }
 

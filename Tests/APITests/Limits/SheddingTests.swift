@@ -4,6 +4,7 @@ import HTTPServer
 import JSON
 import Logging
 import NIOCore
+import Redis
 import Services
 import TestSupport
 import Testing
@@ -129,6 +130,65 @@ struct SheddingTests {
             try await eventually("lists are accepted again") { try await app.send(.get, own, as: lee).status == 200 }
         }
     }
+
+    @Test("a loop that is late refuses lists where many requests wait for it, and none where few do")
+    func lateLoop() async throws {
+        var limits = limits()
+        limits.watchesEventLoops = true
+        try await ApplicationFixture.run { [limits] app in
+            let (busy, idle) = try await app.loop.submit {
+                let context = app.services.context(for: app.loop)
+                func shedding() -> LoadShedding { LoadShedding(limits, eventLoop: app.loop, store: app.store, context: context) }
+                return (shedding(), shedding())
+            }.get()
+            func refuses(_ shedding: LoadShedding, after requests: Int) async throws -> Bool {
+                try await app.loop.submit {
+                    for _ in 0..<requests { shedding.noteRequest(waitedMilliseconds: 30) }
+                    return shedding.refusal(of: .browsing) != nil
+                }.get()
+            }
+            try await eventually("lists of the busy loop are refused") {
+                #expect(try await !refuses(idle, after: 1))
+                return try await refuses(busy, after: 10_000)
+            }
+        }
+    }
+
+    @Test("claims are not refused because Redis is far away")
+    func farRedis() async throws {
+        let redis = try await offPool { try TemporaryRedis() }
+        defer { redis.end() }
+        let proxy = try await FaultProxy(to: redis.socketPath, in: redis.directory)
+        // Longer than the 80 ms for which a command may wait for good.
+        proxy.delayReplies(by: .milliseconds(200))
+        try await ApplicationFixture.run(redis: .unix(path: proxy.socketPath), limits: limits(.seconds(2))) { app in
+            _ = try await app.send(.post, "/api/v1/coupons", as: .anyAdmin, Self.campaign)
+            for number in 1...200 { _ = try await app.send(.post, "/api/v1/users", as: .anyAdmin, #"{"name":"User \#(number)"}"#) }
+            try await eventually("claims win") {
+                try await app.send(.post, "/api/v1/coupons/1/claims", as: .user(UserID(1))).status == 201
+            }
+            let began = ContinuousClock.now
+            try await withThrowingTaskGroup { group in
+                for first in 2...9 {
+                    group.addTask {
+                        // Some of the eight wait at any time.
+                        try await Task.sleep(for: .milliseconds(25 * (first - 2)))
+                        for user in stride(from: first, through: 200, by: 8) where began.duration(to: .now) < .seconds(4) {
+                            let answer = try await app.send(.post, "/api/v1/coupons/1/claims", as: .user(UserID(Int64(user))))
+                            #expect(answer.status == 201, "\(answer)")
+                        }
+                    }
+                }
+                try await group.waitForAll()
+            }
+        }
+        try await proxy.close()
+    }
+
+    private static let campaign = """
+        {"name":"Sale","discount":{"type":"FIXED","amount":1000},"quantity":1000,"opensAt":"2026-01-01T00:00:00Z",\
+        "closesAt":"2027-12-31T00:00:00Z"}
+        """
 
     @Test("without shedding, writes wait for a writer that hangs")
     func off() async throws {

@@ -47,6 +47,31 @@ extension EndToEnd.CommandTests {
         }
     }
 
+    @Test(
+        "the folder of a path",
+        arguments: [
+            ("d", "."), ("d/", "."), ("/", "/"), ("/d", "/"), ("/a/b", "/a"), ("/a/b//", "/a"), ("a//b", "a"), ("", "."), ("..", "."),
+            ("가/나", "가"),
+        ])
+    func parents(path: String, folder: String) {
+        #expect(parentFolder(of: path) == folder)
+    }
+
+    @Test("commands take a data folder whose name is one letter, in the present folder")
+    func relative() async throws {
+        let folder = TemporaryFolder()
+        defer { folder.remove() }
+        let script = #"""
+            cd "$1" && "$0" token --data d --admin && "$0" demo --data d || exit
+            "$0" serve --data d --port 0 > out & service=$!
+            for try in $(seq 3000); do [ -s out ] && break; kill -0 $service || exit; sleep 0.02; done
+            kill $service; wait $service
+            """#
+        let output = try await Tool.run(program: ["bash", "-c", script, try Tool.executable().path, folder.path])
+        let said = (try? String(contentsOfFile: folder.path + "/out", encoding: .utf8)) ?? ""
+        #expect(output.status == 0 && said.hasPrefix("firstcome listens on http://127.0.0.1:"), "\(output) \(said)")
+    }
+
     @Test("token prints one token, or one a line in order, and makes the key once with mode 0600")
     func token() async throws {
         try await withDataFolder { folder in

@@ -30,6 +30,26 @@ extension EndToEnd.AccessLogTests {
         return try text.split(separator: "\n").map { try JSONParser.parse(ByteBuffer(string: String($0))) }
     }
 
+    @Test("behind a trusted proxy a line names the client that the proxy names; another peer's word is not taken")
+    func remote() async throws {
+        let client = ["X-Forwarded-For": "203.0.113.9"]
+        for (proxies, remote) in [("127.0.0.0/8", "203.0.113.9"), ("10.0.0.0/8", "127.0.0.1")] {
+            try await withDataFolder { folder in
+                let path = folder + "/access.log"
+                try await withServe(folder, ["--port", "0", "--access-log", path, "--trusted-proxies", proxies]) { serve in
+                    let (admin, user) = try await Self.callers(serve, folder)
+                    _ = try await user.call("GET", "/users/1/balance", headers: client).expect(404)
+                    _ = try await admin.call("GET", "/nothing", headers: client).expect(404)
+                    await admin.pool.close()
+                    #expect(try await serve.end() == 0)
+                }
+                let lines = try Self.lines(path)
+                #expect(lines.suffix(2).map { $0["remote"]?.string } == [remote, remote])
+                #expect(lines[0]["remote"]?.string == "127.0.0.1")
+            }
+        }
+    }
+
     @Test("serve logs every request with its route and sender and never a token; a rotation under load and the end lose no line")
     func rotation() async throws {
         try await withDataFolder { folder in

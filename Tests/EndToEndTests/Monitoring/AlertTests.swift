@@ -274,6 +274,44 @@ extension EndToEnd.AlertTests {
         }
     }
 
+    @Test("a certificate that ends soon, a key set that cannot be read, and an access log on a full disk")
+    func filesOfAService() async throws {
+        let files = TemporaryFolder()
+        defer { files.remove() }
+        let certificate = try await TestCertificate(in: files.path, days: 365)
+        let (keys, log) = (files.path + "/keys.json", files.path + "/access.log")
+        try TokenIssuer.document([.ed25519("k")]).write(toFile: keys, atomically: true, encoding: .utf8)
+        let flags = [
+            "--port", "0", "--admin-listen", "127.0.0.1:0", "--tls-cert", certificate.certificate, "--tls-key", certificate.key,
+            "--jwks", keys, "--access-log", log,
+        ]
+        try await withDataFolder { folder in
+            try await withServe(folder, flags) { serve in
+                let port = try await serve.operatorsPort
+                let pool = HTTPPool(port: port, maximumConnections: 8)
+                let caller = Caller(pool: pool)
+                try await PrometheusServer.run(scraping: port, divisor: 600) { prometheus in
+                    let alerts = ["FirstcomeCertificateEnds", "FirstcomeKeySetUnreadable", "FirstcomeAccessLogIncomplete"]
+                    try await eventually("rules were evaluated") {
+                        try await prometheus.number("count_over_time(firstcome_key_set_readable[1h])") ?? 0 >= 3
+                    }
+                    for alert in alerts { #expect(try await !prometheus.fires(alert)) }
+                    _ = try await TestCertificate(in: files.path, days: 10)
+                    try "{}".write(toFile: keys, atomically: true, encoding: .utf8)
+                    try FileManager.default.removeItem(atPath: log)
+                    try FileManager.default.createSymbolicLink(atPath: log, withDestinationPath: "/dev/full")
+                    serve.send(SIGHUP)
+                    // Long enough that a few thousand fill the memory which waiting requests may take.
+                    let path = "/" + String(repeating: "p", count: 1_000)
+                    try await prometheus.expect("FirstcomeCertificateEnds", "FirstcomeKeySetUnreadable", "FirstcomeAccessLogIncomplete") {
+                        _ = try await together(Array(0..<400)) { _ in try await caller.get(path).expect(404) }
+                    }
+                }
+                await pool.close()
+            }
+        }
+    }
+
     @Test("descriptors that run short")
     func descriptors() async throws {
         try await withDataFolder { folder in

@@ -168,7 +168,7 @@ extension EndToEnd.MonitoringFilesTests {
         let (shown, all) = (Self.metrics(in: expressions.joined(separator: "\n")), try await Self.metricsOfPage())
         #expect(shown.subtracting(all).isEmpty, "there is no such metric: \(shown.subtracting(all))")
         // Its number is of no use in a picture.
-        let absent = all.subtracting(shown).subtracting(["firstcome_build_info", "firstcome_claim_calls_total"])
+        let absent = all.subtracting(shown).subtracting(["firstcome_claim_calls_total"])
         #expect(absent.isEmpty, "not on the dashboard: \(absent)")
         #expect(!expressions.contains { $0.contains("$") })
     }

@@ -57,7 +57,7 @@ package enum Readers {
                     if !staysOpen { verdict.end = .afterLastRequest }
                 case .refuse(let refusal, _):
                     // Reads by positions that were noted before the fault.
-                    if let refused = machine.takeRefusedRequest() { _ = refused.head.givenID(in: refused.bytes)?.text }
+                    if let refused = machine.takeRefusedRequest() { _ = refused.head?.givenID(in: refused.bytes)?.text }
                     precondition(verdict.end == .atRequest, "a refusal after the end: \(verdict)")
                     verdict.end = .refused(status: refusal.status)
                 case .sendContinue: break

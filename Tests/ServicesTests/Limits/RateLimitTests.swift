@@ -91,6 +91,13 @@ struct TokenBucketTests {
         #expect(buckets.take(key(1), at: start).isRefused)
     }
 
+    @Test("requests of a burst whose instants were read in another order each get one of its tokens")
+    func order() throws {
+        let buckets = TokenBuckets(try #require(RateLimit(10, per: second, burst: 5)))
+        let levels = [5, 0, 9, 3, 1].map { buckets.take(key(1), at: start + $0) }
+        #expect(levels.map(\.remaining) == [4, 3, 2, 1, 0] && !levels.contains(where: \.isRefused))
+    }
+
     @Test("a flood of clients does not give a limited one a fresh bucket, and the table keeps its size")
     func flood() throws {
         let limit = try #require(RateLimit(60, per: 60 * second, burst: 2))

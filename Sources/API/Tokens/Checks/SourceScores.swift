@@ -31,7 +31,7 @@ struct SourceScores: Sendable {
         }
     }
 
-    /// Seeded anew in each process, so that nobody can choose addresses that share a place.
+    /// Each process has another seed, so an attacker cannot choose addresses that share a place.
     private static func place(of source: IPAddress, _ row: Int) -> Int {
         var hasher = Hasher()
         hasher.combine(row)

@@ -108,8 +108,8 @@ extension IssuerKey {
 
 /// Encoded points that must not be keys, which the verification itself does not refuse.
 private enum Ed25519Point {
-    /// Whether the encoding is not the shortest one of its point, or the point has a small order: under such a key, signatures exist that
-    /// nobody needs a private key for (RFC 8032 section 5.1.3; the orders are 1, 2, 4 and 8).
+    /// Whether the encoding is not the shortest one of its point, or the point has a small order: under such a key, anybody
+    /// can make signatures without a private key (RFC 8032 section 5.1.3; the orders are 1, 2, 4 and 8).
     static func isForbidden(_ bytes: [UInt8]) -> Bool {
         // The first bit of the last byte is the sign of x.
         var y = bytes

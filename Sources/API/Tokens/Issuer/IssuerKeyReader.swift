@@ -1,3 +1,4 @@
+import Commerce
 import Logging
 import NIOCore
 import Services
@@ -12,6 +13,7 @@ final class IssuerKeyReader: Sendable {
     private let read: @Sendable () async throws(KeySetError) -> ByteBuffer
     private let interval: Duration
     private let now: @Sendable () -> ContinuousClock.Instant
+    private let clock: WallClock
     private let logger: Logger
     private let state = Mutex(State())
 
@@ -21,8 +23,10 @@ final class IssuerKeyReader: Sendable {
         var notBefore: ContinuousClock.Instant?
         /// Requests that wait for the running one.
         var waiting = 0
-        /// Whether the last reading failed, which is logged.
+        /// Whether the last reading failed.
         var isFailing = false
+        /// When the last reading that succeeded ended; nil before the first.
+        var succeededAt: Instant?
     }
 
     /// The least time between the beginnings of two readings that unknown keys cause.
@@ -31,10 +35,11 @@ final class IssuerKeyReader: Sendable {
     static let mostWaiting = 512
 
     init(
-        place: String, interval: Duration, logger: Logger, now: @escaping @Sendable () -> ContinuousClock.Instant = { .now },
+        place: String, interval: Duration, logger: Logger, clock: WallClock = .system,
+        now: @escaping @Sendable () -> ContinuousClock.Instant = { .now },
         read: @escaping @Sendable () async throws(KeySetError) -> ByteBuffer
     ) {
-        (self.place, self.interval, self.logger, self.now, self.read) = (place, interval, logger, now, read)
+        (self.place, self.interval, self.logger, self.clock, self.now, self.read) = (place, interval, logger, clock, now, read)
     }
 
     /// Reads the set into `keys`.
@@ -46,12 +51,14 @@ final class IssuerKeyReader: Sendable {
         do throws(KeySetError) {
             (set, ignored) = try IssuerKeySet.read(try await read())
         } catch {
+            state.withLock { $0.isFailing = true }
             throw KeySetError(code: error.code, "the key set \(place) \(error.message)")
         }
-        if state.withLock({ state in
-            defer { state.isFailing = false }
+        let wasFailing = state.withLock { state in
+            defer { (state.isFailing, state.succeededAt) = (false, clock.now) }
             return state.isFailing
-        }) {
+        }
+        if wasFailing {
             logger.info("the key set can be read again", metadata: ["place": "\(place)"])
         }
         let difference = keys.replace(issuer: set)
@@ -109,14 +116,16 @@ final class IssuerKeyReader: Sendable {
 
     /// Logs the first failure in a row.
     private func rereadQuietly(into keys: TokenKeys) async {
+        let wasFailing = state.withLock { $0.isFailing }
         do {
             try await reread(into: keys)
         } catch {
-            let isFirst = state.withLock { state in
-                defer { state.isFailing = true }
-                return !state.isFailing
-            }
-            if isFirst { logger.warning("the issuer's keys stay as they are: \(error.message)") }
+            if !wasFailing { logger.warning("the issuer's keys stay as they are: \(error.message)") }
         }
+    }
+
+    /// When the set was read successfully last, and whether a later reading failed; nil before the first success.
+    var lastReading: (succeededAt: Instant, isFailing: Bool)? {
+        state.withLock { state in state.succeededAt.map { ($0, state.isFailing) } }
     }
 }

@@ -1,7 +1,7 @@
 import Commerce
 import JSON
 
-/// What the claims of an issuer's tokens have to say, and where they say who somebody is.
+/// Which values the claims of an issuer's tokens must have, and which claims hold the user's id and the role.
 package struct IssuerRules: Sendable, Equatable {
     /// The only `iss` that is taken; nil for any.
     package var issuer: String?

@@ -5,10 +5,11 @@ package struct TestCertificate: Sendable {
 
     package init(in folder: TemporaryFolder) async throws { try await self.init(in: folder.path) }
 
-    package init(in folder: String) async throws {
+    /// - Parameter days: how long it is valid from now on.
+    package init(in folder: String, days: Int = 2) async throws {
         (certificate, key) = (folder + "/cert.pem", folder + "/key.pem")
         let openssl = try await Tool.run(program: [
-            "openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost",
+            "openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "\(days)", "-subj", "/CN=localhost",
             "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", key, "-out", certificate,
         ])
         guard openssl.status == 0 else { throw Tool.Missing(description: "openssl made no certificate: \(openssl.standardError)") }

@@ -63,6 +63,9 @@ package final class FaultProxy: Sendable {
         for (_, requests) in connections.all { requests.eventLoop.execute { requests.value.forwardHeld() } }
     }
 
+    /// Forwards each further reply so much later, as if the server were far away.
+    package func delayReplies(by delay: Duration) { faults.state.withLock { $0.replyDelay = TimeAmount(delay) } }
+
     /// Drops all further replies of the present connections, while their requests still arrive.
     package func swallowReplies() {
         let clients = Set(connections.all.map { ObjectIdentifier($0.client) })
@@ -99,6 +102,7 @@ private final class FaultSwitch: Sendable {
         var fault = FaultProxy.Fault.none
         var isHolding = false
         var heldRequests = 0
+        var replyDelay = TimeAmount.zero
         /// Clients whose replies are dropped.
         var swallowed: Set<ObjectIdentifier> = []
     }
@@ -152,7 +156,9 @@ private final class Forwarder: ChannelInboundHandler {
         if faults.state.withLock({ $0.swallowed.contains(ObjectIdentifier(other)) }) { return }
         var bytes = bytes
         guard let allowed = faults.bytesBeforeCut(of: bytes.readableBytes) else {
-            other.writeAndFlush(bytes, promise: nil)
+            let delay = faults.state.withLock { $0.replyDelay }
+            guard delay > .zero else { return other.writeAndFlush(bytes, promise: nil) }
+            context.eventLoop.scheduleTask(in: delay) { [other, bytes] in other.writeAndFlush(bytes, promise: nil) }
             return
         }
         let peer = other
