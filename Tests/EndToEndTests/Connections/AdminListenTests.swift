@@ -144,7 +144,8 @@ extension EndToEnd.AdminListenTests {
             try await eventually("clients can no longer connect") { running.server.port == nil }
             for _ in 0..<3 {
                 #expect(try await operators.get("/readyz").expect(503).text.contains("draining"))
-                #expect(try await operators.get("/metrics").text.contains("\nfirstcome_http_connections 1\n"))
+                // The client's and this one.
+                #expect(try await operators.get("/metrics").text.contains("\nfirstcome_http_connections 2\n"))
             }
             let answers = try await offPool {
                 var answers = AnswerStream()

@@ -110,8 +110,8 @@ struct SharedTokenBucketTests {
         try await withMembers(1, user: "5/h", logger: lines.logger(level: .notice), patience: patience) { server, members in
             server.pause()
             for loop in [0, 1] { #expect(try await members[0].take(.init(network: nil, user: UserID(7)), loop: loop) == nil) }
-            server.resume()
             #expect(lines.messages == ["rate limits are counted by each service alone until Redis answers again"])
+            server.resume()
             try await eventually("Redis decides again") {
                 guard try await members[0].isUsable() else { return false }
                 return try await members[0].take(.init(network: nil, user: UserID(7))) != nil
