@@ -164,7 +164,7 @@ package struct QueryConnection {
 
 extension QueryConnection {
     func lines(of id: OrderID) throws -> [OrderLine] {
-        try all(Database.linesByOrder, id) { try Database.orderLine($0, of: id) }
+        Database.inOrder(try all(Database.linesOfOrder, id) { try Database.line($0) })
     }
 
     /// The number of the newest event; before the first event of this incarnation, the incarnation's base.

@@ -48,18 +48,8 @@ extension SQLiteBooks {
         try db.run("UPDATE campaigns SET archival = 2 WHERE id = ?", campaign)
     }
 
-    /// A row that would violate a unique key, by user or by sequence, is skipped, so that the other claims of a job get their rows.
-    private static let couponInsertionQuery = """
-        INSERT INTO issued_coupons (code, coupon_id, user_id, sequence, issued_at, expires_at) VALUES (?, ?, ?, ?, ?, ?)
-        ON CONFLICT DO NOTHING
-        """
-
     func insertIssuedCoupon(_ claim: Claim, code: CouponCode, expiresAt: Instant) throws -> IssuedCouponID? {
-        let statement = try couponInsertion ?? db.cachedStatement(sql: Self.couponInsertionQuery)
-        couponInsertion = statement
-        try db.run(
-            statement, Self.couponInsertionQuery, code.description, claim.couponID, claim.userID, claim.sequence, claim.issuedAt,
-            expiresAt)
+        try run(.addIssuedCoupon, code.description, claim.couponID, claim.userID, claim.sequence, claim.issuedAt, expiresAt)
         return db.changesCount == 1 ? IssuedCouponID(db.lastInsertedRowID) : nil
     }
 

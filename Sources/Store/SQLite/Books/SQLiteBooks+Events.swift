@@ -7,21 +7,30 @@ extension SQLiteBooks {
         let id = EventID(try lastEventID().rawValue + 1)
         gathered.lastEvent = id
         dueWork.noteEvent()
-        try db.run(
-            """
-            INSERT INTO events (id, kind, order_id, occurred_at, sale_day, payload, next_attempt_at, traceparent)
-            VALUES (?, ?, ?, ?, ?, ?, ?, ?)
-            """, id, event.kind == .paid ? 0 : 1, event.order, event.occurredAt, event.saleDay, payload(id), event.occurredAt,
-            Nullable(event.trace?.description))
+        guard gathers(.events) else {
+            try run(
+                .addEvent, id, event.kind == .paid ? 0 : 1, event.order, event.occurredAt, event.saleDay, payload(id), event.occurredAt,
+                Nullable(event.trace?.description))
+            for unit in event.units { try run(.addUnits, id, unit.productID, unit.units) }
+            return noteFirst(.events, id.rawValue)
+        }
+        gather(
+            .events, .integer(id.rawValue), .integer(event.kind == .paid ? 0 : 1), .integer(event.order.rawValue),
+            .integer(event.occurredAt.milliseconds), .integer(event.saleDay.number), .text(payload(id)),
+            .integer(event.occurredAt.milliseconds), .optional(event.trace?.description))
         for unit in event.units {
-            try db.run("INSERT INTO event_units (event_id, product_id, units) VALUES (?, ?, ?)", id, unit.productID, unit.units)
+            gather(.eventUnits, .integer(id.rawValue), .integer(unit.productID.rawValue), .integer(unit.units))
         }
     }
 
-    func event(_ id: EventID) throws -> EventRecord? { try db.event(id) }
+    func event(_ id: EventID) throws -> EventRecord? {
+        try flushInserts()
+        return try db.event(id)
+    }
 
     func eventHead(_ id: EventID) throws -> EventHead? {
-        try db.first("SELECT kind, delivery, occurred_at FROM events WHERE id = ?", id) { row in
+        try flushInserts()
+        return try db.first("SELECT kind, delivery, occurred_at FROM events WHERE id = ?", id) { row in
             guard let delivery = OrderEvent.Delivery(rawValue: row.int(1)) else {
                 throw StoreError(.malformedRow, "event \(id) has no valid delivery state")
             }
@@ -30,6 +39,7 @@ extension SQLiteBooks {
     }
 
     func changeDelivery(of event: EventID, if states: DeliveryStates, to change: DeliveryChange) throws -> Bool {
+        try flushInserts()
         let changed =
             switch change {
             case .delivered:
@@ -57,6 +67,7 @@ extension SQLiteBooks {
     func prunedEvents() throws -> PrunedEvents { try db.prunedEvents() }
 
     func pruneEvents(from old: PrunedEvents, to new: PrunedEvents) throws {
+        try flushInserts()
         try db.run("DELETE FROM event_units WHERE event_id > ? AND event_id <= ?", old.through, new.through)
         try db.run("DELETE FROM events WHERE id > ? AND id <= ?", old.through, new.through)
         try db.run("UPDATE pruned_events SET through = ?, payments = ?, refunds = ?", new.through, new.payments, new.refunds)

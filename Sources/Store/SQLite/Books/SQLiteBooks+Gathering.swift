@@ -32,6 +32,8 @@ struct OrderCounter {
 struct GatheredWrites {
     var products = GatheredRows<Product, StockChange>()
     var campaigns = GatheredRows<Campaign, IssuedChange>()
+    /// By the raw value of ``GatheredTable``.
+    var inserts = [GatheredInserts](repeating: GatheredInserts(), count: GatheredTable.allCases.count)
     var orderCounter: OrderCounter?
     /// The newest event, which later ones count on from.
     var lastEvent: EventID?
@@ -41,6 +43,7 @@ struct GatheredWrites {
     mutating func removeAll() {
         products.removeAll()
         campaigns.removeAll()
+        for table in inserts.indices { inserts[table].removeAll() }
         (orderCounter, lastEvent) = (nil, nil)
     }
 }
@@ -49,10 +52,9 @@ extension SQLiteBooks {
     /// Writes what is gathered. The writer calls it at the end of a group, and of a job that runs apart; the books call it before a statement
     /// that reads or sets gathered columns.
     func flush() throws {
+        try flushInserts()
         for product in gathered.products.entries where !product.change.isNone {
-            try db.run(
-                "UPDATE products SET stock = stock + ?, held = held + ? WHERE id = ?", product.change.stock, product.change.held, product.id
-            )
+            try run(.changeStock, product.change.stock, product.change.held, product.id)
         }
         for campaign in gathered.campaigns.entries where !campaign.change.isNone {
             try db.run("UPDATE campaigns SET issued = issued + ? WHERE id = ?", campaign.change.issued, campaign.id)

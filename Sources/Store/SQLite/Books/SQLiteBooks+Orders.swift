@@ -2,20 +2,31 @@ import Commerce
 import GRDB
 
 extension SQLiteBooks {
+    func order(_ id: OrderID) throws -> Order? {
+        // The order may be one of the same group.
+        if !gathered.inserts[GatheredTable.orderLines.rawValue].values.isEmpty { try flushInserts() }
+        guard let head = try first(.readOrder, id, read: Database.orderHead) else { return nil }
+        return head.with(lines: Database.inOrder(try all(.readLines, id, read: Database.line)))
+    }
+
     func insertOrder(_ order: NewOrder) throws -> OrderID {
         let draft = order.draft
-        try db.run(
-            """
-            INSERT INTO orders (day, counter, user_id, status, total, discount, issued_coupon_id, created_at, expires_at, paid_at)
-            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-            """, order.number.day, order.number.counter, draft.userID, order.status.stored, draft.total, draft.discount,
+        try run(
+            .addOrder, order.number.day, order.number.counter, draft.userID, order.status.stored, draft.total, draft.discount,
             Nullable(draft.issuedCouponID), order.createdAt, order.expiresAt, Nullable(order.paidAt))
         let id = OrderID(db.lastInsertedRowID)
         if order.status == .pending { dueWork.noteOrder(expiringAt: order.expiresAt) }
+        guard gathers(.orderLines) else {
+            for (position, line) in draft.lines.enumerated() {
+                try run(.addLine, id, line.productID, position, line.name, line.unitPrice, line.quantity)
+            }
+            noteFirst(.orderLines, 0)
+            return id
+        }
         for (position, line) in draft.lines.enumerated() {
-            try db.run(
-                "INSERT INTO order_lines (order_id, product_id, position, name, unit_price, quantity) VALUES (?, ?, ?, ?, ?, ?)",
-                id, line.productID, position, line.name, line.unitPrice, line.quantity)
+            gather(
+                .orderLines, .integer(id.rawValue), .integer(line.productID.rawValue), .integer(Int64(position)), .text(line.name),
+                .integer(line.unitPrice.rawValue), .integer(line.quantity))
         }
         return id
     }
@@ -25,7 +36,8 @@ extension SQLiteBooks {
     }
 
     func markPaid(_ order: OrderID, at now: Instant) throws {
-        try checkMoved(try db.changes("UPDATE orders SET status = 1, paid_at = ? WHERE id = ? AND status = 0", now, order))
+        try run(.payOrder, now, order)
+        try checkMoved(db.changesCount)
     }
 
     private func checkMoved(_ orders: Int) throws {
@@ -33,6 +45,7 @@ extension SQLiteBooks {
     }
 
     func unitsLeft(of order: OrderID) throws -> [ProductID: Int64] {
+        try flushInserts()
         let rows: [(ProductID, Int64)] = try db.all(
             "SELECT product_id, quantity - refunded FROM order_lines WHERE order_id = ? AND quantity > refunded", order
         ) { ($0.id(0), $0.int(1)) }
@@ -40,17 +53,30 @@ extension SQLiteBooks {
     }
 
     func insertPayment(of order: Order, balanceAfter: Won, saleDay: BusinessDay, at now: Instant) throws -> PaymentID {
-        try db.run(
-            "INSERT INTO payments (order_id, user_id, amount, balance_after, paid_at, sale_day) VALUES (?, ?, ?, ?, ?, ?)",
-            order.id, order.userID, order.finalAmount, balanceAfter, now, saleDay)
-        return PaymentID(db.lastInsertedRowID)
+        guard gathers(.payments) else {
+            try run(.addPayment, order.id, order.userID, order.finalAmount, balanceAfter, now, saleDay)
+            noteFirst(.payments, db.lastInsertedRowID)
+            return PaymentID(db.lastInsertedRowID)
+        }
+        let id = nextID(.payments)
+        gather(
+            .payments, .integer(id), .integer(order.id.rawValue), .integer(order.userID.rawValue), .integer(order.finalAmount.rawValue),
+            .integer(balanceAfter.rawValue), .integer(now.milliseconds), .integer(saleDay.number))
+        return PaymentID(id)
+    }
+
+    func payment(_ id: PaymentID) throws -> Payment? {
+        try flushInserts()
+        return try db.payment(id)
     }
 
     func saleDay(of payment: PaymentID) throws -> BusinessDay {
-        try BusinessDay(number: db.integer("SELECT sale_day FROM payments WHERE id = ?", payment))
+        try flushInserts()
+        return try BusinessDay(number: db.integer("SELECT sale_day FROM payments WHERE id = ?", payment))
     }
 
     func insertRefund(of payment: Payment, items: [RequestedItem], amount: Won, refunded: Won, at now: Instant) throws -> RefundID {
+        try flushInserts()
         try db.run("INSERT INTO refunds (payment_id, amount, at) VALUES (?, ?, ?)", payment.id, amount, now)
         let id = RefundID(db.lastInsertedRowID)
         for item in items {
@@ -69,25 +95,30 @@ extension Database {
     static let orderQuery = """
         SELECT id, day, counter, user_id, status, total, discount, issued_coupon_id, created_at, expires_at, paid_at FROM orders
         """
-    private static let orderByID = orderQuery + " WHERE id = ?"
+    static let orderByID = orderQuery + " WHERE id = ?"
 
     func order(_ id: OrderID) throws -> Order? {
         guard let head = try first(Self.orderByID, id, read: Self.orderHead) else { return nil }
         return head.with(lines: try lines(of: id))
     }
 
-    func lines(of id: OrderID) throws -> [OrderLine] {
-        try all(Self.linesByOrder, id) { try Self.orderLine($0, of: id) }
-    }
+    static let linesOfOrder = "SELECT product_id, name, unit_price, quantity, position FROM order_lines WHERE order_id = ?"
 
-    static let linesByOrder = "SELECT product_id, name, unit_price, quantity FROM order_lines WHERE order_id = ? ORDER BY position"
+    func lines(of id: OrderID) throws -> [OrderLine] { Self.inOrder(try all(Self.linesOfOrder, id, read: Self.line)) }
 
-    static func orderLine(_ row: some RowColumns, of id: OrderID) throws -> OrderLine {
+    /// A line, and its place in the order.
+    static func line(_ row: some RowColumns) throws -> (line: OrderLine, position: Int64) {
         let (price, quantity) = (row.won(2), row.int(3))
         guard let amount = price.multiplied(by: quantity) else {
-            throw StoreError(.malformedRow, "a line of order \(id) costs more than any amount")
+            throw StoreError(.malformedRow, "a line of an order costs more than any amount")
         }
-        return OrderLine(productID: row.id(0), name: row.text(1), unitPrice: price, quantity: quantity, amount: amount)
+        return (OrderLine(productID: row.id(0), name: row.text(1), unitPrice: price, quantity: quantity, amount: amount), row.int(4))
+    }
+
+    /// The lines in their order. Sorted here, because SQLite would make a table in memory for it, even for one line.
+    static func inOrder(_ lines: [(line: OrderLine, position: Int64)]) -> [OrderLine] {
+        guard lines.count > 1 else { return lines.map(\.line) }
+        return lines.sorted { $0.position < $1.position }.map(\.line)
     }
 
     /// An order without its lines.

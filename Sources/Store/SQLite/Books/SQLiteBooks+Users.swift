@@ -2,6 +2,8 @@ import Commerce
 import GRDB
 
 extension SQLiteBooks {
+    func balance(of id: UserID) throws -> Balance? { try first(.readBalance, id, read: Database.balance) }
+
     func insertUser(name: String, at now: Instant) throws -> UserID {
         try db.run("INSERT INTO users (name, created_at) VALUES (?, ?)", name, now)
         let id = UserID(db.lastInsertedRowID)
@@ -13,18 +15,33 @@ extension SQLiteBooks {
         _ movement: Movement, user: UserID, amount: Won, balanceAfter: Won, orderID: OrderID?, at now: Instant
     ) throws -> EntryID {
         let accounts = movement.accounts(of: user)
-        try db.run("UPDATE users SET balance = ?, balance_updated_at = ? WHERE id = ?", balanceAfter, now, user)
-        try db.run(
-            """
-            INSERT INTO transfers (kind, user_id, debit_account, credit_account, amount, balance_after, order_id, at)
-            VALUES (?, ?, ?, ?, ?, ?, ?, ?)
-            """, movement.rawValue, user, accounts.debit, accounts.credit, amount, balanceAfter, Nullable(orderID), now)
-        return EntryID(db.lastInsertedRowID)
+        try run(.setBalance, balanceAfter, now, user)
+        guard gathers(.transfers) else {
+            try run(
+                .addTransfer, movement.rawValue, user, accounts.debit, accounts.credit, amount, balanceAfter, Nullable(orderID), now)
+            noteFirst(.transfers, db.lastInsertedRowID)
+            return EntryID(db.lastInsertedRowID)
+        }
+        let id = nextID(.transfers)
+        gather(
+            .transfers, .integer(id), .integer(movement.rawValue), .integer(user.rawValue), .integer(accounts.debit),
+            .integer(accounts.credit), .integer(amount.rawValue), .integer(balanceAfter.rawValue), .optional(orderID?.rawValue),
+            .integer(now.milliseconds))
+        return EntryID(id)
     }
 
     func insertCharge(of user: UserID, amount: Won, transfer: EntryID, at now: Instant) throws -> ChargeID {
-        try db.run("INSERT INTO charges (user_id, amount, transfer_id, at) VALUES (?, ?, ?, ?)", user, amount, transfer, now)
-        return ChargeID(db.lastInsertedRowID)
+        guard gathers(.charges) else {
+            try flushInserts()
+            try run(.addCharge, user, amount, transfer, now)
+            noteFirst(.charges, db.lastInsertedRowID)
+            return ChargeID(db.lastInsertedRowID)
+        }
+        let id = nextID(.charges)
+        gather(
+            .charges, .integer(id), .integer(user.rawValue), .integer(amount.rawValue), .integer(transfer.rawValue),
+            .integer(now.milliseconds))
+        return ChargeID(id)
     }
 
     func keep(_ answer: StoredResponse, under key: IdempotencyKey, at now: Instant) throws {
@@ -46,10 +63,12 @@ extension Database {
         }
     }
 
-    func balance(of id: UserID) throws -> Balance? {
-        try first("SELECT balance, balance_updated_at FROM users WHERE id = ?", id) { row in
-            Balance(userID: id, amount: row.won(0), updatedAt: row.optionalInstant(1))
-        }
+    static let balanceByID = "SELECT id, balance, balance_updated_at FROM users WHERE id = ?"
+
+    func balance(of id: UserID) throws -> Balance? { try first(Self.balanceByID, id, read: Self.balance) }
+
+    static func balance(_ row: Columns) -> Balance {
+        Balance(userID: row.id(0), amount: row.won(1), updatedAt: row.optionalInstant(2))
     }
 
     func answer(for key: IdempotencyKey, at now: Instant) throws -> StoredResponseLookup {

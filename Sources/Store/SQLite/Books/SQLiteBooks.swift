@@ -21,8 +21,10 @@ final class SQLiteBooks: Books, SQLiteReading {
         var newUser: UserID?
     }
 
-    /// Adds an issued coupon. Held, because a job adds many.
-    var couponInsertion: Statement?
+    /// Those of ``HeldStatement`` that have been run.
+    var statements = [Statement?](repeating: nil, count: HeldStatement.allCases.count)
+    /// Those that write gathered rows, by table and number of rows.
+    var insertions = [Statement?](repeating: nil, count: GatheredTable.allCases.count * GatheredTable.steps.count)
 
     init(
         _ db: Database, rules: StoreRules, eventBase: Int64, rowVersions: RowVersions, users: UserCount, dueWork: DueWorkListeners
