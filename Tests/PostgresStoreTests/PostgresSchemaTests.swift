@@ -55,7 +55,8 @@ import Testing
             configuration.allowsUnsuitableServer = false
             let error = #expect(throws: StoreError.self) { _ = try home.open(configuration) }
             #expect(error?.code == .unavailable && error?.message.contains("fsync") == true)
-            #expect(try home.sql("SELECT to_regclass('firstcome_schema') IS NULL") == "t")
+            let hasNone = try home.sql("SELECT to_regclass('firstcome_schema') IS NULL")
+            #expect(hasNone == "t")
         }
     }
 
