@@ -6,7 +6,7 @@ SHELL := /bin/bash
 # What the build and the service need beyond a Swift 6 toolchain, by Debian's names.
 PACKAGES := libhiredis-dev libsqlite3-dev zlib1g-dev redis-server redis-tools
 LINT_PACKAGES := lua-check
-TEST_PACKAGES := openssl gnuplot-nox python3
+TEST_PACKAGES := libpq-dev openssl gnuplot-nox python3 postgresql-15
 # What makes the Debian package and the tarball, and what checks them.
 DIST_PACKAGES := debhelper dpkg-dev chrpath python3 binutils
 DIST_TEST_PACKAGES := mmdebstrap lintian man-db systemd

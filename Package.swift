@@ -59,6 +59,7 @@ let package = Package(
     ],
     targets: [
         .systemLibrary(name: "CHiredis", providers: [.apt(["libhiredis-dev"])]),
+        .systemLibrary(name: "CLibPQ", providers: [.apt(["libpq-dev"])]),
         .systemLibrary(name: "CZlib", providers: [.apt(["zlib1g-dev"])]),
         .target(name: "LuaScripts", path: "lua", resources: luaScripts.map { .embedInCode("\($0).lua") }, swiftSettings: strict),
         .target(name: "EventLoops", dependencies: [nioCore], swiftSettings: strict),
@@ -69,7 +70,11 @@ let package = Package(
         .target(
             name: "Redis", dependencies: ["CHiredis", "EventLoops", "Histograms", nioCore, nioPosix, nioSSL, collections, logging],
             swiftSettings: strict),
+        .target(name: "Postgres", dependencies: ["CLibPQ"], swiftSettings: strict),
         .target(name: "Commerce", swiftSettings: strict),
+        .target(
+            name: "PostgresStore",
+            dependencies: ["Commerce", "FaultPoints", "Histograms", "Postgres", "Store", "TraceContext", logging], swiftSettings: strict),
         .target(name: "CSQLiteSettings"),
         .target(
             name: "Store", dependencies: ["Commerce", "CSQLiteSettings", "FaultPoints", "Histograms", "TraceContext", grdb, logging],
@@ -153,13 +158,20 @@ let package = Package(
             dependencies: ["Redis", "EventLoops", "TestSupport", nioCore, nioPosix, nioEmbedded, nioSSL, logging],
             swiftSettings: strict
         ),
+        .testTarget(name: "PostgresTests", dependencies: ["CLibPQ", "Postgres", "TestSupport"], swiftSettings: strict),
+        .testTarget(
+            name: "PostgresStoreTests",
+            dependencies: ["Commerce", "Postgres", "PostgresStore", "Store", "TestSupport", "TraceContext", nioCore, logging],
+            swiftSettings: strict),
         .testTarget(
             name: "LuaTests",
             dependencies: ["LuaScripts", "Redis", "Services", "Commerce", "TestSupport", nioCore, nioPosix, logging],
             swiftSettings: strict
         ),
         .testTarget(
-            name: "StoreTests", dependencies: ["Store", "Commerce", "TestSupport", "TraceContext", grdb, logging], swiftSettings: strict),
+            name: "StoreTests",
+            dependencies: ["Store", "Commerce", "Postgres", "PostgresStore", "TestSupport", "TraceContext", grdb, logging],
+            swiftSettings: strict),
         .target(
             name: "RequestFuzzing", dependencies: ["HTTPServer", "TestSupport", nioCore, nioEmbedded, nioHTTP1],
             path: "Tests/Fuzz/Core",

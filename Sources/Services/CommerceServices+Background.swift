@@ -58,7 +58,7 @@ extension CommerceServices: Service {
     /// Renews names, prices and stock of the ranked products each second; empty where the ranking is computed that often anyway.
     private var rankedProducts: [BackgroundService] {
         guard configuration.rankingRefresh > .seconds(1) else { return [] }
-        return [every(.seconds(1), "ranked products") { [ranking] in try ranking.refreshDetails() }]
+        return [every(.seconds(1), "ranked products") { [ranking] in try await ranking.refreshDetails() }]
     }
 
     /// The longest sleep of work that is woken by commits. It then finds what another process wrote to the store, which wakes nothing.

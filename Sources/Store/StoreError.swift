@@ -22,6 +22,8 @@ package struct StoreError: Error, CustomStringConvertible {
         case invalidCursor
         /// A read whose caller was cancelled.
         case cancelled
+        /// The connection to the store's server broke during a commit, and no server said in time whether it took effect.
+        case unknownOutcome
         /// A defect of this program.
         case `internal`
     }
@@ -41,17 +43,6 @@ package struct StoreError: Error, CustomStringConvertible {
 extension StoreError: CustomDebugStringConvertible {
     package var debugDescription: String {
         cause.map { "\(message) [\(code)]: \($0)" } ?? "\(message) [\(code)]"
-    }
-}
-
-extension Database {
-    /// Reads a row; nil where it is malformed, so that work on other rows can go on.
-    func readable<Value>(_ read: () throws -> Value?) throws -> Value? {
-        do {
-            return try read()
-        } catch let error as StoreError where error.code == .malformedRow {
-            return nil
-        }
     }
 }
 

@@ -11,8 +11,6 @@ package struct StoreOptions: Sendable {
 
     /// The number of a new store's first incarnation, see ``StoreIdentity``; nil for the present time. With 0 event ids count from 1.
     package var firstIncarnation: Int64?
-    /// All event ids of this incarnation are greater. Set when the store is opened.
-    var eventBase: Int64 = 0
 
     /// Opens for snapshots and lists alone, also beside a running service; writes are refused.
     package var isReadOnly = false
@@ -35,9 +33,6 @@ package struct StoreOptions: Sendable {
     /// Bytes of the write-ahead log past which the oldest reads are ended, because one of them keeps it from starting over; see
     /// ``LogBound``.
     package var maximumLogBytes: Int64 = 512 << 20
-
-    /// The listeners for work that writes make due; each store has its own.
-    var dueWork = DueWorkListeners()
 
     /// SQLite's page size, which no store changes.
     static let pageBytes: Int64 = 4_096

@@ -30,6 +30,8 @@ package struct StoreStatistics: Sendable, Equatable {
     /// The read lanes.
     package var reads: [ReadLane: ReadLaneStatistics] = [:]
 
+    package init() {}
+
     /// Up to the usual bound of a group.
-    static let groupSizeBounds = HistogramBounds.powersOfTwo(through: 512)
+    package static let groupSizeBounds = HistogramBounds.powersOfTwo(through: 512)
 }

@@ -1,204 +1,176 @@
-import CSQLiteSettings
 package import Commerce
-import GRDB
 package import Logging
-import Synchronization
 
 /// The source of truth for everything that a user owns: balances, orders, payments, issued coupons; and for the outbox of events.
 ///
-/// One SQLite file in WAL mode. Writes go through the group-commit writer and are durable when they are answered; reads have
-/// connections of their own and never wait for a write.
+/// It runs the store's use cases on an engine, see ``StoreEngine``: writes are durable when they are answered, and reads never wait for a
+/// write.
 package final class TransactionalStore: Sendable {
+    /// SQLite's engine is named, so that the compiler makes each use case for it; others are called through the protocol.
+    enum Engine {
+        case sqlite(SQLiteEngine)
+        case other(any StoreEngine)
+    }
+
     let options: StoreOptions
     /// Which store this is, as it was when it was opened.
     package let identity: StoreIdentity
-    let path: String
-    private let writer: GroupCommitWriter?
-    private let lanes: ReadLanes
-    private let newestUser: Atomic<Int64>
+    let engine: Engine
     /// The versions of cached rows; in a store that was opened for reading, they never rise.
     package let rowVersions: RowVersions
-    var dueWork: DueWorkListeners { options.dueWork }
-
-    private init(
-        path: String, options: StoreOptions, identity: StoreIdentity, writer: GroupCommitWriter?, lanes: ReadLanes, userCount: Int64
-    ) {
-        self.path = path
-        self.options = options
-        self.identity = identity
-        self.writer = writer
-        self.lanes = lanes
-        newestUser = Atomic(userCount)
-        rowVersions = writer?.rowVersions ?? RowVersions()
-    }
+    let dueWork: DueWorkListeners
 
     /// Opens the store in the file at `path`, and creates or migrates it where needed.
     ///
     /// The caller must keep a second service off the file, and must call `close()`: the store's threads run until then.
     package static func open(path: String, options: StoreOptions, logger: Logger) throws(StoreError) -> TransactionalStore {
-        _ = Self.settings
-        do {
-            let connection = options.isReadOnly ? nil : try openForWriting(path, options, logger)
-            let (userCount, identity) = try DatabaseQueue(path: path, configuration: .reader()).read { db in
-                try refuseOtherVersion(db)
-                return (try db.integer("SELECT max(id) FROM users"), try db.identity())
-            }
-            var options = options
-            options.eventBase = identity.eventBase
-            options.dueWork = DueWorkListeners()
-            let lanes = try ReadLanes(path: path, options: options, logger: logger)
-            let writer = connection.map { connection in
-                GroupCommitWriter(connection: connection, options: options, logger: logger) { lanes.endReads(begunBefore: $0) }
-            }
-            return TransactionalStore(path: path, options: options, identity: identity, writer: writer, lanes: lanes, userCount: userCount)
-        } catch {
-            throw StoreError(classifying: error)
+        let engine = try SQLiteEngine(path: path, options: options, logger: logger)
+        return TransactionalStore(.sqlite(engine), engine, identity: engine.identity, options: options)
+    }
+
+    /// A store on another engine.
+    package convenience init(engine: any StoreEngine, identity: StoreIdentity, options: StoreOptions) {
+        self.init(.other(engine), engine, identity: identity, options: options)
+    }
+
+    private init(_ engine: Engine, _ any: any StoreEngine, identity: StoreIdentity, options: StoreOptions) {
+        (self.engine, self.identity, self.options) = (engine, identity, options)
+        (rowVersions, dueWork) = (any.rowVersions, any.dueWork)
+    }
+
+    private var anyEngine: any StoreEngine {
+        switch engine {
+        case .sqlite(let engine): engine
+        case .other(let engine): engine
         }
     }
 
-    /// Applied before the first connection of the process; if SQLite is in use already, its own setting stays.
-    private static let settings = csqlite_disable_memory_statistics()
-
-    private static func openForWriting(_ path: String, _ options: StoreOptions, _ logger: Logger) throws -> DatabaseQueue {
-        guard !BackupMark.isSet(path) else {
-            throw StoreError(
-                .unavailable, "the store is a backup that was copied here by hand; put it in place with `firstcome restore` instead")
+    /// The store's file; nil for an engine without one.
+    var path: String? {
+        switch engine {
+        case .sqlite(let engine): engine.path
+        case .other: nil
         }
-        let connection = try DatabaseQueue(path: path, configuration: .writer(options))
-        // Before anything is written: a newer store stays as it is.
-        try connection.read { db in
-            try refuseNewerVersion(db)
-            try refuseForeignDatabase(db)
-        }
-        // GRDB's setup of WAL mode chooses NORMAL, which may lose the last commits when the power fails.
-        try connection.writeWithoutTransaction { try $0.execute(sql: "PRAGMA synchronous = FULL") }
-        try Schema.migrator(firstIncarnation: options.firstIncarnation).migrate(connection)
-        do {
-            // Copies what a crash has left in the log into the file, so that the file alone has the identity. While a reader needs the
-            // log, it stays.
-            try connection.writeWithoutTransaction { try $0.execute(sql: "PRAGMA wal_checkpoint(TRUNCATE)") }
-        } catch {
-            // The disk may be too full for the file to grow; the store is opened all the same, to serve reads.
-            logger.notice("the write-ahead log was not copied back", metadata: ["error": "\(StoreError(classifying: error))"])
-        }
-        return connection
-    }
-
-    /// For a store that is opened for reading, and so not migrated.
-    private static func refuseOtherVersion(_ db: Database) throws {
-        try refuseNewerVersion(db)
-        guard try Schema.migrator.hasCompletedMigrations(db) else {
-            throw StoreError(.unavailable, "the store was not set up by this version yet; start the service once")
-        }
-    }
-
-    static func refuseNewerVersion(_ db: Database) throws {
-        if try Schema.migrator.hasBeenSuperseded(db) {
-            throw StoreError(.newerVersion, "the store was written by a newer version of this program; use that version or a backup")
-        }
-    }
-
-    /// A database of another program has tables, and none of our migrations.
-    private static func refuseForeignDatabase(_ db: Database) throws {
-        guard try !db.tableExists("grdb_migrations"), try db.integer("SELECT count(*) FROM sqlite_master") > 0 else { return }
-        throw StoreError(.corrupt, "the store's file is a database of another program")
     }
 
     /// Finishes the writes that were admitted, then closes; further work is refused. Blocks; closing twice does no harm.
-    package func close() {
-        lanes.close()
-        writer?.close()
-    }
+    package func close() { anyEngine.close() }
 
     /// Counts since the store was opened, and its present state.
-    package var statistics: StoreStatistics {
-        var statistics = writer?.statistics ?? StoreStatistics()
-        statistics.reads = lanes.statistics
-        return statistics
-    }
+    package var statistics: StoreStatistics { anyEngine.statistics }
 
     /// How busy the writer is; nil in a store that was opened for reading.
-    package var writerLoad: WriterLoad? { writer?.load }
+    package var writerLoad: WriterLoad? { anyEngine.writerLoad }
 
     /// How long the oldest read that waits in a lane has waited, in nanoseconds; 0 without one.
     ///
     /// - Parameter now: nanoseconds of the machine's monotonic clock.
-    package func age(of lane: ReadLane, at now: UInt64) -> Int64 { lanes[lane].age(at: now) }
+    package func age(of lane: ReadLane, at now: UInt64) -> Int64 { anyEngine.age(of: lane, at: now) }
 
     /// How many users there are; ids run from 1 to this without a gap.
-    package var userCount: Int64 { newestUser.load(ordering: .acquiring) }
+    package var userCount: Int64 { anyEngine.userCount }
 
     /// Whether the user's creation has committed. Lock-free, because every claim asks it.
     package func userExists(_ id: UserID) -> Bool {
-        id.rawValue >= 1 && id.rawValue <= userCount
+        switch engine {
+        case .sqlite(let engine): engine.userExists(id)
+        case .other(let engine): id.rawValue >= 1 && id.rawValue <= engine.userCount
+        }
     }
 
-    /// Called by the writer after each commit that created a user, so in order of the ids.
-    func userCreated(_ id: UserID) {
-        newestUser.max(id.rawValue, ordering: .acquiringAndReleasing)
-    }
-
-    /// A connection for point reads; each event loop makes one.
-    package func makePointReader() throws(StoreError) -> PointReader {
-        try PointReader(path: path, options: options)
-    }
+    /// What looks rows up by key; each event loop makes one.
+    package func makePointReader() throws(StoreError) -> PointReader { try anyEngine.makePointReader() }
 }
 
-// MARK: - Writes and reads
+// MARK: - Writes
 
+// Inlined, so that a caller's write is one asynchronous call less: measured, 1 % of a charge's instructions. Also, the use case is then
+// known where SQLite's engine makes a job of it.
 extension TransactionalStore {
-    /// Queues a job for the next commit group; the completion runs in the context once the commit is durable, or at once, on this
-    /// thread, where the job is not admitted.
-    ///
-    /// The job may run twice, so it must have no effect but on the database. `weight` is how many writes it makes for its callers.
-    func submit<Value: Sendable>(
-        weight: Int, context: any DeliveryContext, _ job: @escaping @Sendable (Database) throws -> Value,
-        completion: @escaping @Sendable (Result<Value, StoreError>) -> Void
-    ) {
-        guard let writer else { return completion(.failure(Self.openedForReading)) }
-        writer.submit(weight: weight, context: context, job, completion: completion)
-    }
-
-    private static let openedForReading = StoreError(.readOnly, "the store was opened for reading")
-
-    /// Runs a job in the next commit group and returns its value once the commit is durable.
-    ///
-    /// The job may run twice, so it must have no effect but on the database.
-    // Inlined, so that a caller's write is one asynchronous call less: measured, 1 % of a charge's instructions.
+    /// Runs a use case whose response may be stored, and returns its result once the commit is durable.
     @inline(__always)
-    func write<Value: Sendable>(
-        context: (any DeliveryContext)?, onCommit: (@Sendable (Value) -> Void)? = nil,
-        _ job: @escaping @Sendable (Database) throws -> Value
-    ) async throws(StoreError) -> Value {
-        guard let writer else { throw Self.openedForReading }
-        let result: Result<Value, StoreError> = await withUnsafeContinuation { continuation in
-            writer.submit(context: context, job, onCommit: onCommit) { continuation.resume(returning: $0) }
+    func write<Case: UseCase>(
+        _ useCase: Case, in context: WriteContext<Case.Value>
+    ) async throws(StoreError) -> WriteResult<Case.Value> {
+        let result: Result<WriteResult<Case.Value>, StoreError> = await withUnsafeContinuation { continuation in
+            switch engine {
+            case .sqlite(let engine):
+                engine.submit(useCase, storing: context.idempotency, at: context.time, context: context.delivery) {
+                    continuation.resume(returning: $0)
+                }
+            case .other(let engine):
+                engine.submit(useCase, storing: context.idempotency, at: context.time, context: context.delivery) {
+                    continuation.resume(returning: $0)
+                }
+            }
         }
         return try result.get()
     }
 
-    /// Runs a job whose answer may be stored, see ``write(context:onCommit:_:)``.
-    func write<Value: Sendable>(
-        in context: WriteContext<Value>, onCommit: (@Sendable (WriteResult<Value>) -> Void)? = nil,
-        _ job: @escaping @Sendable (Database, _ now: Instant) throws -> Outcome<Value>
-    ) async throws(StoreError) -> WriteResult<Value> {
-        try await write(context: context.delivery, onCommit: onCommit) { [now = context.time, idempotency = context.idempotency] db in
-            try db.once(idempotency, at: now) { try job($0, now) }
+    /// Runs a use case that may be refused and whose response is not stored.
+    @inline(__always)
+    func decide<Case: UseCase>(
+        _ useCase: Case, context: (any DeliveryContext)?
+    ) async throws(StoreError) -> Outcome<Case.Value> {
+        let result: Result<Outcome<Case.Value>, StoreError> = await withUnsafeContinuation { continuation in
+            switch engine {
+            case .sqlite(let engine): engine.submit(useCase, context: context) { continuation.resume(returning: $0) }
+            case .other(let engine): Self.submit(useCase, to: engine, context) { continuation.resume(returning: $0) }
+            }
+        }
+        return try result.get()
+    }
+
+    /// Runs a use case that is never refused.
+    @inline(__always)
+    func write<Case: UseCase>(_ useCase: Case, context: (any DeliveryContext)? = nil) async throws(StoreError) -> Case.Value {
+        let result: Result<Case.Value, StoreError> = await withUnsafeContinuation { continuation in
+            submit(useCase, context: context) { continuation.resume(returning: $0) }
+        }
+        return try result.get()
+    }
+
+    /// Runs a use case that is never refused. The completion runs in the context once the commit is durable, or at once, on this thread,
+    /// where the use case is not admitted.
+    @inline(__always)
+    func submit<Case: UseCase>(
+        _ useCase: Case, context: (any DeliveryContext)?, completion: @escaping @Sendable (Result<Case.Value, StoreError>) -> Void
+    ) {
+        switch engine {
+        case .sqlite(let engine): engine.submitAccepted(useCase, context: context, completion: completion)
+        case .other(let engine):
+            Self.submit(useCase, to: engine, context) { result in
+                completion(result.flatMap { outcome in Result { try outcome.accepted }.mapError { StoreError(classifying: $0) } })
+            }
         }
     }
 
-    /// Runs a job that may be refused and whose answer is not stored, see ``write(context:onCommit:_:)``.
-    func decide<Value: Sendable>(
-        context: (any DeliveryContext)?, _ job: @escaping @Sendable (Database) throws -> Outcome<Value>
-    ) async throws(StoreError) -> Outcome<Value> {
-        try await write(context: context) { db in try db.deciding(job) }
+    /// Submits a use case whose response is not stored, so its time is not looked at.
+    private static func submit<Case: UseCase>(
+        _ useCase: Case, to engine: any StoreEngine, _ context: (any DeliveryContext)?,
+        completion: @escaping @Sendable (Result<Outcome<Case.Value>, StoreError>) -> Void
+    ) {
+        engine.submit(useCase, storing: nil, at: Instant(milliseconds: 0), context: context) { result in
+            completion(
+                result.flatMap { result in
+                    switch result {
+                    case .done(let value): .success(.done(value))
+                    case .refused(let refusal): .success(.refused(refusal))
+                    case .replayed: .failure(StoreError(.internal, "a use case without a key has a stored response"))
+                    }
+                })
+        }
     }
+}
 
+// MARK: - Reads
+
+extension TransactionalStore {
     /// Runs a read in its lane, in one consistent snapshot.
     func read<Value: Sendable>(
-        _ lane: ReadLane, _ body: @escaping @Sendable (Database) throws -> Value
+        _ lane: ReadLane, _ body: @escaping @Sendable (QueryConnection) throws -> Value
     ) async throws(StoreError) -> Value {
-        try await lanes.read(lane) { db, _ in try body(db) }
+        try await anyEngine.read(lane) { try body($0.db) }
     }
 
     /// Runs reads in one consistent snapshot, in the lane `service`.
@@ -207,6 +179,6 @@ extension TransactionalStore {
     package func snapshot<Value: Sendable>(
         _ body: @escaping @Sendable (Snapshot) throws(StoreError) -> Value
     ) async throws(StoreError) -> Value {
-        try await lanes.read(.service) { db, read in try body(Snapshot(db: db, read: read)) }
+        try await anyEngine.read(.service) { try body($0) }
     }
 }

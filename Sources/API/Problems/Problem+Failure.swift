@@ -25,7 +25,7 @@ enum Failure: Sendable {
 
     private init(_ code: StoreError.Code) {
         switch code {
-        case .unavailable, .overloaded, .closed, .readOnly, .cancelled: self = .unavailable(retryAfterSeconds: 1)
+        case .unavailable, .overloaded, .closed, .readOnly, .cancelled, .unknownOutcome: self = .unavailable(retryAfterSeconds: 1)
         case .invalidCursor: self = .refused(.invalid([FieldFault(field: "cursor", reason: "must be the nextCursor of this list")]))
         case .newerVersion, .corrupt, .malformedRow, .internal: self = .broken
         }

@@ -30,7 +30,7 @@ struct Call: Sendable {
     /// What log lines about the work of this call name it by.
     var origin: Logger.Metadata { ["request": "\(request.id)"] }
     var store: TransactionalStore { loop.store }
-    /// Point reads on this loop, which take microseconds and do not suspend.
+    /// What looks rows up by key on this loop, see ``show(_:_:)``.
     var reader: PointReader { loop.context.reader }
 
     /// An id of the path.

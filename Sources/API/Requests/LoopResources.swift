@@ -52,30 +52,40 @@ final class LoopResources: @unchecked Sendable {
         return current
     }
 
-    /// The answer that shows a product, rendered once for each change of its row. `render` reads the row, and returns nil without one.
-    func product(
-        _ id: ProductID, render: () throws -> HTTPResponse.Representation?
-    ) rethrows -> HTTPResponse.Representation? {
-        try answer(of: id.rawValue, in: .products, &products, render)
-    }
-
-    /// The answer that shows a balance, as for ``product(_:render:)``.
-    func balance(of id: UserID, render: () throws -> HTTPResponse?) rethrows -> HTTPResponse? {
-        try answer(of: id.rawValue, in: .users, &balances, render)
-    }
-
-    private func answer<Answer>(
-        of id: Int64, in table: RowVersions.Table, _ cache: inout SlotCache<Int64, RowAnswer<Answer>>, _ render: () throws -> Answer?
-    ) rethrows -> Answer? {
+    /// The answer that shows a product, rendered once for each change of its row.
+    func product(_ id: ProductID) -> CachedAnswer<HTTPResponse.Representation> {
         eventLoop.assertInEventLoop()
-        let now = NIODeadline.now()
-        if let known = cache[key: id, hash: id], context.isValid(known.stamp, of: id, in: table, at: now) { return known.answer }
-        // Taken before the row is read, so that a change in between makes the copy outdated.
-        let stamp = context.stamp(of: id, in: table, at: now)
-        guard let answer = try render() else { return nil }
-        cache[key: id, hash: id] = RowAnswer(stamp: stamp, answer: answer)
-        return answer
+        return answer(of: id.rawValue, in: .products, products[key: id.rawValue, hash: id.rawValue])
     }
+
+    func keep(_ answer: HTTPResponse.Representation, asProduct id: ProductID, _ stamp: CacheLease.Stamp) {
+        eventLoop.assertInEventLoop()
+        products[key: id.rawValue, hash: id.rawValue] = RowAnswer(stamp: stamp, answer: answer)
+    }
+
+    /// The answer that shows a balance, as for ``product(_:)``.
+    func balance(of id: UserID) -> CachedAnswer<HTTPResponse> {
+        eventLoop.assertInEventLoop()
+        return answer(of: id.rawValue, in: .users, balances[key: id.rawValue, hash: id.rawValue])
+    }
+
+    func keep(_ answer: HTTPResponse, asBalanceOf id: UserID, _ stamp: CacheLease.Stamp) {
+        eventLoop.assertInEventLoop()
+        balances[key: id.rawValue, hash: id.rawValue] = RowAnswer(stamp: stamp, answer: answer)
+    }
+
+    private func answer<Answer>(of id: Int64, in table: RowVersions.Table, _ known: RowAnswer<Answer>?) -> CachedAnswer<Answer> {
+        let now = NIODeadline.now()
+        if let known, context.isValid(known.stamp, of: id, in: table, at: now) { return .valid(known.answer) }
+        return .outdated(context.stamp(of: id, in: table, at: now))
+    }
+}
+
+/// A rendered answer that shows a row, if a valid one is cached.
+enum CachedAnswer<Answer> {
+    case valid(Answer)
+    /// The row has to be read. Its answer is kept under this stamp, which was taken before, so that a change in between makes it outdated.
+    case outdated(CacheLease.Stamp)
 }
 
 /// A rendered answer that shows one row of the store.

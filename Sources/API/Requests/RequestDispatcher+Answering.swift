@@ -172,23 +172,41 @@ extension RequestDispatcher {
     private func once(_ call: Call, _ key: IdempotencyKey, _ admission: Admission, _ identity: Identity) throws -> HTTPAnswer {
         guard inFlightKeys.take(key) else { return .now(call.refusal(.idempotencyKeyInUse)) }
         do {
-            switch try call.reader.answer(for: key, at: call.now) {
-            case .stored(let answer):
-                inFlightKeys.release(key)
-                return .now(call.replay(answer))
-            case .reused:
-                inFlightKeys.release(key)
-                return .now(call.refusal(.idempotencyKeyReused))
-            case .absent:
-                if let refusal = shed(call, identity) {
+            let found = try call.reader.find(answerFor: key, at: call.now, on: call.loop.context)
+            if case .now(let stored) = found { return try reply(to: call, key, stored, admission, identity) }
+            return .task { [self] in
+                let answer: HTTPAnswer
+                do {
+                    answer = try reply(to: call, key, try await found.row, admission, identity)
+                } catch {
                     inFlightKeys.release(key)
-                    return .now(refusal)
+                    throw error
                 }
-                return releasing(key, after: try admission.reply(to: call.idempotent(under: key)))
+                return try await answer.response()
             }
         } catch {
             inFlightKeys.release(key)
             throw error
+        }
+    }
+
+    /// Answers a request whose key is taken. The key is released when the answer is ready, but not where this throws.
+    private func reply(
+        to call: Call, _ key: IdempotencyKey, _ stored: StoredResponseLookup, _ admission: Admission, _ identity: Identity
+    ) throws -> HTTPAnswer {
+        switch stored {
+        case .stored(let answer):
+            inFlightKeys.release(key)
+            return .now(call.replay(answer))
+        case .reused:
+            inFlightKeys.release(key)
+            return .now(call.refusal(.idempotencyKeyReused))
+        case .absent:
+            if let refusal = shed(call, identity) {
+                inFlightKeys.release(key)
+                return .now(refusal)
+            }
+            return releasing(key, after: try admission.reply(to: call.idempotent(under: key)))
         }
     }
 

@@ -42,9 +42,9 @@ enum Coupons {
     }
 
     static let get: Route.Handler = { call in
-        try .atOnce {
-            let id = try call.id("couponId", of: Campaign.self)
-            guard let campaign = try call.reader.campaign(id) else { return call.refusal(.couponNotFound) }
+        let id = try call.id("couponId", of: Campaign.self)
+        return try call.show(call.reader.find(campaign: id, on: call.loop.context)) { campaign, call in
+            guard let campaign else { return call.refusal(.couponNotFound) }
             return call.conditional(HTTPResponse.Representation(representation(campaign, at: call.now)))
         }
     }

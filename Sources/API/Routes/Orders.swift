@@ -25,9 +25,9 @@ enum Orders {
     }
 
     @Sendable static func get(_ call: Call, _ identity: Identity) throws -> HTTPAnswer {
-        try .atOnce {
-            let id = try call.id("orderId", of: Order.self)
-            guard let order = try call.reader.order(id) else { return call.refusal(.orderNotFound) }
+        let id = try call.id("orderId", of: Order.self)
+        return try call.show(call.reader.find(order: id, on: call.loop.context), identity) { order, identity, call in
+            guard let order else { return call.refusal(.orderNotFound) }
             guard identity.mayRead(whatBelongsTo: order.userID) else { return call.refusal(.notYours) }
             return .object(.personal) { $0.write(order, at: call.now) }
         }

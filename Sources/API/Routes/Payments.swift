@@ -15,9 +15,9 @@ enum Payments {
     }
 
     @Sendable static func get(_ call: Call, _ identity: Identity) throws -> HTTPAnswer {
-        try .atOnce {
-            let id = try call.id("paymentId", of: Payment.self)
-            guard let payment = try call.reader.payment(id) else { return call.refusal(.paymentNotFound) }
+        let id = try call.id("paymentId", of: Payment.self)
+        return try call.show(call.reader.find(payment: id, on: call.loop.context), identity) { payment, identity, call in
+            guard let payment else { return call.refusal(.paymentNotFound) }
             guard identity.mayRead(whatBelongsTo: payment.userID) else { return call.refusal(.notYours) }
             return .object(.personal) { $0.write(payment) }
         }

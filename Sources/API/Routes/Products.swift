@@ -41,15 +41,22 @@ enum Products {
 
     /// Shows a product, and counts a view of it. HEAD counts none, because it shows nothing.
     static let get: Route.Handler = { call in
-        try .atOnce {
-            let id = try call.id("productId", of: Product.self)
-            let answer = try call.loop.product(id) {
-                try call.reader.product(id).map { HTTPResponse.Representation(representation($0)) }
+        let id = try call.id("productId", of: Product.self)
+        switch call.loop.product(id) {
+        case .valid(let answer): return .now(shown(answer, id, call))
+        case .outdated(let stamp):
+            return try call.show(call.reader.find(product: id, on: call.loop.context), (id, stamp)) { product, wanted, call in
+                guard let product else { return call.refusal(.productNotFound(wanted.0)) }
+                let answer = HTTPResponse.Representation(representation(product))
+                call.loop.keep(answer, asProduct: product.id, wanted.1)
+                return shown(answer, product.id, call)
             }
-            guard let answer else { return call.refusal(.productNotFound(id)) }
-            if call.request.method == .get { call.services.views.count(id) }
-            return call.conditional(answer)
         }
+    }
+
+    private static func shown(_ answer: HTTPResponse.Representation, _ id: ProductID, _ call: Call) -> HTTPResponse {
+        if call.request.method == .get { call.services.views.count(id) }
+        return call.conditional(answer)
     }
 
     private static func representation(_ product: Product) -> ByteBuffer {

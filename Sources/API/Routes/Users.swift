@@ -15,8 +15,8 @@ enum Users {
     }
 
     @Sendable static func get(_ call: Call, _ id: UserID) throws -> HTTPAnswer {
-        try .atOnce {
-            guard let user = try call.reader.user(id) else { return call.refusal(.userNotFound) }
+        try call.show(call.reader.find(user: id, on: call.loop.context)) { user, call in
+            guard let user else { return call.refusal(.userNotFound) }
             return .object(.personal) { $0.write(user) }
         }
     }
@@ -25,11 +25,15 @@ enum Users {
 /// The handlers of `/users/{userId}/balance`.
 enum Balances {
     @Sendable static func get(_ call: Call, _ id: UserID) throws -> HTTPAnswer {
-        try .atOnce {
-            let answer = try call.loop.balance(of: id) {
-                try call.reader.balance(of: id).map { balance in .object(.personal) { $0.write(balance) } }
+        switch call.loop.balance(of: id) {
+        case .valid(let answer): return .now(answer)
+        case .outdated(let stamp):
+            return try call.show(call.reader.find(balanceOf: id, on: call.loop.context), stamp) { balance, stamp, call in
+                guard let balance else { return call.refusal(.userNotFound) }
+                let answer = HTTPResponse.object(.personal) { $0.write(balance) }
+                call.loop.keep(answer, asBalanceOf: balance.userID, stamp)
+                return answer
             }
-            return answer ?? call.refusal(.userNotFound)
         }
     }
 

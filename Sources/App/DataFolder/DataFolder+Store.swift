@@ -38,7 +38,7 @@ extension DataFolder {
             ": \(storePath); put a backup in its place by firstcome restore --data \(path) FILE, or name another folder by --data"
         case .newerVersion: ": \(storePath)"
         case .unavailable where error.message.contains("full"): "; free room on it: df \(path)"
-        case .unavailable, .overloaded, .malformedRow, .closed, .readOnly, .invalidCursor, .cancelled, .internal: ""
+        case .unavailable, .overloaded, .malformedRow, .closed, .readOnly, .invalidCursor, .cancelled, .unknownOutcome, .internal: ""
         }
     }
 

@@ -34,9 +34,9 @@ extension Campaigns {
     ///
     /// - Returns: the epoch of the open gate; `nil` where the store knows no such campaign.
     private func buildAlone(_ id: CouponID, beyond epoch: Int64?) async throws -> Int64? {
-        guard var campaign = try reader.campaign(id) else { return nil }
+        guard var campaign = try await reader.find(campaign: id).row else { return nil }
         let gate = try await CouponGate.settledState(of: id, through: redis)
-        if let gate, gate.loadedEpoch(of: store.identity) > campaign.epoch, let again = try reader.campaign(id) {
+        if let gate, gate.loadedEpoch(of: store.identity) > campaign.epoch, let again = try await reader.find(campaign: id).row {
             // Another service may have built the gate between the two reads. An epoch is in the store before its gate opens, so the
             // campaign read again has it.
             campaign = again
@@ -91,7 +91,9 @@ extension Campaigns {
         FaultPoint.afterEpoch.reached()
         let claims = try await loadClaims(of: id, epoch: epoch)
         // If the store has a later epoch by now, it would refuse every win of this gate as stale.
-        guard try reader.campaign(id)?.epoch == epoch else { throw ServiceError(.paused, "another service is rebuilding the gate") }
+        guard try await reader.find(campaign: id).row?.epoch == epoch else {
+            throw ServiceError(.paused, "another service is rebuilding the gate")
+        }
         switch try await CouponGate.open(id, epoch: epoch, claims: claims, through: redis) {
         case .opened:
             logger.info("gate built", metadata: ["coupon": "\(id)", "epoch": "\(epoch)", "claims": "\(claims)"])
@@ -107,7 +109,7 @@ extension Campaigns {
     ///
     /// - Throws: `ServiceError` with code `archived` where the campaign is.
     private func removeIfArchived(_ id: CouponID, epoch: Int64) async throws {
-        guard let campaign = try reader.campaign(id), campaign.isArchived else { return }
+        guard let campaign = try await reader.find(campaign: id).row, campaign.isArchived else { return }
         // If the campaign gets its gate back from now on, that gate has a later epoch than both and is not removed.
         _ = try await CouponGate.archive([ArchivedGate(id: id, epoch: max(epoch, campaign.epoch))], through: redis)
         throw ServiceError(.archived, "the campaign is archived")
@@ -119,7 +121,7 @@ extension Campaigns {
     /// that it gave to the gate. A change that commits after the last read passes its terms to the gate itself.
     private func align(_ id: CouponID, builtWith terms: CampaignTerms) async throws {
         var given = terms
-        while let latest = try reader.campaign(id)?.terms, latest != given {
+        while let latest = try await reader.find(campaign: id).row?.terms, latest != given {
             _ = try await CouponGate.adjust(id, of: store.identity, to: latest, through: redis)
             given = latest
         }

@@ -48,7 +48,7 @@ package final class Campaigns: Sendable {
         on context: LoopContext? = nil, origin: Logger.Metadata = [:]
     ) async throws -> Outcome<Campaign> {
         try await changes.run { [self] in
-            guard let campaign = try reader.campaign(id) else { return .refused(.couponNotFound) }
+            guard let campaign = try await reader.find(campaign: id).row else { return .refused(.couponNotFound) }
             // Checked here before the gate gets a smaller quantity, and again in the transaction of the write.
             if let condition, !condition(campaign) { return .refused(.preconditionFailed) }
             let update: Update = { [store] in try await store.updateCampaign(id, change, onlyIf: condition, context: context) }
@@ -158,7 +158,7 @@ extension Campaigns {
     }
 
     private func align(_ id: CouponID) async throws -> Alignment {
-        guard let campaign = try reader.campaign(id) else { return .campaignMissing }
+        guard let campaign = try await reader.find(campaign: id).row else { return .campaignMissing }
         return switch try await CouponGate.adjust(id, of: store.identity, to: campaign.terms, through: redis) {
         case .adjusted: .aligned
         // The gate has granted more claims than the store's quantity. A new gate holds only those that are in the store.

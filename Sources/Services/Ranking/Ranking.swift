@@ -63,15 +63,15 @@ package final class Ranking: Sendable {
         let order = stride(from: 1, to: elements.count, by: 3).map { index in
             (product: ProductID(elements[index].integer ?? 0), units: elements[index + 1].integer ?? 0)
         }
-        try publish(order, window: window, asOf: Instant(milliseconds: milliseconds))
+        try await publish(order, window: window, asOf: Instant(milliseconds: milliseconds))
         let now = clock.now
         state.withLock { $0.refreshedAt = now }
     }
 
     /// Reads names, prices and stock of the listed products from the store again, without asking Redis.
-    package func refreshDetails() throws {
+    package func refreshDetails() async throws {
         let (order, top) = state.withLock { ($0.order, $0.top) }
-        try publish(order, window: top.window, asOf: top.asOf, inPlaceOf: top.version)
+        try await publish(order, window: top.window, asOf: top.asOf, inPlaceOf: top.version)
     }
 
     /// Publishes a result with the products' present details.
@@ -79,8 +79,9 @@ package final class Ranking: Sendable {
     /// - Parameter version: the only version that may be replaced; `nil` replaces any.
     private func publish(
         _ order: [(product: ProductID, units: Int64)], window: [BusinessDay], asOf: Instant, inPlaceOf version: UInt64? = nil
-    ) throws {
-        let products = Dictionary(try reader.products(order.map(\.product)).map { ($0.id, $0) }, uniquingKeysWith: { first, _ in first })
+    ) async throws {
+        let products = Dictionary(
+            try await reader.find(products: order.map(\.product)).row.map { ($0.id, $0) }, uniquingKeysWith: { first, _ in first })
         let items = order.compactMap { place in products[place.product].map { (product: $0, units: place.units) } }
         state.withLock { state in
             // A newer union was published meanwhile: these details belong to an older one.

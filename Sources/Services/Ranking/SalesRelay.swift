@@ -79,7 +79,7 @@ final class SalesRelay: Sendable {
         var offset = try await currentOffset()
         note(offset, invalidationCount)
         // Read after the offset, because a rebuild takes its offset from a later snapshot of the store.
-        let last = try reader.lastEventID()
+        let last = try await reader.findLastEventID().row
         if offset > last {
             logger.warning("the ranking is ahead of the store, rebuilding it", metadata: ["applied": "\(offset)", "last": "\(last)"])
             offset = try await rebuild.run()
@@ -107,7 +107,7 @@ final class SalesRelay: Sendable {
         guard let offset = state.offset, offset >= store.identity.eventBase, state.isWhole else {
             if state.isNew, !known.withLock({ $0.wasCurrent }) {
                 // Not worth a line where the store has no sales either.
-                if try reader.lastEventID().rawValue > store.identity.eventBase {
+                if try await reader.findLastEventID().row.rawValue > store.identity.eventBase {
                     logger.info("Redis has no ranking yet, making it from the store")
                 }
             } else {

@@ -28,11 +28,12 @@ extension Snapshot {
     /// Checks every rule that needs the store alone; calls `progress` before each rule and at the end, with the number of rules checked.
     package func audit(progress: (_ done: Int, _ of: Int) -> Void = { _, _ in }) throws(StoreError) -> [AuditResult] {
         var results: [AuditResult] = []
-        for rule in AuditRule.all {
-            progress(results.count, AuditRule.all.count)
+        let rules = db.sqlite == nil ? AuditRule.ofServers : AuditRule.all
+        for rule in rules {
+            progress(results.count, rules.count)
             results.append(try check(rule))
         }
-        progress(results.count, AuditRule.all.count)
+        progress(results.count, rules.count)
         return results
     }
 

@@ -2,7 +2,12 @@
 // grows with the number of rows and not with its square.
 
 extension AuditRule {
-    static let all = coupons + money + stock + states + outbox + [names]
+    /// What the audit of an SQLite store checks.
+    static let all =
+        coupons + [references] + money + [stock[0], paidUnits, stock[1]] + states + [eventOfEachPayment, eventNumbers, names]
+
+    /// What holds in any engine, in words that all of them know.
+    static let shared = coupons + money + stock + states
 
     private static let coupons = [
         AuditRule(
@@ -23,18 +28,24 @@ extension AuditRule {
                 SELECT 'campaign ' || coupon_id || ': sequence ' || sequence || ' given ' || count(*) || ' times'
                 FROM issued_coupons NOT INDEXED GROUP BY coupon_id, sequence HAVING count(*) > 1
                 """),
-        AuditRule(
-            invariant: 2, claim: "every row belongs to rows that exist",
-            coverage: """
-                SELECT (SELECT count(*) FROM issued_coupons) + (SELECT count(*) FROM orders) + (SELECT count(*) FROM payments)
-                    + (SELECT count(*) FROM refunds) + (SELECT count(*) FROM transfers) + (SELECT count(*) FROM charges)
-                """,
-            violations: """
-                SELECT "table" || ' ' || coalesce(rowid, '?') || ': its row in ' || parent || ' is missing' FROM pragma_foreign_key_check
-                UNION ALL
-                SELECT 'user ' || id || ': an id before it is missing' FROM users WHERE id > (SELECT count(*) FROM users)
-                """),
     ]
+
+    static let referencesClaim = "every row belongs to rows that exist"
+    static let referencesCoverage = """
+        SELECT (SELECT count(*) FROM issued_coupons) + (SELECT count(*) FROM orders) + (SELECT count(*) FROM payments)
+            + (SELECT count(*) FROM refunds) + (SELECT count(*) FROM transfers) + (SELECT count(*) FROM charges)
+        """
+    static let userIDsWithoutGap = """
+        SELECT 'user ' || id || ': an id before it is missing' FROM users WHERE id > (SELECT count(*) FROM users)
+        """
+
+    private static let references = AuditRule(
+        invariant: 2, claim: referencesClaim, coverage: referencesCoverage,
+        violations: """
+            SELECT "table" || ' ' || coalesce(rowid, '?') || ': its row in ' || parent || ' is missing' FROM pragma_foreign_key_check
+            UNION ALL
+            \(userIDsWithoutGap)
+            """)
 
     private static let money = [
         AuditRule(
@@ -74,7 +85,7 @@ extension AuditRule {
                 SELECT 'payment ' || p.id || ': amount ' || p.amount || ' and refunded ' || p.refunded || ', transfers '
                     || coalesce(t.paid, 0) || ' and ' || coalesce(t.back, 0) || ', refunds ' || coalesce(r.back, 0)
                 FROM payments p
-                LEFT JOIN (SELECT order_id, sum(iif(kind = 1, amount, 0)) paid, sum(iif(kind = 2, amount, 0)) back
+                LEFT JOIN (SELECT order_id, sum(CASE kind WHEN 1 THEN amount ELSE 0 END) paid, sum(CASE kind WHEN 2 THEN amount ELSE 0 END) back
                     FROM transfers WHERE kind <> 0 GROUP BY order_id) t ON t.order_id = p.order_id
                 LEFT JOIN (SELECT payment_id, sum(amount) back FROM refunds GROUP BY payment_id) r ON r.payment_id = p.id
                 WHERE p.amount <> coalesce(t.paid, 0) OR p.refunded <> coalesce(t.back, 0) OR p.refunded <> coalesce(r.back, 0)
@@ -97,34 +108,6 @@ extension AuditRule {
                 WHERE p.held < 0 OR p.stock < p.held OR p.held <> coalesce(h.units, 0)
                 """),
         AuditRule(
-            invariant: 5, claim: "units sold are units paid less units refunded, in orders, refunds and events alike",
-            coverage: "SELECT count(*) FROM order_lines",
-            violations: """
-                WITH lines AS (
-                    SELECT l.order_id, l.product_id, l.quantity, l.refunded, iif(p.id > g.payments, l.quantity, 0) kept
-                    FROM order_lines l JOIN payments p ON p.order_id = l.order_id, pruned_events g
-                ), back AS (
-                    SELECT p.order_id, l.product_id, sum(l.quantity) units, sum(iif(r.id > g.refunds, l.quantity, 0)) kept
-                    FROM refund_lines l JOIN refunds r ON r.id = l.refund_id JOIN payments p ON p.id = r.payment_id, pruned_events g
-                    GROUP BY p.order_id, l.product_id
-                ), told AS (
-                    SELECT e.order_id, u.product_id, sum(iif(e.kind = 0, u.units, 0)) sold, sum(iif(e.kind = 1, -u.units, 0)) back
-                    FROM events e JOIN event_units u ON u.event_id = e.id GROUP BY e.order_id, u.product_id
-                )
-                SELECT 'order ' || l.order_id || ', product ' || l.product_id || ': units ' || l.quantity || ' less ' || l.refunded
-                    || ', refunds ' || coalesce(b.units, 0) || ', events ' || coalesce(t.sold, 0) || ' less ' || coalesce(t.back, 0)
-                FROM lines l LEFT JOIN back b USING (order_id, product_id) LEFT JOIN told t USING (order_id, product_id)
-                WHERE l.refunded <> coalesce(b.units, 0) OR l.kept <> coalesce(t.sold, 0) OR coalesce(b.kept, 0) <> coalesce(t.back, 0)
-                UNION ALL
-                SELECT 'order ' || order_id || ', product ' || product_id || ': refunded or told, but not in the order'
-                FROM (SELECT order_id, product_id FROM back UNION SELECT order_id, product_id FROM told) other
-                WHERE NOT EXISTS (
-                    SELECT 1 FROM order_lines l WHERE l.order_id = other.order_id AND l.product_id = other.product_id)
-                UNION ALL
-                SELECT 'order ' || l.order_id || ', product ' || l.product_id || ': refunded without a payment'
-                FROM order_lines l LEFT JOIN payments p ON p.order_id = l.order_id WHERE l.refunded <> 0 AND p.id IS NULL
-                """),
-        AuditRule(
             invariant: 5, claim: "an order costs what its lines cost",
             coverage: "SELECT count(*) FROM orders",
             violations: """
@@ -134,40 +117,73 @@ extension AuditRule {
                 """),
     ]
 
+    static let paidUnitsClaim = "units sold are units paid less units refunded, in orders, refunds and events alike"
+
+    private static let paidUnits = AuditRule(
+        invariant: 5, claim: paidUnitsClaim,
+        coverage: "SELECT count(*) FROM order_lines",
+        violations: """
+            WITH lines AS (
+                SELECT l.order_id, l.product_id, l.quantity, l.refunded, iif(p.id > g.payments, l.quantity, 0) kept
+                FROM order_lines l JOIN payments p ON p.order_id = l.order_id, pruned_events g
+            ), back AS (
+                SELECT p.order_id, l.product_id, sum(l.quantity) units, sum(iif(r.id > g.refunds, l.quantity, 0)) kept
+                FROM refund_lines l JOIN refunds r ON r.id = l.refund_id JOIN payments p ON p.id = r.payment_id, pruned_events g
+                GROUP BY p.order_id, l.product_id
+            ), told AS (
+                SELECT e.order_id, u.product_id, sum(iif(e.kind = 0, u.units, 0)) sold, sum(iif(e.kind = 1, -u.units, 0)) back
+                FROM events e JOIN event_units u ON u.event_id = e.id GROUP BY e.order_id, u.product_id
+            )
+            SELECT 'order ' || l.order_id || ', product ' || l.product_id || ': units ' || l.quantity || ' less ' || l.refunded
+                || ', refunds ' || coalesce(b.units, 0) || ', events ' || coalesce(t.sold, 0) || ' less ' || coalesce(t.back, 0)
+            FROM lines l LEFT JOIN back b USING (order_id, product_id) LEFT JOIN told t USING (order_id, product_id)
+            WHERE l.refunded <> coalesce(b.units, 0) OR l.kept <> coalesce(t.sold, 0) OR coalesce(b.kept, 0) <> coalesce(t.back, 0)
+            UNION ALL
+            SELECT 'order ' || order_id || ', product ' || product_id || ': refunded or told, but not in the order'
+            FROM (SELECT order_id, product_id FROM back UNION SELECT order_id, product_id FROM told) other
+            WHERE NOT EXISTS (
+                SELECT 1 FROM order_lines l WHERE l.order_id = other.order_id AND l.product_id = other.product_id)
+            UNION ALL
+            SELECT 'order ' || l.order_id || ', product ' || l.product_id || ': refunded without a payment'
+            FROM order_lines l LEFT JOIN payments p ON p.order_id = l.order_id WHERE l.refunded <> 0 AND p.id IS NULL
+            """)
+
     private static let states = [
         AuditRule(
             invariant: 6, claim: "an order is paid or refunded exactly when it has a payment, and refunded when nothing of it is left",
             coverage: "SELECT count(*) FROM orders",
             violations: """
-                SELECT 'order ' || o.id || ': status ' || o.status || ', payment ' || coalesce(p.id, 'none') || ', units left '
+                SELECT 'order ' || o.id || ': status ' || o.status || ', payment ' || coalesce(CAST(p.id AS text), 'none') || ', units left '
                     || coalesce(l.remaining, 0)
                 FROM orders o LEFT JOIN payments p ON p.order_id = o.id
                 LEFT JOIN (SELECT order_id, sum(quantity - refunded) remaining FROM order_lines GROUP BY order_id) l ON l.order_id = o.id
                 WHERE (o.status IN (1, 4)) <> (p.id IS NOT NULL) OR (o.status = 4) <> (coalesce(l.remaining, 0) = 0)
-                    OR (p.id IS NOT NULL AND (p.amount <> o.total - o.discount OR p.user_id <> o.user_id OR p.paid_at IS NOT o.paid_at))
+                    OR (p.id IS NOT NULL AND (p.amount <> o.total - o.discount OR p.user_id <> o.user_id OR p.paid_at IS DISTINCT FROM o.paid_at))
                 """),
         AuditRule(
             invariant: 6, claim: "a coupon is used by exactly one paid order, held by one pending order, or free",
             coverage: "SELECT count(*) FROM issued_coupons",
             violations: """
-                SELECT 'issued coupon ' || i.id || ': state ' || i.state || ', order ' || coalesce(i.order_id, 'none') || ' with status '
-                    || coalesce(o.status, 'none')
+                SELECT 'issued coupon ' || i.id || ': state ' || i.state || ', order ' || coalesce(CAST(i.order_id AS text), 'none') || ' with status '
+                    || coalesce(CAST(o.status AS text), 'none')
                 FROM issued_coupons i LEFT JOIN orders o ON o.id = i.order_id AND o.issued_coupon_id = i.id AND o.user_id = i.user_id
                 WHERE NOT CASE i.state
                     WHEN 0 THEN i.order_id IS NULL AND i.used_at IS NULL
-                    WHEN 1 THEN o.status IS 0
-                    ELSE o.status IS 1 OR o.status IS 4 END
+                    WHEN 1 THEN coalesce(o.status = 0, 1 = 0)
+                    ELSE coalesce(o.status IN (1, 4), 1 = 0) END
                 UNION ALL
                 SELECT 'order ' || o.id || ': status ' || o.status || ', its coupon ' || o.issued_coupon_id || ' is not with it'
                 FROM orders o LEFT JOIN issued_coupons i ON i.id = o.issued_coupon_id
-                WHERE o.issued_coupon_id IS NOT NULL AND o.status IN (0, 1) AND i.order_id IS NOT o.id
+                WHERE o.issued_coupon_id IS NOT NULL AND o.status IN (0, 1) AND i.order_id IS DISTINCT FROM o.id
                 """),
     ]
 
-    private static let outbox = [
+    static let eventOfEachPaymentClaim = "every payment and every refund has its event, unless old events were removed"
+
+    private static let eventOfEachPayment =
         AuditRule(
             // The events of the first payments and refunds may have been removed (`pruned_events`); none of those may be left.
-            invariant: 8, claim: "every payment and every refund has its event, unless old events were removed",
+            invariant: 8, claim: eventOfEachPaymentClaim,
             coverage: "SELECT (SELECT count(*) FROM payments) + (SELECT count(*) FROM refunds)",
             violations: """
                 SELECT 'payment ' || p.id || ' of order ' || p.order_id || ': events of sale ' || coalesce(e.sales, 0) || ', of refund '
@@ -183,7 +199,9 @@ extension AuditRule {
                 UNION ALL
                 SELECT 'event ' || e.id || ': order ' || e.order_id || ' has no payment'
                 FROM events e LEFT JOIN payments p ON p.order_id = e.order_id WHERE p.id IS NULL
-                """),
+                """)
+
+    private static let eventNumbers =
         AuditRule(
             invariant: 8, claim: "events are numbered without a gap, and each is delivered, waiting or parked",
             coverage: "SELECT count(*) FROM events",
@@ -194,6 +212,5 @@ extension AuditRule {
                 UNION ALL
                 SELECT 'event ' || e.id || ': the event before it is missing' FROM events e LEFT JOIN events p ON p.id = e.id - 1
                 WHERE p.id IS NULL AND e.id - 1 NOT IN (SELECT event_base FROM incarnations UNION SELECT through FROM pruned_events)
-                """),
-    ]
+                """)
 }

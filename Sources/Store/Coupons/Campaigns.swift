@@ -1,5 +1,4 @@
 package import Commerce
-import GRDB
 
 extension TransactionalStore {
     /// Creates a campaign. Its epochs start at the store's incarnation, so a gate that an earlier incarnation left under the same id has
@@ -7,18 +6,7 @@ extension TransactionalStore {
     package func createCampaign(
         _ terms: CampaignTerms, in context: WriteContext<Campaign>
     ) async throws(StoreError) -> WriteResult<Campaign> {
-        try await write(in: context) { [epoch = identity.incarnation] db, now in
-            if let fault = terms.windowFault { return .refused(fault) }
-            let discount = DiscountColumns(terms.discount)
-            try db.run(
-                """
-                INSERT INTO campaigns (name, discount_type, discount_value, discount_max, quantity, opens_at, closes_at, valid_for_s,
-                    min_order, restore_on_refund, created_at, epoch)
-                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-                """, terms.name, discount.type, discount.value, Nullable(discount.maximum), terms.quantity, terms.opensAt,
-                Nullable(terms.closesAt), terms.validForSeconds, terms.minOrderAmount, terms.restoreOnRefund, now, epoch)
-            return .done(Campaign(id: CouponID(db.lastInsertedRowID), terms: terms, issued: 0, createdAt: now, epoch: epoch))
-        }
+        try await write(CreateCampaign(terms: terms, epoch: identity.incarnation, now: context.time), in: context)
     }
 
     /// Changes quantity or window. An archived campaign becomes live again, so its gate may be built again.
@@ -29,21 +17,7 @@ extension TransactionalStore {
         _ id: CouponID, _ change: CampaignChange, onlyIf condition: (@Sendable (Campaign) -> Bool)? = nil,
         context: (any DeliveryContext)? = nil
     ) async throws(StoreError) -> Outcome<Campaign> {
-        try await decide(context: context) { [rowVersions] db in
-            guard let old = try db.campaign(id) else { return .refused(.couponNotFound) }
-            if let condition, !condition(old) { return .refused(.preconditionFailed) }
-            var terms = old.terms
-            terms.quantity = change.quantity ?? terms.quantity
-            terms.opensAt = change.opensAt ?? terms.opensAt
-            terms.closesAt = change.removesEnd ? nil : change.closesAt ?? terms.closesAt
-            guard terms.quantity >= old.issued else { return .refused(.quantityIssued(issued: old.issued)) }
-            if let fault = terms.windowFault { return .refused(fault) }
-            rowVersions.changing(id.rawValue, in: .campaigns)
-            try db.run(
-                "UPDATE campaigns SET quantity = ?, opens_at = ?, closes_at = ?, archival = 0, archived_at = NULL WHERE id = ?",
-                terms.quantity, terms.opensAt, Nullable(terms.closesAt), id)
-            return .done(Campaign(id: id, terms: terms, issued: old.issued, createdAt: old.createdAt, epoch: old.epoch))
-        }
+        try await decide(UpdateCampaign(id: id, change: change, condition: condition), context: context)
     }
 
     /// Raises a live campaign's epoch to `epoch`: from the commit on, the store refuses every claim that was decided under an older
@@ -55,13 +29,59 @@ extension TransactionalStore {
     package func bumpEpoch(
         of id: CouponID, to epoch: Int64, context: (any DeliveryContext)? = nil
     ) async throws(StoreError) -> Outcome<Campaign?> {
-        try await decide(context: context) { [rowVersions] db in
-            guard let old = try db.campaign(id) else { return .refused(.couponNotFound) }
-            guard old.epoch < epoch, !old.isArchived else { return .done(nil) }
-            rowVersions.changing(id.rawValue, in: .campaigns)
-            try db.run("UPDATE campaigns SET epoch = ? WHERE id = ?", epoch, id)
-            return .done(Campaign(id: id, terms: old.terms, issued: old.issued, createdAt: old.createdAt, epoch: epoch))
-        }
+        try await decide(RaiseEpoch(id: id, epoch: epoch), context: context)
+    }
+}
+
+/// See ``TransactionalStore/createCampaign(_:in:)``.
+struct CreateCampaign: UseCase {
+    let terms: CampaignTerms
+    let epoch: Int64
+    let now: Instant
+
+    var needs: Needs { Needs(new: NewRows(campaigns: 1)) }
+
+    func decide(_ books: some Books) throws -> Outcome<Campaign> {
+        if let fault = terms.windowFault { return .refused(fault) }
+        let id = try books.insertCampaign(terms, epoch: epoch, at: now)
+        return .done(Campaign(id: id, terms: terms, issued: 0, createdAt: now, epoch: epoch))
+    }
+}
+
+/// See ``TransactionalStore/updateCampaign(_:_:onlyIf:context:)``.
+struct UpdateCampaign: UseCase {
+    let id: CouponID
+    let change: CampaignChange
+    let condition: (@Sendable (Campaign) -> Bool)?
+
+    var needs: Needs { Needs(campaigns: [id]) }
+
+    func decide(_ books: some Books) throws -> Outcome<Campaign> {
+        guard let old = try books.campaign(id) else { return .refused(.couponNotFound) }
+        if let condition, !condition(old) { return .refused(.preconditionFailed) }
+        var terms = old.terms
+        terms.quantity = change.quantity ?? terms.quantity
+        terms.opensAt = change.opensAt ?? terms.opensAt
+        terms.closesAt = change.removesEnd ? nil : change.closesAt ?? terms.closesAt
+        guard terms.quantity >= old.issued else { return .refused(.quantityIssued(issued: old.issued)) }
+        if let fault = terms.windowFault { return .refused(fault) }
+        try books.changeTerms(of: id, to: terms)
+        return .done(Campaign(id: id, terms: terms, issued: old.issued, createdAt: old.createdAt, epoch: old.epoch))
+    }
+}
+
+/// See ``TransactionalStore/bumpEpoch(of:to:context:)``.
+struct RaiseEpoch: UseCase {
+    let id: CouponID
+    let epoch: Int64
+
+    var needs: Needs { Needs(campaigns: [id]) }
+
+    func decide(_ books: some Books) throws -> Outcome<Campaign?> {
+        guard let old = try books.campaign(id) else { return .refused(.couponNotFound) }
+        guard old.epoch < epoch, !old.isArchived else { return .done(nil) }
+        try books.setEpoch(of: id, to: epoch)
+        return .done(Campaign(id: id, terms: old.terms, issued: old.issued, createdAt: old.createdAt, epoch: epoch))
     }
 }
 
@@ -98,29 +118,48 @@ extension TransactionalStore {
     package func beginArchiving(
         _ candidates: [ArchivalCandidate], endedBefore limit: Instant, at now: Instant
     ) async throws(StoreError) -> [ArchivedGate] {
-        try await write(context: nil) { [rowVersions] db in
-            var gates: [ArchivedGate] = []
-            for candidate in candidates {
-                rowVersions.changing(candidate.id.rawValue, in: .campaigns)
-                let epoch = max(candidate.epoch, candidate.gateEpoch) + 1
-                let changed = try db.changes(
-                    """
-                    UPDATE campaigns SET archival = 1, archived_at = ?, epoch = ?
-                    WHERE id = ? AND epoch = ? AND archival < 2 AND closes_at <= ?
-                    """, now, epoch, candidate.id, candidate.epoch, limit)
-                if changed > 0 { gates.append(ArchivedGate(id: candidate.id, epoch: epoch)) }
-            }
-            return gates
-        }
+        try await write(BeginArchiving(candidates: candidates, limit: limit, now: now))
     }
 
     /// Notes that the gates were removed, all in one commit. A campaign that became live again meanwhile stays as it is.
     package func finishArchiving(_ gates: [ArchivedGate]) async throws(StoreError) {
-        try await write(context: nil) { db in
-            for gate in gates {
-                try db.run("UPDATE campaigns SET archival = 2 WHERE id = ? AND epoch = ? AND archival = 1", gate.id, gate.epoch)
-            }
+        try await write(FinishArchiving(gates: gates))
+    }
+}
+
+/// See ``TransactionalStore/beginArchiving(_:endedBefore:at:)``.
+struct BeginArchiving: UseCase {
+    let candidates: [ArchivalCandidate]
+    let limit: Instant
+    let now: Instant
+
+    var needs: Needs { Needs(campaigns: candidates.map(\.id)) }
+
+    func decide(_ books: some Books) throws -> Outcome<[ArchivedGate]> {
+        var gates: [ArchivedGate] = []
+        for candidate in candidates {
+            guard let campaign = try books.campaign(candidate.id), campaign.epoch == candidate.epoch,
+                let closesAt = campaign.terms.closesAt, closesAt <= limit, try books.archival(of: candidate.id) != .done
+            else { continue }
+            let epoch = max(candidate.epoch, candidate.gateEpoch) + 1
+            try books.beginArchiving(candidate.id, epoch: epoch, at: now)
+            gates.append(ArchivedGate(id: candidate.id, epoch: epoch))
         }
+        return .done(gates)
+    }
+}
+
+/// See ``TransactionalStore/finishArchiving(_:)``.
+struct FinishArchiving: UseCase {
+    let gates: [ArchivedGate]
+
+    var needs: Needs { Needs(campaigns: gates.map(\.id)) }
+
+    func decide(_ books: some Books) throws -> Outcome<Void> {
+        for gate in gates where try books.archival(of: gate.id) == .begun && books.campaign(gate.id)?.epoch == gate.epoch {
+            try books.finishArchiving(gate.id)
+        }
+        return .done(())
     }
 }
 
@@ -128,50 +167,5 @@ extension CampaignTerms {
     var windowFault: Refusal? {
         guard let closesAt, closesAt <= opensAt else { return nil }
         return .invalid(field: "closesAt", reason: "must be after opensAt")
-    }
-}
-
-/// A discount as stored: type 0 is a fixed amount, type 1 a percentage with an optional maximum.
-struct DiscountColumns {
-    let type: Int64
-    let value: Int64
-    let maximum: Won?
-
-    init(_ discount: Discount) {
-        switch discount {
-        case .fixed(let amount): (type, value, maximum) = (0, amount.rawValue, nil)
-        case .percent(let percent, let maxAmount): (type, value, maximum) = (1, percent, maxAmount)
-        }
-    }
-
-    init(type: Int64, value: Int64, maximum: Won?) {
-        (self.type, self.value, self.maximum) = (type, value, maximum)
-    }
-
-    var discount: Discount {
-        type == 0 ? .fixed(amount: Won(value)) : .percent(value, maxAmount: maximum)
-    }
-}
-
-extension Database {
-    static let campaignQuery = """
-        SELECT id, name, discount_type, discount_value, discount_max, quantity, opens_at, closes_at, valid_for_s, min_order,
-            restore_on_refund, issued, created_at, epoch, archival
-        FROM campaigns
-        """
-    private static let campaignByID = campaignQuery + " WHERE id = ?"
-
-    func campaign(_ id: CouponID) throws -> Campaign? {
-        try first(Self.campaignByID, id, read: Self.campaign)
-    }
-
-    static func campaign(_ row: Columns) -> Campaign {
-        let discount = DiscountColumns(type: row.int(2), value: row.int(3), maximum: row.optionalWon(4)).discount
-        let terms = CampaignTerms(
-            name: row.text(1), discount: discount, quantity: row.int(5), opensAt: row.instant(6), closesAt: row.optionalInstant(7),
-            validForSeconds: row.int(8), minOrderAmount: row.won(9), restoreOnRefund: row.bool(10))
-        return Campaign(
-            id: row.id(0), terms: terms, issued: row.int(11), createdAt: row.instant(12), epoch: row.int(13),
-            isArchived: row.int(14) != 0)
     }
 }

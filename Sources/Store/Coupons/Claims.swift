@@ -1,5 +1,4 @@
 package import Commerce
-import GRDB
 
 /// A claim that the gate in Redis let through.
 package struct Claim: Sendable, Equatable {
@@ -59,92 +58,90 @@ extension TransactionalStore {
         _ writes: [ClaimWrite], of coupon: CouponID, context: any DeliveryContext,
         completion: @escaping @Sendable (Result<[WriteResult<ClaimRecord>], StoreError>) -> Void
     ) {
-        submit(weight: writes.count, context: context, { [self] db in try record(writes, of: coupon, in: db) }, completion: completion)
+        submit(RecordClaims(writes: writes, campaign: coupon), context: context, completion: completion)
     }
 
     /// Writes the coupon of one claim, see ``recordClaims(_:of:context:completion:)``.
     package func recordClaim(
         _ claim: Claim, idempotency: IdempotentWrite<IssuedCoupon>? = nil, context: (any DeliveryContext)? = nil
     ) async throws(StoreError) -> WriteResult<ClaimRecord> {
-        try await write(context: context) { [self] db in
-            try record([ClaimWrite(claim, idempotency: idempotency)], of: claim.couponID, in: db)[0]
-        }
+        let useCase = RecordClaims(writes: [ClaimWrite(claim, idempotency: idempotency)], campaign: claim.couponID)
+        return try await write(useCase, context: context)[0]
+    }
+}
+
+/// See ``TransactionalStore/recordClaims(_:of:context:completion:)``.
+struct RecordClaims: UseCase {
+    let writes: [ClaimWrite]
+    let campaign: CouponID
+
+    var weight: Int { writes.count }
+
+    var needs: Needs {
+        var needs = Needs(campaigns: [campaign], new: NewRows(issuedCoupons: writes.count))
+        needs.ownedCoupons = writes.map { CouponOwner(campaign: campaign, user: $0.claim.userID) }
+        needs.sequences = writes.map { CampaignSequence(campaign: campaign, sequence: $0.claim.sequence) }
+        needs.answers = writes.compactMap { $0.idempotency?.key }
+        return needs
     }
 
-    private func record(_ writes: [ClaimWrite], of coupon: CouponID, in db: Database) throws -> [WriteResult<ClaimRecord>] {
-        guard let campaign = try db.campaign(coupon) else { return writes.map { _ in .done(.campaignMissing) } }
-        var issuing = try CouponIssuing(campaign, in: db)
+    func decide(_ books: some Books) throws -> Outcome<[WriteResult<ClaimRecord>]> {
+        guard let campaign = try books.campaign(campaign) else { return .done(writes.map { _ in .done(.campaignMissing) }) }
+        var issuing = CouponIssuing(campaign)
         var results: [WriteResult<ClaimRecord>] = []
         results.reserveCapacity(writes.count)
         for write in writes {
-            assert(write.claim.couponID == coupon, "a job writes claims of one campaign")
-            results.append(try db.readable { try record(write, with: &issuing, in: db) } ?? .done(.malformed))
+            assert(write.claim.couponID == campaign.id, "a job writes claims of one campaign")
+            results.append(try readable { try record(write, with: &issuing, in: books) } ?? .done(.malformed))
         }
-        try issuing.end()
-        return results
+        if issuing.issued > 0 { try books.addIssued(issuing.issued, to: campaign.id) }
+        return .done(results)
     }
 
-    private func record(_ write: ClaimWrite, with issuing: inout CouponIssuing, in db: Database) throws -> WriteResult<ClaimRecord> {
+    private func record(
+        _ write: ClaimWrite, with issuing: inout CouponIssuing, in books: some Books
+    ) throws -> WriteResult<ClaimRecord> {
         let claim = write.claim
         if let key = write.idempotency?.key {
-            switch try db.answer(for: key, at: claim.issuedAt) {
+            switch try books.answer(for: key, at: claim.issuedAt) {
             case .absent: break
             case .stored(let answer): return .replayed(answer)
             case .reused: return .refused(.idempotencyKeyReused)
             }
         }
-        guard userExists(claim.userID) else { return .done(.userMissing) }
-        if let coupon = try issuing.issue(claim) {
+        guard books.userExists(claim.userID) else { return .done(.userMissing) }
+        if let coupon = try issuing.issue(claim, in: books) {
             if let idempotency = write.idempotency {
-                try db.keep(idempotency.render(coupon), under: idempotency.key, at: claim.issuedAt)
+                try books.keep(idempotency.render(coupon), under: idempotency.key, at: claim.issuedAt)
             }
             return .done(.issued(coupon))
         }
-        guard let known = try db.issuedCoupon(of: claim.couponID, userID: claim.userID), known.sequence == claim.sequence else {
+        guard let known = try books.issuedCoupon(of: claim.couponID, userID: claim.userID), known.sequence == claim.sequence else {
             return .done(.stale)
         }
         return .done(.known(known))
     }
 }
 
-/// Issues coupons of one campaign within one transaction: a row for each by one prepared statement, and one update of the campaign.
+/// Issues coupons of one campaign within one job: a row for each. The campaign's number of issued coupons is added once, at the end.
 private struct CouponIssuing {
     private let campaign: Campaign
-    private let db: Database
-    private let insertion: Statement
     private var codes = SystemRandomNumberGenerator()
-    private var issued: Int64 = 0
+    private(set) var issued: Int64 = 0
 
-    /// A row that would violate a unique key, by user or by sequence, is skipped, so that the other claims of the call get their rows.
-    private static let insertionQuery = """
-        INSERT INTO issued_coupons (code, coupon_id, user_id, sequence, issued_at, expires_at) VALUES (?, ?, ?, ?, ?, ?)
-        ON CONFLICT DO NOTHING
-        """
-
-    init(_ campaign: Campaign, in db: Database) throws {
-        (self.campaign, self.db) = (campaign, db)
-        insertion = try db.cachedStatement(sql: Self.insertionQuery)
-    }
+    init(_ campaign: Campaign) { self.campaign = campaign }
 
     /// Writes the row; nil where the claim's epoch is not the campaign's, no coupon is left, or user or sequence have a row.
-    mutating func issue(_ claim: Claim) throws -> IssuedCoupon? {
+    mutating func issue(_ claim: Claim, in books: some Books) throws -> IssuedCoupon? {
         guard claim.epoch == campaign.epoch, issued < campaign.remaining else { return nil }
         let code = CouponCode.random(at: claim.issuedAt, using: &codes)
         let expiresAt = campaign.terms.expiry(ofCouponIssuedAt: claim.issuedAt)
-        try db.run(
-            insertion, Self.insertionQuery, code.description, claim.couponID, claim.userID, claim.sequence, claim.issuedAt, expiresAt)
-        guard db.changesCount == 1 else { return nil }
+        guard let id = try books.insertIssuedCoupon(claim, code: code, expiresAt: expiresAt) else { return nil }
         issued += 1
         return IssuedCoupon(
-            id: IssuedCouponID(db.lastInsertedRowID), code: code, couponID: claim.couponID, userID: claim.userID,
+            id: id, code: code, couponID: claim.couponID, userID: claim.userID,
             name: campaign.terms.name, discount: campaign.terms.discount, minOrderAmount: campaign.terms.minOrderAmount,
             sequence: claim.sequence, state: .issued, issuedAt: claim.issuedAt, expiresAt: expiresAt, usedAt: nil, orderID: nil)
-    }
-
-    /// Adds the number of issued coupons to the campaign's.
-    func end() throws {
-        guard issued > 0 else { return }
-        try db.run("UPDATE campaigns SET issued = issued + ? WHERE id = ?", issued, campaign.id)
     }
 }
 

@@ -10,7 +10,7 @@ package enum StoreCompaction {
     package static func run(_ path: String, options: StoreOptions) throws(StoreError) -> (before: Int64, after: Int64) {
         do {
             let connection = try DatabaseQueue(path: path, configuration: .writer(options))
-            try connection.read { try TransactionalStore.refuseNewerVersion($0) }
+            try connection.read { try SQLiteEngine.refuseNewerVersion($0) }
             try connection.writeWithoutTransaction { try $0.execute(sql: "PRAGMA wal_checkpoint(TRUNCATE)") }
             let before = size(of: path)
             try connection.writeWithoutTransaction { db in

@@ -97,7 +97,8 @@ extension TransactionalStore {
     package func audit(progress: @escaping @Sendable (_ done: Int, _ of: Int) -> Void = { _, _ in }) async throws(StoreError)
         -> [AuditResult]
     {
-        try await onThread { path in
+        guard path != nil else { return try await snapshot { snapshot throws(StoreError) in try snapshot.audit(progress: progress) } }
+        return try await onThread { path in
             let check = { (db: Database) in try Snapshot(db: db, read: RunningRead()).audit(progress: progress) }
             if StoreCopy.hasRoom(for: path) { return try StoreCopy.withTemporary(of: path, check) }
             return try DatabaseQueue(path: path, configuration: .reader()).read(check)
@@ -106,7 +107,7 @@ extension TransactionalStore {
 
     /// Runs work that takes seconds on a thread of its own, so that it delays neither a read lane nor the cooperative pool.
     private func onThread<Value: Sendable>(_ work: @escaping @Sendable (String) throws -> Value) async throws(StoreError) -> Value {
-        let path = path
+        guard let path else { throw StoreError(.unavailable, "the store is not in a file; use the backup of its server instead") }
         let result: Result<Value, StoreError> = await withUnsafeContinuation { continuation in
             let thread = Thread {
                 continuation.resume(returning: Result { try work(path) }.mapError(StoreError.init(classifying:)))

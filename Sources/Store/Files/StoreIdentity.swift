@@ -15,7 +15,7 @@ package struct StoreIdentity: Sendable, Hashable, CustomStringConvertible {
 
     /// Event ids reserved for each millisecond: at up to 100,000 events a second on average, no id reaches the base of a later
     /// incarnation. Ids stay within 15 digits until the year 2286; whole numbers of that size are exact in Lua and in JSON.
-    static let eventsPerMillisecond: Int64 = 100
+    package static let eventsPerMillisecond: Int64 = 100
     /// The greatest incarnation whose events have ids of 15 digits.
     static let greatestIncarnation: Int64 = 9_999_999_999_999
 
@@ -26,7 +26,7 @@ package struct StoreIdentity: Sendable, Hashable, CustomStringConvertible {
         return next
     }
 
-    static var now: Int64 { Int64(Date().timeIntervalSince1970 * 1_000) }
+    package static var now: Int64 { Int64(Date().timeIntervalSince1970 * 1_000) }
 
     /// As stored in Redis: the store's id, a colon and the incarnation.
     package var description: String { "\(store):\(incarnation)" }
@@ -48,15 +48,17 @@ package struct StoreIdentity: Sendable, Hashable, CustomStringConvertible {
 }
 
 extension Database {
+    static let identityQuery = "SELECT i.store, n.number, n.event_base FROM identity i, incarnations n ORDER BY n.number DESC LIMIT 1"
+
+    static func identity(_ row: some RowColumns) -> StoreIdentity {
+        StoreIdentity(store: row.text(0), incarnation: row.int(1), eventBase: row.int(2))
+    }
+
     /// The store's identity.
     ///
     /// Throws `corrupt` where the migrated store has none.
     func identity() throws -> StoreIdentity {
-        let found = try first(
-            """
-            SELECT i.store, n.number, n.event_base FROM identity i, incarnations n ORDER BY n.number DESC LIMIT 1
-            """
-        ) { StoreIdentity(store: $0.text(0), incarnation: $0.int(1), eventBase: $0.int(2)) }
+        let found = try first(Self.identityQuery, read: Self.identity)
         guard let found else { throw StoreError(.corrupt, "the store has no identity") }
         return found
     }

@@ -103,7 +103,7 @@ extension StoreRestore {
             try db.run("UPDATE identity SET is_backup = 0")
             // So the gates of earlier incarnations have an earlier epoch, and the store refuses the claims that they decide.
             try db.run("UPDATE campaigns SET epoch = max(epoch, ?)", number)
-            return (try db.identity(), try db.storeCounts(), lastEvent == 0 ? nil : EventID(lastEvent))
+            return (try db.identity(), try QueryConnection(source: .sqlite(db)).storeCounts(), lastEvent == 0 ? nil : EventID(lastEvent))
         }
         try connection.writeWithoutTransaction { try $0.execute(sql: "PRAGMA wal_checkpoint(TRUNCATE)") }
         try connection.close()
@@ -114,7 +114,7 @@ extension StoreRestore {
         for table in ["grdb_migrations", "users", "campaigns", "issued_coupons", "orders", "events"] {
             guard try db.tableExists(table) else { throw StoreError(.corrupt, "\(file) is no store of this program") }
         }
-        try TransactionalStore.refuseNewerVersion(db)
+        try SQLiteEngine.refuseNewerVersion(db)
         let faults = try String.fetchAll(db, sql: "PRAGMA integrity_check(3)")
         guard faults == ["ok"] else { throw StoreError(.corrupt, "\(file) is damaged: \(faults.joined(separator: "; "))") }
         let orphans = try db.integer("SELECT count(*) FROM pragma_foreign_key_check")

@@ -1,43 +1,38 @@
-import Commerce
-import GRDB
+package import Commerce
 
 /// An order that may be placed: all checks are done and nothing is written yet.
-struct OrderDraft {
+package struct OrderDraft: Sendable {
+    package let userID: UserID
+    package let lines: [OrderLine]
+    package let total: Won
+    package let discount: Won
+    package let issuedCouponID: IssuedCouponID?
+
+    package var finalAmount: Won { Won(total.rawValue - discount.rawValue) }
+}
+
+/// What a user wants to order.
+struct OrderRequest: Sendable {
     let userID: UserID
-    let lines: [OrderLine]
-    let total: Won
-    let discount: Won
+    let items: [RequestedItem]
     let issuedCouponID: IssuedCouponID?
 
-    var finalAmount: Won { Won(total.rawValue - discount.rawValue) }
-}
-
-/// Thrown inside a job to refuse; ``Database/refusable(_:)`` catches it, so it never leaves the job.
-struct RefusedDecision: Error {
-    let refusal: Refusal
-
-    init(_ refusal: Refusal) {
-        self.refusal = refusal
+    /// What ``Books/draft(_:at:)`` reads and ``Books/insert(_:as:at:)`` writes.
+    func needs(at now: Instant) -> Needs {
+        var needs = Needs(users: [userID], products: items.map(\.productID))
+        if let issuedCouponID { needs.issuedCoupons = [issuedCouponID] }
+        needs.orderNumbersAt = now
+        needs.new.orders = 1
+        return needs
     }
 }
 
-extension Database {
-    /// Turns a refusal thrown by a decision into the job's outcome.
-    func refusable<Value>(_ body: () throws -> Value) throws -> Outcome<Value> {
-        do {
-            return .done(try body())
-        } catch let decision as RefusedDecision {
-            return .refused(decision.refusal)
-        }
-    }
-
+extension Books {
     /// Prices the items, and checks stock and coupon.
     ///
     /// Throws `RefusedDecision`: `invalid`, `productNotFound`, `outOfStock`, `couponNotUsable`.
-    func draftOrder(
-        userID: UserID, items: [RequestedItem], issuedCouponID: IssuedCouponID?, at now: Instant
-    ) throws -> OrderDraft {
-        guard let items = RequestedItem.summed(items), !items.isEmpty, items.allSatisfy({ $0.quantity > 0 }) else {
+    func draft(_ request: OrderRequest, at now: Instant) throws -> OrderDraft {
+        guard let items = RequestedItem.summed(request.items), !items.isEmpty, items.allSatisfy({ $0.quantity > 0 }) else {
             throw RefusedDecision(.invalid(field: "items", reason: "must hold positive quantities whose sums are not too large"))
         }
         let products = try items.map { item in
@@ -58,9 +53,9 @@ extension Database {
                 OrderLine(
                     productID: product.id, name: product.name, unitPrice: product.price, quantity: item.quantity, amount: amount))
         }
-        let discount = try issuedCouponID.map { try couponDiscount($0, for: userID, total: total, at: now) }
+        let discount = try request.issuedCouponID.map { try couponDiscount($0, for: request.userID, total: total, at: now) }
         return OrderDraft(
-            userID: userID, lines: lines, total: total, discount: discount ?? .zero, issuedCouponID: issuedCouponID)
+            userID: request.userID, lines: lines, total: total, discount: discount ?? .zero, issuedCouponID: request.issuedCouponID)
     }
 
     /// The coupon's discount. A coupon that does not exist is refused like one of another user, so no caller learns which ids exist.

@@ -1,5 +1,4 @@
 package import Commerce
-import GRDB
 import TraceContext
 
 extension TransactionalStore {
@@ -10,12 +9,23 @@ extension TransactionalStore {
     package func refund(
         paymentID: PaymentID, items: [RequestedItem]?, in context: WriteContext<Refund>
     ) async throws(StoreError) -> WriteResult<Refund> {
-        let (options, trace) = (options, context.trace)
-        return try await write(in: context) { db, now in
-            try db.refusable {
-                let draft = try db.draftRefund(of: paymentID, items: items)
-                return try db.write(draft, options: options, at: now, trace: trace)
-            }
+        try await write(RefundPayment(payment: paymentID, items: items, now: context.time, trace: context.trace), in: context)
+    }
+}
+
+/// See ``TransactionalStore/refund(paymentID:items:in:)``.
+struct RefundPayment: UseCase {
+    let payment: PaymentID
+    let items: [RequestedItem]?
+    let now: Instant
+    let trace: TraceParent?
+
+    var needs: Needs { Needs(payments: [payment], new: NewRows(transfers: 1, refunds: 1, events: 1)) }
+
+    func decide(_ books: some Books) throws -> Outcome<Refund> {
+        try refusable {
+            let draft = try books.draftRefund(of: payment, items: items)
+            return try books.write(draft, at: now, trace: trace)
         }
     }
 }
@@ -34,7 +44,7 @@ private struct RefundDraft {
     let restoresCoupon: Bool
 }
 
-extension Database {
+extension Books {
     fileprivate func draftRefund(of id: PaymentID, items wanted: [RequestedItem]?) throws -> RefundDraft {
         guard let payment = try payment(id) else { throw RefusedDecision(.paymentNotFound) }
         guard let order = try order(payment.orderID), let balance = try balance(of: payment.userID)?.amount else {
@@ -50,15 +60,7 @@ extension Database {
         guard let balanceAfter = balance.adding(amount) else { throw StoreError(.internal, "a balance is too large") }
         return RefundDraft(
             payment: payment, order: order, items: items, amount: amount, emptiesPayment: emptiesPayment, balanceAfter: balanceAfter,
-            saleDay: try BusinessDay(number: integer("SELECT sale_day FROM payments WHERE id = ?", id)),
-            restoresCoupon: try emptiesPayment && restoresCoupon(order))
-    }
-
-    private func unitsLeft(of order: OrderID) throws -> [ProductID: Int64] {
-        let rows: [(ProductID, Int64)] = try all(
-            "SELECT product_id, quantity - refunded FROM order_lines WHERE order_id = ? AND quantity > refunded", order
-        ) { ($0.id(0), $0.int(1)) }
-        return Dictionary(uniqueKeysWithValues: rows)
+            saleDay: try saleDay(of: id), restoresCoupon: try emptiesPayment && restoresCoupon(order))
     }
 
     private func refundable(_ wanted: [RequestedItem]?, outOf left: [ProductID: Int64]) throws -> [RequestedItem] {
@@ -76,24 +78,15 @@ extension Database {
     }
 
     private func restoresCoupon(_ order: Order) throws -> Bool {
-        guard let id = order.issuedCouponID, let coupon = try issuedCoupon(id) else { return false }
-        return try campaign(coupon.couponID)?.terms.restoreOnRefund ?? false
+        guard let coupon = order.issuedCouponID else { return false }
+        return try comesBackOnRefund(coupon)
     }
 
-    fileprivate func write(_ draft: RefundDraft, options: StoreOptions, at now: Instant, trace: TraceParent?) throws -> Refund {
+    fileprivate func write(_ draft: RefundDraft, at now: Instant, trace: TraceParent?) throws -> Refund {
         let payment = draft.payment
         let refunded = Won(payment.refundedAmount.rawValue + draft.amount.rawValue)
-        try run("INSERT INTO refunds (payment_id, amount, at) VALUES (?, ?, ?)", payment.id, draft.amount, now)
-        let id = RefundID(lastInsertedRowID)
-        for item in draft.items {
-            try run(
-                "INSERT INTO refund_lines (refund_id, product_id, quantity) VALUES (?, ?, ?)", id, item.productID, item.quantity)
-            try run(
-                "UPDATE order_lines SET refunded = refunded + ? WHERE order_id = ? AND product_id = ?",
-                item.quantity, payment.orderID, item.productID)
-            try putBack(item.quantity, of: item.productID)
-        }
-        try run("UPDATE payments SET refunded = ? WHERE id = ?", refunded, payment.id)
+        let id = try insertRefund(of: payment, items: draft.items, amount: draft.amount, refunded: refunded, at: now)
+        for item in draft.items { try putBack(item.quantity, of: item.productID) }
         if draft.amount > .zero {
             try transfer(
                 .refund, user: payment.userID, amount: draft.amount, balanceAfter: draft.balanceAfter, orderID: payment.orderID, at: now)
@@ -102,20 +95,20 @@ extension Database {
         if draft.restoresCoupon, let coupon = draft.order.issuedCouponID { try giveBack(coupon, from: payment.orderID) }
         let refund = Refund(
             id: id, paymentID: payment.id, amount: draft.amount, refundedAmount: refunded, balance: draft.balanceAfter, refundedAt: now)
-        try appendEvent(of: refund, draft, options: options, at: now, trace: trace)
+        try appendEvent(of: refund, draft, at: now, trace: trace)
         return refund
     }
 
-    private func appendEvent(
-        of refund: Refund, _ draft: RefundDraft, options: StoreOptions, at now: Instant, trace: TraceParent?
-    ) throws {
+    private func appendEvent(of refund: Refund, _ draft: RefundDraft, at now: Instant, trace: TraceParent?) throws {
         let order = draft.order.with(status: draft.emptiesPayment ? .refunded : .paid, paidAt: draft.order.paidAt)
         let payment = Payment(
             id: draft.payment.id, orderID: order.id, orderNumber: order.number, userID: order.userID, amount: draft.payment.amount,
             balance: draft.payment.balance, paidAt: draft.payment.paidAt, refundedAmount: refund.refundedAmount)
-        let units = draft.items.map { ProductUnits(productID: $0.productID, units: -$0.quantity) }
-        try appendEvent(.refunded, order: order, saleDay: draft.saleDay, units: units, options: options, at: now, trace: trace) { id in
-            options.eventPayload(
+        let event = NewEvent(
+            kind: .refunded, order: order.id, saleDay: draft.saleDay,
+            units: draft.items.map { ProductUnits(productID: $0.productID, units: -$0.quantity) }, occurredAt: now, trace: trace)
+        try appendEvent(event) { id in
+            rules.eventPayload(
                 EventFacts(
                     id: id, kind: .refunded, occurredAt: now, order: order, payment: payment, refund: refund,
                     refundedItems: draft.items))

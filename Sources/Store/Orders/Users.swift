@@ -1,21 +1,11 @@
 package import Commerce
-import GRDB
 
 extension TransactionalStore {
     /// Creates a user with balance 0; ids count up from 1.
     package func createUser(
         name: String, in context: WriteContext<User>
     ) async throws(StoreError) -> WriteResult<User> {
-        try await write(in: context, onCommit: userCommitted) { db, now in
-            try db.run("INSERT INTO users (name, created_at) VALUES (?, ?)", name, now)
-            return .done(User(id: UserID(db.lastInsertedRowID), name: name, createdAt: now))
-        }
-    }
-
-    private var userCommitted: @Sendable (WriteResult<User>) -> Void {
-        { [self] result in
-            if case .done(let user) = result { userCreated(user.id) }
-        }
+        try await write(CreateUser(name: name, now: context.time), in: context)
     }
 
     /// Adds money to a user's balance.
@@ -24,31 +14,39 @@ extension TransactionalStore {
     package func charge(
         userID: UserID, amount: Won, in context: WriteContext<Charge>
     ) async throws(StoreError) -> WriteResult<Charge> {
-        let policy = options.policy
-        return try await write(in: context) { db, now in
-            guard policy.chargeAmounts.contains(amount) else { return .refused(.amountOutOfRange(policy.chargeAmounts)) }
-            guard let balance = try db.balance(of: userID)?.amount else { return .refused(.userNotFound) }
-            guard let after = balance.adding(amount), after <= policy.balanceLimit else {
-                return .refused(.balanceLimitExceeded(limit: policy.balanceLimit, balance: balance))
-            }
-            let transfer = try db.transfer(.charge, user: userID, amount: amount, balanceAfter: after, orderID: nil, at: now)
-            try db.run(
-                "INSERT INTO charges (user_id, amount, transfer_id, at) VALUES (?, ?, ?, ?)", userID, amount, transfer, now)
-            return .done(Charge(id: ChargeID(db.lastInsertedRowID), userID: userID, amount: amount, balance: after, chargedAt: now))
-        }
+        try await write(ChargeBalance(user: userID, amount: amount, now: context.time), in: context)
     }
 }
 
-extension Database {
-    func user(_ id: UserID) throws -> User? {
-        try first("SELECT name, created_at FROM users WHERE id = ?", id) { row in
-            User(id: id, name: row.text(0), createdAt: row.instant(1))
-        }
-    }
+/// See ``TransactionalStore/createUser(name:in:)``.
+struct CreateUser: UseCase {
+    let name: String
+    let now: Instant
 
-    func balance(of id: UserID) throws -> Balance? {
-        try first("SELECT balance, balance_updated_at FROM users WHERE id = ?", id) { row in
-            Balance(userID: id, amount: row.won(0), updatedAt: row.optionalInstant(1))
+    var needs: Needs { Needs(new: NewRows(users: 1)) }
+
+    func decide(_ books: some Books) throws -> Outcome<User> {
+        .done(User(id: try books.insertUser(name: name, at: now), name: name, createdAt: now))
+    }
+}
+
+/// See ``TransactionalStore/charge(userID:amount:in:)``.
+struct ChargeBalance: UseCase {
+    let user: UserID
+    let amount: Won
+    let now: Instant
+
+    var needs: Needs { Needs(users: [user], new: NewRows(transfers: 1, charges: 1)) }
+
+    func decide(_ books: some Books) throws -> Outcome<Charge> {
+        let policy = books.rules.policy
+        guard policy.chargeAmounts.contains(amount) else { return .refused(.amountOutOfRange(policy.chargeAmounts)) }
+        guard let balance = try books.balance(of: user)?.amount else { return .refused(.userNotFound) }
+        guard let after = balance.adding(amount), after <= policy.balanceLimit else {
+            return .refused(.balanceLimitExceeded(limit: policy.balanceLimit, balance: balance))
         }
+        let transfer = try books.transfer(.charge, user: user, amount: amount, balanceAfter: after, orderID: nil, at: now)
+        let id = try books.insertCharge(of: user, amount: amount, transfer: transfer, at: now)
+        return .done(Charge(id: id, userID: user, amount: amount, balance: after, chargedAt: now))
     }
 }

@@ -7,8 +7,9 @@ extension TransactionalStore {
     /// A page examines a bounded number of products. Where few of many pass, it may be short or empty and still have a next cursor.
     package func products(_ filter: ProductFilter, page: PageRequest) async throws(StoreError) -> Page<Product> {
         try await read(.browse) { [budget = options.searchBudget] db in
+            guard let sqlite = db.sqlite else { return try ProductScan(filter, page).page(db) }
             var search = try ProductSearch(filter, page, SearchBudget(budget))
-            return try search.page(db)
+            return try search.page(sqlite)
         }
     }
 }
@@ -238,7 +239,7 @@ extension ProductSearch {
 }
 
 extension ProductFilter.Sort {
-    fileprivate var list: Cursor.List {
+    var list: Cursor.List {
         switch self {
         case .newest: .newestProducts
         case .priceAscending: .productsByPrice
@@ -247,7 +248,7 @@ extension ProductFilter.Sort {
     }
 
     /// The cursor of the page that starts behind the product with this price and id.
-    fileprivate func cursor(_ price: Int64, _ id: Int64) -> Cursor {
+    func cursor(_ price: Int64, _ id: Int64) -> Cursor {
         switch self {
         case .newest: Cursor(list: list, key: [id])
         case .priceAscending, .priceDescending: Cursor(list: list, key: [price, id])

@@ -73,14 +73,14 @@ extension TransactionalStore {
                 case .delivered: "WHERE delivery = 1 AND"
                 case .parked: "INDEXED BY events_parked WHERE delivery = 2 AND"
                 }
-            let rows = try db.events("\(condition) id < ? ORDER BY id DESC LIMIT ?", [try list.bound(page), page.limit + 1])
+            let rows = try db.events("\(condition) id < ? ORDER BY id DESC LIMIT ?", try list.bound(page), page.limit + 1)
             return list.page(rows, page) { $0.event.id.rawValue }
         }
     }
 }
 
 extension Database {
-    fileprivate static func balanceEntry(_ row: Columns) throws -> BalanceEntry {
+    fileprivate static func balanceEntry(_ row: some RowColumns) throws -> BalanceEntry {
         guard let movement = Movement(rawValue: row.int(1)) else {
             throw StoreError(.malformedRow, "transfer \(row.int(0)) has no valid kind")
         }

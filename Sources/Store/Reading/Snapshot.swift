@@ -5,11 +5,16 @@ import GRDB
 ///
 /// Valid inside the closure that receives it, and used on that thread alone.
 package struct Snapshot {
-    let db: Database
+    let db: QueryConnection
     let read: RunningRead
 
+    init(db: Database, read: RunningRead) { (self.db, self.read) = (QueryConnection(source: .sqlite(db)), read) }
+
+    /// A snapshot of another engine.
+    package init(_ runner: any QueryRunner) { (db, read) = (QueryConnection(source: .other(runner)), RunningRead()) }
+
     /// Runs one query, unless the snapshot was ended, and turns the database's errors into the store's.
-    func reading<Value>(_ body: (Database) throws -> Value) throws(StoreError) -> Value {
+    func reading<Value>(_ body: (QueryConnection) throws -> Value) throws(StoreError) -> Value {
         try read.checkNotEnded()
         do {
             return try body(db)
@@ -67,8 +72,8 @@ extension Snapshot {
         try reading { db in
             try db.all(
                 """
-                SELECT u.product_id, sum(u.units) FROM events e JOIN event_units u ON u.event_id = e.id
-                WHERE e.sale_day = ? AND e.id <= ? GROUP BY u.product_id HAVING sum(u.units) <> 0 ORDER BY u.product_id
+                SELECT u.product_id, CAST(sum(u.units) AS bigint) FROM events e JOIN event_units u ON u.event_id = e.id
+                WHERE e.sale_day = ? AND e.\(db.eventNumber) <= ? GROUP BY u.product_id HAVING sum(u.units) <> 0 ORDER BY u.product_id
                 """, day, last?.rawValue ?? .max
             ) { ProductUnits(productID: $0.id(0), units: $0.int(1)) }
         }
@@ -85,7 +90,7 @@ extension Snapshot {
     }
 }
 
-extension Database {
+extension QueryConnection {
     func storeCounts() throws -> StoreCounts {
         func rows(_ table: String) throws -> Int64 { try integer("SELECT count(*) FROM \(table)") }
         return StoreCounts(

@@ -40,7 +40,7 @@ package final class RowVersions: Sendable {
     /// Places in `versions` that changed in the open transaction. Touched by the writer thread alone, so the lock is always free.
     private let pending = Mutex<[Int]>([])
 
-    init() {
+    package init() {
         let count = Self.slots * Table.allCases.count
         versions = .allocate(capacity: count)
         for index in 0..<count { (versions + index).initialize(to: Atomic(0)) }
@@ -91,12 +91,12 @@ extension RowVersions {
     }
 
     /// Notes that the open transaction changes a row.
-    func changing(_ id: Int64, in table: Table) {
+    package func changing(_ id: Int64, in table: Table) {
         pending.withLock { $0.append(Self.place(id, table)) }
     }
 
     /// Raises the versions of the rows that the transaction changed. Call it after COMMIT or ROLLBACK, before the callers are answered.
-    func transactionEnded() {
+    package func transactionEnded() {
         pending.withLock { pending in
             guard !pending.isEmpty else { return }
             // `commits` first, so that a thread which sees the new version of a row also sees the higher count.

@@ -22,6 +22,18 @@ extension Database {
         }
     }
 
+    /// Runs a statement that was prepared from `sql`, with arguments whose number is known only at run time.
+    func run(_ statement: Statement, _ sql: String, _ arguments: ArraySlice<GatheredValue>) throws {
+        defer { sqlite3_reset(statement.sqliteStatement) }
+        var index: CInt = 0
+        for argument in arguments {
+            index += 1
+            try check(argument.bind(to: statement.sqliteStatement, at: index), sql)
+        }
+        let code = sqlite3_step(statement.sqliteStatement)
+        guard code == SQLITE_DONE else { throw failure(code, sql) }
+    }
+
     /// Runs a statement and says how many rows it changed.
     func changes<each Argument: StatementBinding>(_ sql: String, _ arguments: repeat each Argument) throws -> Int {
         try run(sql, repeat each arguments)
@@ -32,14 +44,21 @@ extension Database {
     func first<Value, each Argument: StatementBinding>(
         _ sql: String, _ arguments: repeat each Argument, read: (Columns) throws -> Value
     ) throws -> Value? {
-        try withBoundStatement(sql, repeat each arguments) { statement in
-            let code = sqlite3_step(statement.sqliteStatement)
-            switch code {
-            case SQLITE_ROW: return try read(Columns(statement: statement.sqliteStatement))
-            case SQLITE_DONE: return nil
-            default: throw failure(code, sql)
-            }
-        }
+        try withBoundStatement(sql, repeat each arguments) { try firstRow(of: $0, sql, read: read) }
+    }
+
+    /// The first row of a query that was prepared from `sql`.
+    func first<Value, each Argument: StatementBinding>(
+        _ statement: Statement, _ sql: String, _ arguments: repeat each Argument, read: (Columns) throws -> Value
+    ) throws -> Value? {
+        try withBound(statement, sql, repeat each arguments) { try firstRow(of: $0, sql, read: read) }
+    }
+
+    /// All rows of a query that was prepared from `sql`.
+    func all<Value, each Argument: StatementBinding>(
+        _ statement: Statement, _ sql: String, _ arguments: repeat each Argument, read: (Columns) throws -> Value
+    ) throws -> [Value] {
+        try withBound(statement, sql, repeat each arguments) { try rows(of: $0, sql, read: read) }
     }
 
     /// All rows that a query gives.
@@ -117,6 +136,15 @@ extension Database {
         return try body(statement)
     }
 
+    private func firstRow<Value>(of statement: Statement, _ sql: String, read: (Columns) throws -> Value) throws -> Value? {
+        let code = sqlite3_step(statement.sqliteStatement)
+        switch code {
+        case SQLITE_ROW: return try read(Columns(statement: statement.sqliteStatement))
+        case SQLITE_DONE: return nil
+        default: throw failure(code, sql)
+        }
+    }
+
     private func rows<Value>(of statement: Statement, _ sql: String, read: (Columns) throws -> Value) throws -> [Value] {
         var values: [Value] = []
         while true {
@@ -139,7 +167,7 @@ extension Database {
 }
 
 /// The current row of a running statement; valid only inside the closure that receives it.
-struct Columns {
+struct Columns: RowColumns {
     let statement: OpaquePointer
 
     func int(_ index: CInt) -> Int64 { sqlite3_column_int64(statement, index) }

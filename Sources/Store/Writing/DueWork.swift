@@ -12,24 +12,26 @@ package enum DueWork: Sendable, Equatable {
 }
 
 /// Tells listeners what commits have made due, so that background work need not poll the store.
-final class DueWorkListeners: Sendable {
+package final class DueWorkListeners: Sendable {
     private let listeners = Mutex<[@Sendable (DueWork) -> Void]>([])
     /// What the open transaction makes due. Touched by the writer thread alone, so the lock is always free.
     private let pending = Mutex<(events: Bool, expiry: Instant?)>((false, nil))
 
-    func add(_ listener: @escaping @Sendable (DueWork) -> Void) { listeners.withLock { $0.append(listener) } }
+    package init() {}
+
+    package func add(_ listener: @escaping @Sendable (DueWork) -> Void) { listeners.withLock { $0.append(listener) } }
 
     /// Notes that the open transaction appends an event.
-    func noteEvent() { pending.withLock { $0.events = true } }
+    package func noteEvent() { pending.withLock { $0.events = true } }
 
     /// Notes that the open transaction places an order that expires at that instant.
-    func noteOrder(expiringAt instant: Instant) {
+    package func noteOrder(expiringAt instant: Instant) {
         pending.withLock { $0.expiry = min($0.expiry ?? instant, instant) }
     }
 
     /// Tells what was noted, once for a whole group. Call it after COMMIT or ROLLBACK: a listener that looks for work in vain does no
     /// harm.
-    func transactionEnded() {
+    package func transactionEnded() {
         let (events, expiry) = pending.withLock { pending in
             defer { pending = (false, nil) }
             return pending
@@ -39,7 +41,7 @@ final class DueWorkListeners: Sendable {
     }
 
     /// Calls the listeners on this thread; the commit must be durable.
-    func tell(_ work: DueWork) {
+    package func tell(_ work: DueWork) {
         for listener in listeners.withLock({ $0 }) { listener(work) }
     }
 }

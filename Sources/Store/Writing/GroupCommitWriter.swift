@@ -40,7 +40,8 @@ final class GroupCommitWriter: Sendable {
     /// - Parameter endReads: ends the reads of this process that began before an instant, and returns their number; called on the
     ///   writer's thread while the write-ahead log is too long.
     init(
-        connection: DatabaseQueue, options: StoreOptions, logger: Logger, endReads: @escaping @Sendable (ContinuousClock.Instant) -> Int
+        connection: DatabaseQueue, options: StoreOptions, eventBase: Int64 = 0, users: UserCount = UserCount(),
+        dueWork: DueWorkListeners = DueWorkListeners(), logger: Logger, endReads: @escaping @Sendable (ContinuousClock.Instant) -> Int
     ) {
         self.connection = connection
         self.options = options
@@ -53,7 +54,9 @@ final class GroupCommitWriter: Sendable {
             // The thread enters the connection's queue once and stays in it: a job pays no dispatch.
             connection.unsafeReentrantWrite { db in
                 rowVersions.watch(db)
-                work(on: db)
+                let books = SQLiteBooks(
+                    db, rules: StoreRules(options), eventBase: eventBase, rowVersions: rowVersions, users: users, dueWork: dueWork)
+                work(on: books)
             }
             thread.leave()
         }
@@ -61,23 +64,22 @@ final class GroupCommitWriter: Sendable {
         worker.start()
     }
 
-    /// Queues a job; the completion runs in the context (on the writer thread without one) once the job's commit is durable, or
-    /// at once, on this thread, when the job is not admitted.
-    ///
-    /// The job may run twice, so it must have no effect but on the database.
-    func submit<Value: Sendable>(
-        weight: Int = 1, context: (any DeliveryContext)?, _ job: @escaping @Sendable (Database) throws -> Value,
-        onCommit: (@Sendable (Value) -> Void)? = nil, completion: @escaping @Sendable (Result<Value, StoreError>) -> Void
-    ) {
-        switch queue.append(PendingWrite(weight: weight, context: context, job: job, onCommit: onCommit, completion: completion)) {
+    /// Queues a job, whose result is delivered once its commit is durable, or at once, on this thread, when the job is not admitted.
+    func submit(_ job: any WriteJob) {
+        switch queue.append(job) {
         case .admitted:
             break
         case .full:
             counters.withLock { $0.refusedOverload += 1 }
-            completion(.failure(StoreError(.overloaded, "too many writes wait for the store")))
+            refuse(job, StoreError(.overloaded, "too many writes wait for the store"))
         case .closed:
-            completion(.failure(StoreError(.closed, "the store is closed")))
+            refuse(job, StoreError(.closed, "the store is closed"))
         }
+    }
+
+    private func refuse(_ job: any WriteJob, _ error: StoreError) {
+        job.fail(error)
+        job.deliver()
     }
 
     /// Commits what is queued, ends the thread and closes the connection; further jobs are refused. Blocks until then.
@@ -110,7 +112,7 @@ final class GroupCommitWriter: Sendable {
 // MARK: - On the writer thread
 
 extension GroupCommitWriter {
-    private func work(on db: Database) {
+    private func work(on books: SQLiteBooks) {
         var jobs: [any WriteJob] = []
         var logBound = LogBound(checkpointBytes: options.checkpointBytes, limit: options.maximumLogBytes)
         while queue.takeAll(into: &jobs) {
@@ -119,13 +121,12 @@ extension GroupCommitWriter {
             while start < jobs.count {
                 let group = nextGroup(of: jobs[start...])
                 queue.load.beginGroup(of: Self.weight(of: group))
-                commit(group, on: db)
-                rowVersions.transactionEnded()
-                options.dueWork.transactionEnded()
+                commit(group, on: books)
+                books.transactionEnded()
                 queue.answered(weight: Self.weight(of: group))
                 deliver(group)
                 queue.load.endGroup()
-                enforce(&logBound, on: db)
+                enforce(&logBound, on: books.db)
                 start = group.endIndex
             }
             jobs.removeAll(keepingCapacity: true)
@@ -143,20 +144,21 @@ extension GroupCommitWriter {
     }
 
     /// Makes one transaction of the group; afterwards each job holds its final result.
-    private func commit(_ group: ArraySlice<any WriteJob>, on db: Database) {
+    private func commit(_ group: ArraySlice<any WriteJob>, on books: SQLiteBooks) {
+        let db = books.db
         let began = DispatchTime.now().uptimeNanoseconds
         do {
             try db.run("BEGIN IMMEDIATE")
-            if try !runTogether(group, on: db) {
+            if try !runTogether(group, on: books) {
                 counters.withLock { $0.regroups += 1 }
-                try runApart(group, on: db)
+                try runApart(group, on: books)
             }
             let decided = DispatchTime.now().uptimeNanoseconds
             FaultPoint.beforeCommit.reached()
             try db.run("COMMIT")
             FaultPoint.afterCommit.reached()
             let durable = DispatchTime.now().uptimeNanoseconds
-            for job in group { job.committed() }
+            books.committed()
             count(Self.weight(of: group), working: decided - began, committing: durable - decided)
             queue.load.committed(Self.weight(of: group), working: decided - began, committing: durable - decided)
             logEndOfOutage()
@@ -166,29 +168,35 @@ extension GroupCommitWriter {
     }
 
     /// Runs all jobs in the open transaction; `false` when one failed, and then the transaction is as it began.
-    private func runTogether(_ group: ArraySlice<any WriteJob>, on db: Database) throws -> Bool {
+    private func runTogether(_ group: ArraySlice<any WriteJob>, on books: SQLiteBooks) throws -> Bool {
         do {
-            for job in group { try job.run(db) }
+            for job in group { try job.run(books) }
+            try books.flush()
             return true
         } catch {
             guard !Self.concernsAll(error) else { throw error }
             logger.error("a write failed, its group runs again one by one", metadata: ["error": "\(error)"])
-            try db.run("ROLLBACK")
-            try db.run("BEGIN IMMEDIATE")
+            try books.db.run("ROLLBACK")
+            books.rolledBack()
+            try books.db.run("BEGIN IMMEDIATE")
             return false
         }
     }
 
     /// Runs each job in a savepoint of its own, so that one that fails undoes only itself.
-    private func runApart(_ group: ArraySlice<any WriteJob>, on db: Database) throws {
+    private func runApart(_ group: ArraySlice<any WriteJob>, on books: SQLiteBooks) throws {
+        let db = books.db
         for job in group {
             try db.run("SAVEPOINT job")
+            let notes = books.notes
             do {
-                try job.run(db)
+                try job.run(books)
+                try books.flush()
             } catch {
                 guard !Self.concernsAll(error) else { throw error }
                 job.fail(StoreError(classifying: error))
                 try db.run("ROLLBACK TO job")
+                books.rolledBack(to: notes)
             }
             try db.run("RELEASE job")
         }
@@ -235,7 +243,7 @@ extension GroupCommitWriter {
     private static func concernsAll(_ error: any Error) -> Bool {
         switch StoreError(classifying: error).code {
         case .unavailable, .corrupt: true
-        case .malformedRow, .overloaded, .newerVersion, .closed, .readOnly, .invalidCursor, .cancelled, .internal: false
+        case .malformedRow, .overloaded, .newerVersion, .closed, .readOnly, .invalidCursor, .cancelled, .unknownOutcome, .internal: false
         }
     }
 

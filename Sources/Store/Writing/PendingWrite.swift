@@ -1,5 +1,3 @@
-import GRDB
-
 /// A job that waits for the writer, with its type erased.
 protocol WriteJob: AnyObject, Sendable {
     var context: (any DeliveryContext)? { get }
@@ -8,11 +6,9 @@ protocol WriteJob: AnyObject, Sendable {
     /// Runs the job inside the current transaction and keeps its result. Throws what the database throws.
     ///
     /// May run twice: the first run's effects are then rolled back and its result is overwritten.
-    func run(_ db: Database) throws
+    func run(_ books: SQLiteBooks) throws
     /// Replaces the result by a failure.
     func fail(_ error: StoreError)
-    /// Called on the writer thread once the commit is durable, before any result is delivered.
-    func committed()
     /// Hands the result to the caller; called once, in the caller's context.
     func deliver()
 }
@@ -24,29 +20,23 @@ protocol WriteJob: AnyObject, Sendable {
 final class PendingWrite<Value: Sendable>: WriteJob, @unchecked Sendable {
     let context: (any DeliveryContext)?
     let weight: Int
-    private let job: @Sendable (Database) throws -> Value
-    private let onCommit: (@Sendable (Value) -> Void)?
+    private let job: @Sendable (SQLiteBooks) throws -> Value
     private let completion: @Sendable (Result<Value, StoreError>) -> Void
     private var result: Result<Value, StoreError> = .failure(StoreError(.internal, "the write was never run"))
 
     init(
-        weight: Int = 1, context: (any DeliveryContext)?, job: @escaping @Sendable (Database) throws -> Value,
-        onCommit: (@Sendable (Value) -> Void)?,
+        weight: Int, context: (any DeliveryContext)?, job: @escaping @Sendable (SQLiteBooks) throws -> Value,
         completion: @escaping @Sendable (Result<Value, StoreError>) -> Void
     ) {
-        (self.weight, self.context, self.job, self.onCommit, self.completion) = (weight, context, job, onCommit, completion)
+        (self.weight, self.context, self.job, self.completion) = (weight, context, job, completion)
     }
 
-    func run(_ db: Database) throws {
-        result = .success(try job(db))
+    func run(_ books: SQLiteBooks) throws {
+        result = .success(try job(books))
     }
 
     func fail(_ error: StoreError) {
         result = .failure(error)
-    }
-
-    func committed() {
-        if case .success(let value) = result { onCommit?(value) }
     }
 
     func deliver() {

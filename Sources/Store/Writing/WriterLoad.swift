@@ -16,9 +16,10 @@ package final class WriterLoad: Sendable {
     private let perCommit = Atomic<UInt64>(0)
     private let maximumGroup: Int
 
-    init(maximumGroup: Int) { self.maximumGroup = maximumGroup }
+    package init(maximumGroup: Int) { self.maximumGroup = maximumGroup }
 
-    static var now: UInt64 { DispatchTime.now().uptimeNanoseconds }
+    /// The present instant.
+    package static var now: UInt64 { DispatchTime.now().uptimeNanoseconds }
 
     /// How long the oldest write without an answer has waited, in nanoseconds; 0 without one.
     package func age(at now: UInt64) -> Int64 {
@@ -42,22 +43,24 @@ package final class WriterLoad: Sendable {
         return Int64(clamping: running > 4 &* groupExpected.load(ordering: .relaxed) ? max(wait, running) : wait)
     }
 
-    func setDepth(_ writes: Int) { depth.store(writes, ordering: .relaxed) }
+    /// Notes how many writes wait for their answer.
+    package func setDepth(_ writes: Int) { depth.store(writes, ordering: .relaxed) }
 
-    func setOldest(_ instant: UInt64) { oldest.store(instant, ordering: .relaxed) }
+    /// Notes since when the oldest write without an answer waits; 0 without one.
+    package func setOldest(_ instant: UInt64) { oldest.store(instant, ordering: .relaxed) }
 
     /// Called by the writer's thread before a group.
-    func beginGroup(of writes: Int) {
+    package func beginGroup(of writes: Int) {
         let expected = UInt64(writes) &* perWrite.load(ordering: .relaxed) &+ perCommit.load(ordering: .relaxed)
         groupExpected.store(expected, ordering: .relaxed)
         groupBegan.store(Self.now, ordering: .relaxed)
     }
 
     /// Called by the writer's thread after a group was answered.
-    func endGroup() { groupBegan.store(0, ordering: .relaxed) }
+    package func endGroup() { groupBegan.store(0, ordering: .relaxed) }
 
     /// Called by the writer's thread after a commit.
-    func committed(_ writes: Int, working: UInt64, committing: UInt64) {
+    package func committed(_ writes: Int, working: UInt64, committing: UInt64) {
         Self.average(perWrite, working / UInt64(max(writes, 1)))
         Self.average(perCommit, committing)
     }

@@ -36,7 +36,7 @@ struct SheddingTests {
             _ = try await app.send(.post, "/api/v1/users", as: .anyAdmin, #"{"name":"Lee"}"#)
             _ = try await app.send(.post, "/api/v1/products", as: .anyAdmin, #"{"name":"Tea","price":1000,"stock":5000}"#)
             let mayEnd = DispatchSemaphore(value: 0)
-            let blocker = Task { try await app.store.write(context: nil) { _ in mayEnd.wait() } }
+            let blocker = Task { try await app.store.write(Blocker(mayEnd: mayEnd)) }
             defer { mayEnd.signal() }
             try await eventually("the writer hangs") { app.store.statistics.queueDepth == 1 }
             // Requests that are accepted wait for the writer, so each is sent by a task of its own.
@@ -195,7 +195,7 @@ struct SheddingTests {
         try await ApplicationFixture.run(limits: limits(nil)) { app in
             _ = try await app.send(.post, "/api/v1/users", as: .anyAdmin, #"{"name":"Lee"}"#)
             let mayEnd = DispatchSemaphore(value: 0)
-            let blocker = Task { try await app.store.write(context: nil) { _ in mayEnd.wait() } }
+            let blocker = Task { try await app.store.write(Blocker(mayEnd: mayEnd)) }
             defer { mayEnd.signal() }
             var waiting: [Task<HTTPResponse, any Error>] = []
             try await eventually("the queue is old") {
@@ -219,5 +219,17 @@ struct SheddingTests {
             #expect((endpoint.work != .kept) == (changes || lists), "\(endpoint.operationID)")
         }
         #expect(RouteTable.routes.map(\.endpoint).filter { !$0.isLimited }.map(\.template) == ["/healthz", "/readyz", "/metrics"])
+    }
+}
+
+/// Keeps the writer until the semaphore is signalled.
+private struct Blocker: UseCase {
+    let mayEnd: DispatchSemaphore
+
+    var needs: Needs { Needs() }
+
+    func decide(_ books: some Books) throws -> Outcome<Void> {
+        mayEnd.wait()
+        return .done(())
     }
 }

@@ -68,7 +68,7 @@ extension CostReport {
                     Target(cost.route.rawValue, "instructions fewer than \(Figure.count(before))", .atLeast, 20_000)
                         .judge(cost.instructions.map { before - $0 })
                 ]
-            case .top, .product, .balance: return []
+            case .top, .product, .balance, .paymentGroup, .checkoutGroup: return []
             }
         }
     }

@@ -32,17 +32,26 @@ struct CostRun {
     }
 
     private func figures(_ cost: Cost) async throws -> (routes: [HotRoute: Double], reference: Double?) {
+        var (figures, reference): ([HotRoute: Double], Double?) = ([:], nil)
         try await withCleanupStack { cleanup in
-            let service = try await MeasuredService.start(counting: cost, cleanup)
-            var reference: Double?
+            let service = try await MeasuredService.start(counting: cost, people: HotRoute.writes, inGroups: false, cleanup)
             if cost == .instructions { reference = try await self.reference(service, cleanup) }
             let limits = limits(cost, reference)
-            var figures: [HotRoute: Double] = [:]
             for route in routes where !route.leavesWork { figures[route] = try await figure(route, cost, service, limits[route]) }
             service.endRedis()
-            for route in routes where route.leavesWork { figures[route] = try await figure(route, cost, service, limits[route]) }
-            return (figures, reference)
+            for route in routes where route.leavesWork && !route.isGroup {
+                figures[route] = try await figure(route, cost, service, limits[route])
+            }
         }
+        let groups = routes.filter(\.isGroup)
+        guard !groups.isEmpty else { return (figures, reference) }
+        try await withCleanupStack { cleanup in
+            let service = try await MeasuredService.start(counting: cost, people: HotRoute.groupSize, inGroups: true, cleanup)
+            let limits = limits(cost, reference)
+            service.endRedis()
+            for route in groups { figures[route] = try await figure(route, cost, service, limits[route]) }
+        }
+        return (figures, reference)
     }
 
     /// Measures the bare channel, with the request of a refused claim.
@@ -68,12 +77,12 @@ struct CostRun {
     /// Measures a route several times, and returns the least figure.
     private func figure(_ route: HotRoute, _ cost: Cost, _ service: MeasuredService, _ limit: Double?) async throws -> Double {
         // A first round of requests, so that what is made only once does not count.
-        for request in try await route.prepare(service) { _ = try await service.server.pool.send(request).expect(route.status) }
+        _ = try await service.cost(of: try await route.prepare(service), expecting: route.status)
         var all: [Double] = []
         let enough = route.figures(of: cost)
         while all.count < enough || (all.count < Self.patience * enough && (all.min() ?? 0) > limit ?? .infinity) {
             let requests = try await route.prepare(service)
-            all.append(try await service.server.cost(of: requests, expecting: route.status))
+            all.append(try await service.cost(of: requests, expecting: route.status))
         }
         all.sort()
         let least = (all[0] * 100).rounded() / 100

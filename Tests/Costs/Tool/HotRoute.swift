@@ -16,17 +16,24 @@ enum HotRoute: String, CaseIterable, Sendable {
     case order = "order"
     case payment = "payment"
     case checkout = "checkout"
+    /// Of one product, in one commit.
+    case paymentGroup = "payment, 64 in a group"
+    case checkoutGroup = "checkout, 64 in a group"
+
+    /// How many requests are written in one commit, where not each has its own.
+    static let groupSize = 64
+    var isGroup: Bool { self == .paymentGroup || self == .checkoutGroup }
 
     var status: Int {
         switch self {
         case .soldOut, .alreadyClaimed: 409
         case .top, .product, .balance: 200
-        case .wins, .charge, .order, .payment, .checkout: 201
+        case .wins, .charge, .order, .payment, .checkout, .paymentGroup, .checkoutGroup: 201
         }
     }
 
     /// Whether the route leaves work to the background. It is measured without Redis, which it does not use, so that this work waits.
-    var leavesWork: Bool { [.charge, .order, .payment, .checkout].contains(self) }
+    var leavesWork: Bool { [.charge, .order, .payment, .checkout].contains(self) || isGroup }
 
     /// How many requests make one figure: so few that most figures contain no timer, even on a machine that is ten times slower.
     static let (reads, writes) = (50, 5)
@@ -36,7 +43,8 @@ enum HotRoute: String, CaseIterable, Sendable {
     /// How many figures are measured at least. The least of them counts, because other work (a timer, a growing table, a renewed lease, a
     /// page of the log that is written) only adds to a figure, and is rare compared with the time that one takes.
     func figures(of cost: Cost) -> Int {
-        switch cost {
+        if isGroup { return 5 }
+        return switch cost {
         case .allocations: 40
         case .instructions: isWrite ? 40 : 20
         }
@@ -57,21 +65,24 @@ enum HotRoute: String, CaseIterable, Sendable {
         case .top: return repeated(service.guest.request(getting: "/products/top"))
         case .product: return repeated(service.guest.request(getting: "/products/\(product)"))
         case .balance: return repeated(users[0].request(getting: "/users/\(users[0].id)/balance"))
-        case .charge: return users.map { $0.request(posting: "/users/\($0.id)/balance/charges", body: #"{"amount": 1000}"#) }
+        case .charge: return users.map(\.charging)
         case .order: return users.map { $0.request(posting: "/orders", body: Caller.orderBody(product, 1)) }
-        case .payment:
+        case .payment, .paymentGroup:
             var requests: [RequestBytes] = []
             for user in users {
                 let order = try await user.order(product).expect(201).int("orderId")
                 requests.append(user.request(posting: "/payments", body: #"{"orderId": \#(order)}"#))
             }
             return requests
-        case .checkout: return users.map { $0.request(posting: "/checkout", body: Caller.orderBody(product, 1)) }
+        case .checkout, .checkoutGroup: return users.map { $0.request(posting: "/checkout", body: Caller.orderBody(product, 1)) }
         }
     }
 }
 
 extension Caller {
+    /// The bytes of a charge.
+    var charging: RequestBytes { request(posting: "/users/\(id)/balance/charges", body: #"{"amount": 1000}"#) }
+
     /// The bytes of a request as a customer's application sends it.
     fileprivate func request(getting path: String) -> ByteBuffer { ByteBuffer(string: head("GET", path) + "\r\n") }
 

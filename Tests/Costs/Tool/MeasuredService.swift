@@ -4,9 +4,6 @@ import TestSupport
 
 /// The service in a process of its own whose cost is counted, with users, products and campaigns.
 struct MeasuredService: Sendable {
-    /// How many users there are: as many as one figure has requests that each need another user.
-    static let people = HotRoute.writes
-
     let guest: Caller
     let admin: Caller
     let users: [Caller]
@@ -17,9 +14,15 @@ struct MeasuredService: Sendable {
     let soldOutCoupon: Int64
     let server: MeasuredServer
     private let redis: TemporaryRedis
+    /// What makes groups of writes; nil where each write is to have a commit of its own.
+    private let group: WriteGroup?
 
     /// Starts the service with a Redis of its own. The cleanup ends both.
-    static func start(counting cost: Cost, _ cleanup: CleanupStack) async throws -> MeasuredService {
+    ///
+    /// - Parameter people: how many users there are: as many as one figure has requests that each need another user.
+    static func start(
+        counting cost: Cost, people: Int, inGroups: Bool, _ cleanup: CleanupStack
+    ) async throws -> MeasuredService {
         let folder = MemoryFolder()
         cleanup.add { folder.remove() }
         let redis = try await offPool { try TemporaryRedis() }
@@ -28,9 +31,10 @@ struct MeasuredService: Sendable {
         try FileManager.default.createDirectory(atPath: data, withIntermediateDirectories: true)
         let (meter, program) = try await cost.meter(of: try Tool.executable().path, in: folder.path)
         // Periodic work is switched off, because it does not belong to the cost of a request.
-        let arguments = [
-            "--port", "0", "--redis", redis.url, "--loops", "1", "--recovery-interval", "24h", "--ranking-refresh", "24h",
-        ]
+        let arguments =
+            [
+                "--port", "0", "--redis", redis.url, "--loops", "1", "--recovery-interval", "24h", "--ranking-refresh", "24h",
+            ] + (inGroups ? ["--shed-after", "0"] : [])
         let serve = try await ServeProcess.start(data, arguments, log: folder.path + "/serve.log") {
             meter.wrap([program] + $0.dropFirst())
         }
@@ -40,14 +44,18 @@ struct MeasuredService: Sendable {
         cleanup.add { await pool.close() }
         // Background work of the start does not belong to the cost of a request.
         try await eventually("the service is ready") { try await Caller(pool: pool).get("/readyz").status == 200 }
-        return try await MeasuredService(MeasuredServer(pool: pool, pid: serve.pid, meter: meter), redis, data: data)
+        let group = inGroups ? try await offPool { try WriteGroup(of: people, port: serve.port, dataFolder: data) } : nil
+        return try await MeasuredService(
+            MeasuredServer(pool: pool, pid: serve.pid, meter: meter), redis, group, people: people, data: data)
     }
 
-    private init(_ server: MeasuredServer, _ redis: TemporaryRedis, data: String) async throws {
-        self.redis = redis
+    private init(
+        _ server: MeasuredServer, _ redis: TemporaryRedis, _ group: WriteGroup?, people: Int, data: String
+    ) async throws {
+        (self.redis, self.group) = (redis, group)
         guest = Caller(pool: server.pool)
         admin = Caller(pool: server.pool, token: try await Tool.run("token", "--data", data, "--admin").lines.first)
-        let tokens = try await Tool.run("token", "--data", data, "--user", "1-\(Self.people + 1)").lines
+        let tokens = try await Tool.run("token", "--data", data, "--user", "1-\(people + 1)").lines
         var users: [Caller] = []
         for token in tokens {
             let id = try await admin.post("/users", #"{"name": "김하늘"}"#).expect(201).int("userId")
@@ -67,6 +75,20 @@ struct MeasuredService: Sendable {
     /// Ends Redis. Routes that only use the store go on, and the background work that they cause waits for Redis instead of running
     /// during the measurement.
     func endRedis() { redis.kill() }
+
+    /// The average cost of these requests: one after the other, or all in one group of the writer, where the service makes groups. A
+    /// group's cost includes the one write that makes the writer wait.
+    func cost(of requests: [RequestBytes], expecting status: Int) async throws -> Double {
+        guard let group else { return try await server.cost(of: requests, expecting: status) }
+        let charge = other.charging
+        try await offPool { try group.hold(by: charge) }
+        let before = try await server.read()
+        try await offPool {
+            try group.send(requests)
+            try group.release(expecting: status)
+        }
+        return (try await server.read() - before) / Double(requests.count)
+    }
 }
 
 /// A server in a process of its own, one connection to it, and the meter that counts its cost.
@@ -79,6 +101,8 @@ struct MeasuredServer: Sendable {
 
     /// Attaches the meter. Call it after the server has answered requests of the kind that is measured.
     mutating func attach() async throws { try await meter.attach(to: pid) }
+
+    func read() async throws -> Double { try await meter.read() }
 
     /// The average cost of these requests, which are sent one after the other over one connection.
     ///

@@ -63,7 +63,7 @@ struct RankingTests {
             _ = try await shop.store.updateProduct(product, ProductChange(name: "Green tea", price: Won(7))).value
             await #expect(throws: (any Error).self) { try await ranking.refresh() }
             #expect(ranking.top == before)
-            try ranking.refreshDetails()
+            try await ranking.refreshDetails()
             #expect(ranking.top.items.map(\.product.name) == ["Green tea"])
             #expect(ranking.top.items.map(\.unitsSold) == [3])
             #expect(ranking.top.asOf == before.asOf)
@@ -77,7 +77,7 @@ struct RankingTests {
             let user = try await shop.makeUsers(1, balance: 1_000_000)[0]
             let product = try await shop.makeProduct(price: 1)
             let ranking = shop.services.ranking
-            let detailing = Task { while !Task.isCancelled { try ranking.refreshDetails(); await Task.yield() } }
+            let detailing = Task { while !Task.isCancelled { try await ranking.refreshDetails(); await Task.yield() } }
             let relay = try shop.makeRelay()
             for units in 1...Int64(60) {
                 _ = try await shop.sell([(product, 1)], to: user, on: shop.day(ago: 0))

@@ -2,7 +2,7 @@ import Commerce
 import Store
 import Testing
 
-@Suite(.temporaryStore) struct CampaignsTests: StoreSuite {
+@Suite(.everyEngine) struct CampaignsTests: StoreSuite {
     @Test(
         "a campaign keeps every term it was made with",
         arguments: [

@@ -2,7 +2,7 @@ import Commerce
 import Store
 import Testing
 
-@Suite(.temporaryStore) struct ClaimsTests: StoreSuite {
+@Suite(.everyEngine) struct ClaimsTests: StoreSuite {
     private func claim(_ campaign: Campaign, _ user: UserID, _ sequence: Int64, epoch: Int64? = nil) -> Claim {
         Claim(couponID: campaign.id, userID: user, sequence: sequence, epoch: epoch ?? campaign.epoch, issuedAt: noon)
     }

@@ -2,7 +2,7 @@ import Commerce
 import Store
 import Testing
 
-@Suite(.temporaryStore) struct OrdersTests: StoreSuite {
+@Suite(.everyEngine) struct OrdersTests: StoreSuite {
     @Test("an order holds stock and coupon, and keeps names and prices as they were")
     func holding() async throws {
         let user = try await store.makeUsers(1)[0]

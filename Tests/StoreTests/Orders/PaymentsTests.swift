@@ -2,7 +2,7 @@ import Commerce
 import Store
 import Testing
 
-@Suite(.temporaryStore) struct PaymentsTests: StoreSuite {
+@Suite(.everyEngine) struct PaymentsTests: StoreSuite {
     @Test("a payment moves money, stock, coupon, order and outbox together")
     func paying() async throws {
         let user = try await store.makeUsers(1, balance: 30_000)[0]

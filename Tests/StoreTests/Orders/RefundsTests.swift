@@ -2,7 +2,7 @@ import Commerce
 import Store
 import Testing
 
-@Suite(.temporaryStore) struct RefundsTests: StoreSuite {
+@Suite(.everyEngine) struct RefundsTests: StoreSuite {
     private func paid(
         _ items: [(ProductID, Int64)], by user: UserID, coupon: IssuedCouponID? = nil, at now: Instant = noon
     ) async throws -> Checkout {

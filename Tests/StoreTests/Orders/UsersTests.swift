@@ -2,7 +2,7 @@ import Commerce
 import Store
 import Testing
 
-@Suite(.temporaryStore) struct UsersTests: StoreSuite {
+@Suite(.everyEngine) struct UsersTests: StoreSuite {
     @Test("ids of users count up from 1, and a user exists from the answer on")
     func ids() async throws {
         #expect(!store.userExists(UserID(1)))
@@ -21,7 +21,7 @@ import Testing
     func reopening() async throws {
         _ = try await store.makeUsers(2)
         store.close()
-        let again = try TemporaryStore.open(home.folder)
+        let again = try home.reopened()
         defer { again.close() }
         #expect(again.userCount == 2)
         #expect(try await again.createUser(name: "Cy", in: .at(noon)).value.id == UserID(3))

@@ -4,7 +4,7 @@ import Synchronization
 import Testing
 import TraceContext
 
-@Suite(.temporaryStore) struct OutboxTests: StoreSuite {
+@Suite(.everyEngine) struct OutboxTests: StoreSuite {
     /// Two paid orders; the first is refunded in part: events 1 and 3 are the first order's, event 2 the second's.
     private func threeEvents() async throws {
         let user = try await store.makeUsers(1, balance: 100_000)[0]

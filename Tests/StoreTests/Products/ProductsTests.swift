@@ -2,7 +2,7 @@ import Commerce
 import Store
 import Testing
 
-@Suite(.temporaryStore) struct ProductsTests: StoreSuite {
+@Suite(.everyEngine) struct ProductsTests: StoreSuite {
     @Test("a product is what was made of it, and changes field by field")
     func changing() async throws {
         let reader = try store.makePointReader()

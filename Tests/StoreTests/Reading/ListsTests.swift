@@ -2,7 +2,7 @@ import Commerce
 import Store
 import Testing
 
-@Suite(.temporaryStore) struct ListsTests: StoreSuite {
+@Suite(.everyEngine) struct ListsTests: StoreSuite {
     /// Walks all pages and makes one more item after each.
     private func walk<Item>(
         limit: Int, _ page: (PageRequest) async throws -> Page<Item>, meanwhile: () async throws -> Void

@@ -112,3 +112,38 @@ final class CountingContext: DeliveryContext {
 
     var deliveries: Int { count.load(ordering: .relaxed) }
 }
+
+extension GroupCommitWriter {
+    /// A job that sees what those before it in the group have gathered.
+    static func onDatabase<Value>(_ job: @escaping @Sendable (Database) throws -> Value) -> @Sendable (SQLiteBooks) throws -> Value {
+        { books in
+            try books.flush()
+            return try job(books.db)
+        }
+    }
+
+    /// Queues a job that may run any statement.
+    func submit<Value: Sendable>(
+        context: (any DeliveryContext)?, _ job: @escaping @Sendable (Database) throws -> Value,
+        completion: @escaping @Sendable (Result<Value, StoreError>) -> Void
+    ) {
+        submit(PendingWrite(weight: 1, context: context, job: Self.onDatabase(job), completion: completion))
+    }
+}
+
+extension TransactionalStore {
+    /// Runs a job on the writer's books.
+    func onBooks<Value: Sendable>(_ job: @escaping @Sendable (SQLiteBooks) throws -> Value) async throws -> Value {
+        guard case .sqlite(let engine) = engine, let writer = engine.writer else { throw NotDone(result: "a write without a writer") }
+        return try await withCheckedContinuation { continuation in
+            writer.submit(PendingWrite(weight: 1, context: nil, job: job) { continuation.resume(returning: $0) })
+        }.get()
+    }
+
+    /// Runs a job that may run any statement.
+    func write<Value: Sendable>(
+        context: (any DeliveryContext)? = nil, _ job: @escaping @Sendable (Database) throws -> Value
+    ) async throws -> Value {
+        try await onBooks(GroupCommitWriter.onDatabase(job))
+    }
+}

@@ -51,7 +51,7 @@ extension TransactionalStore {
     /// The events after one, in order, at most `limit`.
     func events(after id: EventID?, limit: Int) async throws(StoreError) -> [OrderEvent] {
         try await read(.service) { db in
-            try db.events("WHERE id > ? ORDER BY id LIMIT ?", [id ?? EventID(0), limit]).map(\.event)
+            try db.events("WHERE id > ? ORDER BY id LIMIT ?", id ?? EventID(0), limit).map(\.event)
         }
     }
 }

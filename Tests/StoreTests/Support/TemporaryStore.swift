@@ -12,9 +12,24 @@ import Testing
 final class TemporaryStore: Sendable {
     let folder: URL
     let store: TransactionalStore
+    /// Where the store's rows are on PostgreSQL; nil for SQLite.
+    let database: TemporaryDatabase?
+
+    /// A store on a PostgreSQL database of its own.
+    init(on database: TemporaryDatabase, _ configure: (inout StoreOptions) -> Void = { _ in }) throws {
+        folder = TemporaryFolder(on: .memory).url
+        self.database = database
+        do {
+            store = try Self.open(on: database, configure)
+        } catch {
+            try FileManager.default.removeItem(at: folder)
+            throw error
+        }
+    }
 
     init(logger: Logger? = nil, _ configure: (inout StoreOptions) -> Void = { _ in }) throws {
         folder = TemporaryFolder(on: .memory).url
+        database = nil
         do {
             store = try Self.open(folder, logger: logger, configure)
         } catch {
@@ -59,6 +74,9 @@ final class TemporaryStore: Sendable {
         return try TransactionalStore.open(path: folder.appending(path: "store.sqlite").path, options: options, logger: logger ?? silent)
     }
 
+    /// The store once more, by its own connections.
+    func reopened() throws -> TransactionalStore { try database.map { try Self.open(on: $0) } ?? Self.open(folder) }
+
     static func defaultOptions() throws -> StoreOptions {
         let calendar = try #require(BusinessCalendar(timeZoneIdentifier: "Asia/Seoul"))
         var options = StoreOptions(calendar: calendar) { facts in
@@ -86,7 +104,8 @@ final class TemporaryStore: Sendable {
 
     /// Every row of every table, as text.
     func dump() throws -> String {
-        try foreign { db in
+        if let database { return try Self.dump(database) }
+        return try foreign { db in
             let tables = try String.fetchAll(
                 db, sql: "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY name")
             return try tables.map { table in

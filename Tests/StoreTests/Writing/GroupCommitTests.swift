@@ -1,4 +1,5 @@
 import Commerce
+import Dispatch
 import GRDB
 import Synchronization
 import TestSupport
@@ -85,27 +86,37 @@ import Testing
         #expect(gated.writer.statistics.regroups == 1 && gated.writer.statistics.commitFailures == 0)
     }
 
-    @Test("a job that writes and then refuses is a defect: it fails alone and leaves nothing")
+    @Test("a use case that writes and then refuses is a defect: it fails alone and leaves nothing")
     func refusingTooLate() async throws {
-        let gated = try GatedWriter()
-        let arrivals = Arrivals()
-        try await gated.shut()
-        gated.writer.submit(context: nil, GatedWriter.insert(1), completion: arrivals.add)
-        gated.writer.submit(context: nil) { db in
-            let outcome = try db.deciding { db in
-                _ = try GatedWriter.insert(2)(db)
-                return Outcome<Int64>.refused(.userNotFound)
+        let home = try TemporaryStore()
+        let store = home.store
+        _ = try await store.makeUsers(2)
+        let gate = DispatchSemaphore(value: 0)
+        let inside = Flag()
+        let gated = Task {
+            try await store.write(context: nil) { _ in
+                inside.raise()
+                gate.wait()
             }
-            Issue.record("a late refusal passed: \(outcome)")
-            return 2
-        } completion: {
-            arrivals.add($0)
         }
-        gated.writer.submit(context: nil, GatedWriter.insert(3), completion: arrivals.add)
-        gated.open()
-        _ = try await arrivals.wait(for: 3)
-        #expect(arrivals.values == [1, 3] && arrivals.codes == [.internal])
-        #expect(try gated.values() == [1, 3])
+        try await eventually("the writer stands in the gate") { inside.isRaised }
+        let before = Task { try await store.charge(userID: UserID(1), amount: Won(1_000), in: .at(noon)) }
+        try await eventually("the first charge waits") { store.statistics.queueDepth == 2 }
+        let late = Task { try await store.decide(LateRefusal(), context: nil) }
+        try await eventually("the late refusal waits") { store.statistics.queueDepth == 3 }
+        let after = Task { try await store.charge(userID: UserID(2), amount: Won(1_000), in: .at(noon)) }
+        try await eventually("the second charge waits") { store.statistics.queueDepth == 4 }
+        gate.signal()
+        _ = try await gated.value
+        #expect(try await before.value.isDone)
+        #expect(try await after.value.isDone)
+        let error = await #expect(throws: StoreError.self) { try await late.value }
+        #expect(error?.code == .internal)
+        #expect(try await store.counts().users == 2)
+        #expect(store.statistics.regroups == 1 && store.statistics.commitFailures == 0)
+        #expect(!store.userExists(UserID(3)))
+        #expect(try await store.createUser(name: "third", in: .at(noon)).value.id == UserID(3))
+        #expect(store.userExists(UserID(3)))
     }
 
     @Test("the queue is bounded: what is too much is refused at once, and the admitted are served")
@@ -133,5 +144,15 @@ import Testing
         gated.writer.submit(context: nil, GatedWriter.insert(9), completion: arrivals.add)
         #expect(arrivals.codes == [.closed])
         #expect(try gated.values() == Array(0..<5))
+    }
+}
+
+/// Adds a user, then refuses.
+private struct LateRefusal: UseCase {
+    var needs: Needs { Needs(new: NewRows(users: 1)) }
+
+    func decide(_ books: some Books) throws -> Outcome<UserID> {
+        _ = try books.insertUser(name: "late", at: noon)
+        return .refused(.userNotFound)
     }
 }

@@ -2,7 +2,7 @@ import Commerce
 import Store
 import Testing
 
-@Suite(.temporaryStore) struct IdempotencyTests: StoreSuite {
+@Suite(.everyEngine) struct IdempotencyTests: StoreSuite {
     private func key(_ key: String = "k", scope: String = "1", route: UInt8 = 7) -> IdempotencyKey {
         IdempotencyKey(scope: scope, key: key, fingerprint: [route, 0, 255])
     }

@@ -42,5 +42,8 @@ package func eventually(
 package struct NotInTime: Error, CustomStringConvertible {
     let claim: String
     let deadline: Duration
+
+    package init(claim: String, deadline: Duration) { (self.claim, self.deadline) = (claim, deadline) }
+
     package var description: String { "not true within \(deadline): \(claim)" }
 }

@@ -7,7 +7,8 @@ import Synchronization
 /// that with more than about 1,350 open files it reads past the end of the list and may crash. It can also miss the end of a child.
 final class BlockingChildProcess: Sendable {
     let pid: Int32
-    private let hasEnded = Mutex(false)
+    /// The status of waitpid(2), once it has ended.
+    private let ending = Mutex<Int32?>(nil)
 
     /// Starts a program that is found in the usual places. Both ends that it gets are closed here.
     ///
@@ -53,12 +54,17 @@ final class BlockingChildProcess: Sendable {
     }
 
     /// Waits for its end, which its caller has brought about.
-    func wait() {
-        hasEnded.withLock { hasEnded in
-            guard !hasEnded else { return }
-            var status: Int32 = 0
-            while waitpid(pid, &status, 0) < 0 && errno == EINTR {}
-            hasEnded = true
+    ///
+    /// - Returns: whether it exited with status 0.
+    @discardableResult
+    func wait() -> Bool {
+        ending.withLock { ending in
+            if ending == nil {
+                var status: Int32 = 0
+                while waitpid(pid, &status, 0) < 0 && errno == EINTR {}
+                ending = status
+            }
+            return ending == 0
         }
     }
 }

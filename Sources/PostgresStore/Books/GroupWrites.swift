@@ -1,0 +1,491 @@
+import Commerce
+import Postgres
+import Store
+import TraceContext
+
+/// Writes what a group has changed: one statement for each table, whatever the number of rows.
+///
+/// The events come last, with the counter that numbers their places: every group that appends events waits there for the commit of the
+/// one before it, and this lock is held for no round trip.
+struct GroupWrites {
+    let books: PostgresBooks
+
+    func add(to batch: inout PostgresBatch) {
+        addUsers(&batch)
+        addProducts(&batch)
+        addCampaigns(&batch)
+        addCoupons(&batch)
+        addOrders(&batch)
+        addPayments(&batch)
+        addAnswers(&batch)
+        changeEvents(&batch)
+        appendEvents(&batch)
+    }
+}
+
+// MARK: - Users and money
+
+extension GroupWrites {
+    private static let insertUsers = PostgresStatement(
+        "insert_users",
+        "INSERT INTO users (id, name, balance, balance_updated_at, created_at) SELECT * FROM unnest($1, $2, $3, $4, $5)",
+        .int8Array, .textArray, .int8Array, .int8Array, .int8Array)
+    private static let countUsers = PostgresStatement("count_users", "UPDATE counters SET last = $1 WHERE name = 'users'", .int8)
+    private static let updateUsers = PostgresStatement(
+        "update_users",
+        """
+        UPDATE users SET balance = n.balance, balance_updated_at = n.at
+        FROM unnest($1, $2, $3) AS n (id, balance, at) WHERE users.id = n.id
+        """, .int8Array, .int8Array, .int8Array)
+    private static let insertTransfers = PostgresStatement(
+        "insert_transfers",
+        """
+        INSERT INTO transfers (id, kind, user_id, debit_account, credit_account, amount, balance_after, order_id, at)
+        SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9)
+        """, .int8Array, .int8Array, .int8Array, .int8Array, .int8Array, .int8Array, .int8Array, .int8Array, .int8Array)
+    private static let insertCharges = PostgresStatement(
+        "insert_charges", "INSERT INTO charges (id, user_id, amount, transfer_id, at) SELECT * FROM unnest($1, $2, $3, $4, $5)",
+        .int8Array, .int8Array, .int8Array, .int8Array, .int8Array)
+
+    private func addUsers(_ batch: inout PostgresBatch) {
+        let (added, changed) = (books.held.users.additions, books.held.users.changes)
+        if let newest = books.newestUser {
+            batch.execute(Self.insertUsers) {
+                $0.int8Array(added.lazy.map(\.id))
+                $0.textArray(added.lazy.map(\.row.name))
+                $0.int8Array(added.lazy.map(\.row.balance.rawValue))
+                $0.int8Array(added.lazy.map(\.row.balanceUpdatedAt?.milliseconds))
+                $0.int8Array(added.lazy.map(\.row.createdAt.milliseconds))
+            }
+            batch.execute(Self.countUsers) { $0.int8(newest) }
+        }
+        if !changed.isEmpty {
+            batch.execute(Self.updateUsers) {
+                $0.int8Array(changed.lazy.map(\.id))
+                $0.int8Array(changed.lazy.map(\.row.balance.rawValue))
+                $0.int8Array(changed.lazy.map(\.row.balanceUpdatedAt?.milliseconds))
+            }
+        }
+        let transfers = books.transfers
+        if !transfers.isEmpty {
+            batch.execute(Self.insertTransfers) {
+                $0.int8Array(transfers.lazy.map(\.id))
+                $0.int8Array(transfers.lazy.map(\.row.movement.rawValue).map { Int64($0) })
+                $0.int8Array(transfers.lazy.map(\.row.user.rawValue))
+                $0.int8Array(transfers.lazy.map { $0.row.movement.accounts(of: $0.row.user).debit })
+                $0.int8Array(transfers.lazy.map { $0.row.movement.accounts(of: $0.row.user).credit })
+                $0.int8Array(transfers.lazy.map(\.row.amount.rawValue))
+                $0.int8Array(transfers.lazy.map(\.row.balanceAfter.rawValue))
+                $0.int8Array(transfers.lazy.map(\.row.order?.rawValue))
+                $0.int8Array(transfers.lazy.map(\.row.at.milliseconds))
+            }
+        }
+        let charges = books.charges
+        if !charges.isEmpty {
+            batch.execute(Self.insertCharges) {
+                $0.int8Array(charges.lazy.map(\.id))
+                $0.int8Array(charges.lazy.map(\.row.user.rawValue))
+                $0.int8Array(charges.lazy.map(\.row.amount.rawValue))
+                $0.int8Array(charges.lazy.map(\.row.transfer.rawValue))
+                $0.int8Array(charges.lazy.map(\.row.at.milliseconds))
+            }
+        }
+    }
+}
+
+// MARK: - Products
+
+extension GroupWrites {
+    private static let insertProducts = PostgresStatement(
+        "insert_products",
+        """
+        INSERT INTO products (id, name, name_folded, price, stock, held, created_at) SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7)
+        """, .int8Array, .textArray, .textArray, .int8Array, .int8Array, .int8Array, .int8Array)
+    private static let updateProducts = PostgresStatement(
+        "update_products",
+        """
+        UPDATE products SET price = n.price, stock = n.stock, held = n.held
+        FROM unnest($1, $2, $3, $4) AS n (id, price, stock, held) WHERE products.id = n.id
+        """, .int8Array, .int8Array, .int8Array, .int8Array)
+    private static let renameProducts = PostgresStatement(
+        "rename_products",
+        """
+        UPDATE products SET name = n.name, name_folded = n.folded FROM unnest($1, $2, $3) AS n (id, name, folded) WHERE products.id = n.id
+        """, .int8Array, .textArray, .textArray)
+
+    private func addProducts(_ batch: inout PostgresBatch) {
+        let (added, changed) = (books.held.products.additions, books.held.products.changes)
+        if !added.isEmpty {
+            batch.execute(Self.insertProducts) {
+                $0.int8Array(added.lazy.map(\.id))
+                $0.textArray(added.lazy.map(\.row.name))
+                $0.textArray(added.lazy.map { $0.row.folded ?? "" })
+                $0.int8Array(added.lazy.map(\.row.price.rawValue))
+                $0.int8Array(added.lazy.map(\.row.stock))
+                $0.int8Array(added.lazy.map(\.row.held))
+                $0.int8Array(added.lazy.map(\.row.createdAt.milliseconds))
+            }
+        }
+        if !changed.isEmpty {
+            batch.execute(Self.updateProducts) {
+                $0.int8Array(changed.lazy.map(\.id))
+                $0.int8Array(changed.lazy.map(\.row.price.rawValue))
+                $0.int8Array(changed.lazy.map(\.row.stock))
+                $0.int8Array(changed.lazy.map(\.row.held))
+            }
+        }
+        let renamed = changed.filter { $0.row.folded != nil }
+        if !renamed.isEmpty {
+            batch.execute(Self.renameProducts) {
+                $0.int8Array(renamed.lazy.map(\.id))
+                $0.textArray(renamed.lazy.map(\.row.name))
+                $0.textArray(renamed.lazy.map { $0.row.folded ?? "" })
+            }
+        }
+    }
+}
+
+// MARK: - Campaigns and coupons
+
+extension GroupWrites {
+    private static let insertCampaigns = PostgresStatement(
+        "insert_campaigns",
+        """
+        INSERT INTO campaigns (id, name, discount_type, discount_value, discount_max, quantity, opens_at, closes_at, valid_for_s,
+            min_order, restore_on_refund, epoch, created_at)
+        SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+        """, .int8Array, .textArray, .int8Array, .int8Array, .int8Array, .int8Array, .int8Array, .int8Array, .int8Array, .int8Array,
+        .boolArray, .int8Array, .int8Array)
+    private static let updateCampaigns = PostgresStatement(
+        "update_campaigns",
+        """
+        UPDATE campaigns SET issued = n.issued, quantity = n.quantity, opens_at = n.opens_at, closes_at = n.closes_at, epoch = n.epoch,
+            archival = n.archival, archived_at = n.archived_at
+        FROM unnest($1, $2, $3, $4, $5, $6, $7, $8) AS n (id, issued, quantity, opens_at, closes_at, epoch, archival, archived_at)
+        WHERE campaigns.id = n.id
+        """, .int8Array, .int8Array, .int8Array, .int8Array, .int8Array, .int8Array, .int8Array, .int8Array)
+
+    private func addCampaigns(_ batch: inout PostgresBatch) {
+        let (added, changed) = (books.held.campaigns.additions, books.held.campaigns.changes)
+        if !added.isEmpty {
+            let discounts = added.map { DiscountColumns($0.row.terms.discount) }
+            batch.execute(Self.insertCampaigns) {
+                $0.int8Array(added.lazy.map(\.id))
+                $0.textArray(added.lazy.map(\.row.terms.name))
+                $0.int8Array(discounts.lazy.map(\.type))
+                $0.int8Array(discounts.lazy.map(\.value))
+                $0.int8Array(discounts.lazy.map(\.maximum?.rawValue))
+                $0.int8Array(added.lazy.map(\.row.terms.quantity))
+                $0.int8Array(added.lazy.map(\.row.terms.opensAt.milliseconds))
+                $0.int8Array(added.lazy.map(\.row.terms.closesAt?.milliseconds))
+                $0.int8Array(added.lazy.map(\.row.terms.validForSeconds))
+                $0.int8Array(added.lazy.map(\.row.terms.minOrderAmount.rawValue))
+                $0.boolArray(added.lazy.map(\.row.terms.restoreOnRefund))
+                $0.int8Array(added.lazy.map(\.row.epoch))
+                $0.int8Array(added.lazy.map(\.row.createdAt.milliseconds))
+            }
+        }
+        if !changed.isEmpty {
+            batch.execute(Self.updateCampaigns) {
+                $0.int8Array(changed.lazy.map(\.id))
+                $0.int8Array(changed.lazy.map(\.row.issued))
+                $0.int8Array(changed.lazy.map(\.row.terms.quantity))
+                $0.int8Array(changed.lazy.map(\.row.terms.opensAt.milliseconds))
+                $0.int8Array(changed.lazy.map(\.row.terms.closesAt?.milliseconds))
+                $0.int8Array(changed.lazy.map(\.row.epoch))
+                $0.int8Array(changed.lazy.map(\.row.archival.rawValue))
+                $0.int8Array(changed.lazy.map(\.row.archivedAt?.milliseconds))
+            }
+        }
+    }
+
+    private static let insertCoupons = PostgresStatement(
+        "insert_coupons",
+        """
+        INSERT INTO issued_coupons (id, code, coupon_id, user_id, sequence, state, issued_at, expires_at, used_at, order_id)
+        SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+        """, .int8Array, .textArray, .int8Array, .int8Array, .int8Array, .int8Array, .int8Array, .int8Array, .int8Array, .int8Array)
+    private static let updateCoupons = PostgresStatement(
+        "update_coupons",
+        """
+        UPDATE issued_coupons SET state = n.state, used_at = n.used_at, order_id = n.order_id
+        FROM unnest($1, $2, $3, $4) AS n (id, state, used_at, order_id) WHERE issued_coupons.id = n.id
+        """, .int8Array, .int8Array, .int8Array, .int8Array)
+
+    private func addCoupons(_ batch: inout PostgresBatch) {
+        let (added, changed) = (books.held.issuedCoupons.additions, books.held.issuedCoupons.changes)
+        if !added.isEmpty {
+            batch.execute(Self.insertCoupons) {
+                $0.int8Array(added.lazy.map(\.id))
+                $0.textArray(added.lazy.map(\.row.code.description))
+                $0.int8Array(added.lazy.map(\.row.campaign.rawValue))
+                $0.int8Array(added.lazy.map(\.row.user.rawValue))
+                $0.int8Array(added.lazy.map(\.row.sequence))
+                $0.int8Array(added.lazy.map { Int64($0.row.state.rawValue) })
+                $0.int8Array(added.lazy.map(\.row.issuedAt.milliseconds))
+                $0.int8Array(added.lazy.map(\.row.expiresAt.milliseconds))
+                $0.int8Array(added.lazy.map(\.row.usedAt?.milliseconds))
+                $0.int8Array(added.lazy.map(\.row.order?.rawValue))
+            }
+        }
+        if !changed.isEmpty {
+            batch.execute(Self.updateCoupons) {
+                $0.int8Array(changed.lazy.map(\.id))
+                $0.int8Array(changed.lazy.map { Int64($0.row.state.rawValue) })
+                $0.int8Array(changed.lazy.map(\.row.usedAt?.milliseconds))
+                $0.int8Array(changed.lazy.map(\.row.order?.rawValue))
+            }
+        }
+    }
+}
+
+// MARK: - Orders
+
+extension GroupWrites {
+    private static let insertOrders = PostgresStatement(
+        "insert_orders",
+        """
+        INSERT INTO orders (id, day, counter, user_id, status, total, discount, issued_coupon_id, created_at, expires_at, paid_at)
+        SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+        """, .int8Array, .int8Array, .int8Array, .int8Array, .int8Array, .int8Array, .int8Array, .int8Array, .int8Array, .int8Array,
+        .int8Array)
+    private static let insertLines = PostgresStatement(
+        "insert_lines",
+        """
+        INSERT INTO order_lines (order_id, product_id, position, name, unit_price, quantity, refunded)
+        SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7)
+        """, .int8Array, .int8Array, .int8Array, .textArray, .int8Array, .int8Array, .int8Array)
+    private static let updateOrders = PostgresStatement(
+        "update_orders",
+        """
+        UPDATE orders SET status = n.status, paid_at = n.paid_at
+        FROM unnest($1, $2, $3) AS n (id, status, paid_at) WHERE orders.id = n.id
+        """, .int8Array, .int8Array, .int8Array)
+    private static let updateLines = PostgresStatement(
+        "update_lines",
+        """
+        UPDATE order_lines SET refunded = n.refunded FROM unnest($1, $2, $3) AS n (order_id, product_id, refunded)
+        WHERE order_lines.order_id = n.order_id AND order_lines.product_id = n.product_id
+        """, .int8Array, .int8Array, .int8Array)
+
+    private func addOrders(_ batch: inout PostgresBatch) {
+        let (added, changed) = (books.held.orders.additions, books.held.orders.changes)
+        if !added.isEmpty {
+            batch.execute(Self.insertOrders) {
+                $0.int8Array(added.lazy.map(\.id))
+                $0.int8Array(added.lazy.map(\.row.number.day.number))
+                $0.int8Array(added.lazy.map(\.row.number.counter))
+                $0.int8Array(added.lazy.map(\.row.user.rawValue))
+                $0.int8Array(added.lazy.map(\.row.status.stored))
+                $0.int8Array(added.lazy.map(\.row.total.rawValue))
+                $0.int8Array(added.lazy.map(\.row.discount.rawValue))
+                $0.int8Array(added.lazy.map(\.row.coupon?.rawValue))
+                $0.int8Array(added.lazy.map(\.row.createdAt.milliseconds))
+                $0.int8Array(added.lazy.map(\.row.expiresAt.milliseconds))
+                $0.int8Array(added.lazy.map(\.row.paidAt?.milliseconds))
+            }
+            let lines = added.flatMap { order in
+                order.row.lines.enumerated().map { (order: order.id, position: $0.offset, row: $0.element) }
+            }
+            batch.execute(Self.insertLines) {
+                $0.int8Array(lines.lazy.map(\.order))
+                $0.int8Array(lines.lazy.map(\.row.line.productID.rawValue))
+                $0.int8Array(lines.lazy.map { Int64($0.position) })
+                $0.textArray(lines.lazy.map(\.row.line.name))
+                $0.int8Array(lines.lazy.map(\.row.line.unitPrice.rawValue))
+                $0.int8Array(lines.lazy.map(\.row.line.quantity))
+                $0.int8Array(lines.lazy.map(\.row.refunded))
+            }
+        }
+        if !changed.isEmpty {
+            batch.execute(Self.updateOrders) {
+                $0.int8Array(changed.lazy.map(\.id))
+                $0.int8Array(changed.lazy.map(\.row.status.stored))
+                $0.int8Array(changed.lazy.map(\.row.paidAt?.milliseconds))
+            }
+        }
+        let lines = changed.flatMap { order in order.row.lines.filter(\.isChanged).map { (order: order.id, row: $0) } }
+        if !lines.isEmpty {
+            batch.execute(Self.updateLines) {
+                $0.int8Array(lines.lazy.map(\.order))
+                $0.int8Array(lines.lazy.map(\.row.line.productID.rawValue))
+                $0.int8Array(lines.lazy.map(\.row.refunded))
+            }
+        }
+    }
+}
+
+// MARK: - Payments
+
+extension GroupWrites {
+    private static let insertPayments = PostgresStatement(
+        "insert_payments",
+        """
+        INSERT INTO payments (id, order_id, user_id, amount, balance_after, paid_at, sale_day, refunded)
+        SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8)
+        """, .int8Array, .int8Array, .int8Array, .int8Array, .int8Array, .int8Array, .int8Array, .int8Array)
+    private static let updatePayments = PostgresStatement(
+        "update_payments",
+        "UPDATE payments SET refunded = n.refunded FROM unnest($1, $2) AS n (id, refunded) WHERE payments.id = n.id", .int8Array,
+        .int8Array)
+    private static let insertRefunds = PostgresStatement(
+        "insert_refunds", "INSERT INTO refunds (id, payment_id, amount, at) SELECT * FROM unnest($1, $2, $3, $4)", .int8Array, .int8Array,
+        .int8Array, .int8Array)
+    private static let insertRefundLines = PostgresStatement(
+        "insert_refund_lines", "INSERT INTO refund_lines (refund_id, product_id, quantity) SELECT * FROM unnest($1, $2, $3)", .int8Array,
+        .int8Array, .int8Array)
+
+    private func addPayments(_ batch: inout PostgresBatch) {
+        let (added, changed) = (books.held.payments.additions, books.held.payments.changes)
+        if !added.isEmpty {
+            batch.execute(Self.insertPayments) {
+                $0.int8Array(added.lazy.map(\.id))
+                $0.int8Array(added.lazy.map(\.row.order.rawValue))
+                $0.int8Array(added.lazy.map(\.row.user.rawValue))
+                $0.int8Array(added.lazy.map(\.row.amount.rawValue))
+                $0.int8Array(added.lazy.map(\.row.balanceAfter.rawValue))
+                $0.int8Array(added.lazy.map(\.row.paidAt.milliseconds))
+                $0.int8Array(added.lazy.map(\.row.saleDay.number))
+                $0.int8Array(added.lazy.map(\.row.refunded.rawValue))
+            }
+        }
+        if !changed.isEmpty {
+            batch.execute(Self.updatePayments) {
+                $0.int8Array(changed.lazy.map(\.id))
+                $0.int8Array(changed.lazy.map(\.row.refunded.rawValue))
+            }
+        }
+        let refunds = books.refunds
+        guard !refunds.isEmpty else { return }
+        batch.execute(Self.insertRefunds) {
+            $0.int8Array(refunds.lazy.map(\.id))
+            $0.int8Array(refunds.lazy.map(\.row.payment.rawValue))
+            $0.int8Array(refunds.lazy.map(\.row.amount.rawValue))
+            $0.int8Array(refunds.lazy.map(\.row.at.milliseconds))
+        }
+        let lines = refunds.flatMap { refund in refund.row.items.map { (refund: refund.id, item: $0) } }
+        batch.execute(Self.insertRefundLines) {
+            $0.int8Array(lines.lazy.map(\.refund))
+            $0.int8Array(lines.lazy.map(\.item.productID.rawValue))
+            $0.int8Array(lines.lazy.map(\.item.quantity))
+        }
+    }
+}
+
+// MARK: - Stored responses
+
+extension GroupWrites {
+    private static let deleteAnswers = PostgresStatement(
+        "delete_answers",
+        """
+        DELETE FROM idempotency i USING unnest($1, $2, $3) AS k (scope, key, before)
+        WHERE i.scope = k.scope AND i.key = k.key AND i.created_at < k.before
+        """, .textArray, .textArray, .int8Array)
+    /// Raises where another instance has stored a response under the key meanwhile: with ON CONFLICT, the request would take effect twice.
+    private static let insertAnswers = PostgresStatement(
+        "insert_answers",
+        "INSERT INTO idempotency (scope, key, fingerprint, status, body, created_at) SELECT * FROM unnest($1, $2, $3, $4, $5, $6)",
+        .textArray, .textArray, .byteaArray, .int8Array, .byteaArray, .int8Array)
+
+    private func addAnswers(_ batch: inout PostgresBatch) {
+        // Sorted, so that two groups with the same keys cannot wait for each other.
+        let removed = books.removedAnswers.sorted { ($0.key.scope, $0.key.key) < ($1.key.scope, $1.key.key) }
+        if !removed.isEmpty {
+            batch.execute(Self.deleteAnswers) {
+                $0.textArray(removed.lazy.map(\.key.scope))
+                $0.textArray(removed.lazy.map(\.key.key))
+                $0.int8Array(removed.lazy.map(\.value.milliseconds))
+            }
+        }
+        let added = books.newAnswers.sorted { ($0.key.scope, $0.key.key) < ($1.key.scope, $1.key.key) }
+        if !added.isEmpty {
+            batch.execute(Self.insertAnswers) {
+                $0.textArray(added.lazy.map(\.key.scope))
+                $0.textArray(added.lazy.map(\.key.key))
+                $0.byteaArray(added.lazy.map(\.value.fingerprint))
+                $0.int8Array(added.lazy.map(\.value.status))
+                $0.byteaArray(added.lazy.map(\.value.body))
+                $0.int8Array(added.lazy.map(\.value.createdAt.milliseconds))
+            }
+        }
+    }
+}
+
+// MARK: - Events
+
+extension GroupWrites {
+    private static let updateEvents = PostgresStatement(
+        "update_events",
+        """
+        UPDATE events SET delivery = n.delivery, attempts = n.attempts, next_attempt_at = n.next_attempt_at, last_error = n.last_error
+        FROM unnest($1, $2, $3, $4, $5) AS n (id, delivery, attempts, next_attempt_at, last_error) WHERE events.id = n.id
+        """, .int8Array, .int8Array, .int8Array, .int8Array, .textArray)
+    private static let pruneUnits = PostgresStatement(
+        "prune_units",
+        """
+        DELETE FROM event_units u USING events e WHERE e.id > $1 AND e.id <= $2 AND e.delivery = 1 AND u.event_id = e.id
+        """, .int8, .int8)
+    private static let pruneEvents = PostgresStatement(
+        "prune_events", "DELETE FROM events WHERE id > $1 AND id <= $2 AND delivery = 1", .int8, .int8)
+    private static let notePruning = PostgresStatement(
+        "note_pruning", "UPDATE pruned_events SET through = $1, payments = $2, refunds = $3", .int8, .int8, .int8)
+    private static let insertUnits = PostgresStatement(
+        "insert_units", "INSERT INTO event_units (event_id, product_id, units) SELECT * FROM unnest($1, $2, $3)", .int8Array, .int8Array,
+        .int8Array)
+    private static let insertEvents = PostgresStatement(
+        "insert_events",
+        """
+        WITH counter AS (UPDATE counters SET last = last + $1 WHERE name = 'events' RETURNING last)
+        INSERT INTO events (place, id, kind, order_id, occurred_at, sale_day, payload, next_attempt_at, traceparent)
+        SELECT counter.last - $1 + n.ordinal, n.id, n.kind, n.order_id, n.occurred_at, n.sale_day, n.payload, n.next_attempt_at, n.trace
+        FROM counter, unnest($2, $3, $4, $5, $6, $7, $8, $9) WITH ORDINALITY
+            AS n (id, kind, order_id, occurred_at, sale_day, payload, next_attempt_at, trace, ordinal)
+        """, .int8, .int8Array, .int8Array, .int8Array, .int8Array, .int8Array, .textArray, .int8Array, .textArray)
+
+    private func changeEvents(_ batch: inout PostgresBatch) {
+        let changed = books.held.events.changes
+        if !changed.isEmpty {
+            batch.execute(Self.updateEvents) {
+                $0.int8Array(changed.lazy.map(\.id))
+                $0.int8Array(changed.lazy.map(\.row.delivery.rawValue))
+                $0.int8Array(changed.lazy.map(\.row.attempts))
+                $0.int8Array(changed.lazy.map(\.row.nextAttemptAt.milliseconds))
+                $0.textArray(changed.lazy.map(\.row.lastError))
+            }
+        }
+        guard let pruning = books.pruning else { return }
+        for statement in [Self.pruneUnits, Self.pruneEvents] {
+            batch.execute(statement) {
+                $0.int8(pruning.from.through.rawValue)
+                $0.int8(pruning.to.through.rawValue)
+            }
+        }
+        batch.execute(Self.notePruning) {
+            $0.int8(pruning.to.through.rawValue)
+            $0.int8(pruning.to.payments)
+            $0.int8(pruning.to.refunds)
+        }
+    }
+
+    private func appendEvents(_ batch: inout PostgresBatch) {
+        let added = books.held.events.additions
+        guard !added.isEmpty else { return }
+        let units = added.flatMap { event in event.row.units.map { (event: event.id, units: $0) } }
+        batch.execute(Self.insertUnits) {
+            $0.int8Array(units.lazy.map(\.event))
+            $0.int8Array(units.lazy.map(\.units.productID.rawValue))
+            $0.int8Array(units.lazy.map(\.units.units))
+        }
+        batch.execute(Self.insertEvents) {
+            $0.int8(Int64(added.count))
+            $0.int8Array(added.lazy.map(\.id))
+            $0.int8Array(added.lazy.map { $0.row.kind == .paid ? 0 : 1 })
+            $0.int8Array(added.lazy.map(\.row.order.rawValue))
+            $0.int8Array(added.lazy.map(\.row.occurredAt.milliseconds))
+            $0.int8Array(added.lazy.map(\.row.saleDay.number))
+            $0.textArray(added.lazy.map(\.row.payload))
+            $0.int8Array(added.lazy.map(\.row.nextAttemptAt.milliseconds))
+            $0.textArray(added.lazy.map { $0.row.trace?.description })
+        }
+    }
+}

@@ -1,0 +1,123 @@
+import Dispatch
+import Store
+import Synchronization
+
+/// What waits in a queue of a lane.
+protocol LaneWork: AnyObject, Sendable {
+    /// Where the result is delivered; nil for the lane's own thread.
+    var context: (any DeliveryContext)? { get }
+    /// How many writes or reads of callers it is: what the bound of the queue counts.
+    var weight: Int { get }
+    /// When it was submitted.
+    var submitted: ContinuousClock.Instant { get }
+    /// Replaces the result by a failure.
+    func fail(_ error: StoreError)
+    /// Hands the result to the caller; called once, in the caller's context.
+    func deliver()
+}
+
+/// The bounded queue between callers on any thread and the thread of a lane.
+///
+/// State lives in the mutex. While the lane works, a submit costs only the lock; a sleeping lane is woken.
+final class LaneQueue<Work: Sendable>: Sendable {
+    enum Admission {
+        case admitted
+        case full
+        case closed
+    }
+
+    private struct State {
+        var waiting: [Work] = []
+        /// Weight of the work that was admitted and not answered.
+        var depth = 0
+        /// When the first of `waiting` was queued, and when the first of what the lane has taken was; 0 without one.
+        var waitingSince: UInt64 = 0
+        var takenSince: UInt64 = 0
+        var laneSleeps = false
+        var isClosed = false
+    }
+
+    private let state = Mutex(State())
+    private let wakeup = DispatchSemaphore(value: 0)
+    private let limit: Int
+    let load: WriterLoad
+
+    init(limit: Int, maximumGroup: Int) {
+        self.limit = limit
+        load = WriterLoad(maximumGroup: maximumGroup)
+    }
+
+    var depth: Int { state.withLock { $0.depth } }
+
+    func append(_ work: Work, weight: Int) -> Admission {
+        let (admission, wakes) = state.withLock { state -> (Admission, Bool) in
+            guard !state.isClosed else { return (.closed, false) }
+            guard state.depth < limit else { return (.full, false) }
+            if state.waiting.isEmpty {
+                state.waitingSince = WriterLoad.now
+                if state.takenSince == 0 { load.setOldest(state.waitingSince) }
+            }
+            state.waiting.append(work)
+            state.depth += weight
+            load.setDepth(state.depth)
+            defer { state.laneSleeps = false }
+            return (.admitted, state.laneSleeps)
+        }
+        if wakes { wakeup.signal() }
+        return admission
+    }
+
+    /// Admits nothing more; what was admitted is still handed out.
+    func close() {
+        let wakes = state.withLock { state -> Bool in
+            state.isClosed = true
+            defer { state.laneSleeps = false }
+            return state.laneSleeps
+        }
+        if wakes { wakeup.signal() }
+    }
+
+    /// Sleeps until work waits and swaps it with the empty array given; `false` once the queue is closed and empty.
+    func takeAll(into work: inout [Work]) -> Bool {
+        while true {
+            let sleeps = state.withLock { state -> Bool? in
+                (state.takenSince, state.waitingSince) = (state.waitingSince, 0)
+                load.setOldest(state.takenSince)
+                guard state.waiting.isEmpty else {
+                    swap(&state.waiting, &work)
+                    return false
+                }
+                guard !state.isClosed else { return nil }
+                state.laneSleeps = true
+                return true
+            }
+            guard let sleeps else { return false }
+            guard sleeps else { return true }
+            wakeup.wait()
+        }
+    }
+
+    func answered(weight: Int) {
+        state.withLock { state in
+            state.depth -= weight
+            load.setDepth(state.depth)
+        }
+    }
+}
+
+extension Collection where Element == any LaneWork {
+    /// Hands each context all of its results in one call.
+    func deliverAll() {
+        var byContext: [ObjectIdentifier: (context: any DeliveryContext, work: [any LaneWork])] = [:]
+        for work in self {
+            guard let context = work.context else {
+                work.deliver()
+                continue
+            }
+            byContext[ObjectIdentifier(context), default: (context, [])].work.append(work)
+        }
+        for (context, work) in byContext.values {
+            context.deliver { for work in work { work.deliver() } }
+        }
+    }
+}
