@@ -48,27 +48,41 @@ struct ServiceParts: Sendable {
     mutating func openTokenKeys(_ configuration: RunConfiguration, logger: Logger) async throws -> TokenKeys {
         let reader = configuration.tokens.keySet.map { KeySetReader($0, on: loops) }
         if let reader { keySet = KeySetUpkeep(reader) }
-        let (folder, clock) = (configuration.dataFolder, configuration.services.clock)
-        let keys = try await TokenKeys.open(configuration.tokens, dataFolder: folder, reader: reader, clock: clock, logger: logger)
+        let (place, clock) = (configuration.storePlace.tokenKeys, configuration.services.clock)
+        let keys = try await TokenKeys.open(configuration.tokens, place: place, reader: reader, clock: clock, logger: logger)
         keySet?.begin(keys)
         if configuration.tokens.takesLocalTokens {
-            reloadables.append(
-                Reloadable("the token keys of the data folder") { try keys.rereadLocal(fromDataFolder: folder, at: clock.now) })
+            reloadables.append(Reloadable("the token keys of \(place.name)") { try keys.rereadLocal(from: place, at: clock.now) })
         }
         if reader != nil { reloadables.append(Reloadable("the issuer's keys") { try await keys.rereadIssuer() }) }
         return keys
     }
 
-    /// Opens the store, connects to Redis and starts the services with their background work.
-    mutating func openServices(_ configuration: RunConfiguration, logger: Logger) async throws -> CommerceServices {
-        let folder = DataFolder(path: configuration.dataFolder)
-        let store = try folder.openStore(
+    /// Opens the store, or makes it where it is missing.
+    mutating func openStore(_ configuration: RunConfiguration, logger: Logger) throws -> TransactionalStore {
+        let store = try configuration.storePlace.open(
             policy: configuration.services.policy, calendar: configuration.services.calendar,
             firstIncarnation: configuration.firstIncarnation, logger: logger)
         self.store = store
-        let endpoint =
-            if let given = configuration.redis { given } else { try await startPrivateRedis(folder, for: store, logger: logger) }
-        try folder.note(lastRedis: configuration.redis)
+        return store
+    }
+
+    /// Connects to Redis and starts the services with their background work.
+    mutating func openServices(
+        on store: TransactionalStore, _ configuration: RunConfiguration, logger: Logger
+    ) async throws -> CommerceServices {
+        let endpoint: RedisEndpoint
+        if let given = configuration.redis, configuration.storeServer != nil {
+            endpoint = given
+        } else {
+            let folder = DataFolder(path: configuration.dataFolder)
+            if let given = configuration.redis {
+                endpoint = given
+            } else {
+                endpoint = try await startPrivateRedis(folder, for: store, logger: logger)
+            }
+            try folder.note(lastRedis: configuration.redis)
+        }
         var client = RedisConfiguration(endpoint: endpoint, scripts: Scripts.all)
         client.admission = StoreAdmission.admission(of: store.identity, as: .service)
         let redis = RedisClient(configuration: client, eventLoopGroup: loops, logger: logger)
