@@ -29,6 +29,7 @@ package enum EnvironmentFlags {
         "backup": ["data", "store", "store-password-file"],
         "restore": ["data"],
         "compact": ["data"],
+        "move": ["data", "store", "store-password-file", "time-zone"],
         "redis show": ["data", "store", "store-password-file", "redis", "redis-password-file"],
         "redis take": ["data", "store", "store-password-file", "redis", "redis-password-file", "from"],
     ]

@@ -30,6 +30,9 @@ package struct TokenKey: Sendable {
         return signed + "." + Base64URL.encode(signature)
     }
 
+    /// The key's bytes, to be kept where only its services read them.
+    package var bytes: [UInt8] { key.withUnsafeBytes { Array($0) } }
+
     /// The bytes of a new key.
     package static func newBytes() -> [UInt8] { SymmetricKey(size: .bits256).withUnsafeBytes { Array($0) } }
 
