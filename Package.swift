@@ -213,7 +213,9 @@ let package = Package(
         .testTarget(
             name: "EndToEndTests",
             dependencies: [
-                "App", "firstcome", "FaultPoints", "API", "HTTPServer", "Services", "Store", "Redis", "Commerce", "JSON", "TestSupport",
+                "App", "firstcome", "FaultPoints", "API", "HTTPServer", "Services", "PostgresStore", "Store", "Redis", "Postgres",
+                "Commerce", "JSON",
+                "TestSupport",
                 nioCore,
                 nioPosix, nioHTTP1, nioSSL, httpClient, grdb,
                 crypto, cryptoExtras, logging,

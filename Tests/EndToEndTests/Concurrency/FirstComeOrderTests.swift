@@ -4,7 +4,7 @@ import TestSupport
 import Testing
 
 extension EndToEnd {
-    @Suite("The order of first come")
+    @Suite("The order of first come", .everyEngine)
     struct FirstComeOrderTests {
         @Test(
             "5,000 users over 64 connections: the sequences of each event loop's claims follow the order in which it read them",
