@@ -59,9 +59,9 @@ dist: build dist-packages ## Make a Debian package and a tarball, in .build/dist
 dist-test: build dist-packages dist-test-packages ## Install, upgrade and remove the package in a Debian without Swift, and run the tarball there
 	@Tests/Dist/run "$(BINARY)"
 
-contract: packages contract-packages ## Check the HTTP contract by schemathesis and by a generated client: SEED=1 EXAMPLES=25 ONLY='as users'
+contract: packages contract-packages ## Check the HTTP contract by schemathesis and by a generated client: SEED=1 EXAMPLES=25 ONLY='as users' STORE=postgresql://...
 	swift build --product firstcome
-	@Tests/Contract/run $(if $(SEED),--seed '$(SEED)') $(if $(EXAMPLES),--examples '$(EXAMPLES)') $(if $(ONLY),--only '$(ONLY)')
+	@Tests/Contract/run $(if $(SEED),--seed '$(SEED)') $(if $(EXAMPLES),--examples '$(EXAMPLES)') $(if $(ONLY),--only '$(ONLY)') $(if $(STORE),--store '$(STORE)')
 
 costs: costs-build ## Count what requests cost, and compare it with the thresholds: ONLY='claim, sold out'
 	@$(COSTS) $(if $(ONLY),--only '$(ONLY)')

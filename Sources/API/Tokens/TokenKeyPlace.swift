@@ -16,6 +16,9 @@ package struct PlacedTokenKey: Sendable {
     package let endsAt: Instant?
 
     package init(_ key: TokenKey, endsAt: Instant? = nil) { (self.key, self.endsAt) = (key, endsAt) }
+
+    /// The key as it verifies.
+    func local() -> LocalKey { key.local(endsAt: endsAt?.milliseconds ?? .max) }
 }
 
 extension TokenKeyPlace {
@@ -27,9 +30,7 @@ extension TokenKeyPlace {
         return first.key
     }
 
-    func localKeys(at now: Instant) throws -> [LocalKey] {
-        try keys(at: now).map { $0.key.local(endsAt: $0.endsAt?.milliseconds ?? .max) }
-    }
+    func localKeys(at now: Instant) throws -> [LocalKey] { try keys(at: now).map { $0.local() } }
 }
 
 /// The key files of a data folder.

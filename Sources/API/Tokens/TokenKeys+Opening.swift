@@ -18,18 +18,19 @@ package struct TokenConfiguration: Sendable {
 extension TokenKeys {
     /// Reads the keys that a service starts with.
     ///
-    /// - Parameter reader: reads the configuration's key set; nil without one.
-    /// - Throws: `TokenKeyError` or `KeySetError`, where a key file or the key set cannot be used.
+    /// - Parameters:
+    ///   - own: the service's own keys; none where their tokens are not taken.
+    ///   - reader: reads the configuration's key set; nil without one.
+    /// - Throws: `KeySetError`, where the key set cannot be used.
     package static func open(
-        _ configuration: TokenConfiguration, place: any TokenKeyPlace, reader: KeySetReader?, clock: WallClock, logger: Logger
+        _ configuration: TokenConfiguration, own: [PlacedTokenKey], reader: KeySetReader?, clock: WallClock, logger: Logger
     ) async throws -> TokenKeys {
-        let local = configuration.takesLocalTokens ? try place.localKeys(at: clock.now) : []
         let issuer = reader.map { reader in
             IssuerKeyReader(place: reader.source.description, interval: configuration.keySetInterval, logger: logger, clock: clock) {
                 () async throws(KeySetError) in try await reader.read()
             }
         }
-        let keys = TokenKeys(local: local, rules: configuration.rules, issuer: issuer)
+        let keys = TokenKeys(local: own.map { $0.local() }, rules: configuration.rules, issuer: issuer)
         try await keys.rereadIssuer()
         return keys
     }

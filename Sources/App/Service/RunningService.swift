@@ -1,5 +1,4 @@
 package import API
-import Commerce
 package import HTTPServer
 package import Logging
 import NIOCore
@@ -52,20 +51,17 @@ package final class RunningService: Sendable {
         var parts = ServiceParts(loops: MultiThreadedEventLoopGroup(numberOfThreads: configuration.loops))
         if let certificate { parts.reloadables.append(Reloadable("the certificate") { try certificate.reload() }) }
         do {
-            let store = try parts.openStore(configuration, logger: logger)
-            let signingKey =
-                configuration.tokens.takesLocalTokens
-                ? try configuration.storePlace.tokenKeys.signingKey(at: configuration.services.clock.now) : nil
-            let tokenKeys = try await parts.openTokenKeys(configuration, logger: logger)
+            let store = try await parts.openStore(configuration, logger: logger)
+            let keys = try await parts.openTokenKeys(configuration, logger: logger)
             let services = try await parts.openServices(on: store, configuration, logger: logger)
             let api = FirstcomeAPI(
-                services: services, tokenKeys: tokenKeys, eventLoopGroup: parts.loops,
+                services: services, tokenKeys: keys.verifying, eventLoopGroup: parts.loops,
                 servesOperatorsApart: configuration.operators != nil, crossOrigin: configuration.http.crossOrigin,
                 limits: configuration.limits, logger: logger)
             let listeners = try await Listeners.start(configuration, api, certificate, &parts, logger: logger)
             api.report(servers: [listeners.server, listeners.operators].compactMap(\.self), version: FirstcomeVersion.text)
             return RunningService(
-                services: services, listeners: listeners, signingKey: signingKey,
+                services: services, listeners: listeners, signingKey: keys.signing,
                 storeServer: configuration.storeServer.map { _ in configuration.storePlace.description }, parts: parts, logger: logger)
         } catch {
             await parts.end()

@@ -45,24 +45,35 @@ struct ServiceParts: Sendable {
     }
 
     /// Reads the keys that verify tokens, and has them read again when they change.
-    mutating func openTokenKeys(_ configuration: RunConfiguration, logger: Logger) async throws -> TokenKeys {
+    ///
+    /// - Returns: also the key that signs; nil where the service takes no tokens of its own.
+    mutating func openTokenKeys(
+        _ configuration: RunConfiguration, logger: Logger
+    ) async throws -> (verifying: TokenKeys, signing: TokenKey?) {
         let reader = configuration.tokens.keySet.map { KeySetReader($0, on: loops) }
         if let reader { keySet = KeySetUpkeep(reader) }
         let (place, clock) = (configuration.storePlace.tokenKeys, configuration.services.clock)
-        let keys = try await TokenKeys.open(configuration.tokens, place: place, reader: reader, clock: clock, logger: logger)
+        let takesOwn = configuration.tokens.takesLocalTokens
+        let own = takesOwn ? try await besidePool { try place.keys(at: clock.now) } : []
+        let keys = try await TokenKeys.open(configuration.tokens, own: own, reader: reader, clock: clock, logger: logger)
         keySet?.begin(keys)
-        if configuration.tokens.takesLocalTokens {
-            reloadables.append(Reloadable("the token keys of \(place.name)") { try keys.rereadLocal(from: place, at: clock.now) })
+        if takesOwn {
+            reloadables.append(
+                Reloadable("the token keys of \(place.name)") {
+                    try await besidePool { try keys.rereadLocal(from: place, at: clock.now) }
+                })
         }
         if reader != nil { reloadables.append(Reloadable("the issuer's keys") { try await keys.rereadIssuer() }) }
-        return keys
+        return (keys, own.first?.key)
     }
 
     /// Opens the store, or makes it where it is missing.
-    mutating func openStore(_ configuration: RunConfiguration, logger: Logger) throws -> TransactionalStore {
-        let store = try configuration.storePlace.open(
-            policy: configuration.services.policy, calendar: configuration.services.calendar,
-            firstIncarnation: configuration.firstIncarnation, logger: logger)
+    mutating func openStore(_ configuration: RunConfiguration, logger: Logger) async throws -> TransactionalStore {
+        let store = try await besidePool {
+            try configuration.storePlace.open(
+                policy: configuration.services.policy, calendar: configuration.services.calendar,
+                firstIncarnation: configuration.firstIncarnation, logger: logger)
+        }
         self.store = store
         return store
     }

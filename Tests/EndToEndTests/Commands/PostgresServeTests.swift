@@ -149,6 +149,8 @@ extension EndToEnd.PostgresServeTests {
                             }
                             let audit = try await Tool.run("audit", "--store", home.url, "--redis", redis.url)
                             #expect(audit.status == 0, "\(audit.standardOutput)\(audit.standardError)")
+                            let shown = try await Tool.run("redis", "show", "--store", home.url, "--redis", redis.url)
+                            #expect(shown.standardOutput.contains("the Redis serves the store of this database"), "\(shown)")
                         }
                     }
                 }

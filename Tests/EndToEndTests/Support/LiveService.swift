@@ -26,6 +26,7 @@ final class LiveService: Sendable {
         var redis: RedisEndpoint?
         var recoveryInterval: Duration = .milliseconds(300)
         var rankingRefresh: Duration = .milliseconds(50)
+        var cacheLease: Duration = .seconds(1)
         var maximumRequestsInFlight = 8_192
         /// Nil for the Redis stream.
         var platform: DataPlatform?
@@ -116,6 +117,7 @@ final class LiveService: Sendable {
         configuration.services.clock = clock.wallClock
         configuration.services.recoveryInterval = setup.recoveryInterval
         configuration.services.rankingRefresh = setup.rankingRefresh
+        configuration.services.cacheLease = setup.cacheLease
         var logger = Logger(label: "end-to-end", factory: { _ in SwiftLogNoOpLogHandler() })
         logger.logLevel = .critical
         return try await RunningService.start(configuration, logger: logger)
