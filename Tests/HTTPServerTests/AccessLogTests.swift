@@ -123,6 +123,25 @@ struct AccessLogTests {
         }
     }
 
+    @Test("every byte that a field may have is written as itself, an escape or U+FFFD, wherever it stands")
+    func everyByte() async throws {
+        let texts = ([0x21...0x7E, 0x80...0xFF] as [ClosedRange<UInt8>]).joined().flatMap { byte in
+            [0, 5, 7, 8, 9].map { Array(repeating: UInt8(ascii: "a"), count: $0) + [byte] + Array("0123456789".utf8.prefix(9 - $0)) }
+        }
+        try await withLog { server in
+            try await offPool {
+                let client = try RawHTTPClient(port: server.port)
+                for text in texts {
+                    try client.send(Array("GET / HTTP/1.1\r\nHost: test\r\nUser-Agent: ".utf8) + text + Array("\r\n\r\n".utf8))
+                    #expect(try client.readResponse().status == 200)
+                }
+            }
+            for (line, text) in zip(try await server.lines(texts.count), texts) {
+                #expect(line["userAgent"] == .string(String(decoding: text, as: UTF8.self)))
+            }
+        }
+    }
+
     @Test("whatever a client sends, its line is one line of valid JSON in UTF-8")
     func hostile() async throws {
         let notes = RequestNotes()

@@ -180,29 +180,58 @@ struct CrossOriginTests {
         }
     }
 
-    @Test("a connection beyond the limit is answered for the origin of its request, and without a request in the time to linger not at all")
+    @Test("a connection beyond the limit is answered for the origin of its request")
     func connectionLimit() async throws {
         let policy = try policy(shop)
         try await withServer(configure: {
             $0.maximumConnections = 1
             $0.crossOrigin = policy
-            $0.lingerTimeout = .seconds(1)
+            // Longer than a busy machine needs for a request.
+            $0.lingerTimeout = .seconds(60)
         }) { server, port in
             try await offPool {
                 let first = try RawHTTPClient(port: port)
                 _ = try first.exchange(.get("/"))
-                let silent = try RawHTTPClient(port: port)
-                let slow = try RawHTTPClient(port: port)
-                try slow.send("GET / HTTP/1.1\r\nOrigin: \(shop)\r\n")
                 let excess = try RawHTTPClient(port: port)
                 let answer = try excess.exchange(.get("/", "Origin: \(shop)"))
                 #expect(answer.status == 503 && answer[allowed] == shop && answer["connection"] == "close")
+                excess.finishWriting()
                 #expect(try excess.readsEnd())
-                let late = try slow.readResponse()
+            }
+            #expect(server.statistics.refusedConnections == 1)
+        }
+    }
+
+    @Test("who sends a part of a head beyond the limit is answered when the time to linger is over, and who sends nothing is not")
+    func connectionLimitWithoutRequest() async throws {
+        let policy = try policy(shop)
+        try await withServer(configure: {
+            $0.maximumConnections = 1
+            $0.crossOrigin = policy
+            $0.lingerTimeout = .seconds(1)
+        }) { _, port in
+            try await offPool {
+                let first = try RawHTTPClient(port: port)
+                _ = try first.exchange(.get("/"))
+                let silent = try RawHTTPClient(port: port)
+                let late = try partOfHead(port)
                 #expect(late.status == 503 && late[allowed] == shop)
                 #expect(try silent.readsEnd())
             }
-            #expect(server.statistics.refusedConnections == 3)
         }
+    }
+
+    /// The answer to a part of a head; sends it again where it came later than the time to linger, as it may on a busy machine.
+    private func partOfHead(_ port: Int) throws -> RawHTTPResponse {
+        for _ in 0..<20 {
+            do {
+                let slow = try RawHTTPClient(port: port)
+                try slow.send("GET / HTTP/1.1\r\nOrigin: \(shop)\r\n")
+                return try slow.readResponse()
+            } catch RawHTTPClient.Failure.closedByServer, RawHTTPClient.Failure.socket {
+                continue
+            }
+        }
+        throw RawHTTPClient.Failure.closedByServer
     }
 }

@@ -46,22 +46,36 @@ struct AccessLogCursor {
     }
 
     /// Writes a decimal number.
+    @inline(__always)
     mutating func put(decimal value: Int64) {
+        if 0..<1_000 ~= value { return put(upTo999: UInt32(truncatingIfNeeded: value)) }
+        putLong(value)
+    }
+
+    /// Writes up to three digits as one word, from which leading zeros are shifted out.
+    @inline(__always)
+    private mutating func put(upTo999 value: UInt32) {
+        let (hundreds, rest) = (value / 100, value % 100)
+        let digits = 0x303030 | hundreds | ((rest / 10) << 8) | ((rest % 10) << 16)
+        let zeros: UInt32 = hundreds > 0 ? 0 : value > 9 ? 1 : 2
+        position.storeBytes(of: (digits >> (zeros * 8)).littleEndian, as: UInt32.self)
+        position += Int(3 - zeros)
+    }
+
+    private mutating func putLong(_ value: Int64) {
         if value < 0 { put(UInt8(ascii: "-")) }
-        var rest = value.magnitude
-        var digits = 1
-        var bound: UInt64 = 10
-        while digits < 20, rest >= bound {
-            digits += 1
-            bound = digits < 20 ? bound &* 10 : .max
-        }
-        position += digits
-        var target = position
-        repeat {
-            target -= 1
-            target.storeBytes(of: UInt8(truncatingIfNeeded: rest % 10) + UInt8(ascii: "0"), as: UInt8.self)
-            rest /= 10
-        } while rest > 0
+        let (thousands, rest) = value.magnitude.quotientAndRemainder(dividingBy: 1_000)
+        // At most 7 levels, as a number has at most 19 digits.
+        if thousands > 0 { put(decimal: Int64(thousands)) }
+        if thousands > 0 { put(threeDigits: UInt32(rest)) } else { put(upTo999: UInt32(rest)) }
+    }
+
+    /// Writes a number below 1,000 with leading zeros.
+    @inline(__always)
+    mutating func put(threeDigits value: UInt32) {
+        let digits = 0x303030 | (value / 100) | ((value % 100 / 10) << 8) | ((value % 10) << 16)
+        position.storeBytes(of: digits.littleEndian, as: UInt32.self)
+        position += 3
     }
 
     /// Writes the id that was made for a request.
@@ -81,6 +95,14 @@ extension AccessLogCursor {
     mutating func put(text bytes: UnsafeRawBufferPointer) {
         put(UInt8(ascii: "\""))
         if !putPlain(bytes) { putEscaped(String(decoding: bytes, as: UTF8.self)) }
+        put(UInt8(ascii: "\""))
+    }
+
+    /// Writes bytes as a JSON string that need no escape.
+    @inline(__always)
+    mutating func put(plainText bytes: UnsafeRawBufferPointer) {
+        put(UInt8(ascii: "\""))
+        put(bytes)
         put(UInt8(ascii: "\""))
     }
 
@@ -114,12 +136,12 @@ extension AccessLogCursor {
     @inline(__always)
     private static func isPlain(_ word: UInt64) -> Bool {
         let ones: UInt64 = 0x0101_0101_0101_0101
-        let control = word &- ones &* 0x20
-        let quote = (word ^ ones &* UInt64(UInt8(ascii: "\""))) &- ones
-        let backslash = (word ^ ones &* UInt64(UInt8(ascii: "\\"))) &- ones
+        let control = word &- (ones &* 0x20)
+        let quote = (word ^ (ones &* UInt64(UInt8(ascii: "\"")))) &- ones
+        let backslash = (word ^ (ones &* UInt64(UInt8(ascii: "\\")))) &- ones
         // Adding one makes U+007F, and every byte beyond ASCII has the bit already.
-        let beyond = word | word &+ ones
-        return (control | quote | backslash | beyond) & ones &* 0x80 == 0
+        let beyond = word | (word &+ ones)
+        return (control | quote | backslash | beyond) & (ones &* 0x80) == 0
     }
 
     private mutating func putEscaped(_ text: String) {

@@ -103,7 +103,8 @@ struct AccessLogLines {
             line.put(UnsafeRawBufferPointer(rebasing: trace[TraceParent.traceIDRange]))
         }
         line.put("\",\"method\":")
-        if method.isEmpty { line.put("null") } else { line.put(text: method) }
+        // A method is a token of RFC 9110, in which neither a quotation mark nor a backslash can be.
+        if method.isEmpty { line.put("null") } else { line.put(plainText: method) }
         line.put(",\"path\":")
         put(path: path, record.flags, into: &line)
         line.put(",\"route\":")
@@ -115,7 +116,7 @@ struct AccessLogLines {
         line.put(",\"microseconds\":")
         line.put(decimal: max(0, record.nanoseconds / 1_000))
         line.put(",\"remote\":")
-        if address.isEmpty { line.put("null") } else { line.put(text: address) }
+        if address.isEmpty { line.put("null") } else { line.put(plainText: address) }
         if record.user != 0 {
             line.put(",\"role\":\"user\",\"user\":")
             line.put(decimal: record.user)
@@ -173,10 +174,7 @@ private struct AccessLogClock {
     /// Writes RFC 3339 in UTC with milliseconds. The second must be the one that was rendered.
     func put(_ uptimeNanoseconds: UInt64, into line: inout AccessLogCursor) {
         second.text.withUnsafeBytes { line.put($0) }
-        let rest = milliseconds(of: uptimeNanoseconds) - second.number * 1_000
-        line.put(UInt8(ascii: "0") + UInt8(truncatingIfNeeded: rest / 100))
-        line.put(UInt8(ascii: "0") + UInt8(truncatingIfNeeded: rest / 10 % 10))
-        line.put(UInt8(ascii: "0") + UInt8(truncatingIfNeeded: rest % 10))
+        line.put(threeDigits: UInt32(truncatingIfNeeded: milliseconds(of: uptimeNanoseconds) - second.number * 1_000))
         line.put(UInt8(ascii: "Z"))
     }
 

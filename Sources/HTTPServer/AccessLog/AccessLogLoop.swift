@@ -1,5 +1,4 @@
 import NIOCore
-import TraceContext
 
 /// The access log's part on one event loop: collects the loop's records and hands them to the writer, full chunks at once and others
 /// after a tenth of a second. Without requests it does nothing.
@@ -20,16 +19,11 @@ final class AccessLogLoop: @unchecked Sendable {
 
     /// Adds one request.
     ///
-    /// - Parameters:
-    ///   - answerBytes: bytes of the answer, head and body; 0 where it could not be sent.
-    ///   - status: nil where there was no answer.
-    func append(
-        _ request: borrowing LoggedRequest, of connection: borrowing LoggedConnection, status: Int?, answerBytes: Int, at now: NIODeadline
-    ) {
+    /// - Parameter write: writes the record to memory that has room for any, and returns its length.
+    @inline(__always)
+    func append(_ write: (UnsafeMutableRawPointer) -> Int) {
         guard let chunk = roomyChunk() else { return queue.drop(1) }
-        let target = UnsafeMutableRawBufferPointer(rebasing: chunk.bytes[chunk.byteCount...])
-        let count = request.write(into: target, of: connection, status: status, answerBytes: answerBytes, at: now)
-        chunk.byteCount += count
+        chunk.byteCount += write(chunk.memory + chunk.byteCount)
         if !handOverIsScheduled { scheduleHandOver() }
     }
 
@@ -62,112 +56,5 @@ final class AccessLogLoop: @unchecked Sendable {
         guard let full = chunk else { return }
         chunk = nil
         queue.put(full)
-    }
-}
-
-/// What lines about all requests of a connection have in common.
-struct LoggedConnection {
-    let number: UInt64
-    /// The address of the peer as text.
-    let address: [UInt8]
-
-    init(number: UInt64, peer: SocketAddress?) {
-        self.number = number
-        let text =
-            switch peer {
-            case .v4, .v6: peer?.ipAddress ?? ""
-            case .unixDomainSocket: "unix"
-            case nil: ""
-            }
-        address = Array(text.utf8.prefix(AccessLogRecord.longestAddress))
-    }
-}
-
-/// A request that was begun, with what its line needs.
-struct LoggedRequest {
-    /// Nil where the request was refused before its head was read.
-    var head: RequestHead?
-    /// Begin with the head.
-    var bytes = ByteBuffer()
-    var number: UInt32
-    var given: GivenRequestID?
-    var receivedAt: NIODeadline
-    var route: Int?
-    var sender = RequestNotes.Sender.unknown
-    /// The client's address, where a proxy names it.
-    var client: IPAddress?
-
-    /// Writes the record; returns its length.
-    func write(
-        into target: UnsafeMutableRawBufferPointer, of connection: borrowing LoggedConnection, status: Int?, answerBytes: Int,
-        at now: NIODeadline
-    ) -> Int {
-        var record = AccessLogRecord()
-        record.number = number
-        record.connection = connection.number
-        record.receivedAt = receivedAt.uptimeNanoseconds > 0 ? UInt64(receivedAt.uptimeNanoseconds) : 0
-        record.nanoseconds = (now - receivedAt).nanoseconds
-        record.answerBytes = Int64(answerBytes)
-        record.status = UInt16(truncatingIfNeeded: status ?? 0)
-        record.route = Int16(truncatingIfNeeded: route ?? -1)
-        guard let base = target.baseAddress else { return 0 }
-        var texts = AccessLogCursor(base + MemoryLayout<AccessLogRecord>.size)
-        if let head {
-            record.flags.insert(.hasHead)
-            if head.version == .http10 { record.flags.insert(.isHTTP10) }
-            bytes.withUnsafeReadableBytes { bytes in
-                record.methodByteCount = UInt8(texts.put(head.methodName, of: bytes, atMost: AccessLogRecord.longestMethod))
-                if !head.path.isAbsent {
-                    record.flags.insert(.hasPath)
-                    record.pathByteCount = UInt16(texts.put(head.path, of: bytes, atMost: AccessLogRecord.longestPath))
-                    if head.path.range.count > AccessLogRecord.longestPath { record.flags.insert(.pathIsCut) }
-                }
-                guard !head.lines.isAbsent, head.lines.range.upperBound <= bytes.count else { return }
-                let lines = FieldLines(UnsafeRawBufferPointer(rebasing: bytes[head.lines.range]))
-                let (agent, trace) = lines.onlyValues(of: "user-agent", "traceparent")
-                if let agent { record.agentByteCount = UInt16(texts.put(agent, atMost: AccessLogRecord.longestAgent)) }
-                // A longer value is one of a later version, of which the first 56 bytes say whether it is valid.
-                if let trace { record.traceByteCount = UInt8(texts.put(trace, atMost: TraceParent.byteCount + 1)) }
-            }
-        }
-        if let given { record.givenIDByteCount = UInt8(texts.put(given.text, atMost: GivenRequestID.maximumByteCount)) }
-        switch sender {
-        case .unknown: break
-        case .user(let id): record.user = id
-        case .admin(let subject):
-            record.flags.insert(.isAdmin)
-            record.subjectByteCount = UInt8(texts.put(subject, atMost: AccessLogRecord.longestSubject))
-        }
-        if let client {
-            record.addressByteCount = UInt8(texts.put(client.description, atMost: AccessLogRecord.longestAddress))
-        } else {
-            record.addressByteCount = UInt8(connection.address.withUnsafeBytes { texts.put($0, atMost: AccessLogRecord.longestAddress) })
-        }
-        let end = (MemoryLayout<AccessLogRecord>.size + texts.byteCount + 7) & ~7
-        record.byteCount = UInt32(end)
-        base.storeBytes(of: record, as: AccessLogRecord.self)
-        return end
-    }
-}
-
-extension AccessLogCursor {
-    /// Writes the first bytes; returns how many.
-    @inline(__always)
-    fileprivate mutating func put(_ bytes: UnsafeRawBufferPointer, atMost longest: Int) -> Int {
-        let count = min(bytes.count, longest)
-        put(UnsafeRawBufferPointer(start: bytes.baseAddress, count: count))
-        return count
-    }
-
-    /// Writes the first bytes of a range, which may be absent; returns how many.
-    @inline(__always)
-    fileprivate mutating func put(_ range: ByteRange, of bytes: UnsafeRawBufferPointer, atMost longest: Int) -> Int {
-        guard !range.isAbsent, range.range.upperBound <= bytes.count else { return 0 }
-        return put(UnsafeRawBufferPointer(rebasing: bytes[range.range]), atMost: longest)
-    }
-
-    fileprivate mutating func put(_ text: String, atMost longest: Int) -> Int {
-        var text = text
-        return text.withUTF8 { put(UnsafeRawBufferPointer($0), atMost: longest) }
     }
 }

@@ -11,7 +11,7 @@ final class AccessLogChunk: @unchecked Sendable {
     var byteCount = 0
 
     /// The texts of the last record are read eight bytes at a time as well.
-    private let memory = UnsafeMutableRawPointer.allocate(byteCount: AccessLogChunk.capacity + AccessLogCursor.slack, alignment: 16)
+    let memory = UnsafeMutableRawPointer.allocate(byteCount: AccessLogChunk.capacity + AccessLogCursor.slack, alignment: 16)
 
     init() {
         bytes = UnsafeMutableRawBufferPointer(start: memory, count: Self.capacity)

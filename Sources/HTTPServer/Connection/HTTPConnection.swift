@@ -30,10 +30,8 @@ final class HTTPConnection: ChannelInboundHandler, @unchecked Sendable {
     private let idText: ConnectionIDText
     /// The id that the client gave to the request in progress.
     private var givenID: GivenRequestID?
-    /// What the access log says about all requests of this connection; nil without an access log.
-    private var logged: LoggedConnection?
-    /// The request in progress, for its line in the access log.
-    private var loggedRequest: LoggedRequest?
+    /// Nil without an access log.
+    private var log: ConnectionLog?
     /// See ``HTTPRequest/waited``, for the next request.
     private var waited: Int32 = -1
     /// What the requests of this connection have in common; the address of the peer is known once the connection is active.
@@ -55,7 +53,7 @@ final class HTTPConnection: ChannelInboundHandler, @unchecked Sendable {
     func handlerAdded(context: ChannelHandlerContext) {
         self.context = context
         loop.add(self)
-        if loop.accessLog != nil { logged = LoggedConnection(number: idText.number, peer: context.remoteAddress) }
+        log = loop.accessLog.map { ConnectionLog($0, notes: loop.notes, connection: idText.number, peer: context.remoteAddress) }
         if context.channel.isActive { start(context) }
     }
 
@@ -190,7 +188,7 @@ extension HTTPConnection {
         case .run(let head, let bytes, let chunks, let number):
             givenID = head.givenID(in: bytes)
             let number32 = UInt32(truncatingIfNeeded: number)
-            if logged != nil { beginLogging(head, bytes, RequestID(connection: idText.number, number: number32, given: givenID), now) }
+            if let log { log.begin(head, bytes, number: number32, given: givenID, at: now) }
             run(
                 HTTPRequest(
                     head: head, bytes: bytes, chunks: chunks, origin: origin, receivedAt: now, number: number32, waited: waited), number,
@@ -222,7 +220,7 @@ extension HTTPConnection {
         }
         loop.counters.requests.add()
         let reply = loop.handler(request)
-        readNotes()
+        if let log { log.readNotes() }
         take(reply, number, now)
     }
 
@@ -294,46 +292,17 @@ extension HTTPConnection {
         _ refused: HTTPConnectionStateMachine.RefusedRequest?, _ form: HTTPConnectionStateMachine.AnswerForm, _ now: NIODeadline
     ) {
         givenID = refused.flatMap { $0.head?.givenID(in: $0.bytes) }
-        guard logged != nil else { return }
-        let number = UInt32(truncatingIfNeeded: form.number)
-        guard let refused, let head = refused.head else {
-            loggedRequest = LoggedRequest(number: number, receivedAt: now)
-            return
-        }
-        beginLogging(head, refused.bytes, RequestID(connection: idText.number, number: number, given: givenID), now)
-    }
-
-    private func beginLogging(_ head: RequestHead, _ bytes: ByteBuffer, _ id: RequestID, _ now: NIODeadline) {
-        loop.notes.clear()
-        loggedRequest = LoggedRequest(head: head, bytes: bytes, number: id.number, given: id.given, receivedAt: now)
-    }
-
-    /// Reads what the handler has noted, before another request's handler is called.
-    @inline(__always)
-    private func readNotes() {
-        if logged != nil {
-            loggedRequest?.route = loop.notes.route
-            loggedRequest?.sender = loop.notes.sender
-            loggedRequest?.client = loop.notes.client
-        }
-    }
-
-    private func log(status: Int?, answerBytes: Int) {
-        guard var request = loggedRequest.take(), let logged else { return }
-        if request.sender == .unknown, let sender = loop.notes.takeLateSender(connection: logged.number, number: request.number) {
-            request.sender = sender
-        }
-        loop.accessLog?.append(request, of: logged, status: status, answerBytes: answerBytes, at: .now())
+        if let log { log.begin(refused?.head, refused?.bytes, number: UInt32(truncatingIfNeeded: form.number), given: givenID, at: now) }
     }
 
     /// Logs a request whose client hung up before the answer.
     private func logUnsent(_ response: HTTPResponse) {
-        if logged != nil { log(status: response.status, answerBytes: 0) }
+        if let log { log.end(status: response.status, answerBytes: 0) }
     }
 
     /// Logs the request in progress when the server closes its connection at the drain's deadline.
     private func logUnanswered() {
-        if logged != nil { log(status: nil, answerBytes: 0) }
+        if let log { log.end(status: nil, answerBytes: 0) }
     }
 }
 
@@ -347,7 +316,7 @@ extension HTTPConnection {
         let byteCountBefore = output?.readableBytes ?? 0
         withOutput { loop.render(response, additions, into: &$0, now) }
         if givenID != nil { givenID = nil }
-        if logged != nil { log(status: response.status, answerBytes: (output?.readableBytes ?? 0) - byteCountBefore) }
+        if let log { log.end(status: response.status, answerBytes: (output?.readableBytes ?? 0) - byteCountBefore) }
         // Flushed beyond the high-water mark, so that the channel reports a client that does not read before its next request runs.
         if let output, output.readableBytes >= loop.limits.writeHighWaterMark { flush() }
     }
