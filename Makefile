@@ -4,9 +4,9 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
 # What the build and the service need beyond a Swift 6 toolchain, by Debian's names.
-PACKAGES := libhiredis-dev libsqlite3-dev zlib1g-dev redis-server redis-tools
+PACKAGES := libhiredis-dev libpq-dev libsqlite3-dev zlib1g-dev redis-server redis-tools
 LINT_PACKAGES := lua-check
-TEST_PACKAGES := libpq-dev openssl gnuplot-nox python3 postgresql-15
+TEST_PACKAGES := openssl gnuplot-nox python3 postgresql-15
 # What makes the Debian package and the tarball, and what checks them.
 DIST_PACKAGES := debhelper dpkg-dev chrpath python3 binutils
 DIST_TEST_PACKAGES := mmdebstrap lintian man-db systemd
@@ -25,8 +25,9 @@ COSTS = $(BINARY)-costs --thresholds Tests/Costs/thresholds.json
 # One process per suite, one after the other: suites start servers and fill disks, and would disturb each other on few cores.
 SUITES := $(shell grep -o '"[A-Za-z]*Tests"' Package.swift | tr -d '"')
 
-# Where `make run` keeps its data and listens.
+# Where `make run` keeps its data and listens. STORE is the URL of a PostgreSQL for the store, instead of a file among the data.
 DATA ?= data
+STORE ?=
 HOST ?= 127.0.0.1
 PORT ?= 8080
 
@@ -40,9 +41,9 @@ ROUNDS ?=
 help: ## Print this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-10s %s\n", $$1, $$2 }'
 
-run: build ## Build a release and start the service on 127.0.0.1:8080, with sample data on the first start
-	@$(BINARY) demo --data '$(DATA)' --url 'http://$(HOST):$(PORT)'
-	@exec $(BINARY) serve --data '$(DATA)' --host '$(HOST)' --port '$(PORT)'
+run: build ## Build a release and start the service on 127.0.0.1:8080, with sample data on the first start: STORE=postgresql://...
+	@$(if $(STORE),export FIRSTCOME_STORE='$(STORE)';) $(BINARY) demo --data '$(DATA)' --url 'http://$(HOST):$(PORT)'
+	@$(if $(STORE),export FIRSTCOME_STORE='$(STORE)';) exec $(BINARY) serve --data '$(DATA)' --host '$(HOST)' --port '$(PORT)'
 
 build: packages ## Build a release
 	swift build $(RELEASE) --product firstcome
@@ -58,9 +59,9 @@ dist: build dist-packages ## Make a Debian package and a tarball, in .build/dist
 dist-test: build dist-packages dist-test-packages ## Install, upgrade and remove the package in a Debian without Swift, and run the tarball there
 	@Tests/Dist/run "$(BINARY)"
 
-contract: packages contract-packages ## Check the HTTP contract by schemathesis and by a generated client: SEED=1 EXAMPLES=25 ONLY='as users'
+contract: packages contract-packages ## Check the HTTP contract by schemathesis and by a generated client: SEED=1 EXAMPLES=25 ONLY='as users' STORE=postgresql://...
 	swift build --product firstcome
-	@Tests/Contract/run $(if $(SEED),--seed '$(SEED)') $(if $(EXAMPLES),--examples '$(EXAMPLES)') $(if $(ONLY),--only '$(ONLY)')
+	@Tests/Contract/run $(if $(SEED),--seed '$(SEED)') $(if $(EXAMPLES),--examples '$(EXAMPLES)') $(if $(ONLY),--only '$(ONLY)') $(if $(STORE),--store '$(STORE)')
 
 costs: costs-build ## Count what requests cost, and compare it with the thresholds: ONLY='claim, sold out'
 	@$(COSTS) $(if $(ONLY),--only '$(ONLY)')

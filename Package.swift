@@ -104,12 +104,18 @@ let package = Package(
         ),
         .target(
             name: "App",
-            dependencies: ["API", "HTTPServer", "Services", "Store", "Redis", "Commerce", "JSON", nioCore, nioPosix, logging, lifecycle],
+            dependencies: [
+                "API", "HTTPServer", "Services", "PostgresStore", "Store", "Redis", "Postgres", "Commerce", "JSON", nioCore, nioPosix,
+                logging, lifecycle,
+            ],
             swiftSettings: strict
         ),
         .executableTarget(
             name: "firstcome",
-            dependencies: ["App", "API", "HTTPServer", "Services", "Store", "Redis", "Commerce", argumentParser, nioCore, logging],
+            dependencies: [
+                "App", "API", "HTTPServer", "Services", "PostgresStore", "Store", "Redis", "Postgres", "Commerce", argumentParser, nioCore,
+                logging,
+            ],
             // For Prometheus and Grafana, not for the program.
             exclude: ["Monitoring"],
             swiftSettings: strict
@@ -207,7 +213,9 @@ let package = Package(
         .testTarget(
             name: "EndToEndTests",
             dependencies: [
-                "App", "firstcome", "FaultPoints", "API", "HTTPServer", "Services", "Store", "Redis", "Commerce", "JSON", "TestSupport",
+                "App", "firstcome", "FaultPoints", "API", "HTTPServer", "Services", "PostgresStore", "Store", "Redis", "Postgres",
+                "Commerce", "JSON",
+                "TestSupport",
                 nioCore,
                 nioPosix, nioHTTP1, nioSSL, httpClient, grdb,
                 crypto, cryptoExtras, logging,

@@ -2,6 +2,7 @@ import API
 import Foundation
 import HTTPServer
 import NIOCore
+import Postgres
 import Redis
 import Services
 import Store
@@ -20,6 +21,7 @@ package struct CommandError: Error, CustomStringConvertible {
         case let error as CommandError: error
         case let error as StoreError: CommandError(error.message)
         case let error as ServiceError: CommandError(error.message)
+        case let error as PostgresError: CommandError("PostgreSQL: \(error.message)")
         case let error as RedisError: CommandError("Redis: \(error.message)")
         case let error as TokenKeyError: CommandError(error.message)
         case let error as AccessLogError: CommandError(error.description)

@@ -9,7 +9,8 @@ package enum EnvironmentFlags {
     /// The flags with a value, by command. A test compares them with the commands' help.
     package static let values: [String: [String]] = [
         "serve": [
-            "host", "port", "data", "redis", "time-zone", "data-platform", "data-platform-secret", "data-platform-timeout",
+            "host", "port", "data", "store", "store-password-file", "redis", "time-zone", "data-platform", "data-platform-secret",
+            "data-platform-timeout",
             "data-platform-tries", "ranking-refresh", "recovery-interval", "archive-after", "keep-events", "loops", "max-connections",
             "max-requests", "charge-min", "charge-max", "balance-limit", "order-hold", "drain-delay", "drain-timeout", "log-level",
             "access-log",
@@ -18,24 +19,28 @@ package enum EnvironmentFlags {
             "jwks", "jwks-refresh", "issuer", "audience", "user-claim", "role-claim", "user-role", "admin-role",
             "user-rate", "address-rate", "trusted-proxies", "limits-in", "shed-after",
         ],
-        "token": ["data", "user", "ttl"],
-        "key rotate": ["data", "keep"],
-        "key list": ["data"],
-        "demo": ["data", "time-zone", "url"],
-        "audit": ["data", "redis", "redis-password-file", "time-zone"],
-        "ranking show": ["data", "redis", "redis-password-file", "time-zone"],
-        "ranking rebuild": ["data", "redis", "redis-password-file", "time-zone"],
-        "backup": ["data"],
+        "token": ["data", "store", "store-password-file", "user", "ttl"],
+        "key rotate": ["data", "store", "store-password-file", "keep"],
+        "key list": ["data", "store", "store-password-file"],
+        "demo": ["data", "store", "store-password-file", "time-zone", "url"],
+        "audit": ["data", "store", "store-password-file", "redis", "redis-password-file", "time-zone"],
+        "ranking show": ["data", "store", "store-password-file", "redis", "redis-password-file", "time-zone"],
+        "ranking rebuild": ["data", "store", "store-password-file", "redis", "redis-password-file", "time-zone"],
+        "backup": ["data", "store", "store-password-file"],
         "restore": ["data"],
         "compact": ["data"],
-        "redis show": ["data", "redis", "redis-password-file"],
-        "redis take": ["data", "redis", "redis-password-file", "from"],
+        "move": ["data", "store", "store-password-file", "time-zone"],
+        "redis show": ["data", "store", "store-password-file", "redis", "redis-password-file"],
+        "redis take": ["data", "store", "store-password-file", "redis", "redis-password-file", "from"],
     ]
     /// The flags without a value, by command.
     package static let switches: [String: [String]] = ["serve": ["no-local-tokens"], "token": ["admin"], "audit": ["json"]]
 
     /// Flags that exclude each other: one on the command line makes the variables of the others count for nothing.
     private static let alternatives: [Set<String>] = [["data-platform-secret", "data-platform-secret-file"]]
+
+    /// Commands that need nothing else of a data folder than its store: for them `--store` and `--data` exclude each other.
+    private static let needNoFolderBesideAStore: Set = ["token", "key rotate", "key list", "backup", "redis show", "redis take"]
 
     /// The environment variables of the process.
     package static var ofProcess: [String: String] { ProcessInfo.processInfo.environment }
@@ -48,7 +53,18 @@ package enum EnvironmentFlags {
         }
         func isGiven(_ flag: String) -> Bool { given.contains { $0 == "--\(flag)" || $0.hasPrefix("--\(flag)=") } }
         var arguments = given
-        let replaced = alternatives.filter { $0.contains(where: isGiven) }.reduce(into: Set()) { $0.formUnion($1) }
+        var replaced = alternatives.filter { $0.contains(where: isGiven) }.reduce(into: Set()) { $0.formUnion($1) }
+        // Where a store is named on the command line or by its variable, FIRSTCOME_DATA counts only if the folder has the private Redis. A
+        // folder on the command line comes before FIRSTCOME_STORE.
+        if values[command]?.contains("store") == true {
+            func isSet(_ flag: String) -> Bool { isGiven(flag) || environment[variable(flag)] != nil }
+            let isAlone = needNoFolderBesideAStore.contains(command)
+            if isAlone, isGiven("data"), !isGiven("store") {
+                replaced.formUnion(["store", "store-password-file"])
+            } else if isSet("store"), isAlone || isSet("redis") {
+                replaced.insert("data")
+            }
+        }
         for flag in values[command] ?? [] where !isGiven(flag) && !replaced.contains(flag) {
             if let value = environment[variable(flag)] { arguments.append("--\(flag)=\(value)") }
         }

@@ -52,6 +52,9 @@ package final class PostgresEngine: StoreEngine {
             if !configuration.allowsUnsuitableServer {
                 switch try PostgresSuitability.check(connection, within: configuration.tripTimeout) {
                 case .unsuitable(let reason): throw StoreError(.unavailable, "the server must not hold the store: \(reason)")
+                // Whoever only reads has answered no write that could be lost.
+                case .suitable(let warnings) where options.isReadOnly:
+                    logger.debug("the store's server is suitable", metadata: ["warnings": "\(warnings)"])
                 case .suitable(let warnings): for warning in warnings { logger.warning("the store's server: \(warning)") }
                 }
             }

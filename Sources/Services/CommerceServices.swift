@@ -1,4 +1,5 @@
 import AsyncHTTPClient
+import Commerce
 package import Logging
 package import NIOCore
 package import Redis
@@ -27,6 +28,8 @@ package final class CommerceServices: Sendable {
     let expiry: OrderExpiry
     let outbox: OutboxWatch
     let found: FindingCounter
+    /// Whether the store answers, for metrics; see ``isReady``.
+    let storeProbe: LatestRow<Campaign?>
     let backgroundSteps = StepCounter()
     /// Whether the service is about to stop; `/readyz` then answers 503.
     let isEnding = Atomic<Bool>(false)
@@ -76,6 +79,9 @@ package final class CommerceServices: Sendable {
         expiry = OrderExpiry(store: store, clock: clock)
         outbox = OutboxWatch(store: store)
         self.found = found
+        storeProbe = LatestRow { () throws(StoreError) in try Self.probe(reader) }
+        // The first scrape of a store on a server finds its answer.
+        _ = storeProbe.row
         subscribeToDueWork()
     }
 

@@ -53,6 +53,10 @@ package final class TransactionalStore: Sendable {
         }
     }
 
+    /// Whether the rows are on a server, which other services may change too. Then each look-up by key asks that server, and what is cached
+    /// may be outdated by others.
+    package var isOnServer: Bool { if case .other = engine { true } else { false } }
+
     /// Finishes the writes that were admitted, then closes; further work is refused. Blocks; closing twice does no harm.
     package func close() { anyEngine.close() }
 

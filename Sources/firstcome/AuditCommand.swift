@@ -17,14 +17,17 @@ struct AuditCommand: AsyncParsableCommand {
             """)
 
     @OptionGroup var data: DataOption
+    @OptionGroup var store: StoreOption
     @OptionGroup var redis: RedisOption
     @OptionGroup var timeZone: TimeZoneOption
 
     @Flag(help: "Prints one JSON object instead of a table.")
     var json = false
 
+    func validate() throws { try store.validate(with: redis, data: data) }
+
     func run() async throws {
-        let report = try await Workbench.use(data: data, redis: redis, timeZone: timeZone) { bench in
+        let report = try await Workbench.use(store: store, data: data, redis: redis, timeZone: timeZone) { bench in
             let progress = TerminalProgress()
             defer { progress.end() }
             let audit = Audit(store: bench.store, redis: bench.redis, calendar: bench.calendar, clock: .system)

@@ -14,11 +14,14 @@ struct RankingCommand: AsyncParsableCommand {
         static let configuration = CommandConfiguration(abstract: "Prints the best sellers of today and the two days before.")
 
         @OptionGroup var data: DataOption
+        @OptionGroup var store: StoreOption
         @OptionGroup var redis: RedisOption
         @OptionGroup var timeZone: TimeZoneOption
 
+        func validate() throws { try store.validate(with: redis, data: data) }
+
         func run() async throws {
-            let top = try await Workbench.use(data: data, redis: redis, timeZone: timeZone) { bench in
+            let top = try await Workbench.use(store: store, data: data, redis: redis, timeZone: timeZone) { bench in
                 let ranking = Ranking(
                     reader: try bench.store.makePointReader(), redis: bench.redis, calendar: bench.calendar, clock: .system)
                 try await ranking.refresh()
@@ -36,11 +39,14 @@ struct RankingCommand: AsyncParsableCommand {
         static let configuration = CommandConfiguration(abstract: "Counts the sales of the days that Redis keeps again from the store.")
 
         @OptionGroup var data: DataOption
+        @OptionGroup var store: StoreOption
         @OptionGroup var redis: RedisOption
         @OptionGroup var timeZone: TimeZoneOption
 
+        func validate() throws { try store.validate(with: redis, data: data) }
+
         func run() async throws {
-            let last = try await Workbench.use(data: data, redis: redis, timeZone: timeZone) { bench in
+            let last = try await Workbench.use(store: store, data: data, redis: redis, timeZone: timeZone) { bench in
                 let progress = TerminalProgress()
                 defer { progress.end() }
                 let rebuild = SalesRebuild(

@@ -29,6 +29,7 @@ struct Serve: AsyncParsableCommand {
     var port: Int?
 
     @OptionGroup var data: DataOption
+    @OptionGroup var store: StoreOption
     @OptionGroup var tls: TLSOptions
     @OptionGroup var adminListen: AdminListenOptions
     @OptionGroup var cors: CORSOptions
@@ -114,6 +115,7 @@ struct Serve: AsyncParsableCommand {
         guard (1...1_000).contains(dataPlatformTries) else { throw ValidationError("--data-platform-tries takes 1 to 1000") }
         guard maxConnections >= 1, maxRequests >= 1 else { throw ValidationError("--max-connections and --max-requests take 1 or more") }
         try limits.validate(host: host)
+        try store.validate(with: redis, data: data)
         guard chargeMin >= 1, chargeMin <= chargeMax else {
             throw ValidationError("--charge-min takes 1 or more, and no more than --charge-max")
         }
@@ -134,20 +136,18 @@ struct Serve: AsyncParsableCommand {
 
     func run() async throws {
         let address = try ListenAddress(host: host, port: port)
-        let folder = try DataFolder.make(data.path)
-        let lock = try folder.lock()
-        defer { withExtendedLifetime(lock) {} }
         var logger = Logger(label: "firstcome", factory: StreamLogHandler.standardError(label:))
         logger.logLevel = Logger.Level(rawValue: logLevel) ?? .info
-        try folder.closeStoreToOthers(logger: logger)
+        let lock = try takeFolder(logger: logger)
+        defer { withExtendedLifetime(lock) {} }
         let stopSignal = StopSignal()
-        let service = try await RunningService.start(try runConfiguration(folder, address, logger: logger), logger: logger)
+        let service = try await RunningService.start(try runConfiguration(address, logger: logger), logger: logger)
         let supervision = ServiceManager(environment: EnvironmentFlags.ofProcess, logger: logger).map { manager in
             Supervision(of: service, by: manager, listeningOn: address.description(port: service.server.port))
         }
         let reloadSignal = ReloadSignal.of(service, supervision)
         defer { withExtendedLifetime(reloadSignal) {} }
-        announce(service, folder)
+        announce(service)
         await stopSignal.wait()
         logger.info("stopping")
         supervision?.end(draining: drainDelay.duration + drainTimeout.duration)
@@ -157,8 +157,22 @@ struct Serve: AsyncParsableCommand {
         await service.stop()
     }
 
-    private func runConfiguration(_ folder: DataFolder, _ address: ListenAddress, logger: Logger) throws -> RunConfiguration {
-        var configuration = RunConfiguration(dataFolder: folder.path, calendar: try timeZone.calendar())
+    /// Makes and locks the data folder; nil where neither the store nor Redis is in it.
+    private func takeFolder(logger: Logger) throws -> DataFolderLock? {
+        if store.url != nil, redis.url != nil { return nil }
+        let folder = try DataFolder.make(data.path)
+        let lock = try folder.lock()
+        try folder.closeStoreToOthers(logger: logger)
+        if store.url != nil, FileManager.default.fileExists(atPath: folder.storePath) {
+            logger.warning(
+                "the data folder has a store of its own, which is not used; firstcome move copies one to an empty database",
+                metadata: ["path": "\(folder.storePath)"])
+        }
+        return lock
+    }
+
+    private func runConfiguration(_ address: ListenAddress, logger: Logger) throws -> RunConfiguration {
+        var configuration = RunConfiguration(dataFolder: data.path, calendar: try timeZone.calendar())
         configuration.http = address.configuration
         tls.apply(to: &configuration)
         try adminListen.apply(to: &configuration)
@@ -166,7 +180,7 @@ struct Serve: AsyncParsableCommand {
         configuration.http.maximumConnections = maxConnections
         configuration.http.maximumRequestsInFlight = maxRequests
         limits.apply(to: &configuration)
-        configuration.redis = try redis.endpoint(logger: logger)
+        try configuration.use(store, redis, logger: logger)
         configuration.services.policy = Policy(
             chargeAmounts: Won(chargeMin)...Won(chargeMax), balanceLimit: Won(balanceLimit), orderHoldMilliseconds: orderHold.milliseconds)
         configuration.services.platform = try dataPlatform.map { url in
@@ -187,8 +201,9 @@ struct Serve: AsyncParsableCommand {
         return configuration
     }
 
-    private func announce(_ service: RunningService, _ folder: DataFolder) {
-        var lines = "firstcome listens on \(service.place) (data \(folder.path), Redis \(service.redisDescription))\n"
+    private func announce(_ service: RunningService) {
+        let place = service.storeServer.map { "store \($0)" } ?? "data \(data.path)"
+        var lines = "firstcome listens on \(service.place) (\(place), Redis \(service.redisDescription))\n"
         if let place = service.operatorsPlace { lines += "operators are served on \(place)\n" }
         FileHandle.standardOutput.write(Data(lines.utf8))
     }

@@ -5,8 +5,13 @@ import Logging
 
 /// The option `--data`.
 struct DataOption: ParsableArguments {
+    private static let standard = "./data"
+
     @Option(name: .customLong("data"), help: "The data folder.", completion: .directory)
-    var path = "./data"
+    var path = standard
+
+    /// Whether a folder other than the standard one is named.
+    var isGiven: Bool { path != Self.standard }
 }
 
 /// The option `--time-zone`.
@@ -39,9 +44,10 @@ extension Logger {
 extension Workbench {
     /// Opens the store and the Redis that the options name.
     static func use<Value>(
-        data: DataOption, redis: RedisOption, timeZone: TimeZoneOption, _ body: (Workbench) async throws -> Value
+        store: StoreOption, data: DataOption, redis: RedisOption, timeZone: TimeZoneOption, _ body: (Workbench) async throws -> Value
     ) async throws -> Value {
         try await use(
-            try DataFolder.existing(data.path), calendar: try timeZone.calendar(), redis: try redis.endpoint(), logger: .ofTools, body)
+            try store.place(data: data), dataFolder: data.path, calendar: try timeZone.calendar(), redis: try redis.endpoint(),
+            logger: .ofTools, body)
     }
 }

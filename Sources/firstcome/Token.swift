@@ -3,11 +3,12 @@ import App
 import ArgumentParser
 import Commerce
 
-/// `firstcome token`: signs tokens with the key of a data folder.
+/// `firstcome token`: signs tokens with the key of a data folder or of a store on a server.
 struct Token: AsyncParsableCommand {
     static let configuration = CommandConfiguration(abstract: "Prints a token (JWT) for a user, a range of users, or an admin.")
 
     @OptionGroup var data: DataOption
+    @OptionGroup var store: StoreOption
 
     @Option(help: ArgumentHelp("A user id, or a range such as 1-5000 for one token a line, in order.", valueName: "id|first-last"))
     var user: UserRange?
@@ -20,12 +21,13 @@ struct Token: AsyncParsableCommand {
 
     func validate() throws {
         guard admin != (user != nil) else { throw ValidationError("give either --user or --admin") }
+        try store.validateAlone(without: data)
     }
 
     func run() async throws {
-        let folder = try DataFolder.make(data.path)
-        let key = try TokenKey.load(fromDataFolder: folder.path)
         let now = WallClock.system.now
+        let place = try store.server().map { StorePlace.server($0) } ?? .folder(try DataFolder.make(data.path))
+        let key = try place.tokenKeys.signingKey(at: now)
         guard let end = now.advanced(byMilliseconds: ttl.milliseconds) else { throw ValidationError("--ttl is too long") }
         guard let user else {
             print(key.sign(.anyAdmin, issuedAt: now, expiresAt: end))

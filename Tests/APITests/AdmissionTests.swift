@@ -11,6 +11,7 @@ struct AdmissionTests {
         switch Admission(route.access, identity, pathUser: UserID(pathUser), prepared: PreparedAnswers(), userExists: { _ in exists }) {
         case .plain, .user, .identity: "admitted"
         case .refused(let response): String(response.status)
+        case .unknownUser: "404"
         }
     }
 

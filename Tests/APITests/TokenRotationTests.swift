@@ -21,7 +21,7 @@ struct TokenRotationTests {
 
     /// Who a token is taken for by the keys of a folder.
     private func judge(_ token: String, _ folder: String, at instant: Instant = now) throws -> Authentication {
-        let verifier = TokenVerifier(localKeys: try TokenKey.verifying(inDataFolder: folder, at: instant))
+        let verifier = TokenVerifier(localKeys: try FolderTokenKeys(in: folder).localKeys(at: instant))
         var (field, cache) = ("Bearer " + token, TokenCache())
         return field.withUTF8 { verifier.authenticate(UnsafeRawBufferPointer($0), at: instant, cache: &cache) }
     }

@@ -21,23 +21,26 @@ TOOLS = pathlib.Path(sys.executable).parent
 
 
 class Service:
-    """A service on a data folder of its own with sample data."""
+    """A service with sample data, on a data folder of its own or on an empty database."""
 
-    def __init__(self, binary, folder):
+    def __init__(self, binary, folder, store=None):
         self.binary, self.data = binary, str(folder / "data")
+        self.store = ["--store", store] if store else []
         self.log = folder / "serve.log"
-        self.run("demo", "--data", self.data)
+        made = self.run("demo", "--data", self.data, *self.store)
+        if not made.startswith("made"):
+            sys.exit(made.splitlines()[0])
 
     def run(self, *arguments):
         return subprocess.run([self.binary, *arguments], check=True, stdout=subprocess.PIPE, text=True).stdout
 
     def token(self, *who):
-        return self.run("token", "--data", self.data, *who).strip()
+        return self.run("token", *(self.store or ["--data", self.data]), *who).strip()
 
     def __enter__(self):
         with open(self.log, "wb") as log:
             self.process = subprocess.Popen(
-                [self.binary, "serve", "--data", self.data, "--port", "0"], stdout=subprocess.PIPE, stderr=log, text=True)
+                [self.binary, "serve", "--data", self.data, *self.store, "--port", "0"], stdout=subprocess.PIPE, stderr=log, text=True)
         line = self.process.stdout.readline()
         if not line:
             self.process.wait()
@@ -152,6 +155,7 @@ def parse_options():
     parser.add_argument("--seed", type=int, default=1, help="the seed of what is generated")
     parser.add_argument("--examples", type=int, default=25, help="how many requests are generated for each operation and phase")
     parser.add_argument("--only", default="", help="only the runs with this in their name, such as `user`")
+    parser.add_argument("--store", help="the URL of an empty PostgreSQL database for the store, instead of a file")
     return parser.parse_args()
 
 
@@ -161,7 +165,7 @@ def main():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))
     options.folder = pathlib.Path(tempfile.mkdtemp(prefix="firstcome-contract-"))
     try:
-        with Service(options.binary, options.folder) as service:
+        with Service(options.binary, options.folder, options.store) as service:
             document = options.folder / "openapi.json"
             document.write_bytes(service.get("/openapi.json"))
             # First, because it expects the sample data as they were made.

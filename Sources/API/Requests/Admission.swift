@@ -7,11 +7,13 @@ enum Admission: Sendable {
     case user(Route.UserHandler, UserID)
     case identity(Route.IdentityHandler, Identity)
     case refused(HTTPResponse)
+    /// The store is not known to have the user whom the token or the path names.
+    case unknownUser(UserID)
 
     /// - Parameters:
     ///   - pathUser: the user whom the path names, where the route's rule depends on it.
     ///   - prepared: the refusals of the request's loop.
-    ///   - userExists: whether the store has a user; a valid token may name one it does not have.
+    ///   - userExists: whether the store is known to have a user; a valid token may name one it does not have.
     init(
         _ access: Route.Access, _ identity: Identity, pathUser: UserID?, prepared: PreparedAnswers, userExists: (UserID) -> Bool
     ) {
@@ -21,7 +23,7 @@ enum Admission: Sendable {
         case (.admin, .user):
             self = .refused(prepared.adminOnly)
         case (.user(let handler), .user(let id)):
-            self = userExists(id) ? .user(handler, id) : .refused(prepared.userNotFound)
+            self = userExists(id) ? .user(handler, id) : .unknownUser(id)
         case (.user, .admin):
             self = .refused(prepared.userOnly)
         case (.selfOrAdmin(let handler), _):
@@ -29,10 +31,13 @@ enum Admission: Sendable {
                 self = .refused(prepared.notYours)
                 return
             }
-            self = userExists(pathUser) ? .user(handler, pathUser) : .refused(prepared.userNotFound)
+            self = userExists(pathUser) ? .user(handler, pathUser) : .unknownUser(pathUser)
         case (.ownerOrAdmin(let handler), _):
-            let isGone = identity.userID.map { !userExists($0) } ?? false
-            self = isGone ? .refused(prepared.userNotFound) : .identity(handler, identity)
+            guard let user = identity.userID, !userExists(user) else {
+                self = .identity(handler, identity)
+                return
+            }
+            self = .unknownUser(user)
         }
     }
 
@@ -43,6 +48,7 @@ enum Admission: Sendable {
         case .user(let handler, let id): try handler(call, id)
         case .identity(let handler, let identity): try handler(call, identity)
         case .refused(let response): .now(response)
+        case .unknownUser: .now(call.loop.prepared.userNotFound)
         }
     }
 }

@@ -151,12 +151,32 @@ extension RequestDispatcher {
         let admission = Admission(
             access, identity, pathUser: try call.pathUser(), prepared: resources.prepared,
             userExists: { resources.store.userExists($0) })
-        if case .refused(let response) = admission { return .now(response) }
+        switch admission {
+        case .refused(let response): return .now(response)
+        case .unknownUser(let id): return try replyToUnknown(id, call, by: access, as: identity)
+        case .plain, .user, .identity: break
+        }
         guard call.endpoint.acceptsIdempotencyKey, let key = try IdempotencyKey(call.request, of: identity) else {
             if let refusal = shed(call, identity) { return .now(refusal) }
             return try admission.reply(to: call)
         }
         return try once(call, key, admission, identity)
+    }
+
+    /// Answers a request of a user that this service does not know. A store on a server is asked first, because another service may have
+    /// made the user.
+    private func replyToUnknown(
+        _ id: UserID, _ call: Call, by access: Route.Access, as identity: Identity
+    ) throws -> HTTPAnswer {
+        guard resources.store.isOnServer, case .later(let lookUp) = try call.reader.find(user: id, on: call.loop.context) else {
+            return .now(resources.prepared.userNotFound)
+        }
+        return .task { [self] in
+            let user = await withUnsafeContinuation { continuation in lookUp { continuation.resume(returning: $0) } }
+            // The look-up has also told how many users there are, by which the user is known from now on.
+            guard try user.get() != nil, resources.store.userExists(id) else { return resources.prepared.userNotFound }
+            return try await reply(to: call, by: access, as: identity).response()
+        }
     }
 
     /// The refusal of work that would join a queue that stands; nil where it may begin. A claim is looked at later, because most claims are

@@ -1,5 +1,3 @@
-import Crypto
-
 #if canImport(Glibc)
 import Glibc
 #elseif canImport(Musl)
@@ -104,7 +102,7 @@ extension TokenKey {
             close(file)
             unlink(temporary)
         }
-        let bytes = SymmetricKey(size: .bits256).withUnsafeBytes { Array($0) }
+        let bytes = newBytes()
         let count = bytes.withUnsafeBytes { write(file, $0.baseAddress, $0.count) }
         guard count == length, fsync(file) == 0 else { throw systemError("cannot be written", path) }
         guard place(temporary) else { throw systemError("cannot be made", path) }

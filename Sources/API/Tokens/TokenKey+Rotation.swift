@@ -52,11 +52,11 @@ extension TokenKey {
     }
 
     /// The keys that verify tokens now, the present one first. Makes the present one where there is none.
-    static func verifying(inDataFolder folder: String, at now: Instant) throws(TokenKeyError) -> [LocalKey] {
-        var keys = [TokenKey(bytes: try bytes(inDataFolder: folder)).local()]
+    static func verifying(inDataFolder folder: String, at now: Instant) throws(TokenKeyError) -> [PlacedTokenKey] {
+        var keys = [PlacedTokenKey(TokenKey(bytes: try bytes(inDataFolder: folder)))]
         for file in try formerFiles(inDataFolder: folder).filter({ $0.endsAt > now }).suffix(mostFormer) {
             // Nil where it was removed meanwhile.
-            if let bytes = try read(file.path) { keys.append(TokenKey(bytes: bytes).local(endsAt: file.endsAt.milliseconds)) }
+            if let bytes = try read(file.path) { keys.append(PlacedTokenKey(TokenKey(bytes: bytes), endsAt: file.endsAt)) }
         }
         return keys
     }
@@ -66,8 +66,7 @@ extension TokenKey {
         var files: [TokenKeyFile] = []
         func add(_ path: String, _ name: String, _ end: Instant?) throws(TokenKeyError) {
             guard let bytes = try read(path) else { return }
-            let digits = TokenKey(bytes: bytes).local().fingerprint.prefix(6).map { String(format: "%02x", $0) }
-            files.append(TokenKeyFile(name: name, fingerprint: digits.joined(), endsAt: end))
+            files.append(TokenKeyFile(name: name, fingerprint: TokenKey(bytes: bytes).fingerprint, endsAt: end))
         }
         try add(folder + "/" + fileName, fileName, nil)
         for file in try formerFiles(inDataFolder: folder) where file.endsAt > now {

@@ -30,6 +30,15 @@ package struct TokenKey: Sendable {
         return signed + "." + Base64URL.encode(signature)
     }
 
+    /// The key's bytes, to be kept where only its services read them.
+    package var bytes: [UInt8] { key.withUnsafeBytes { Array($0) } }
+
+    /// The bytes of a new key.
+    package static func newBytes() -> [UInt8] { SymmetricKey(size: .bits256).withUnsafeBytes { Array($0) } }
+
+    /// The first digits of the key's SHA-256, which tell keys apart.
+    package var fingerprint: String { local().fingerprint.prefix(6).map { String(format: "%02x", $0) }.joined() }
+
     /// The key as it verifies.
     func local(endsAt: Int64 = .max) -> LocalKey { LocalKey(key, endsAt: endsAt) }
 }

@@ -9,7 +9,7 @@ package struct TokenConfiguration: Sendable {
     /// How often the key set is read again when nothing seems to have changed.
     package var keySetInterval: Duration = .seconds(600)
     package var rules = IssuerRules()
-    /// Whether tokens of the data folder's keys are taken.
+    /// Whether tokens of the service's own keys are taken, those of the data folder or of the store.
     package var takesLocalTokens = true
 
     package init() {}
@@ -18,26 +18,25 @@ package struct TokenConfiguration: Sendable {
 extension TokenKeys {
     /// Reads the keys that a service starts with.
     ///
-    /// - Parameter reader: reads the configuration's key set; nil without one.
-    /// - Throws: `TokenKeyError` or `KeySetError`, where a key file or the key set cannot be used.
+    /// - Parameters:
+    ///   - own: the service's own keys; none where their tokens are not taken.
+    ///   - reader: reads the configuration's key set; nil without one.
+    /// - Throws: `KeySetError`, where the key set cannot be used.
     package static func open(
-        _ configuration: TokenConfiguration, dataFolder: String, reader: KeySetReader?, clock: WallClock, logger: Logger
+        _ configuration: TokenConfiguration, own: [PlacedTokenKey], reader: KeySetReader?, clock: WallClock, logger: Logger
     ) async throws -> TokenKeys {
-        let local = configuration.takesLocalTokens ? try TokenKey.verifying(inDataFolder: dataFolder, at: clock.now) : []
         let issuer = reader.map { reader in
             IssuerKeyReader(place: reader.source.description, interval: configuration.keySetInterval, logger: logger, clock: clock) {
                 () async throws(KeySetError) in try await reader.read()
             }
         }
-        let keys = TokenKeys(local: local, rules: configuration.rules, issuer: issuer)
+        let keys = TokenKeys(local: own.map { $0.local() }, rules: configuration.rules, issuer: issuer)
         try await keys.rereadIssuer()
         return keys
     }
 
-    /// Reads the data folder's keys again, after a rotation.
-    package func rereadLocal(fromDataFolder folder: String, at now: Instant) throws(TokenKeyError) {
-        replace(local: try TokenKey.verifying(inDataFolder: folder, at: now))
-    }
+    /// Reads the service's own keys again, after a rotation.
+    package func rereadLocal(from place: any TokenKeyPlace, at now: Instant) throws { replace(local: try place.localKeys(at: now)) }
 
     /// Reads the issuer's keys again; nothing without an issuer.
     package func rereadIssuer() async throws(KeySetError) { try await issuer?.reread(into: self) }

@@ -10,6 +10,9 @@ package struct DataFolder: Sendable {
 
     package var storePath: String { path + "/store.sqlite" }
 
+    /// A folder that need not be there.
+    package init(path: String) { self.path = path }
+
     /// Opens the folder, making it where it is missing.
     package static func make(_ path: String) throws -> DataFolder {
         try makeFolders(path)
@@ -25,6 +28,16 @@ package struct DataFolder: Sendable {
         guard FileManager.default.fileExists(atPath: folder.storePath) else {
             throw CommandError("there is no store in the data folder \(path); `firstcome serve` or `firstcome demo` makes one")
         }
+        return folder
+    }
+
+    /// Opens a folder that a service has used for its private Redis before; its store may be elsewhere.
+    package static func withPrivateRedis(_ path: String) throws -> DataFolder {
+        guard FileManager.default.fileExists(atPath: path) else {
+            throw CommandError("there is no data folder \(path) with a private Redis; name the Redis by --redis, or the folder by --data")
+        }
+        let folder = DataFolder(path: path)
+        try folder.checkAccess()
         return folder
     }
 

@@ -6,7 +6,7 @@ package import Redis
 import Services
 package import Store
 
-/// Store and Redis of a data folder, for the commands that inspect and repair them. A service may run on the folder at the same time.
+/// A store and its Redis, for the commands that inspect and repair them. Services may run on both at the same time.
 package struct Workbench {
     package let store: TransactionalStore
     package let redis: RedisClient
@@ -15,19 +15,22 @@ package struct Workbench {
 
     /// Opens the store for reading, connects to Redis, and calls `body` with both.
     ///
-    /// - Parameter given: nil for the private Redis of the folder, which is started for this call where it does not run.
+    /// - Parameters:
+    ///   - path: the data folder, which has the private Redis.
+    ///   - given: nil for the private Redis of the folder, which is started for this call where it does not run.
     package static func use<Value>(
-        _ folder: DataFolder, calendar: BusinessCalendar, redis given: RedisEndpoint?, logger: Logger,
+        _ place: StorePlace, dataFolder path: String, calendar: BusinessCalendar, redis given: RedisEndpoint?, logger: Logger,
         _ body: (Workbench) async throws -> Value
     ) async throws -> Value {
         // Opened before a Redis is started: if the store cannot be opened, no Redis must keep running.
-        let store = try folder.openStoreForReading(calendar: calendar, logger: logger)
+        let store = try place.openForReading(calendar: calendar, logger: logger)
         defer { store.close() }
         var started: PrivateRedis?
         let endpoint: RedisEndpoint
         if let given {
             endpoint = given
         } else {
+            let folder = try DataFolder.withPrivateRedis(path)
             if case .given(let url) = folder.lastRedis {
                 throw CommandError("the service of \(folder.path) used the Redis at \(url); name it with --redis")
             }

@@ -14,9 +14,13 @@ package struct CommandLineSecrets: Sendable {
             let value = Array(argument.utf8)[start...]
             if flag == "--data-platform-secret" {
                 add(number, value.indices, "\(flag) is visible to every account of this machine; use --data-platform-secret-file")
-            } else if let password = Self.password(inURL: value) {
-                let remedy = flag == "--redis" ? "use --redis-password-file" : "set \(EnvironmentFlags.variable(String(flag.dropFirst(2))))"
-                add(number, password, "the password in \(flag) is visible to every account of this machine; \(remedy) instead")
+            } else {
+                let passwords = [Self.password(inURL: value)] + (flag == "--store" ? Self.passwordOptions(inURL: value) : [])
+                for password in passwords.compactMap(\.self) {
+                    add(
+                        number, password,
+                        "the password in \(flag) is visible to every account of this machine; \(Self.remedy(flag)) instead")
+                }
             }
         }
     }
@@ -29,9 +33,25 @@ package struct CommandLineSecrets: Sendable {
 
     /// The flag whose value an argument holds, as `--flag=value` or after `--flag`, and where in the argument the value begins.
     private static func flag(of argument: String, after previous: String) -> (String, Int)? {
-        let flags = ["--data-platform-secret", "--redis", "--data-platform"]
+        let flags = ["--data-platform-secret", "--redis", "--store", "--data-platform"]
         if flags.contains(previous) { return (previous, 0) }
         return flags.first { argument.hasPrefix("\($0)=") }.map { ($0, $0.utf8.count + 1) }
+    }
+
+    private static func remedy(_ flag: String) -> String {
+        switch flag {
+        case "--redis", "--store": "use \(flag)-password-file"
+        default: "set \(EnvironmentFlags.variable(String(flag.dropFirst(2))))"
+        }
+    }
+
+    /// The bytes of the values of `password` among the options of a URL, as libpq takes them.
+    private static func passwordOptions(inURL url: ArraySlice<UInt8>) -> [Range<Int>] {
+        guard let mark = url.firstIndex(of: UInt8(ascii: "?")) else { return [] }
+        return url[(mark + 1)...].split(separator: UInt8(ascii: "&")).compactMap { option in
+            guard option.starts(with: Array("password=".utf8)) else { return nil }
+            return option.startIndex + "password=".utf8.count..<option.endIndex
+        }
     }
 
     /// The bytes of the password in `scheme://user:password@host`.

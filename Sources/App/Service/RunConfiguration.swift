@@ -2,13 +2,16 @@ package import API
 package import Commerce
 import Foundation
 package import HTTPServer
+package import PostgresStore
 package import Redis
 package import Services
 
 /// The settings of a whole service. The initial value of a setting is its default, which `firstcome serve --help` prints.
 package struct RunConfiguration: Sendable {
-    /// The data folder, which must exist and be locked by the caller.
+    /// The data folder, which must exist and be locked by the caller. A service whose store and Redis are both on servers needs none.
     package var dataFolder: String
+    /// The server of the store; nil for a store in the data folder.
+    package var storeServer: PostgresStoreConfiguration?
     package var http = ListenAddress.standard.configuration
     /// The certificate of HTTPS; nil for plain HTTP.
     package var certificate: ServerCertificate.Files?
@@ -30,6 +33,8 @@ package struct RunConfiguration: Sendable {
     package var accessLog: AccessLog.Destination?
     /// How long requests may take to finish when the service stops.
     package var drainDeadline: Duration = .seconds(10)
+
+    package var storePlace: StorePlace { storeServer.map { .server($0) } ?? .folder(DataFolder(path: dataFolder)) }
 
     package init(dataFolder: String, calendar: BusinessCalendar) {
         self.dataFolder = dataFolder

@@ -22,15 +22,19 @@ package final class RunningService: Sendable {
     /// The address of Redis for messages, without a password.
     package var redisDescription: String { services.redis.configuration.endpoint.description }
 
-    /// The key of the data folder at the start. A service that takes no local tokens has none.
+    /// The server of the store for messages, without a password; nil for a store in the data folder.
+    package let storeServer: String?
+
+    /// The key that signed at the start. A service that takes no local tokens has none.
     package var tokenKey: TokenKey {
         guard let signingKey else { preconditionFailure("a service without local tokens has no key to sign with") }
         return signingKey
     }
 
     private init(
-        services: CommerceServices, listeners: Listeners, signingKey: TokenKey?, parts: ServiceParts, logger: Logger
+        services: CommerceServices, listeners: Listeners, signingKey: TokenKey?, storeServer: String?, parts: ServiceParts, logger: Logger
     ) {
+        self.storeServer = storeServer
         (self.services, self.signingKey, self.parts, self.logger) = (services, signingKey, parts, logger)
         (server, operatorsServer) = (listeners.server, listeners.operators)
         (place, operatorsPlace) = (listeners.place, listeners.operatorsPlace)
@@ -44,19 +48,21 @@ package final class RunningService: Sendable {
         // Checked before any part is started, so that none has to be stopped again.
         try Listeners.check(configuration)
         let certificate = try configuration.certificate.map { try ServerCertificate($0, logger: logger) }
-        let signingKey = configuration.tokens.takesLocalTokens ? try TokenKey.load(fromDataFolder: configuration.dataFolder) : nil
         var parts = ServiceParts(loops: MultiThreadedEventLoopGroup(numberOfThreads: configuration.loops))
         if let certificate { parts.reloadables.append(Reloadable("the certificate") { try certificate.reload() }) }
         do {
-            let tokenKeys = try await parts.openTokenKeys(configuration, logger: logger)
-            let services = try await parts.openServices(configuration, logger: logger)
+            let store = try await parts.openStore(configuration, logger: logger)
+            let keys = try await parts.openTokenKeys(configuration, logger: logger)
+            let services = try await parts.openServices(on: store, configuration, logger: logger)
             let api = FirstcomeAPI(
-                services: services, tokenKeys: tokenKeys, eventLoopGroup: parts.loops,
+                services: services, tokenKeys: keys.verifying, eventLoopGroup: parts.loops,
                 servesOperatorsApart: configuration.operators != nil, crossOrigin: configuration.http.crossOrigin,
                 limits: configuration.limits, logger: logger)
             let listeners = try await Listeners.start(configuration, api, certificate, &parts, logger: logger)
             api.report(servers: [listeners.server, listeners.operators].compactMap(\.self), version: FirstcomeVersion.text)
-            return RunningService(services: services, listeners: listeners, signingKey: signingKey, parts: parts, logger: logger)
+            return RunningService(
+                services: services, listeners: listeners, signingKey: keys.signing,
+                storeServer: configuration.storeServer.map { _ in configuration.storePlace.description }, parts: parts, logger: logger)
         } catch {
             await parts.end()
             throw error

@@ -45,30 +45,55 @@ struct ServiceParts: Sendable {
     }
 
     /// Reads the keys that verify tokens, and has them read again when they change.
-    mutating func openTokenKeys(_ configuration: RunConfiguration, logger: Logger) async throws -> TokenKeys {
+    ///
+    /// - Returns: also the key that signs; nil where the service takes no tokens of its own.
+    mutating func openTokenKeys(
+        _ configuration: RunConfiguration, logger: Logger
+    ) async throws -> (verifying: TokenKeys, signing: TokenKey?) {
         let reader = configuration.tokens.keySet.map { KeySetReader($0, on: loops) }
         if let reader { keySet = KeySetUpkeep(reader) }
-        let (folder, clock) = (configuration.dataFolder, configuration.services.clock)
-        let keys = try await TokenKeys.open(configuration.tokens, dataFolder: folder, reader: reader, clock: clock, logger: logger)
+        let (place, clock) = (configuration.storePlace.tokenKeys, configuration.services.clock)
+        let takesOwn = configuration.tokens.takesLocalTokens
+        let own = takesOwn ? try await besidePool { try place.keys(at: clock.now) } : []
+        let keys = try await TokenKeys.open(configuration.tokens, own: own, reader: reader, clock: clock, logger: logger)
         keySet?.begin(keys)
-        if configuration.tokens.takesLocalTokens {
+        if takesOwn {
             reloadables.append(
-                Reloadable("the token keys of the data folder") { try keys.rereadLocal(fromDataFolder: folder, at: clock.now) })
+                Reloadable("the token keys of \(place.name)") {
+                    try await besidePool { try keys.rereadLocal(from: place, at: clock.now) }
+                })
         }
         if reader != nil { reloadables.append(Reloadable("the issuer's keys") { try await keys.rereadIssuer() }) }
-        return keys
+        return (keys, own.first?.key)
     }
 
-    /// Opens the store, connects to Redis and starts the services with their background work.
-    mutating func openServices(_ configuration: RunConfiguration, logger: Logger) async throws -> CommerceServices {
-        let folder = DataFolder(path: configuration.dataFolder)
-        let store = try folder.openStore(
-            policy: configuration.services.policy, calendar: configuration.services.calendar,
-            firstIncarnation: configuration.firstIncarnation, logger: logger)
+    /// Opens the store, or makes it where it is missing.
+    mutating func openStore(_ configuration: RunConfiguration, logger: Logger) async throws -> TransactionalStore {
+        let store = try await besidePool {
+            try configuration.storePlace.open(
+                policy: configuration.services.policy, calendar: configuration.services.calendar,
+                firstIncarnation: configuration.firstIncarnation, logger: logger)
+        }
         self.store = store
-        let endpoint =
-            if let given = configuration.redis { given } else { try await startPrivateRedis(folder, for: store, logger: logger) }
-        try folder.note(lastRedis: configuration.redis)
+        return store
+    }
+
+    /// Connects to Redis and starts the services with their background work.
+    mutating func openServices(
+        on store: TransactionalStore, _ configuration: RunConfiguration, logger: Logger
+    ) async throws -> CommerceServices {
+        let endpoint: RedisEndpoint
+        if let given = configuration.redis, configuration.storeServer != nil {
+            endpoint = given
+        } else {
+            let folder = DataFolder(path: configuration.dataFolder)
+            if let given = configuration.redis {
+                endpoint = given
+            } else {
+                endpoint = try await startPrivateRedis(folder, for: store, logger: logger)
+            }
+            try folder.note(lastRedis: configuration.redis)
+        }
         var client = RedisConfiguration(endpoint: endpoint, scripts: Scripts.all)
         client.admission = StoreAdmission.admission(of: store.identity, as: .service)
         let redis = RedisClient(configuration: client, eventLoopGroup: loops, logger: logger)

@@ -4,7 +4,7 @@
 /// deleted that others refer to, and every parent is read in the same transaction. The audit looks for rows without their parents instead.
 enum PostgresTables {
     /// Each migration is a list of statements; the schema's version is how many were made.
-    static let migrations: [[String]] = [people + goods + coupons + orders + outbox + service]
+    static let migrations: [[String]] = [people + goods + coupons + orders + outbox + service, tokenKeys]
 
     /// Rows that are updated often leave room on their pages, so that an update need not change an index.
     private static let roomForUpdates = "WITH (fillfactor = 80)"
@@ -249,6 +249,18 @@ enum PostgresTables {
             """,
             "CREATE TABLE counters (name text PRIMARY KEY, last bigint NOT NULL) WITH (fillfactor = 50)",
         ] + sequences.map { "CREATE SEQUENCE \($0)" }
+
+    /// The keys that sign the tokens of all services on the store. One of them signs: the one without an end.
+    private static let tokenKeys = [
+        """
+        CREATE TABLE token_keys (
+            key bytea PRIMARY KEY CHECK (length(key) = 32),
+            made_at bigint NOT NULL,
+            ends_at bigint
+        )
+        """,
+        "CREATE UNIQUE INDEX token_keys_present ON token_keys ((true)) WHERE ends_at IS NULL",
+    ]
 
     /// Where new ids come from; none keeps ids for a session (CACHE 1), so that the ids of one user rise in the order of the commits.
     static let sequences = [

@@ -6,6 +6,8 @@ import Synchronization
 final class OrderExpiry: Sendable {
     private let store: TransactionalStore
     private let clock: WallClock
+    /// When due orders whose rows cannot be read are tried again; an operator may have mended them.
+    private static let retryMilliseconds: Int64 = 60_000
     /// Raised by an order that expires before the one that is waited for.
     let wakeup = Wakeup()
     /// The next expiry; `nil` while it is unknown.
@@ -37,7 +39,13 @@ final class OrderExpiry: Sendable {
                 next.withLock { if wakeup.count == seen { $0 = first } }
                 return pause(until: first)
             }
-            while try await store.expireOrders(at: clock.now) > 0 {}
+            let now = clock.now
+            guard try await store.expireOrders(at: now) == 0 else { continue }
+            // What is still due cannot be read. It is tried again later, and keeps no other order from expiring in its time.
+            let retry = now.advanced(byMilliseconds: Self.retryMilliseconds) ?? now
+            let later = min(try await store.nextExpiry(after: now) ?? retry, retry)
+            next.withLock { if wakeup.count == seen { $0 = later } }
+            return pause(until: later)
         }
         next.withLock { if wakeup.count == seen { $0 = Instant(milliseconds: .max) } }
         return nil

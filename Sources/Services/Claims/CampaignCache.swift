@@ -16,50 +16,100 @@ package final class CampaignCache: @unchecked Sendable {
     private let redis: RedisConnection
     private let lease: CacheLease
     private var campaigns = SlotCache<Int64, CachedCampaign>(capacity: 4_096)
+    private let delivery: LoopDelivery
+    /// Who waits for terms that the store was asked for, in the order of their requests.
+    private var readings: [CouponID: [WaitingClaim]] = [:]
+
+    private struct WaitingClaim {
+        let stamp: CacheLease.Stamp
+        let shares: Bool
+        let completion: (Result<CachedCampaign?, StoreError>) -> Void
+    }
 
     /// The memory that the holders of all campaigns may take together. Beyond it, the holders of the campaigns whose last refusal is
     /// oldest are dropped.
     private let maximumHolderBytes: Int
 
     init(
-        eventLoop: any EventLoop, store: TransactionalStore, reader: PointReader, redis: RedisConnection, lease: CacheLease,
-        maximumHolderBytes: Int = 16 << 20
+        eventLoop: any EventLoop, delivery: LoopDelivery, store: TransactionalStore, reader: PointReader, redis: RedisConnection,
+        lease: CacheLease, maximumHolderBytes: Int = 16 << 20
     ) {
-        self.eventLoop = eventLoop
+        (self.eventLoop, self.delivery) = (eventLoop, delivery)
         (self.store, self.reader, self.redis, self.lease) = (store, reader, redis, lease)
         self.maximumHolderBytes = maximumHolderBytes
     }
 
     /// The campaign with valid terms, read from the store where none are cached; nil where the store has no such campaign.
-    func campaign(_ coupon: CouponID, at now: NIODeadline) throws(StoreError) -> CachedCampaign? {
+    func campaign(_ coupon: CouponID, at now: NIODeadline) throws(StoreError) -> Cached<CachedCampaign?> {
         eventLoop.assertInEventLoop()
         let origin = origin(of: coupon)
         let known = campaigns[key: coupon.rawValue, hash: coupon.rawValue]
-        if let known, lease.isValid(known.stamp, at: now, for: origin) { return known }
-        return try read(coupon, known, CacheLease.Stamp(askedAt: now, origin: origin))
+        if let known, lease.isValid(known.stamp, at: now, for: origin) { return .now(known) }
+        return try read(coupon, CacheLease.Stamp(askedAt: now, origin: origin), sharing: true)
     }
 
     /// Reads the terms from the store again, after the gate was found to disagree with the cached ones.
-    func reread(_ campaign: CachedCampaign, at now: NIODeadline) throws(StoreError) -> CachedCampaign? {
-        try read(campaign.coupon, campaign, CacheLease.Stamp(askedAt: now, origin: origin(of: campaign.coupon)))
+    func reread(_ campaign: CachedCampaign, at now: NIODeadline) throws(StoreError) -> Cached<CachedCampaign?> {
+        try read(campaign.coupon, CacheLease.Stamp(askedAt: now, origin: origin(of: campaign.coupon)), sharing: false)
     }
 
-    private func read(
-        _ coupon: CouponID, _ known: CachedCampaign?, _ stamp: CacheLease.Stamp
-    ) throws(StoreError) -> CachedCampaign? {
-        guard let row = try reader.campaign(coupon) else {
+    /// - Parameter sharing: whether terms that another caller is about to get will do, if they are valid.
+    private func read(_ coupon: CouponID, _ stamp: CacheLease.Stamp, sharing: Bool) throws(StoreError) -> Cached<CachedCampaign?> {
+        switch try reader.find(campaign: coupon, on: delivery) {
+        case .now(let row): return .now(keep(row, coupon, stamp))
+        case .later(let begin):
+            return .later { [self] completion in
+                ask(coupon, under: stamp, for: [WaitingClaim(stamp: stamp, shares: sharing, completion: completion)], begin)
+            }
+        }
+    }
+
+    /// Asks the store for the terms, unless it is being asked: then the claims wait behind those who wait already, so that claims keep the
+    /// order in which they came.
+    private func ask(
+        _ coupon: CouponID, under stamp: CacheLease.Stamp, for waiting: [WaitingClaim],
+        _ begin: (_ completion: @escaping @Sendable (Result<Campaign?, StoreError>) -> Void) -> Void
+    ) {
+        guard readings[coupon]?.append(contentsOf: waiting) == nil else { return }
+        readings[coupon] = waiting
+        begin { [self] row in received(row, of: coupon, askedUnder: stamp) }
+    }
+
+    private func keep(_ row: Campaign?, _ coupon: CouponID, _ stamp: CacheLease.Stamp) -> CachedCampaign? {
+        let known = campaigns[key: coupon.rawValue, hash: coupon.rawValue]
+        guard let row else {
             campaigns[key: coupon.rawValue, hash: coupon.rawValue] = nil
             return nil
         }
-        let campaign: CachedCampaign
-        if let known {
-            campaign = known
-            campaign.update(row, stamp)
-        } else {
-            campaign = CachedCampaign(row, stamp, of: store.identity, lease: lease)
+        guard let known else {
+            let campaign = CachedCampaign(row, stamp, of: store.identity, lease: lease)
+            campaigns[key: coupon.rawValue, hash: coupon.rawValue] = campaign
+            return campaign
         }
-        campaigns[key: coupon.rawValue, hash: coupon.rawValue] = campaign
-        return campaign
+        known.update(row, stamp)
+        return known
+    }
+
+    /// Answers those who wait for the campaign, in their order. For the first one for whom these terms will not do, the store is asked
+    /// again, and those behind wait for that.
+    private func received(_ row: Result<Campaign?, StoreError>, of coupon: CouponID, askedUnder stamp: CacheLease.Stamp) {
+        eventLoop.assertInEventLoop()
+        let waiting = readings.removeValue(forKey: coupon) ?? []
+        let campaign = row.map { keep($0, coupon, stamp) }
+        var rest = waiting[...]
+        while let next = rest.first {
+            let isAsker = rest.startIndex == 0
+            guard isAsker || next.shares && lease.isValid(stamp, at: next.stamp.askedAt, for: next.stamp.origin) else { break }
+            rest.removeFirst()
+            next.completion(campaign)
+        }
+        guard let next = rest.first else { return }
+        do {
+            guard case .later(let begin) = try reader.find(campaign: coupon, on: delivery) else { return }
+            ask(coupon, under: next.stamp, for: Array(rest), begin)
+        } catch {
+            for waiting in rest { waiting.completion(.failure(error)) }
+        }
     }
 
     /// The stamp of a value of the campaign that is requested now.

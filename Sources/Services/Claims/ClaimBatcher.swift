@@ -9,9 +9,17 @@ struct ClaimRequest: Sendable {
     let coupon: CouponID
     let user: UserID
     let idempotency: IdempotentWrite<IssuedCoupon>?
-    /// How often the gate may still decide the claim; it decides again after each repair of the gate.
-    var attemptsLeft: Int
+    /// How often the gate may still decide the claim before it fails as `paused`; it decides again after each repair of the gate. One
+    /// repair usually settles all disagreements.
+    var attemptsLeft = 4
     let completion: @Sendable (ClaimOutcome) -> Void
+
+    init(
+        _ coupon: CouponID, _ user: UserID, _ idempotency: IdempotentWrite<IssuedCoupon>?,
+        _ completion: @escaping @Sendable (ClaimOutcome) -> Void
+    ) {
+        (self.coupon, self.user, self.idempotency, self.completion) = (coupon, user, idempotency, completion)
+    }
 }
 
 /// The claims of one campaign that leave an event loop in one call, in the order of their arrival.

@@ -11,14 +11,11 @@ package import Store
 /// the store, and the claim is decided again.
 ///
 /// The path of a claim: ``claim(_:by:on:idempotency:)`` answers it from ``CampaignCache`` and ``IssuedCouponCache``, or adds it to the
-/// ``ClaimBatcher``'s next call of `lua/claim_coupon.lua`; ``decide(_:on:by:_:)`` maps each verdict to what must be done; the wins of a
+/// ``ClaimBatcher``'s next call of `lua/claim_coupon.lua`; ``decide(_:on:of:_:)`` maps each verdict to what must be done; the wins of a
 /// call are written by one `TransactionalStore.recordClaims`.
 package struct Claims: Sendable {
     private let store: TransactionalStore
     private let campaigns: Campaigns
-
-    /// How often the gate may decide a claim before the claim fails as `paused`. One repair usually settles all disagreements.
-    private static let attempts = 4
 
     init(store: TransactionalStore, campaigns: Campaigns) { (self.store, self.campaigns) = (store, campaigns) }
 
@@ -32,30 +29,56 @@ package struct Claims: Sendable {
         do {
             let now = NIODeadline.now()
             // A user who has a coupon is answered *already claimed*, whatever refusal is cached.
-            if let known = try context.issuedCoupons.known(of: coupon, for: user, at: now) { return .now(.alreadyClaimed(known)) }
-            guard let campaign = try context.campaigns.campaign(coupon, at: now) else { return .now(.couponNotFound) }
-            if let reason = campaign.refusal(of: user, at: now) { return .now(ClaimOutcome(reason)) }
-            if campaign.terms.isArchived { return .now(try archivedOutcome(of: coupon, for: user, at: now, context)) }
+            switch try context.issuedCoupons.known(of: coupon, for: user, at: now) {
+            case .now(let known?): return .now(.alreadyClaimed(known))
+            case .now(nil): break
+            case .later: return .later { lookUp(ClaimRequest(coupon, user, idempotency, $0), on: context) }
+            }
+            if case .now(let campaign) = try context.campaigns.campaign(coupon, at: now) {
+                guard let campaign else { return .now(.couponNotFound) }
+                if let reason = campaign.refusal(of: user, at: now) { return .now(ClaimOutcome(reason)) }
+                if campaign.terms.isArchived {
+                    guard case .now(let known) = try context.issuedCoupons.read(of: coupon, for: user, at: now) else {
+                        return .later { completeArchived(ClaimRequest(coupon, user, idempotency, $0), context) }
+                    }
+                    return .now(Self.archivedOutcome(known))
+                }
+            }
         } catch {
             return .now(.failed(error))
         }
-        return .later { completion in
-            submit(
-                ClaimRequest(coupon: coupon, user: user, idempotency: idempotency, attemptsLeft: Self.attempts, completion: completion),
-                on: context)
+        return .later { submit(ClaimRequest(coupon, user, idempotency, $0), on: context) }
+    }
+
+    /// Answers the user's coupon, where the store still has it; otherwise the gate decides.
+    private func lookUp(_ request: ClaimRequest, on context: LoopContext) {
+        withCoupon(of: request, at: .now(), context) { known in
+            if let known { request.completion(.alreadyClaimed(known)) } else { submit(request, on: context) }
         }
     }
 
     /// The outcome of a claim of an archived campaign, which has no gate: the store has every coupon of it.
-    private func archivedOutcome(
-        of coupon: CouponID, for user: UserID, at now: NIODeadline, _ context: LoopContext
-    ) throws -> ClaimOutcome {
-        try context.issuedCoupons.read(of: coupon, for: user, at: now).map { .alreadyClaimed($0) } ?? .closed
-    }
+    private static func archivedOutcome(_ known: IssuedCouponCache.Entry?) -> ClaimOutcome { known.map { .alreadyClaimed($0) } ?? .closed }
 
     private func completeArchived(_ request: ClaimRequest, _ context: LoopContext) {
+        withCoupon(of: request, at: .now(), context) { request.completion(Self.archivedOutcome($0)) }
+    }
+
+    /// Reads the user's coupon of the campaign; where that fails, so does the claim.
+    private func withCoupon(
+        of request: ClaimRequest, at now: NIODeadline, _ context: LoopContext, _ body: @escaping (IssuedCouponCache.Entry?) -> Void
+    ) {
         do {
-            request.completion(try archivedOutcome(of: request.coupon, for: request.user, at: .now(), context))
+            switch try context.issuedCoupons.read(of: request.coupon, for: request.user, at: now) {
+            case .now(let known): body(known)
+            case .later(let begin):
+                begin { result in
+                    switch result {
+                    case .success(let known): body(known)
+                    case .failure(let error): request.completion(.failed(error))
+                    }
+                }
+            }
         } catch {
             request.completion(.failed(error))
         }
@@ -65,15 +88,26 @@ package struct Claims: Sendable {
     private func submit(_ request: ClaimRequest, on context: LoopContext) {
         do {
             let now = NIODeadline.now()
-            guard let campaign = try context.campaigns.campaign(request.coupon, at: now) else {
-                return request.completion(.couponNotFound)
-            }
-            guard !campaign.terms.isArchived else { return completeArchived(request, context) }
-            context.batcher.add(request, to: campaign, context.campaigns.stamp(of: request.coupon, at: now)) { batch, reply in
-                received(reply, to: batch, context)
+            switch try context.campaigns.campaign(request.coupon, at: now) {
+            case .now(let campaign): add(request, to: campaign, at: now, context)
+            case .later(let begin):
+                begin { result in
+                    switch result {
+                    case .success(let campaign): add(request, to: campaign, at: .now(), context)
+                    case .failure(let error): request.completion(.failed(error))
+                    }
+                }
             }
         } catch {
             request.completion(.failed(error))
+        }
+    }
+
+    private func add(_ request: ClaimRequest, to campaign: CachedCampaign?, at now: NIODeadline, _ context: LoopContext) {
+        guard let campaign else { return request.completion(.couponNotFound) }
+        guard !campaign.terms.isArchived else { return completeArchived(request, context) }
+        context.batcher.add(request, to: campaign, context.campaigns.stamp(of: request.coupon, at: now)) { batch, reply in
+            received(reply, to: batch, context)
         }
     }
 }
@@ -123,6 +157,8 @@ extension Claims {
         case persist(CouponGate.Place)
         /// Gate and store disagree: repair the gate, then decide the claim again.
         case repair(Repair)
+        /// The store has to be asked; this is decided for the claim alone once it has answered.
+        case later
     }
 
     private enum Repair: Hashable {
@@ -147,10 +183,11 @@ extension Claims {
         var repairs: [Repair: [ClaimRequest]] = [:]
         for (request, verdict) in zip(batch.requests, verdicts) {
             do {
-                switch try decide(verdict, on: batch, by: request.user, context) {
+                switch try decide(verdict, on: request, of: batch, context) {
                 case .outcome(let outcome): request.completion(outcome)
                 case .persist(let place): wins.append(Win(request: request, place: place))
                 case .repair(let repair): repairs[repair, default: []].append(request)
+                case .later: break
                 }
             } catch {
                 request.completion(.failed(error))
@@ -160,38 +197,62 @@ extension Claims {
         for (repair, requests) in repairs { self.repair(batch.campaign.coupon, repair, thenDecide: requests, context) }
     }
 
-    /// Maps a verdict to what must be done. Reads the store by key where the store decides; does not wait for anything else.
+    /// Does what was decided for one claim alone, after its batch.
+    private func perform(_ decision: Decision, for request: ClaimRequest, _ context: LoopContext) {
+        switch decision {
+        case .outcome(let outcome): request.completion(outcome)
+        case .persist(let place): persist([Win(request: request, place: place)], of: request.coupon, context)
+        case .repair(let repair): self.repair(request.coupon, repair, thenDecide: [request], context)
+        case .later: break
+        }
+    }
+
+    /// Maps a verdict to what must be done. Reads the store by key where the store decides.
     private func decide(
-        _ verdict: CouponGate.Verdict, on batch: ClaimBatch, by user: UserID, _ context: LoopContext
+        _ verdict: CouponGate.Verdict, on request: ClaimRequest, of batch: ClaimBatch, _ context: LoopContext
     ) throws -> Decision {
-        let coupon = batch.campaign.coupon
         switch verdict {
-        case .claimed(let place):
-            return .persist(place)
+        case .claimed(let place): return .persist(place)
+        case .notLoaded: return .repair(.build(beyond: nil))
+        case .damaged(let epoch): return .repair(.build(beyond: epoch))
+        case .alreadyClaimed, .refused, .paused, .otherStore: break
+        }
+        switch try context.issuedCoupons.read(of: request.coupon, for: request.user, at: batch.stamp.askedAt) {
+        case .now(let known): return try decide(verdict, known, on: request, of: batch, context)
+        case .later(let begin):
+            begin { result in
+                do {
+                    perform(try decide(verdict, try result.get(), on: request, of: batch, context), for: request, context)
+                } catch {
+                    request.completion(.failed(error))
+                }
+            }
+            return .later
+        }
+    }
+
+    /// - Parameter known: the user's row in the store.
+    private func decide(
+        _ verdict: CouponGate.Verdict, _ known: IssuedCouponCache.Entry?, on request: ClaimRequest, of batch: ClaimBatch,
+        _ context: LoopContext
+    ) throws -> Decision {
+        switch verdict {
         case .alreadyClaimed(let place):
-            guard let known = try context.issuedCoupons.read(of: coupon, for: user, at: batch.stamp.askedAt) else { return .persist(place) }
+            guard let known else { return .persist(place) }
             return known.issued.sequence == place.sequence ? .outcome(.alreadyClaimed(known)) : .repair(.build(beyond: place.epoch))
         case .refused(let terms):
             // The user has a row, so the gate has lost the claim, even if its epoch and its terms are the store's.
-            guard try context.issuedCoupons.read(of: coupon, for: user, at: batch.stamp.askedAt) == nil else {
-                return .repair(.build(beyond: terms.epoch))
-            }
-            return try decideRefusal(on: terms, of: batch, context)
+            guard known == nil else { return .repair(.build(beyond: terms.epoch)) }
+            return try decideRefusal(on: terms, request, of: batch, context)
         case .paused(let silence):
-            if let known = try context.issuedCoupons.read(of: coupon, for: user, at: batch.stamp.askedAt) {
-                return .outcome(.alreadyClaimed(known))
-            }
+            if let known { return .outcome(.alreadyClaimed(known)) }
             guard silence >= CouponGate.takeoverMilliseconds else { return .outcome(.failed(Self.paused)) }
             return .repair(.build(beyond: nil))
-        case .notLoaded:
-            return .repair(.build(beyond: nil))
-        case .damaged(let epoch):
-            return .repair(.build(beyond: epoch))
         case .otherStore:
-            if let known = try context.issuedCoupons.read(of: coupon, for: user, at: batch.stamp.askedAt) {
-                return .outcome(.alreadyClaimed(known))
-            }
+            if let known { return .outcome(.alreadyClaimed(known)) }
             return .repair(.build(beyond: nil))
+        case .claimed, .notLoaded, .damaged:
+            return try decide(verdict, on: request, of: batch, context)
         }
     }
 
@@ -199,19 +260,37 @@ extension Claims {
 
     /// Accepts a refusal that rests on the store's terms. Where it does not rest on the cached ones, the terms are read from the store
     /// first, because another service may have changed them.
-    private func decideRefusal(on terms: CouponGate.RefusalTerms, of batch: ClaimBatch, _ context: LoopContext) throws -> Decision {
-        var campaign = batch.campaign
-        if campaign.terms.compare(with: terms) != .agrees {
-            guard let current = try context.campaigns.reread(campaign, at: .now()) else { return .outcome(.couponNotFound) }
-            campaign = current
+    private func decideRefusal(
+        on terms: CouponGate.RefusalTerms, _ request: ClaimRequest, of batch: ClaimBatch, _ context: LoopContext
+    ) throws -> Decision {
+        guard batch.campaign.terms.compare(with: terms) != .agrees else {
+            return refuse(on: terms, by: batch.campaign, batch.stamp, context)
         }
+        switch try context.campaigns.reread(batch.campaign, at: .now()) {
+        case .now(let current): return refuse(on: terms, by: current, batch.stamp, context)
+        case .later(let begin):
+            begin { [stamp = batch.stamp] result in
+                switch result {
+                case .success(let current): perform(refuse(on: terms, by: current, stamp, context), for: request, context)
+                case .failure(let error): request.completion(.failed(error))
+                }
+            }
+            return .later
+        }
+    }
+
+    /// - Parameter campaign: has the store's terms; nil where the store has no such campaign.
+    private func refuse(
+        on terms: CouponGate.RefusalTerms, by campaign: CachedCampaign?, _ stamp: CacheLease.Stamp, _ context: LoopContext
+    ) -> Decision {
+        guard let campaign else { return .outcome(.couponNotFound) }
         switch campaign.terms.compare(with: terms) {
         // No epoch is named: a gate of the store's epoch, which another service may have built meanwhile, is good enough.
         case .otherEpoch: return .repair(.build(beyond: nil))
         case .otherTerms: return .repair(.realign)
         case .agrees: break
         }
-        if let reading = campaign.note(terms, batch.stamp) { readHolders(of: campaign, reading, context) }
+        if let reading = campaign.note(terms, stamp) { readHolders(of: campaign, reading, context) }
         return .outcome(ClaimOutcome(terms.reason))
     }
 

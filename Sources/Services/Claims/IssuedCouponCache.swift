@@ -34,36 +34,56 @@ package final class IssuedCouponCache: @unchecked Sendable {
     }
 
     private let eventLoop: any EventLoop
+    private let delivery: LoopDelivery
     private let store: TransactionalStore
     private let reader: PointReader
     private let redis: RedisConnection
     private let lease: CacheLease
     private var entries = SlotCache<Owner, Entry>(capacity: 8_192)
 
-    init(eventLoop: any EventLoop, store: TransactionalStore, reader: PointReader, redis: RedisConnection, lease: CacheLease) {
-        self.eventLoop = eventLoop
+    init(
+        eventLoop: any EventLoop, delivery: LoopDelivery, store: TransactionalStore, reader: PointReader, redis: RedisConnection,
+        lease: CacheLease
+    ) {
+        (self.eventLoop, self.delivery) = (eventLoop, delivery)
         (self.store, self.reader, self.redis, self.lease) = (store, reader, redis, lease)
     }
 
     /// The user's coupon of the campaign, if it is cached; nil does not mean that the user has none.
-    func known(of coupon: CouponID, for user: UserID, at now: NIODeadline) throws(StoreError) -> Entry? {
+    func known(of coupon: CouponID, for user: UserID, at now: NIODeadline) throws(StoreError) -> Cached<Entry?> {
         eventLoop.assertInEventLoop()
-        guard let entry = entries[key: Owner(coupon, user), hash: hash(coupon, user)] else { return nil }
-        if lease.isValid(entry.stamp, at: now, for: origin(of: entry.issued.id)) { return entry }
+        guard let entry = entries[key: Owner(coupon, user), hash: hash(coupon, user)] else { return .now(nil) }
+        if lease.isValid(entry.stamp, at: now, for: origin(of: entry.issued.id)) { return .now(entry) }
         return try read(of: coupon, for: user, at: now)
     }
 
     /// The user's coupon of the campaign, read from the store; nil where the user has none.
-    func read(of coupon: CouponID, for user: UserID, at now: NIODeadline) throws(StoreError) -> Entry? {
+    func read(of coupon: CouponID, for user: UserID, at now: NIODeadline) throws(StoreError) -> Cached<Entry?> {
         eventLoop.assertInEventLoop()
         let connectCount = redis.connectCount
-        let read = try store.rowVersions.versioned(in: .issuedCoupons, id: { $0.id.rawValue }) { () throws(StoreError) in
-            try reader.issuedCoupon(of: coupon, userID: user)
+        let reading = store.rowVersions.beginReading()
+        switch try reader.find(couponOf: coupon, user: user, on: delivery) {
+        case .now(let row):
+            guard let row else { return .now(nil) }
+            return .now(keep(row, of: coupon, for: user, at: now, reading, connectCount))
+        case .later(let begin):
+            return .later { [self] completion in
+                let completion = NIOLoopBound(completion, eventLoop: eventLoop)
+                begin { [self] row in
+                    completion.value(row.map { $0.map { keep($0, of: coupon, for: user, at: now, reading, connectCount) } })
+                }
+            }
         }
-        guard let read else { return nil }
+    }
+
+    private func keep(
+        _ row: IssuedCoupon, of coupon: CouponID, for user: UserID, at now: NIODeadline, _ reading: RowVersions.Reading,
+        _ connectCount: Int
+    ) -> Entry {
         // Where a commit came during the read, the version is unknown. `.max` is never reached, so the entry counts as outdated.
-        let origin = CacheLease.Origin(rowVersion: read.version ?? .max, connectCount: connectCount)
-        let entry = Entry(read.row, CacheLease.Stamp(askedAt: now, origin: origin))
+        let version = store.rowVersions.version(of: row.id.rawValue, in: .issuedCoupons, readSince: reading) ?? .max
+        let origin = CacheLease.Origin(rowVersion: version, connectCount: connectCount)
+        let entry = Entry(row, CacheLease.Stamp(askedAt: now, origin: origin))
         entries[key: Owner(coupon, user), hash: hash(coupon, user)] = entry
         return entry
     }

@@ -1,4 +1,5 @@
 package import Commerce
+import NIOCore
 import Redis
 import Store
 import Synchronization
@@ -26,8 +27,9 @@ package struct Readiness: Sendable, Equatable {
 }
 
 extension CommerceServices {
-    /// Checks store and Redis. Takes no longer than the Redis client's command deadline.
+    /// Checks store and Redis. Takes no longer than the Redis client's command deadline, or a second for a store on a server.
     package func readiness() async -> Readiness {
+        async let storeAnswers = storeAnswers()
         var (answers, isForeign) = (false, redisCheck.isForeign)
         do {
             answers = try await redis.send(RedisCommand("PING", isRepeatable: true)).string == "PONG"
@@ -35,16 +37,47 @@ extension CommerceServices {
             // A handshake may have found that Redis serves another store before recovery checks it again.
             isForeign = isForeign || (error.cause as? RedisError)?.code == .notAdmitted
         }
-        return readiness(redisAnswers: answers, isRedisForeign: isForeign)
+        return readiness(storeAnswers: await storeAnswers, redisAnswers: answers, isRedisForeign: isForeign)
     }
 
-    /// The readiness without a question to Redis: a connected Redis is taken to answer.
-    var isReady: Bool { readiness(redisAnswers: redis.isConnected, isRedisForeign: redisCheck.isForeign).isReady }
+    /// The readiness without a question to Redis, or to a store on a server: a connected Redis is taken to answer, and the store to do what
+    /// it did last.
+    var isReady: Bool {
+        readiness(storeAnswers: storeProbe.row != nil, redisAnswers: redis.isConnected, isRedisForeign: redisCheck.isForeign).isReady
+    }
 
-    private func readiness(redisAnswers: Bool, isRedisForeign: Bool) -> Readiness {
-        // The read finds no campaign 0, which is an answer too: `try?` on the optional would not tell it from a failure.
-        let storeAnswers = (try? reader.campaign(CouponID(0)).map { _ in () } ?? ()) != nil
-        return Readiness(
+    /// Looks up campaign 0. There is none, which is an answer too.
+    static func probe(_ reader: PointReader) throws(StoreError) -> Found<Campaign?> { try reader.find(campaign: CouponID(0)) }
+
+    /// How long a store on a server may take to answer.
+    private static let storeDeadline = TimeAmount.seconds(1)
+
+    private func storeAnswers() async -> Bool {
+        let begin: (@escaping @Sendable (Result<Campaign?, StoreError>) -> Void) -> Void
+        switch Result(catching: { () throws(StoreError) in try Self.probe(reader) }) {
+        case .failure: return false
+        case .success(.now): return true
+        case .success(.later(let lookUp)): begin = lookUp
+        }
+        return await withCheckedContinuation { continuation in
+            let answer = Mutex<CheckedContinuation<Bool, Never>?>(continuation)
+            let resume = { @Sendable (answers: Bool) in
+                answer.withLock { waiting in
+                    waiting?.resume(returning: answers)
+                    waiting = nil
+                }
+            }
+            let timer = contexts[0].eventLoop.scheduleTask(in: Self.storeDeadline) { resume(false) }
+            begin { [storeProbe] result in
+                storeProbe.note(result)
+                timer.cancel()
+                if case .success = result { resume(true) } else { resume(false) }
+            }
+        }
+    }
+
+    private func readiness(storeAnswers: Bool, redisAnswers: Bool, isRedisForeign: Bool) -> Readiness {
+        Readiness(
             storeAnswers: storeAnswers, redisAnswers: redisAnswers && redisCheck.isSuitable, isRedisForeign: isRedisForeign,
             unloadedCampaigns: recovery.unloadedCampaigns, uncomparedCampaigns: recovery.uncomparedCampaigns,
             isEnding: isEnding.load(ordering: .acquiring))

@@ -20,6 +20,8 @@ final class SalesRelay: Sendable {
     /// Raised when there may be events to count: after a commit that appended some, and after a reconnect.
     let wakeup = Wakeup()
     private let known = Mutex(Known())
+    /// The store's newest event, for ``lag``.
+    private let newest: LatestRow<EventID>
 
     /// The copy of the offset. A step that began before the copy was dropped does not set it again.
     private struct Known {
@@ -46,12 +48,13 @@ final class SalesRelay: Sendable {
         self.calendar = calendar
         self.clock = clock
         self.logger = logger
+        newest = LatestRow { () throws(StoreError) in try reader.findLastEventID() }
     }
 
     /// How many events of the store Redis has not counted; `nil` after a reconnect until the offset is read.
     var lag: Int64? {
-        guard let seen = known.withLock({ $0.seen }), let last = try? reader.lastEventID().rawValue else { return nil }
-        return last - seen.rawValue
+        guard let seen = known.withLock({ $0.seen }), let last = newest.row else { return nil }
+        return max(0, last.rawValue - seen.rawValue)
     }
 
     /// How often the copy of the offset was dropped.
@@ -80,6 +83,7 @@ final class SalesRelay: Sendable {
         note(offset, invalidationCount)
         // Read after the offset, because a rebuild takes its offset from a later snapshot of the store.
         let last = try await reader.findLastEventID().row
+        newest.note(.success(last))
         if offset > last {
             logger.warning("the ranking is ahead of the store, rebuilding it", metadata: ["applied": "\(offset)", "last": "\(last)"])
             offset = try await rebuild.run()

@@ -213,7 +213,8 @@ package struct PrivateRedis: Sendable {
     /// What the server inherits: nothing that is meant for this service alone, such as secrets and the socket of a service manager.
     private static var environment: Environment {
         let own = ProcessInfo.processInfo.environment.filter { name, _ in
-            !name.hasPrefix("FIRSTCOME_") && !["NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC", "CREDENTIALS_DIRECTORY"].contains(name)
+            !name.hasPrefix("FIRSTCOME_")
+                && !["NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC", "CREDENTIALS_DIRECTORY", "PGPASSWORD"].contains(name)
         }
         return .custom(Dictionary(uniqueKeysWithValues: own.map { (Environment.Key(stringLiteral: $0.key), $0.value) }))
     }

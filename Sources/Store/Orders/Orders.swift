@@ -34,6 +34,13 @@ extension TransactionalStore {
             try db.first("SELECT min(expires_at) FROM orders WHERE status = 0") { $0.optionalInstant(0) } ?? nil
         }
     }
+
+    /// When the next pending order expires of those that expire after `start`.
+    package func nextExpiry(after start: Instant) async throws(StoreError) -> Instant? {
+        try await read(.service) { db in
+            try db.first("SELECT min(expires_at) FROM orders WHERE status = 0 AND expires_at > ?", start) { $0.optionalInstant(0) } ?? nil
+        }
+    }
 }
 
 /// See ``TransactionalStore/placeOrder(userID:items:issuedCouponID:in:)``.

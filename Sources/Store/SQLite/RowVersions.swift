@@ -56,17 +56,20 @@ package final class RowVersions: Sendable {
         versions[Self.place(id, table)].load(ordering: .acquiring)
     }
 
-    /// Reads a row whose id is known only from the row, and its version.
+    /// A read of a row whose id is known only from the row. Make it before the row is read.
+    package struct Reading: Sendable {
+        fileprivate let commits: UInt64
+    }
+
+    package func beginReading() -> Reading { Reading(commits: commits.load(ordering: .acquiring)) }
+
+    /// The version of a row that was read since `reading` was made.
     ///
-    /// Here the version is read after the row. It belongs to the row as it was read only where no transaction ended meanwhile that
-    /// changed or deleted rows of the cached tables; otherwise it is nil.
-    package func versioned<Row>(
-        in table: Table, id: (Row) -> Int64, _ read: () throws(StoreError) -> Row?
-    ) throws(StoreError) -> (row: Row, version: UInt64?)? {
-        let before = commits.load(ordering: .acquiring)
-        guard let row = try read() else { return nil }
-        let version = version(of: id(row), in: table)
-        return (row, commits.load(ordering: .acquiring) == before ? version : nil)
+    /// It is read after the row, so it belongs to the row as it was read only where no transaction ended meanwhile that changed or deleted
+    /// rows of the cached tables; otherwise it is nil.
+    package func version(of id: Int64, in table: Table, readSince reading: Reading) -> UInt64? {
+        let version = version(of: id, in: table)
+        return commits.load(ordering: .acquiring) == reading.commits ? version : nil
     }
 
     private static func place(_ id: Int64, _ table: Table) -> Int { table.rawValue * slots + Int(id & Int64(slots - 1)) }

@@ -18,6 +18,7 @@ extension EndToEnd {
 extension EndToEnd.CommandTests {
     private static let commands = [
         "serve", "token", "key rotate", "key list", "demo", "audit", "ranking show", "ranking rebuild", "backup", "restore", "compact",
+        "move",
         "redis show", "redis take",
     ]
 
@@ -36,7 +37,7 @@ extension EndToEnd.CommandTests {
     func root() async throws {
         let help = try await Tool.run("--help")
         #expect(help.status == 0)
-        for command in ["serve", "token", "key", "demo", "audit", "ranking", "backup", "restore", "compact", "redis"] {
+        for command in ["serve", "token", "key", "demo", "audit", "ranking", "backup", "restore", "compact", "move", "redis"] {
             #expect(help.standardOutput.contains("\n  \(command) "), "\(command)")
         }
         for arguments in [

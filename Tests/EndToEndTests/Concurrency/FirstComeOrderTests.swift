@@ -4,15 +4,17 @@ import TestSupport
 import Testing
 
 extension EndToEnd {
-    @Suite("The order of first come")
+    @Suite("The order of first come", .everyEngine)
     struct FirstComeOrderTests {
         @Test(
             "5,000 users over 64 connections: the sequences of each event loop's claims follow the order in which it read them",
-            arguments: [1, 2])
-        func readOrder(loops: Int) async throws {
+            arguments: [1, 2], [Duration.seconds(1), .zero])
+        func readOrder(loops: Int, lease: Duration) async throws {
             let order = ReadOrder()
             var setup = LiveService.Setup()
             setup.loops = loops
+            // Without a lease each claim waits for terms of its own.
+            setup.cacheLease = lease
             setup.configureChannel = { try $0.pipeline.syncOperations.addHandler(ReadRecorder(order)) }
             try await LiveService.run(setup) { live in
                 let coupon = try await live.admin.makeCoupon(quantity: 10_000)

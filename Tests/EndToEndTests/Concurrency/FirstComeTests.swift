@@ -7,7 +7,7 @@ import TestSupport
 import Testing
 
 extension EndToEnd {
-    @Suite("First come, first served", .sharedService { $0.connections = 250 })
+    @Suite("First come, first served", .sharedService { $0.connections = 250 }, .everyEngine)
     struct FirstComeTests {}
 }
 

@@ -5,7 +5,7 @@ import TestSupport
 import Testing
 
 extension EndToEnd {
-    @Suite("Money, stock and coupons under concurrency", .sharedService { $0.connections = 128 })
+    @Suite("Money, stock and coupons under concurrency", .sharedService { $0.connections = 128 }, .everyEngine)
     struct MoneyTests {}
 }
 

@@ -5,7 +5,7 @@ import TestSupport
 import Testing
 
 extension EndToEnd {
-    @Suite("Pay, cancel and the end of time meet")
+    @Suite("Pay, cancel and the end of time meet", .everyEngine)
     struct OrderEndTests {}
 }
 

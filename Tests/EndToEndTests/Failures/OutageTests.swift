@@ -11,7 +11,7 @@ import TestSupport
 import Testing
 
 extension EndToEnd {
-    @Suite("Health, and what goes on while Redis does not")
+    @Suite("Health, and what goes on while Redis does not", .everyEngine)
     struct OutageTests {}
 }
 

@@ -3,7 +3,7 @@ import TestSupport
 import Testing
 
 extension EndToEnd {
-    @Suite("Users and balances answer as the API document says", .sharedService)
+    @Suite("Users and balances answer as the API document says", .sharedService, .everyEngine)
     struct AccountRouteTests {}
 }
 

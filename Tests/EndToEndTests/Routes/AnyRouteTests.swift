@@ -49,7 +49,7 @@ struct ContractRoute: Sendable, CustomTestStringConvertible {
 }
 
 extension EndToEnd {
-    @Suite("What holds for any route", .sharedService)
+    @Suite("What holds for any route", .sharedService, .everyEngine)
     struct AnyRouteTests {}
 }
 

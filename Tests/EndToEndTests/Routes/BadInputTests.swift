@@ -107,7 +107,7 @@ extension BadBody {
 }
 
 extension EndToEnd {
-    @Suite("Bad input of any kind is a 400 that names the field, and changes nothing", .sharedService)
+    @Suite("Bad input of any kind is a 400 that names the field, and changes nothing", .sharedService, .everyEngine)
     struct BadInputTests {}
 }
 

@@ -4,7 +4,7 @@ import TestSupport
 import Testing
 
 extension EndToEnd {
-    @Suite("Products and coupon campaigns answer as the API document says", .sharedService)
+    @Suite("Products and coupon campaigns answer as the API document says", .sharedService, .everyEngine)
     struct CatalogueRouteTests {}
 }
 

@@ -4,7 +4,7 @@ import TestSupport
 import Testing
 
 extension EndToEnd {
-    @Suite("Products and campaigns are changed as their reader expects", .sharedService)
+    @Suite("Products and campaigns are changed as their reader expects", .sharedService, .everyEngine)
     struct ChangeRouteTests {}
 }
 

@@ -80,7 +80,7 @@ struct KeyedPost: Sendable, CustomTestStringConvertible {
 }
 
 extension EndToEnd {
-    @Suite("A request with an Idempotency-Key takes effect once", .sharedService)
+    @Suite("A request with an Idempotency-Key takes effect once", .sharedService, .everyEngine)
     struct IdempotencyTests {}
 }
 

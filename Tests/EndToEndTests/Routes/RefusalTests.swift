@@ -4,7 +4,7 @@ import TestSupport
 import Testing
 
 extension EndToEnd {
-    @Suite("Every refusal that the API document names can be met, as a problem with its code", .sharedService)
+    @Suite("Every refusal that the API document names can be met, as a problem with its code", .sharedService, .everyEngine)
     struct RefusalTests {}
 }
 

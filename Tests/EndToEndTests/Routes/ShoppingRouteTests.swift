@@ -3,7 +3,7 @@ import TestSupport
 import Testing
 
 extension EndToEnd {
-    @Suite("Claims, orders, payments and refunds answer as the API document says", .sharedService)
+    @Suite("Claims, orders, payments and refunds answer as the API document says", .sharedService, .everyEngine)
     struct ShoppingRouteTests {}
 }
 

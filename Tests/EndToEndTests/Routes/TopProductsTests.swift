@@ -36,7 +36,7 @@ private struct SalesBook {
 }
 
 extension EndToEnd {
-    @Suite("The top products of three business days")
+    @Suite("The top products of three business days", .everyEngine)
     struct TopProductsTests {}
 }
 

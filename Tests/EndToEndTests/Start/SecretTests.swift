@@ -205,10 +205,12 @@ extension EndToEnd.SecretTests {
         #expect(warnings("--redis=rediss://:p@h/0") == 1)
         #expect(warnings("--redis", "unix://:p@/run/redis.sock") == 1)
         #expect(warnings("--data-platform", "https://u:p@h/events") == 1)
+        #expect(warnings("--store", "postgresql://u:p@h,i:1/db?sslmode=require") == 1)
+        #expect(warnings("--store=postgresql://u@h/db?sslmode=require&password=p") == 1)
         #expect(warnings("--data-platform-secret", "x", "--redis", "redis://:p@h") == 2)
         for words in [
             ["--redis", "redis://h:6379/0"], ["--redis", "redis://user@h"], ["--redis", "redis://h/a:b@c"],
-            ["--data-platform", "https://h:8443/a@b"],
+            ["--data-platform", "https://h:8443/a@b"], ["--store", "postgresql://u@h:1,i:2/db?passfile=/x"],
             ["--data-platform-secret-file", "/run/x"], ["--data-platform-secret="], ["--host", "a:b@c"], ["--redis"],
         ] {
             #expect(CommandLineSecrets(in: ["firstcome", "serve"] + words).warnings.isEmpty, "\(words)")

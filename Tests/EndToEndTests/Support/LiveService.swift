@@ -7,13 +7,16 @@ import HTTPServer
 import Logging
 import NIOCore
 import NIOPosix
+import PostgresStore
 import Redis
 import Services
 import Store
 import Synchronization
 import TestSupport
+import Testing
 
-/// A whole service in this process: HTTP on a free port, a private redis-server, and SQLite files in a folder of its own.
+/// A whole service in this process: HTTP on a free port, a private redis-server in a folder of its own, and a store on the ``Engine`` of the
+/// test: SQLite files in that folder, or a database.
 final class LiveService: Sendable {
     /// What a test may want otherwise than usual.
     struct Setup: Sendable {
@@ -23,6 +26,7 @@ final class LiveService: Sendable {
         var redis: RedisEndpoint?
         var recoveryInterval: Duration = .milliseconds(300)
         var rankingRefresh: Duration = .milliseconds(50)
+        var cacheLease: Duration = .seconds(1)
         var maximumRequestsInFlight = 8_192
         /// Nil for the Redis stream.
         var platform: DataPlatform?
@@ -40,6 +44,8 @@ final class LiveService: Sendable {
     }
 
     let folder: String
+    /// The database of a store on PostgreSQL.
+    let storeDatabase: TemporaryDatabase?
     let clock: TestClock
     let guest: Caller
     let admin: Caller
@@ -53,7 +59,7 @@ final class LiveService: Sendable {
 
     private init(folder: String, clock: TestClock, running: RunningService, connections: Int) async throws {
         pool = HTTPPool(port: running.server.port ?? 0, maximumConnections: connections)
-        (self.folder, self.clock, self.running) = (folder, clock, running)
+        (self.folder, self.storeDatabase, self.clock, self.running) = (folder, Engine.database, clock, running)
         guest = Caller(pool: pool)
         admin = Caller(pool: pool, token: running.tokenKey.sign(.anyAdmin, issuedAt: clock.now, expiresAt: Self.tokensEnd))
     }
@@ -61,6 +67,18 @@ final class LiveService: Sendable {
     /// Runs `body` with a fresh service, which is stopped and whose files are removed when `body` ends, however it ends.
     static func run<Value: Sendable>(
         _ setup: Setup = Setup(), isolation: isolated (any Actor)? = #isolation, _ body: (LiveService) async throws -> Value
+    ) async throws -> Value {
+        switch Engine.current {
+        case .sqlite: try await Engine.$database.withValue(nil) { try await runHere(setup, body) }
+        case .postgres:
+            try await withDatabase { database in
+                try await Engine.$database.withValue(database) { try await runHere(setup, body) }
+            }
+        }
+    }
+
+    private static func runHere<Value: Sendable>(
+        _ setup: Setup, isolation: isolated (any Actor)? = #isolation, _ body: (LiveService) async throws -> Value
     ) async throws -> Value {
         let folder = TemporaryFolder()
         defer { folder.remove() }
@@ -93,11 +111,13 @@ final class LiveService: Sendable {
         // Event ids that a test can name.
         configuration.firstIncarnation = 0
         configuration.redis = setup.redis
+        configuration.storeServer = Engine.database.map { PostgresStoreConfiguration(on: $0) }
         configuration.services.policy = setup.policy
         configuration.services.platform = setup.platform
         configuration.services.clock = clock.wallClock
         configuration.services.recoveryInterval = setup.recoveryInterval
         configuration.services.rankingRefresh = setup.rankingRefresh
+        configuration.services.cacheLease = setup.cacheLease
         var logger = Logger(label: "end-to-end", factory: { _ in SwiftLogNoOpLogHandler() })
         logger.logLevel = .critical
         return try await RunningService.start(configuration, logger: logger)
@@ -179,9 +199,19 @@ extension LiveService {
         return try queue.write(body)
     }
 
+    /// The least id of an event.
+    var firstEvent: Int64 {
+        get throws {
+            let query = "SELECT min(id) FROM events"
+            let id = try storeDatabase.map { Int64(try $0.sql(query)) } ?? database { try Int64.fetchOne($0, sql: query) }
+            return try #require(id)
+        }
+    }
+
     /// All rows of all tables, one line each: two equal dumps mean that nothing changed in between.
     func dump() throws -> [String] {
-        try database { db in
+        if let storeDatabase { return try storeDatabase.dumpOfStore().split(separator: "\n").map(String.init) }
+        return try database { db in
             let tables = try String.fetchAll(
                 db, sql: "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY name")
             return try tables.flatMap { table in

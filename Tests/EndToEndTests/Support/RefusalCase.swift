@@ -261,7 +261,7 @@ extension RefusalCase {
         },
         RefusalCase(route: "POST /admin/events/{eventId}/retry", status: 409, code: "EVENT_NOT_PARKED") { live in
             _ = try await live.newUser(balance: 100_000).checkout(try await live.admin.makeProduct()).expect(201)
-            return try await live.admin.post("/admin/events/1/retry")
+            return try await live.admin.post("/admin/events/\(try live.firstEvent)/retry")
         },
     ]
 

@@ -1,4 +1,5 @@
 import Commerce
+import GRDB
 import Logging
 import Store
 import Synchronization
@@ -184,6 +185,38 @@ struct BackgroundWorkTests {
             shop.clock.advance(byMilliseconds: 86_400_000)
             #expect(try await expiry.step() == nil)
             #expect(try await shop.store.nextExpiry() == nil)
+        }
+    }
+    @Test(
+        "orders that are due and cannot be read are tried again after a minute, and the others expire in their time",
+        .timeLimit(.minutes(5)))
+    func malformedOrders() async throws {
+        try await withShop { shop in
+            let user = try await shop.makeUsers(1, balance: 1_000)[0]
+            let product = try await shop.makeProduct(price: 1)
+            shop.clock.stop(at: Instant(milliseconds: 1_000_000_000))
+            let expiry = OrderExpiry(store: shop.store, clock: shop.services.configuration.clock)
+            let place = { () async throws -> Order in
+                let items = [RequestedItem(productID: product, quantity: 1)]
+                return try await shop.store.placeOrder(userID: user, items: items, issuedCouponID: nil, in: .at(shop.clock.now)).value
+            }
+            let (bad, file) = (try await place(), try shop.foreignConnection())
+            try await file.write { db in
+                try db.execute(sql: "UPDATE order_lines SET unit_price = \(Int64.max), quantity = 2 WHERE order_id = \(bad.id)")
+            }
+            shop.clock.advance(byMilliseconds: 10_000)
+            let good = try await place()
+            shop.clock.advance(byMilliseconds: bad.expiresAt.milliseconds - shop.clock.now.milliseconds)
+            #expect(try await expiry.step() == .seconds(10), "until the one that can be read")
+            shop.clock.advance(byMilliseconds: 10_000)
+            #expect(try await expiry.step() == .seconds(60))
+            #expect(try shop.reader.order(good.id)?.storedStatus == .expired)
+            try await file.write { db in
+                try db.execute(sql: "UPDATE order_lines SET unit_price = 1, quantity = 1 WHERE order_id = \(bad.id)")
+            }
+            shop.clock.advance(byMilliseconds: 60_000)
+            #expect(try await expiry.step() == nil)
+            #expect(try shop.reader.order(bad.id)?.storedStatus == .expired)
         }
     }
 }

@@ -53,23 +53,16 @@ struct RowVersionsTests {
         let home = try TemporaryStore()
         let user = try await home.store.makeUsers(1)[0]
         let changes = home.store.rowVersions
-        let quiet = try changes.versioned(in: .users, id: { $0 }) { () throws(StoreError) in user.rawValue }
-        let version = try #require(quiet?.version)
+        let version = try #require(changes.version(of: user.rawValue, in: .users, readSince: changes.beginReading()))
         #expect(changes.version(of: user.rawValue, in: .users) == version)
-        #expect(try changes.versioned(in: .users, id: { (row: Int64) in row }) { () throws(StoreError) in nil } == nil)
-        let db = try DatabaseQueue()
-        let raced = try changes.versioned(in: .users, id: { $0 }) { () throws(StoreError) in
-            do {
-                try db.write { db in
-                    try db.execute(sql: "CREATE TABLE users (id INTEGER PRIMARY KEY, x); INSERT INTO users VALUES (1, 0)")
-                    changes.watch(db)
-                    try db.execute(sql: "UPDATE users SET x = 1")
-                }
-            } catch { throw StoreError(classifying: error) }
-            changes.transactionEnded()
-            return user.rawValue
+        let raced = changes.beginReading()
+        try await DatabaseQueue().write { db in
+            try db.execute(sql: "CREATE TABLE users (id INTEGER PRIMARY KEY, x); INSERT INTO users VALUES (1, 0)")
+            changes.watch(db)
+            try db.execute(sql: "UPDATE users SET x = 1")
         }
-        #expect(raced?.row == user.rawValue && raced?.version == nil)
+        changes.transactionEnded()
+        #expect(changes.version(of: user.rawValue, in: .users, readSince: raced) == nil)
         #expect(changes.version(of: user.rawValue, in: .users) != version)
     }
 

@@ -21,7 +21,9 @@ package final class ServeProcess: Sendable {
         _ folder: String, _ arguments: [String] = ["--port", "0"], environment: [String: String] = [:], log: String? = nil,
         wrapping: ([String]) -> [String] = { $0 }
     ) async throws -> ServeProcess {
-        let command = wrapping([try Tool.executable().path, "serve", "--data", folder] + arguments)
+        // A service whose store and Redis are both on servers takes no folder.
+        let needsFolder = !(arguments.contains("--store") && arguments.contains("--redis"))
+        let command = wrapping([try Tool.executable().path, "serve"] + (needsFolder ? ["--data", folder] : []) + arguments)
         let log = log ?? folder + "/serve.log"
         let logged = (try? FileManager.default.attributesOfItem(atPath: log)[.size] as? NSNumber)?.uint64Value ?? 0
         let process = try await ChildProcess.start(command, environment: environment, output: .collected, errors: .file(log))

@@ -359,4 +359,15 @@ package struct TemporaryDatabase: Sendable {
 
     /// Ends all its sessions and removes it.
     package func remove() throws { try server.sql("DROP DATABASE \(name) WITH (FORCE)") }
+
+    /// The tables of a store that say what happened. The others, `lanes` and `order_counters`, also change where nothing has.
+    private static let storeTables = [
+        "users", "transfers", "charges", "idempotency", "products", "campaigns", "issued_coupons", "orders", "order_lines", "payments",
+        "refunds", "refund_lines", "events", "event_units", "pruned_events", "counters", "identity", "incarnations", "token_keys",
+    ]
+
+    /// All rows of these tables, one line each.
+    package func dumpOfStore() throws -> String {
+        try sql(Self.storeTables.map { "COPY (SELECT '\($0)', t.* FROM \($0) t ORDER BY t) TO STDOUT" }.joined(separator: ";"))
+    }
 }

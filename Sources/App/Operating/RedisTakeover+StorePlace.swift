@@ -7,12 +7,12 @@ package import Services
 package import Store
 
 extension RedisTakeover {
-    /// Opens the folder's store for reading, and calls `body` with a takeover of the Redis for that store.
+    /// Opens the store for reading, and calls `body` with a takeover of the Redis for that store.
     package static func use<Value: Sendable>(
-        _ endpoint: RedisEndpoint, for folder: DataFolder, calendar: BusinessCalendar, logger: Logger,
+        _ endpoint: RedisEndpoint, for place: StorePlace, calendar: BusinessCalendar, logger: Logger,
         _ body: (RedisTakeover, StoreIdentity) async throws -> Value
     ) async throws -> Value {
-        let store = try folder.openStoreForReading(calendar: calendar, logger: logger)
+        let store = try place.openForReading(calendar: calendar, logger: logger)
         defer { store.close() }
         let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
         let takeover = RedisTakeover(by: store.identity, of: endpoint, on: group, logger: logger)
