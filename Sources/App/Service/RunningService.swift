@@ -51,8 +51,10 @@ package final class RunningService: Sendable {
         var parts = ServiceParts(loops: MultiThreadedEventLoopGroup(numberOfThreads: configuration.loops))
         if let certificate { parts.reloadables.append(Reloadable("the certificate") { try certificate.reload() }) }
         do {
-            let store = try await parts.openStore(configuration, logger: logger)
+            // The token keys of a store on a server are among its rows. Those of a folder are files, which are looked at first.
+            let server = configuration.storeServer == nil ? nil : try await parts.openStore(configuration, logger: logger)
             let keys = try await parts.openTokenKeys(configuration, logger: logger)
+            let store = if let server { server } else { try await parts.openStore(configuration, logger: logger) }
             let services = try await parts.openServices(on: store, configuration, logger: logger)
             let api = FirstcomeAPI(
                 services: services, tokenKeys: keys.verifying, eventLoopGroup: parts.loops,

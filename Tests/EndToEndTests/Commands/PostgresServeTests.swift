@@ -95,6 +95,11 @@ extension EndToEnd.PostgresServeTests {
                     let coupon = try await user.claim(1).expect(201).int("issuedCouponId")
                     _ = try await user.checkout(1, 2, coupon: coupon).expect(201)
                     #expect(try await user.balance == 100_000 - 2 * 19_900 + 5_000)
+                    // Metrics wait for nothing: each scrape shows what the store said last, and asks again.
+                    try await eventually("the metrics know that the ranking has counted everything") {
+                        let lines = try await user.get("/metrics").expect(200).text.split(separator: "\n")
+                        return lines.contains("firstcome_ready 1") && lines.contains("firstcome_ranking_lag_events 0")
+                    }
                     let audit = try await Tool.run("audit", "--store", home.url, "--data", home.folder)
                     #expect(audit.status == 0 && audit.standardOutput.contains("every invariant holds"), "\(audit.standardOutput)")
                 }
