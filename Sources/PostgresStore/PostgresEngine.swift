@@ -32,10 +32,12 @@ package final class PostgresEngine: StoreEngine {
             Lane(name, configuration, maximumQueued: options.maximumQueued, rules: rules, shared: shared, logger: logger)
         }
         (claims, money, service) = (lane("claims"), lane("money"), lane("service"))
-        serviceReads = SnapshotLane(.service, options.serviceReads, configuration)
-        personalReads = SnapshotLane(.personal, options.personalReads, configuration)
-        browseReads = SnapshotLane(.browse, options.browseReads, configuration)
-        lookups = KeyLookups(configuration, maximumQueued: options.maximumQueued, shared: shared, logger: logger)
+        let current = options.isReadOnly ? nil : shared.currentServer
+        serviceReads = SnapshotLane(.service, options.serviceReads, configuration, on: current)
+        personalReads = SnapshotLane(.personal, options.personalReads, configuration, on: current)
+        browseReads = SnapshotLane(.browse, options.browseReads, configuration, on: current)
+        lookups = KeyLookups(
+            configuration, maximumQueued: options.maximumQueued, isReadOnly: options.isReadOnly, shared: shared, logger: logger)
     }
 
     /// How long a migration may take.

@@ -40,6 +40,32 @@ import Testing
         }
     }
 
+    @Test("of one user's charges and payments at three services each counts once, and no balance is shown that never was")
+    func user() async throws {
+        try await PostgresHome.with { home in
+            let stores = [try home.open(), try home.open(), try home.open()]
+            let user = try await stores[0].createUser(name: "Jin", in: .at(noon)).value.id
+            let tea = try await stores[1].createProduct(name: "Tea", price: Won(900), stock: 1_000, in: .at(noon)).value.id
+            _ = try await stores[2].charge(userID: user, amount: Won(20_000), in: .at(noon)).value
+            // More payments than the balance allows, and charges among them: each answers the balance it left.
+            let results = try await Self.hammer(stores, 180) { store, index -> Won? in
+                if index % 6 == 0 { return try await store.charge(userID: user, amount: Won(1_001), in: .at(noon)).value.balance }
+                let items = [RequestedItem(productID: tea, quantity: 1)]
+                let result = try await store.checkout(userID: user, items: items, issuedCouponID: nil, in: .at(noon))
+                return result.isDone ? try result.value.payment.balance : nil
+            }
+            let balances = results.compactMap(\.self).map(\.rawValue)
+            let paid = balances.count - 30
+            #expect(paid >= 22 && paid < 150, "\(paid) payments")
+            let rows = try home.sql("SELECT balance_after FROM transfers ORDER BY id").split(separator: "\n").compactMap { Int64($0) }
+            #expect(rows.dropFirst().sorted() == balances.sorted())
+            let left = 20_000 + 30 * 1_001 - Int64(paid) * 900
+            #expect(try home.sql("SELECT balance FROM users") == "\(left)")
+            #expect(rows.last == left)
+            try await Self.expectSound(home, stores[1])
+        }
+    }
+
     @Test("of orders for one product no more are paid than there are units, whichever service takes them")
     func product() async throws {
         try await PostgresHome.with { home in

@@ -13,13 +13,13 @@ final class KeyLookups: LookupLane {
     private let thread = DispatchGroup()
 
     init(
-        _ configuration: PostgresStoreConfiguration, maximumQueued: Int, shared: SharedState, logger: Logger
+        _ configuration: PostgresStoreConfiguration, maximumQueued: Int, isReadOnly: Bool, shared: SharedState, logger: Logger
     ) {
         maximumGroup = configuration.maximumGroup
         queue = LaneQueue(limit: maximumQueued, maximumGroup: configuration.maximumGroup)
         thread.enter()
         let worker = Thread { [self] in
-            let session = LookupSession(configuration, shared, logger)
+            let session = LookupSession(configuration, isReadOnly: isReadOnly, shared, logger)
             work(on: session)
             session.close()
             thread.leave()
@@ -92,10 +92,12 @@ private final class LookupSession {
     private let configuration: PostgresStoreConfiguration
     private let shared: SharedState
     private let logger: Logger
-    private var connection: PostgresConnection?
+    private let connection: ProvenConnection
 
-    init(_ configuration: PostgresStoreConfiguration, _ shared: SharedState, _ logger: Logger) {
+    init(_ configuration: PostgresStoreConfiguration, isReadOnly: Bool, _ shared: SharedState, _ logger: Logger) {
         (self.configuration, self.shared, self.logger) = (configuration, shared, logger)
+        connection = ProvenConnection(
+            configuration.session("look-ups"), committingWithin: configuration.tripTimeout, on: isReadOnly ? nil : shared.currentServer)
     }
 
     /// Reads the rows of all look-ups in one trip. Where the connection breaks, it asks again on another one.
@@ -111,8 +113,9 @@ private final class LookupSession {
                 for lookup in group { lookup.read(rows) }
                 return
             } catch {
-                let isBroken = (error as? PostgresError).map { connection?.isOpen != true || $0.outcome != .refused } ?? false
-                if isBroken { close() }
+                let failure = error as? PostgresError
+                let isBroken = failure.map { !connection.isOpen || $0.outcome != .refused } ?? false
+                if isBroken { connection.disconnect() }
                 guard isBroken, ContinuousClock.now < deadline else {
                     for lookup in group { lookup.fail(StoreError(of: error)) }
                     logger.error("look-ups failed", metadata: ["error": "\(error)"])
@@ -126,21 +129,11 @@ private final class LookupSession {
 
     private func read(_ needs: GroupNeeds) throws -> PostgresRows {
         var reading = GroupReading(needs, locks: false)
-        let results = try connected().send(within: configuration.tripTimeout) { reading.add(to: &$0) }
+        let results = try connection.proven().send(within: configuration.tripTimeout) { reading.add(to: &$0) }
         let (rows, _) = try reading.read(results)
         if let count = rows.userCount { shared.users.raise(to: count) }
         return PostgresRows(held: rows)
     }
 
-    private func connected() throws(PostgresError) -> PostgresConnection {
-        if let connection, connection.isOpen { return connection }
-        let opened = try PostgresConnection.open(configuration.session("look-ups"))
-        connection = opened
-        return opened
-    }
-
-    func close() {
-        connection?.close()
-        connection = nil
-    }
+    func close() { connection.close() }
 }

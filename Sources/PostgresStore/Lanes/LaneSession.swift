@@ -14,6 +14,8 @@ final class LaneSession {
     private let logger: Logger
     private var connection: PostgresConnection?
     private var fence = LaneFence()
+    /// Whether what a group reads is believed that writes nothing.
+    private var proof = CommitProof()
     private var orderNumbers = OrderNumbers()
     /// Whether the last connection broke, which is logged once.
     private var isOut = false
@@ -119,7 +121,7 @@ extension LaneSession {
         }
         let decided = DispatchTime.now().uptimeNanoseconds
         times.working += decided - began
-        guard books.hasWrites else { return try rollBack(connection) }
+        guard books.hasWrites || !proof.isValid(as: shared.currentServer) else { return try rollBack(connection) }
         FaultPoint.beforeCommit.reached()
         try commit(books, on: connection, before: deadline)
         FaultPoint.afterCommit.reached()
@@ -154,17 +156,19 @@ extension LaneSession {
     private func commit(
         _ books: PostgresBooks, on connection: PostgresConnection, before deadline: ContinuousClock.Instant
     ) throws(GroupFailure) {
+        let start = ContinuousClock.now
         do throws(PostgresError) {
             _ = try connection.send(within: configuration.tripTimeout) { batch in
-                GroupWrites(books: books).add(to: &batch)
+                if books.hasWrites { GroupWrites(books: books).add(to: &batch) }
                 batch.commit()
             }
+            proof.committed(since: start, as: shared.currentServer)
         } catch {
             guard error.outcome == .unknown else { throw try failed(error, on: connection) }
             logger.warning(
                 "the answer to a commit was lost; the lane asks whether it took effect",
                 metadata: ["lane": "\(name)", "error": "\(error)"])
-            disconnect()
+            leave(connection, after: error)
             try askFence(after: error, before: deadline)
         }
     }
@@ -222,13 +226,8 @@ extension LaneSession {
     private func connected() throws(GroupFailure) -> PostgresConnection {
         if let connection, connection.isOpen { return connection }
         do throws(PostgresError) {
-            let opened = try PostgresConnection.open(configuration.session("\(name) lane"))
-            if !configuration.allowsUnsuitableServer {
-                if case .unsuitable(let reason) = try PostgresSuitability.check(opened, within: configuration.tripTimeout) {
-                    throw PostgresError(.wrongRole, .notSent, "the server must not hold the store: \(reason)")
-                }
-            }
-            try fence.take(on: opened, within: configuration.tripTimeout)
+            let opened = try shared.currentServer.open(configuration.session("\(name) lane"))
+            try prove(opened)
             connection = opened
             if isOut { logger.notice("the lane is connected again", metadata: ["lane": "\(name)"]) }
             isOut = false
@@ -240,6 +239,24 @@ extension LaneSession {
             isOut = true
             throw .reconnect(StoreError(of: error))
         }
+    }
+
+    /// Takes the fence's row: on a server that can make no commit the connection is not used.
+    private func prove(_ connection: PostgresConnection) throws(PostgresError) {
+        let start = ContinuousClock.now
+        do throws(PostgresError) {
+            if !configuration.allowsUnsuitableServer {
+                if case .unsuitable(let reason) = try PostgresSuitability.check(connection, within: configuration.tripTimeout) {
+                    throw PostgresError(.wrongRole, .notSent, "the server must not hold the store: \(reason)")
+                }
+            }
+            try fence.take(on: connection, within: configuration.tripTimeout)
+        } catch {
+            shared.currentServer.passOver(connection.host)
+            throw error
+        }
+        shared.currentServer.committed(on: connection.host)
+        proof.committed(since: start, as: shared.currentServer)
     }
 
     private func send(
@@ -256,7 +273,7 @@ extension LaneSession {
     /// What a failed trip means whose transaction is not committed, which is ended.
     private func failed(_ error: PostgresError, on connection: PostgresConnection) throws(GroupFailure) -> GroupFailure {
         guard error.outcome != .unknown, connection.isOpen else {
-            disconnect()
+            leave(connection, after: error)
             return .reconnect(StoreError(of: error))
         }
         let failure = GroupFailure(error)
@@ -272,6 +289,12 @@ extension LaneSession {
             logger.debug("a transaction was rolled back by closing its session", metadata: ["lane": "\(name)", "error": "\(error)"])
             disconnect()
         }
+    }
+
+    /// Ends the session. Where the server did not answer in time, others are tried first.
+    private func leave(_ connection: PostgresConnection, after error: PostgresError) {
+        if error.code == .timedOut { shared.currentServer.passOver(connection.host) }
+        disconnect()
     }
 
     private func disconnect() {

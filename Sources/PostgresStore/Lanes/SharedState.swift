@@ -7,6 +7,7 @@ final class SharedState: Sendable {
     let users = KnownUsers()
     let rowVersions = RowVersions()
     let dueWork = DueWorkListeners()
+    let currentServer = CurrentServer()
 
     /// Reports what a group has changed. Called after its commit, before anybody is answered.
     func committed(_ books: PostgresBooks) {

@@ -28,12 +28,13 @@ final class SnapshotLane: Sendable {
     private let options: ReadLaneOptions
     private let lane: ReadLane
 
-    init(_ lane: ReadLane, _ options: ReadLaneOptions, _ configuration: PostgresStoreConfiguration) {
+    /// - Parameter current: nil for a store that is opened for reading.
+    init(_ lane: ReadLane, _ options: ReadLaneOptions, _ configuration: PostgresStoreConfiguration, on current: CurrentServer?) {
         (self.lane, self.options) = (lane, options)
         for _ in 0..<options.connections {
             threads.enter()
             let thread = Thread { [self] in
-                let connection = SnapshotConnection("\(lane.rawValue) reads", configuration)
+                let connection = SnapshotConnection("\(lane.rawValue) reads", configuration, on: current)
                 runReads(on: connection)
                 connection.close()
                 threads.leave()

@@ -4,7 +4,8 @@ import Store
 /// A connection that runs the queries of one snapshot after another. Only the thread of a read lane touches it.
 final class SnapshotConnection: QueryRunner {
     private let configuration: PostgresStoreConfiguration
-    private let name: String
+    private let server: ProvenConnection
+    /// That of the present snapshot.
     private var connection: PostgresConnection?
     private var dialect = QueryDialect()
     /// Whether the snapshot's first query was sent, whether it was answered, and whether the connection broke.
@@ -12,14 +13,19 @@ final class SnapshotConnection: QueryRunner {
     private var hasRead = false
     private var hasBroken = false
 
-    init(_ name: String, _ configuration: PostgresStoreConfiguration) { (self.name, self.configuration) = (name, configuration) }
+    /// - Parameter current: nil for a store that is opened for reading.
+    init(_ name: String, _ configuration: PostgresStoreConfiguration, on current: CurrentServer?) {
+        self.configuration = configuration
+        server = ProvenConnection(
+            Self.session(name, configuration), committingWithin: configuration.tripTimeout, on: current)
+    }
 
     private static let begin = PostgresStatement(nil, "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY")
 
-    /// Runs the body in one snapshot, which begins with its first query. Where the server has ended the session meanwhile, the body runs
-    /// again on a new one.
+    /// Runs the body in one snapshot, which begins with its first query. Where the server has ended the session meanwhile, or can commit no
+    /// more, the body runs again on a new one.
     func inSnapshot<Value>(_ body: () throws -> Value) throws -> Value {
-        let isReused = connection?.isOpen == true
+        let isReused = server.isOpen
         do {
             return try run(body)
         } catch  where isReused && hasBroken && !hasRead {
@@ -30,19 +36,28 @@ final class SnapshotConnection: QueryRunner {
     private func run<Value>(_ body: () throws -> Value) throws -> Value {
         do {
             (hasBegun, hasRead, hasBroken) = (false, false, false)
-            if connection?.isOpen != true { connection = try PostgresConnection.open(session) }
+            connection = try proven()
             let value = try body()
             try connection?.rollBack(within: configuration.tripTimeout)
             return value
         } catch {
             // A session whose transaction has failed is not worth another trip.
-            close()
+            server.disconnect()
+            throw error
+        }
+    }
+
+    private func proven() throws(PostgresError) -> PostgresConnection {
+        do throws(PostgresError) {
+            return try server.proven()
+        } catch {
+            hasBroken = true
             throw error
         }
     }
 
     /// Long queries are allowed, and no time-out ends a snapshot between two of them.
-    private var session: PostgresConfiguration {
+    private static func session(_ name: String, _ configuration: PostgresStoreConfiguration) -> PostgresConfiguration {
         var session = configuration.session(name)
         session.session.statementTimeout = nil
         session.session.idleInTransactionTimeout = nil
@@ -85,10 +100,7 @@ final class SnapshotConnection: QueryRunner {
         }
     }
 
-    func close() {
-        connection?.close()
-        connection = nil
-    }
+    func close() { server.close() }
 }
 
 extension QueryArgument {

@@ -101,6 +101,8 @@ enum PostgresSchema {
         }
         let version: Int = try locked[1].value(0, 0)
         try refuseNewer(version)
+        // A commit would wait for ever on an old primary, which a service that starts must be able to pass over.
+        guard version < PostgresTables.migrations.count else { return try connection.rollBack(within: time) }
         _ = try connection.send(within: time) { batch in
             for migration in PostgresTables.migrations[version...] {
                 for statement in migration { batch.execute(PostgresStatement(nil, statement)) }

@@ -42,6 +42,20 @@ final class PostgresHome: Sendable {
         }
     }
 
+    /// On a primary of its own that has a synchronous standby.
+    static func onPair<Result: Sendable>(
+        _ body: @escaping @Sendable (PostgresHome, PostgresPair) async throws -> Result
+    ) async throws -> Result {
+        try await besidePool {
+            let pair = try PostgresPair()
+            defer { pair.end() }
+            let home = PostgresHome(TemporaryDatabase(server: pair.primary, name: pair.database))
+            defer { home.close() }
+            try await eventually("commits wait for the standby") { try pair.isSynchronous }
+            return try await body(home, pair)
+        }
+    }
+
     private func close() { for store in stores.withLock({ $0 }) { store.close() } }
 
     private func remove() {
