@@ -1,7 +1,14 @@
 import GRDB
 
 /// The service's store, read while the service runs, for what no route reports.
-struct StoreFile: Sendable {
+protocol SalesStore: Sendable {
+    /// The first pending orders.
+    func pendingOrders(limit: Int) async throws -> [(id: Int64, user: Int64)]
+    func undeliveredEvents() async throws -> Int
+}
+
+/// The store in a data folder.
+struct StoreFile: SalesStore {
     private let connection: DatabaseQueue
 
     init(dataFolder: String) throws {
@@ -11,9 +18,8 @@ struct StoreFile: Sendable {
         connection = try DatabaseQueue(path: dataFolder + "/store.sqlite", configuration: configuration)
     }
 
-    /// The first pending orders.
-    func pendingOrders(limit: Int) throws -> [(id: Int64, user: Int64)] {
-        try connection.read { db in
+    func pendingOrders(limit: Int) async throws -> [(id: Int64, user: Int64)] {
+        try await connection.read { db in
             let rows = try GRDB.Row.fetchCursor(
                 db, sql: "SELECT id, user_id FROM orders WHERE status = 0 ORDER BY id LIMIT ?", arguments: [limit])
             var orders: [(id: Int64, user: Int64)] = []
@@ -22,7 +28,25 @@ struct StoreFile: Sendable {
         }
     }
 
-    func undeliveredEvents() throws -> Int {
-        try connection.read { try Int.fetchOne($0, sql: "SELECT count(*) FROM events WHERE delivery = 0") ?? 0 }
+    func undeliveredEvents() async throws -> Int {
+        try await connection.read { try Int.fetchOne($0, sql: "SELECT count(*) FROM events WHERE delivery = 0") ?? 0 }
+    }
+}
+
+/// A store on PostgreSQL.
+extension PostgresDatabase: SalesStore {
+    func pendingOrders(limit: Int) async throws -> [(id: Int64, user: Int64)] {
+        let rows = try await sql("SELECT id, user_id FROM orders WHERE status = 0 ORDER BY id LIMIT \(limit)")
+        return try rows.split(separator: "\n").map { row in
+            let fields = row.split(separator: "|").compactMap { Int64($0) }
+            guard fields.count == 2 else { throw BenchFailure("psql printed \(row) for an order") }
+            return (id: fields[0], user: fields[1])
+        }
+    }
+
+    func undeliveredEvents() async throws -> Int {
+        let count = try await sql("SELECT count(*) FROM events WHERE delivery = 0")
+        guard let count = Int(count) else { throw BenchFailure("psql printed \(count) for a number of events") }
+        return count
     }
 }

@@ -22,6 +22,18 @@ package struct ServiceMetrics: Sendable {
     /// The one value of a metric without labels; nil where there is none.
     package func value(_ name: String) -> Double? { lines.first { $0.name == name }?.value }
 
+    /// How many writes the store has committed together since an earlier reading, as a mean; nil without a commit.
+    package func groupSize(since earlier: ServiceMetrics) -> Double? {
+        func more(_ name: String) -> Double? {
+            guard let now = value(name), let before = earlier.value(name) else { return nil }
+            return now - before
+        }
+        guard let writes = more("firstcome_store_writes_total"), let commits = more("firstcome_store_commits_total"), commits > 0 else {
+            return nil
+        }
+        return writes / commits
+    }
+
     /// How many answers of each status class a route has given.
     ///
     /// - Parameter route: the route's template, such as `/api/v1/coupons/{couponId}/claims`.
