@@ -17,6 +17,13 @@ struct ServiceMetricsTests {
         #expect(metrics(won: 0, refused: 2).value("firstcome_ranking") == nil)
     }
 
+    @Test("refusals because of a long queue are counted by queue")
+    func shed() {
+        let before = ServiceMetrics(#"firstcome_shed_total{queue="redis"} 3"#)
+        let after = ServiceMetrics("firstcome_shed_total{queue=\"redis\"} 3\nfirstcome_shed_total{queue=\"store_writes\"} 5")
+        #expect(after.shed(since: before) == ["store_writes": 5])
+    }
+
     @Test("the size of the store's groups is that of the groups since the last look")
     func groups() {
         func metrics(_ writes: Int, _ commits: Int) -> ServiceMetrics {

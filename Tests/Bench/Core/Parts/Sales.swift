@@ -79,8 +79,8 @@ extension Sales {
     func rest() async throws {
         try await eventually("all events are delivered and counted", within: .seconds(300)) {
             try await Task.sleep(for: .milliseconds(20))
-            guard try await shop.metrics().value("firstcome_ranking_lag_events") == 0 else { return false }
-            return try await store.undeliveredEvents() == 0
+            guard try await store.undeliveredEvents() == 0 else { return false }
+            return try await store.isCounted(by: shop)
         }
     }
 

@@ -28,6 +28,7 @@ struct ServiceLoad: Sendable {
         let wrongClass = expected == "4xx" ? output.requests - output.refused : output.refused
         sample.unexpected = max(other, wrongClass) + output.broken
         if sample.unexpected > 0 { problems.append("\(sample.unexpected) of \(output.requests) answers were not \(expected)") }
+        problems += after.shed(since: before).sorted { $0.key < $1.key }.map { "\($0.value) were refused because \($0.key) was too long" }
         sample.problems += problems
         return sample
     }

@@ -1,10 +1,13 @@
 import GRDB
+import TestSupport
 
 /// The service's store, read while the service runs, for what no route reports.
 protocol SalesStore: Sendable {
     /// The first pending orders.
     func pendingOrders(limit: Int) async throws -> [(id: Int64, user: Int64)]
     func undeliveredEvents() async throws -> Int
+    /// Whether the ranking has counted every event.
+    func isCounted(by shop: Shop) async throws -> Bool
 }
 
 /// The store in a data folder.
@@ -33,6 +36,10 @@ struct StoreFile: SalesStore {
     }
 }
 
+extension StoreFile {
+    func isCounted(by shop: Shop) async throws -> Bool { try await shop.metrics().value("firstcome_ranking_lag_events") == 0 }
+}
+
 /// A store on PostgreSQL.
 extension PostgresDatabase: SalesStore {
     func pendingOrders(limit: Int) async throws -> [(id: Int64, user: Int64)] {
@@ -48,5 +55,11 @@ extension PostgresDatabase: SalesStore {
         let count = try await sql("SELECT count(*) FROM events WHERE delivery = 0")
         guard let count = Int(count) else { throw BenchFailure("psql printed \(count) for a number of events") }
         return count
+    }
+
+    /// Asks the store and Redis, because the service's metric of the lag may be older than the last payments here.
+    func isCounted(by shop: Shop) async throws -> Bool {
+        let newest = try await sql("SELECT last FROM counters WHERE name = 'events'")
+        return try shop.redis.cli("GET", "ranking:{sales}:applied") == newest
     }
 }
