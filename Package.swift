@@ -155,7 +155,11 @@ let package = Package(
             path: "Tests/Costs/Tool", swiftSettings: strict
         ),
         .testTarget(
-            name: "BenchTests", dependencies: ["Bench", "BenchPlots", "LoadGenerator", "TestSupport", nioCore, nioPosix],
+            name: "BenchTests",
+            dependencies: [
+                "Bench", "BenchPlots", "Commerce", "LoadGenerator", "Postgres", "PostgresStore", "Store", "TestSupport", nioCore, nioPosix,
+                logging,
+            ],
             path: "Tests/Bench/Tests", swiftSettings: strict),
         .testTarget(name: "JSONTests", dependencies: ["JSON", "TestSupport", nioCore], swiftSettings: strict),
         .testTarget(name: "CommerceTests", dependencies: ["Commerce", "TestSupport"], swiftSettings: strict),

@@ -4,7 +4,7 @@ import Foundation
 package struct BenchRun: Sendable {
     /// Every part, in the order in which they run.
     static let parts: [any BenchPart] = [
-        ClaimRows(), ReadRows(), MoneyRows(), FlashSale(), OpenLoopPart(), OverloadPart(), Growth(), RecoveryAndAudit(),
+        ClaimRows(), ReadRows(), MoneyRows(), PostgresRows(), FlashSale(), OpenLoopPart(), OverloadPart(), Growth(), RecoveryAndAudit(),
     ]
 
     private let settings: BenchSettings
@@ -59,6 +59,7 @@ package struct BenchRun: Sendable {
             if isThere { sections += [title.map { "### \($0)" }, text].compactMap(\.self) }
         }
         add(nil, report.rowTable, when: !findings.rows.isEmpty)
+        add("Store on PostgreSQL", report.postgresTable.text, when: report.hasPostgresRows)
         if let sale = findings.flashSale { add("A flash sale: \(sale.coupons) coupons, \(sale.users) users", sale.table, when: true) }
         add("At a fixed rate", report.openLoopTable, when: !findings.openLoop.isEmpty)
         add("Overload", report.overloadTable, when: !findings.overload.isEmpty)

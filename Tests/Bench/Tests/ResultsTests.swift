@@ -12,14 +12,14 @@ struct ResultsTests {
         let text = report().markdown
         #expect(
             headings(text) == [
-                "# Benchmark results", "## Targets", "## Requests", "### Firstcome", "### Peers", "### Beside the peers", "## Open loop",
-                "## Growth", "## Memory", "## Flash sale", "## Recovery and audit",
+                "# Benchmark results", "## Targets", "## Requests", "### Firstcome", "### Peers", "### Beside the peers",
+                "## Store on PostgreSQL", "## Open loop", "## Growth", "## Memory", "## Flash sale", "## Recovery and audit",
             ])
         for part in ["2026-11-20 03:00:00 UTC", "2 rounds", "Some Processor", "| 7.0.15 ", "make bench QUICK=1"] {
             #expect(text.contains(part), "\(part) in \(text)")
         }
         let tables = tables(text)
-        #expect(tables.count == 10)
+        #expect(tables.count == 11)
         for table in tables {
             #expect(table.count > 2 && Set(table.map { $0.split(separator: "|").count }).count == 1, "\(table.joined(separator: "\n"))")
         }
@@ -78,6 +78,7 @@ private func report() -> Report {
     report.seconds = 271
     report.findings.rows = [
         measured(.claimSoldOut, cpu: 8, peers: [.webdisSoldOut]), measured(.webdisSoldOut, cpu: 20), measured(.payment, cpu: 40),
+        measured(.storePayment, cpu: 300),
     ]
     report.findings.memory = [MemoryPoint(moment: .afterWins, count: 60_000, service: 62 << 20, redis: 9 << 20)]
     var curve = OpenLoopCurve(title: "claims that win", maximum: 10_000)

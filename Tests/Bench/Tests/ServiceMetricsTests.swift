@@ -17,6 +17,22 @@ struct ServiceMetricsTests {
         #expect(metrics(won: 0, refused: 2).value("firstcome_ranking") == nil)
     }
 
+    @Test("refusals because of a long queue are counted by queue")
+    func shed() {
+        let before = ServiceMetrics(#"firstcome_shed_total{queue="redis"} 3"#)
+        let after = ServiceMetrics("firstcome_shed_total{queue=\"redis\"} 3\nfirstcome_shed_total{queue=\"store_writes\"} 5")
+        #expect(after.shed(since: before) == ["store_writes": 5])
+    }
+
+    @Test("the size of the store's groups is that of the groups since the last look")
+    func groups() {
+        func metrics(_ writes: Int, _ commits: Int) -> ServiceMetrics {
+            ServiceMetrics("firstcome_store_commits_total \(commits)\nfirstcome_store_writes_total \(writes)")
+        }
+        #expect(metrics(1_300, 110).groupSize(since: metrics(1_000, 100)) == 30)
+        #expect(metrics(1_000, 100).groupSize(since: metrics(1_000, 100)) == nil)
+    }
+
     @Test("p99 is the bound under which 99 of 100 new requests stayed, over all routes")
     func p99() {
         let before = ServiceMetrics(buckets([("a", [1000, 1000, 1000])]))

@@ -1,3 +1,5 @@
+import Foundation
+import TestSupport
 import Testing
 
 @testable import Bench
@@ -17,6 +19,18 @@ struct UsageTests {
     func microseconds() {
         let time = CPUTime(CPUTicks(user: 3, system: 4))
         #expect((time.user, time.system, time.all) == (30_000, 40_000, 70_000))
+    }
+
+    @Test("a server's children count with it, also after their end", .timeLimit(.minutes(5)))
+    func children() async throws {
+        // The loop takes many clock ticks, in a shell of its own.
+        let busy = "i=0; while [ $i -lt 300000 ]; do i=$((i + 1)); done"
+        let server = try await ChildProcess.start(["sh", "-c", "(\(busy)); echo ready; exec sleep 1000"], output: .collected)
+        try await eventually("the child has ended") { server.output.contains("ready") }
+        let (own, all) = (Watched(pid: server.pid), Watched(pid: server.pid, withChildren: true))
+        #expect(all.childCount == 0)
+        #expect(try all.cpuMicroseconds() > own.cpuMicroseconds())
+        await server.end(SIGKILL)
     }
 
     @Test("the machine is busy with all but idling and waiting for disks")

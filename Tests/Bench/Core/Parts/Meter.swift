@@ -1,18 +1,23 @@
 import Foundation
 
-/// Measures the CPU time that a server, its Redis and all other processes use between two moments.
+/// Measures the CPU time that a server, its database, its Redis and all other processes use between two moments.
 struct Meter {
     private let server: Watched
+    private let database: Watched?
     private let redis: Watched?
     private let serverBefore: CPUTime
+    private let databaseBefore: CPUTime?
     private let redisBefore: Double
     private let childrenBefore: Double
     private let machineBefore: MachineTime
 
     /// Begins a measurement.
-    init(server: Watched, redis: Watched? = nil) throws {
-        (self.server, self.redis) = (server, redis)
+    ///
+    /// - Parameter database: belongs to the server, but is a process of its own.
+    init(server: Watched, database: Watched? = nil, redis: Watched? = nil) throws {
+        (self.server, self.database, self.redis) = (server, database, redis)
         serverBefore = try server.cpu()
+        databaseBefore = try database?.cpu()
         redisBefore = try redis?.cpuMicroseconds() ?? 0
         childrenBefore = Self.endedChildren()
         machineBefore = try MachineTime()
@@ -22,13 +27,21 @@ struct Meter {
     func read(into sample: inout Sample) throws {
         let requests = Double(max(sample.requests, 1))
         let now = try server.cpu()
-        let used = now.all - serverBefore.all
+        var (used, user) = (now.all - serverBefore.all, now.user - serverBefore.user)
+        if let now = try database?.cpu(), let databaseBefore {
+            let usedByDatabase = now.all - databaseBefore.all
+            sample.databaseCPU = usedByDatabase / requests
+            used += usedByDatabase
+            user += now.user - databaseBefore.user
+        }
         sample.cpu = used / requests
-        sample.userCPU = (now.user - serverBefore.user) / requests
+        sample.userCPU = user / requests
         let redisUsed = (try redis?.cpuMicroseconds() ?? 0) - redisBefore
         if redis != nil { sample.redisCPU = redisUsed / requests }
         let machine = try MachineTime()
-        let ours = used + redisUsed + Self.endedChildren() - childrenBefore
+        let generator = Self.endedChildren() - childrenBefore
+        sample.generatorCPU = generator / requests
+        let ours = used + redisUsed + generator
         let share = (machine.busy - machineBefore.busy - ours) / max(machine.all - machineBefore.all, 1)
         sample.foreignShare = min(max(share, 0), 1)
     }

@@ -40,16 +40,27 @@ package enum Row: String, Codable, Sendable, Hashable, CaseIterable {
     case postgresCharge16 = "PostgreSQL charge, 16 clients"
     case postgresCharge64 = "PostgreSQL charge, 64 clients"
 
+    case storePayment = "payment, store on PostgreSQL"
+    case storeHotPayment = "payment of one product, store on PostgreSQL"
+    case storeWins = "wins of one campaign, store on PostgreSQL"
+    case pgbenchPayment1 = "pgbench payment on the store's rows, 1 client"
+    case pgbenchPayment16 = "pgbench payment on the store's rows, 16 clients"
+    case pgbenchPayment64 = "pgbench payment on the store's rows, 64 clients"
+    case pgbenchWins1 = "pgbench wins on the store's rows, 1 client"
+    case pgbenchWins16 = "pgbench wins on the store's rows, 16 clients"
+    case pgbenchWins64 = "pgbench wins on the store's rows, 64 clients"
+
     /// Whether this is another program, or an earlier build of the service.
     var isPeer: Bool {
         switch self {
         case .claimSoldOut, .claimSoldOutOnce, .claimSoldOutTwoLoops, .claimAlready, .claimWins, .claimWinsAlone, .top, .product,
-            .balance, .order, .payment, .checkout, .charge:
+            .balance, .order, .payment, .checkout, .charge, .storePayment, .storeHotPayment, .storeWins:
             false
         case .claimWinsBefore, .claimWinsAloneBefore, .webdisSoldOut, .webdisAlready, .webdisWins, .redisSoldOut, .redisSoldOutPipelined,
             .redisAlready, .redisAlreadyPipelined, .redisWins, .redisWinsPipelined, .nginxClaim, .bareChannel, .nginx, .bareServer,
             .postgresOrder16, .postgresOrder64, .postgresPayment16, .postgresPayment64, .postgresCheckout16, .postgresCheckout64,
-            .postgresCharge16, .postgresCharge64:
+            .postgresCharge16, .postgresCharge64, .pgbenchPayment1, .pgbenchPayment16, .pgbenchPayment64, .pgbenchWins1, .pgbenchWins16,
+            .pgbenchWins64:
             true
         }
     }

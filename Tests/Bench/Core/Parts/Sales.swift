@@ -5,7 +5,7 @@ struct Sales: Sendable {
     private let shop: Shop
     private let tokens: Tokens
     private let users: Int
-    private let store: StoreFile
+    private let store: any SalesStore
     private let orders: RequestFile
     private let checkouts: RequestFile
 
@@ -14,7 +14,7 @@ struct Sales: Sendable {
     ///   - products: how many there are, each with more stock than is sold.
     init(_ shop: Shop, _ tokens: Tokens, users: Int, products: Int) throws {
         (self.shop, self.tokens, self.users) = (shop, tokens, users)
-        store = try StoreFile(dataFolder: shop.dataFolder)
+        store = if let database = shop.database { database } else { try StoreFile(dataFolder: shop.dataFolder) }
         func buying(_ path: String) throws -> RequestFile {
             try RequestFile(
                 (1...users).lazy.map { user in
@@ -32,15 +32,16 @@ struct Sales: Sendable {
 
     /// Pays pending orders, after placing as many as are missing.
     func paying(_ count: Int) async throws -> Sample {
-        let missing = count - (try store.pendingOrders(limit: count).count)
+        let missing = count - (try await store.pendingOrders(limit: count).count)
         if missing > 0 { _ = try await placing(missing) }
-        let pending = try store.pendingOrders(limit: count)
+        let pending = try await store.pendingOrders(limit: count)
         let file = try RequestFile(
             pending.lazy.map { order in
                 RequestText(
                     method: "POST", path: "/api/v1/payments", token: tokens[Int(order.user)], body: #"{"orderId": \#(order.id)}"#)
             }, in: shop.folder.path)
         defer { file.remove() }
+        try await shop.database?.prepareForLoad()
         return try await withLateWork { try await load("/api/v1/payments").run(file, .requests(pending.count)) }
     }
 
@@ -78,8 +79,8 @@ extension Sales {
     func rest() async throws {
         try await eventually("all events are delivered and counted", within: .seconds(300)) {
             try await Task.sleep(for: .milliseconds(20))
-            guard try store.undeliveredEvents() == 0 else { return false }
-            return try await shop.metrics().value("firstcome_ranking_lag_events") == 0
+            guard try await store.undeliveredEvents() == 0 else { return false }
+            return try await store.isCounted(by: shop)
         }
     }
 
@@ -87,9 +88,10 @@ extension Sales {
     /// and delivering their events. PostgreSQL does nothing of the kind.
     private func withLateWork(_ body: () async throws -> Sample) async throws -> Sample {
         var sample = try await body()
-        let before = try shop.watched.cpuMicroseconds()
+        let (before, start) = (try shop.cpuMicroseconds(), ContinuousClock.now)
         try await rest()
-        sample.lateCPU = (try shop.watched.cpuMicroseconds() - before) / Double(max(sample.requests, 1))
+        sample.lateSeconds = start.duration(to: .now) / .seconds(1)
+        sample.lateCPU = (try shop.cpuMicroseconds() - before) / Double(max(sample.requests, 1))
         return sample
     }
 }

@@ -14,17 +14,21 @@ struct ServiceLoad: Sendable {
     func run(_ file: RequestFile, _ amount: Wrk.Amount, connections: Int = Wrk.connections) async throws -> Sample {
         var problems: [String] = []
         await note(&problems) { try await probe() }
-        let before = try await counts()
+        let before = try await shop.metrics()
         var (sample, output) = try await shop.wrk.load(
-            port: shop.service.port, file, amount, server: shop.watched, redis: shop.watchedRedis, connections: connections)
+            port: shop.service.port, file, amount, server: shop.watched, database: shop.watchedDatabase, redis: shop.watchedRedis,
+            connections: connections)
         // wrk closes its connections with requests in flight; the service counts them a moment later.
         try await shop.waitUntilIdle()
-        sample.statuses = try await counts().since(before)
+        let after = try await shop.metrics()
+        sample.statuses = after.statuses(method: method, route: route).since(before.statuses(method: method, route: route))
+        sample.groupSize = after.groupSize(since: before)
         await note(&problems) { try await probe() }
         let other = sample.statuses.filter { $0.key != expected }.values.reduce(0, +)
         let wrongClass = expected == "4xx" ? output.requests - output.refused : output.refused
         sample.unexpected = max(other, wrongClass) + output.broken
         if sample.unexpected > 0 { problems.append("\(sample.unexpected) of \(output.requests) answers were not \(expected)") }
+        problems += after.shed(since: before).sorted { $0.key < $1.key }.map { "\($0.value) were refused because \($0.key) was too long" }
         sample.problems += problems
         return sample
     }
@@ -32,6 +36,4 @@ struct ServiceLoad: Sendable {
     private func note(_ problems: inout [String], _ check: () async throws -> Void) async {
         do { try await check() } catch { problems.append(String(describing: error)) }
     }
-
-    private func counts() async throws -> [String: Int] { try await shop.metrics().statuses(method: method, route: route) }
 }

@@ -12,6 +12,8 @@ final class Shop: Sendable {
     let pool: HTTPPool
     let admin: Caller
     let wrk: Wrk
+    /// Where the store is; nil for the data folder.
+    let database: PostgresDatabase?
 
     private static let redisArguments = ["--appendonly", "yes", "--appendfsync", "everysec", "--maxmemory-policy", "noeviction"]
 
@@ -20,9 +22,10 @@ final class Shop: Sendable {
     /// - Parameters:
     ///   - build: the executable of another build; nil for the one beside this program.
     ///   - arguments: more flags of `serve`.
+    ///   - database: for the store, instead of a file in the data folder.
     ///   - prepare: fills the data folder before the service opens it.
     static func open(
-        _ cleanup: CleanupStack, loops: Int = 1, build: String? = nil, arguments: [String] = [],
+        _ cleanup: CleanupStack, loops: Int = 1, build: String? = nil, arguments: [String] = [], database: PostgresDatabase? = nil,
         prepare: @Sendable (_ dataFolder: String) async throws -> Void = { _ in }
     ) async throws -> Shop {
         let folder = TemporaryFolder()
@@ -33,30 +36,39 @@ final class Shop: Sendable {
         try FileManager.default.createDirectory(atPath: data, withIntermediateDirectories: true)
         try await prepare(data)
         let tool = try Tool.executable().path
-        let token = try await Command.run([tool, "token", "--data", data, "--admin"])
+        let place = database.map { ["--store", $0.url] } ?? ["--data", data]
         let service = try await ServeProcess.start(
             data,
             ["--port", "0", "--redis", redis.url, "--log-level", "warning", "--order-hold", "24h", "--loops", String(loops)]
                 + arguments,
-            log: folder.path + "/serve.log", wrapping: { [build ?? $0[0]] + $0.dropFirst() })
+            log: folder.path + "/serve.log",
+            // Without the folder, which `serve` refuses where it has no use for one.
+            wrapping: { [build ?? $0[0], $0[1]] + place + $0.dropFirst(4) })
         cleanup.add {
             do { _ = try await service.end() } catch { service.send(SIGKILL) }
         }
+        // The service makes the tables of a store on PostgreSQL, the key of tokens among them.
+        let token = try await Command.run([tool, "token"] + place + ["--admin"])
         let pool = HTTPPool(port: service.port, maximumConnections: 64)
         cleanup.add { await pool.close() }
         let admin = Caller(pool: pool, token: token.trimmingCharacters(in: .whitespacesAndNewlines))
         // A service listens before it has loaded its gates.
         try await eventually("the service is ready") { try await admin.get("/readyz").status == 200 }
-        return try Shop(folder: folder, redis: redis, service: service, pool: pool, admin: admin)
+        return try Shop(folder: folder, redis: redis, service: service, pool: pool, admin: admin, database: database)
     }
 
-    private init(folder: TemporaryFolder, redis: TemporaryRedis, service: ServeProcess, pool: HTTPPool, admin: Caller) throws {
-        (self.folder, self.redis, self.service, self.pool, self.admin) = (folder, redis, service, pool, admin)
+    private init(
+        folder: TemporaryFolder, redis: TemporaryRedis, service: ServeProcess, pool: HTTPPool, admin: Caller, database: PostgresDatabase?
+    ) throws {
+        (self.folder, self.redis, self.service, self.pool, self.admin, self.database) = (folder, redis, service, pool, admin, database)
         wrk = try Wrk(in: folder)
     }
 
     var dataFolder: String { folder.path + "/data" }
+    /// By which the commands find the store.
+    private var place: [String] { database.map { ["--store", $0.url] } ?? ["--data", dataFolder] }
     var watched: Watched { Watched(pid: service.pid) }
+    var watchedDatabase: Watched? { database?.server.watched }
     var watchedRedis: Watched? { redis.pid.map { Watched(pid: $0) } }
 
     func user(_ id: Int, token: Substring) -> Caller { Caller(pool: pool, token: String(token), id: Int64(id)) }
@@ -78,9 +90,12 @@ final class Shop: Sendable {
     func tokens(from first: Int, to last: Int) async throws -> Tokens {
         let file = folder.path + "/tokens"
         let tool = try Tool.executable().path
-        try await Command.run([tool, "token", "--data", dataFolder, "--user", "\(first)-\(last)"], into: file)
+        try await Command.run([tool, "token"] + place + ["--user", "\(first)-\(last)"], into: file)
         return try Tokens(file: file)
     }
+
+    /// CPU time that the service and its database have used so far, in microseconds.
+    func cpuMicroseconds() throws -> Double { try watched.cpuMicroseconds() + (watchedDatabase?.cpuMicroseconds() ?? 0) }
 
     func metrics() async throws -> ServiceMetrics { ServiceMetrics(try await admin.get("/metrics").expect(200).text) }
 
@@ -97,7 +112,7 @@ final class Shop: Sendable {
     /// - Throws: an error with its report, where an invariant is broken.
     func audit() async throws {
         let tool = try Tool.executable().path
-        try await Command.run([tool, "audit", "--data", dataFolder, "--redis", redis.url])
+        try await Command.run([tool, "audit"] + place + ["--redis", redis.url])
     }
 }
 

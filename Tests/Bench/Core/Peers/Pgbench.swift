@@ -3,19 +3,20 @@ import TestSupport
 
 /// pgbench, PostgreSQL's load generator: one thread, and clients that each wait for their answer.
 struct Pgbench: Sendable {
-    let postgres: Postgres
+    let database: PostgresDatabase
 
     /// - Parameters:
     ///   - script: the transaction in pgbench's language.
     ///   - variables: the variables of the script.
     func run(_ script: String, variables: [String: Int], clients: Int, seconds: Int) async throws -> Sample {
+        let postgres = database.server
         let folder = postgres.folder
         let (file, log) = (folder.path + "/transaction.sql", folder.path + "/latency")
         try Data(script.utf8).write(to: URL(fileURLWithPath: file))
         let settings = variables.sorted { $0.key < $1.key }.flatMap { ["-D", "\($0.key)=\($0.value)"] }
         let words =
             [Postgres.program("pgbench")] + postgres.connection + ["-n", "-M", "prepared", "-j", "1", "-c", String(clients)]
-            + ["-T", String(seconds), "-l", "--log-prefix", log, "-f", file] + settings + [Postgres.database]
+            + ["-T", String(seconds), "-l", "--log-prefix", log, "-f", file] + settings + [database.name]
         let (meter, sessions) = (try Meter(server: postgres.watched), postgres.watched.childCount)
         let printed = try await Command.run(words)
         guard let output = PgbenchOutput(parsing: printed) else {
@@ -36,7 +37,7 @@ struct Pgbench: Sendable {
 
     /// Reads pgbench's log of each transaction's latency, and removes the files.
     private func takeLatencies(_ prefix: String) throws -> Latencies {
-        let folder = postgres.folder.path
+        let folder = database.server.folder.path
         var latencies = Latencies()
         for name in try FileManager.default.contentsOfDirectory(atPath: folder) where (folder + "/" + name).hasPrefix(prefix + ".") {
             let path = folder + "/" + name

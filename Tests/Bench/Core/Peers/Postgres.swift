@@ -1,3 +1,4 @@
+import Foundation
 import TestSupport
 
 /// A private PostgreSQL 15, on a unix socket in a temporary folder, with every commit as durable as the service's.
@@ -6,7 +7,6 @@ final class Postgres: Sendable {
     private let pid: Int32
 
     static let role = "bench"
-    static let database = "postgres"
 
     static func program(_ name: String) -> String { TemporaryPostgres.program(name) }
 
@@ -31,14 +31,47 @@ final class Postgres: Sendable {
 
     var connection: [String] { server.connection }
 
-    /// Runs statements and returns their rows, with | between the fields.
-    @discardableResult
-    func sql(_ statements: String) async throws -> String {
-        try await offPool { [server] in try server.sql(statements, in: Self.database) }
+    /// The database that every new server has.
+    var firstDatabase: PostgresDatabase { PostgresDatabase(server: self, name: "postgres") }
+
+    /// Makes an empty database.
+    func makeDatabase(_ name: String) async throws -> PostgresDatabase {
+        try await firstDatabase.sql("CREATE DATABASE \(name) TEMPLATE template0")
+        return PostgresDatabase(server: self, name: name)
+    }
+
+    fileprivate func sql(_ statements: String, in database: String) async throws -> String {
+        try await offPool { [server] in try server.sql(statements, in: database) }
     }
 
     /// Waits until the sessions of the last load are gone, so that their CPU time is counted.
     func settle(children: Int) async {
         try? await eventually("PostgreSQL's sessions have ended", within: .seconds(5)) { watched.childCount <= children }
+    }
+}
+
+/// One of the databases of a server.
+struct PostgresDatabase: Sendable {
+    let server: Postgres
+    let name: String
+
+    /// Where the service finds it: on the unix socket that pgbench uses too.
+    var url: String { "postgresql:///\(name)?host=\(server.folder.path)&user=\(Postgres.role)" }
+
+    /// Runs statements and returns their rows, with | between the fields.
+    @discardableResult
+    func sql(_ statements: String) async throws -> String { try await server.sql(statements, in: name) }
+
+    /// Makes a database with the same tables and rows.
+    func copy(to name: String) async throws -> PostgresDatabase {
+        let copy = try await server.makeDatabase(name)
+        let file = server.folder.path + "/copy.sql"
+        try await Command.run([Postgres.program("pg_dump")] + server.connection + ["--no-owner", "-f", file, self.name])
+        defer { try? FileManager.default.removeItem(atPath: file) }
+        try await Command.run(
+            [Postgres.program("psql")] + server.connection + [
+                "-d", name, "-X", "-q", "-o", "/dev/null", "-v", "ON_ERROR_STOP=1", "-f", file,
+            ])
+        return copy
     }
 }

@@ -6,6 +6,30 @@
 enum PostgresFunctions {
     static let all = placeOrder + settle + pay + checkout + charge
 
+    /// A claim that wins, on a copy of the service's store. The next sequence comes from the campaign's row, where the service has it from
+    /// Redis; codes of one moment begin alike, as the service's.
+    static let claim = """
+        CREATE FUNCTION claim(campaign bigint, claimant bigint) RETURNS bigint LANGUAGE plpgsql AS $$
+        DECLARE
+            \(clock)
+            won record;
+        BEGIN
+            PERFORM FROM users WHERE id = claimant;
+            IF NOT FOUND THEN RAISE EXCEPTION 'user not found'; END IF;
+            UPDATE campaigns SET issued = issued + 1
+            WHERE id = campaign AND issued < quantity AND opens_at <= moment AND (closes_at IS NULL OR closes_at > moment)
+            RETURNING issued, valid_for_s INTO won;
+            IF NOT FOUND THEN RAISE EXCEPTION 'campaign not found, not open or sold out'; END IF;
+            INSERT INTO issued_coupons (id, code, coupon_id, user_id, sequence, issued_at, expires_at)
+            VALUES (
+                nextval('issued_coupon_ids'),
+                to_hex(moment / 1000) || lpad(to_hex((random() * 281474976710655)::bigint), 12, '0'),
+                campaign, claimant, won.issued, moment, moment + won.valid_for_s * 1000);
+            RETURN won.issued;
+        END $$;
+
+        """
+
     /// Milliseconds since 1970, and the business day in Seoul.
     private static let clock = """
         moment bigint := (extract(epoch FROM now()) * 1000)::bigint;

@@ -73,6 +73,28 @@ enum PostgresSchema {
         """
     }
 
+    /// Makes a copy of the service's store fit for the functions: with defaults for the ids, from the store's own sequences. The number of
+    /// an order and the place of an event come from sequences too, where the service takes blocks of numbers and counts in a row.
+    static let defaultsOfStore = """
+        ALTER TABLE transfers ALTER id SET DEFAULT nextval('transfer_ids');
+        ALTER TABLE payments ALTER id SET DEFAULT nextval('payment_ids');
+        ALTER SEQUENCE event_ids RENAME TO events_id_seq;
+        CREATE SEQUENCE event_places;
+        SELECT setval('event_places', (SELECT last + 1 FROM counters WHERE name = 'events'), false);
+        ALTER TABLE events ALTER place SET DEFAULT nextval('event_places');
+        CREATE SEQUENCE order_counter;
+        """
+
+    /// Open campaigns in a copy of the service's store, whose coupons do not run out; returns their ids.
+    static func campaigns(_ count: Int) -> String {
+        """
+        INSERT INTO campaigns (
+            id, name, discount_type, discount_value, quantity, opens_at, valid_for_s, min_order, restore_on_refund, created_at)
+        SELECT nextval('campaign_ids'), '선착순', 0, 1000, 100000000, 0, 2592000, 0, false, 0 FROM generate_series(1, \(count))
+        RETURNING id
+        """
+    }
+
     /// Pending orders, from one id to another.
     static func pendingOrders(_ ids: ClosedRange<Int>, users: Int, products: Int) -> String {
         let numbers = "generate_series(\(ids.lowerBound), \(ids.upperBound)) i"

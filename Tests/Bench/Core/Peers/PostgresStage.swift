@@ -2,26 +2,48 @@ import Synchronization
 
 /// PostgreSQL with the same tables, users and products, and the transactions that pgbench runs on it.
 final class PostgresStage: Sendable {
-    private let postgres: Postgres
+    private let database: PostgresDatabase
     private let users: Int
     private let products: Int
     /// The id of the last pending order that was made.
     private let lastOrder = Mutex(0)
     private let paid = Mutex(0)
     private let checkedOut = Mutex(0)
+    private let claimed = Mutex(0)
 
-    enum Transaction: Sendable { case order, payment, checkout, charge }
+    enum Transaction: Sendable { case order, payment, checkout, charge, claim }
 
-    init(_ postgres: Postgres, users: Int, products: Int) async throws {
-        (self.postgres, self.users, self.products) = (postgres, users, products)
-        try await postgres.sql(PostgresSchema.tables)
-        try await postgres.sql(PostgresFunctions.all)
-        try await postgres.sql(PostgresSchema.people(users: users, products: products))
-        // Orders that are placed under load have ids from 10^9 on.
-        try await postgres.sql("ALTER SEQUENCE orders_id_seq RESTART WITH 1000000000")
-        try await postgres.sql("ALTER SEQUENCE order_counter RESTART WITH 1000000000")
-        try await postgres.sql("VACUUM ANALYZE")
+    private init(_ database: PostgresDatabase, users: Int, products: Int) {
+        (self.database, self.users, self.products) = (database, users, products)
     }
+
+    /// Tables with the keys, checks and references of the service's SQLite store, as many users with money, and as many products.
+    static func make(_ postgres: Postgres, users: Int, products: Int) async throws -> PostgresStage {
+        let database = postgres.firstDatabase
+        try await database.sql(PostgresSchema.tables)
+        try await database.sql(PostgresFunctions.all)
+        try await database.sql(PostgresSchema.people(users: users, products: products))
+        // Orders that are placed under load have ids from 10^9 on.
+        try await database.sql("ALTER SEQUENCE orders_id_seq RESTART WITH \(firstPlaced)")
+        try await database.sql("ALTER SEQUENCE order_counter RESTART WITH \(firstPlaced)")
+        try await database.sql("VACUUM ANALYZE")
+        return PostgresStage(database, users: users, products: products)
+    }
+
+    /// A copy of a service's store on the same server, in which nothing has been ordered.
+    ///
+    /// - Parameters:
+    ///   - name: of the new database.
+    ///   - users: how many pay or claim.
+    ///   - products: how many the store has.
+    static func copying(_ store: PostgresDatabase, as name: String, users: Int, products: Int) async throws -> PostgresStage {
+        let database = try await store.copy(to: name)
+        try await database.sql(PostgresSchema.defaultsOfStore)
+        try await database.sql(PostgresFunctions.all + PostgresFunctions.claim)
+        return PostgresStage(database, users: users, products: products)
+    }
+
+    private static let firstPlaced = 1_000_000_000
 
     func benchmarkCase(_ row: Row, _ transaction: Transaction, clients: Int, _ settings: BenchSettings) -> BenchmarkCase {
         BenchmarkCase(row: row) { [self] round in
@@ -29,36 +51,52 @@ final class PostgresStage: Sendable {
         }
     }
 
-    /// More payments than PostgreSQL makes in a second; if it makes more, the orders run out and its load fails with an error.
-    private static let paymentsPerSecond = 15_000
+    /// More payments than PostgreSQL makes in a second; if it makes more, the orders run out and its load fails with an error. One client
+    /// waits for each of its commits.
+    private static func paymentsPerSecond(clients: Int) -> Int { clients == 1 ? 8_000 : 15_000 }
 
     private func run(_ transaction: Transaction, round: Int, clients: Int, seconds: Int) async throws -> Sample {
         var variables = ["users": users, "products": products, "i": 0]
         switch transaction {
         case .order, .checkout: break
         case .charge: (variables["run"], variables["clients"]) = (round * 1_000 + clients, clients)
-        case .payment: (variables["first"], variables["clients"]) = (try await makeOrders(seconds * Self.paymentsPerSecond), clients)
+        case .payment:
+            let count = seconds * Self.paymentsPerSecond(clients: clients)
+            (variables["first"], variables["clients"]) = (try await makeOrders(count), clients)
+        case .claim: (variables["campaign"], variables["clients"]) = (try await makeCampaigns(), clients)
         }
-        // Writes what an earlier load has left to write, and makes the files of its write-ahead log reusable.
-        try await postgres.sql("CHECKPOINT")
-        let sample = try await Pgbench(postgres: postgres).run(
+        try await database.prepareForLoad()
+        let sample = try await Pgbench(database: database).run(
             transaction.script, variables: variables, clients: clients, seconds: seconds)
         switch transaction {
         case .payment: paid.withLock { $0 += sample.requests }
         case .checkout: checkedOut.withLock { $0 += sample.requests }
+        case .claim: claimed.withLock { $0 += sample.requests }
         case .order, .charge: break
         }
         return sample
     }
 
-    /// Makes pending orders, and returns the id of the first.
+    /// Makes as many pending orders as are missing after the last one that was paid, and returns the id of the first.
     private func makeOrders(_ count: Int) async throws -> Int {
-        let first = lastOrder.withLock { last in
-            defer { last += count }
-            return last + 1
+        let paid = try await database.sql("SELECT coalesce(max(order_id), 0) FROM payments WHERE order_id < \(Self.firstPlaced)")
+        guard let paid = Int(paid) else { throw BenchFailure("psql printed \(paid) for an order") }
+        let missing = lastOrder.withLock { last -> ClosedRange<Int>? in
+            guard paid + count > last else { return nil }
+            defer { last = paid + count }
+            return last + 1...paid + count
         }
-        try await postgres.sql(PostgresSchema.pendingOrders(first...first + count - 1, users: users, products: products))
-        try await postgres.sql("ANALYZE orders, order_lines")
+        if let missing { try await database.sql(PostgresSchema.pendingOrders(missing, users: users, products: products)) }
+        return paid + 1
+    }
+
+    /// How many campaigns one load may take: the next one begins when every user has a coupon of the last.
+    private static let campaignsOfLoad = 10
+
+    /// Makes open campaigns whose coupons do not run out, and returns the id of the first.
+    private func makeCampaigns() async throws -> Int {
+        let made = try await database.sql(PostgresSchema.campaigns(Self.campaignsOfLoad))
+        guard let first = made.split(separator: "\n").first.flatMap({ Int($0) }) else { throw BenchFailure("psql printed \(made)") }
         return first
     }
 
@@ -67,7 +105,7 @@ final class PostgresStage: Sendable {
     /// - Throws: an error where payments and the rows that follow from them do not add up.
     func check() async throws {
         let sold = paid.withLock { $0 } + checkedOut.withLock { $0 }
-        let counts = try await postgres.sql(
+        let counts = try await database.sql(
             """
             SELECT (SELECT count(*) FROM payments), (SELECT count(*) FROM events), (SELECT sum(units) FROM event_units),
                 (SELECT count(*) FROM orders WHERE status = 1), (SELECT count(*) FROM transfers WHERE kind = 1)
@@ -78,6 +116,17 @@ final class PostgresStage: Sendable {
             sold == 0
                 || (numbers.count == 5 && numbers.allSatisfy { $0 == numbers[0] } && numbers[0] >= sold && numbers[0] <= sold + 10_000)
         else { throw BenchFailure("PostgreSQL has \(counts) of \(sold) sales") }
+        try await checkClaims()
+    }
+
+    private func checkClaims() async throws {
+        let claimed = claimed.withLock { $0 }
+        guard claimed > 0 else { return }
+        let counts = try await database.sql("SELECT (SELECT count(*) FROM issued_coupons), (SELECT sum(issued) FROM campaigns)")
+        let numbers = counts.split(separator: "|").compactMap { Int($0) }
+        guard numbers.count == 2, numbers[0] == numbers[1], numbers[0] >= claimed, numbers[0] <= claimed + 10_000 else {
+            throw BenchFailure("PostgreSQL has \(counts) of \(claimed) coupons")
+        }
     }
 }
 
@@ -96,6 +145,15 @@ extension PostgresStage.Transaction {
             \set buyer 1 + :order % :users
             \set i :i + 1
             SELECT pay(:order, :buyer);
+
+            """#
+        case .claim:
+            #"""
+            \set n :i * :clients + :client_id
+            \set buyer 1 + :n % :users
+            \set which :campaign + :n / :users
+            \set i :i + 1
+            SELECT claim(:which, :buyer);
 
             """#
         }

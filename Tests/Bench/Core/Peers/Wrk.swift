@@ -22,16 +22,17 @@ struct Wrk: Sendable {
         case requests(Int)
     }
 
-    /// Sends the requests and measures what the watched server and Redis use meanwhile.
+    /// Sends the requests and measures what the watched server, its database and Redis use meanwhile.
     func load(
-        port: Int, _ file: RequestFile, _ amount: Amount, server: Watched, redis: Watched? = nil, connections: Int = Wrk.connections
+        port: Int, _ file: RequestFile, _ amount: Amount, server: Watched, database: Watched? = nil, redis: Watched? = nil,
+        connections: Int = Wrk.connections
     ) async throws -> (sample: Sample, output: WrkOutput) {
         let (seconds, total) = amount.limits
         let words = [
             "wrk", "-t1", "-c\(connections)", "-d\(seconds)s", "--timeout", "20s", "-s", script, "http://127.0.0.1:\(port)",
             file.path, String(total), String(connections),
         ]
-        let meter = try Meter(server: server, redis: redis)
+        let meter = try Meter(server: server, database: database, redis: redis)
         let printed = try await Command.run(words)
         guard let output = WrkOutput(parsing: printed) else { throw BenchFailure("wrk printed: \(printed)") }
         var sample = Sample(requests: output.requests, seconds: output.seconds)

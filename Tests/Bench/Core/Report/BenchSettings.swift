@@ -28,6 +28,12 @@ package struct BenchSettings: Sendable {
     /// Orders, payments, checkouts or charges of one round.
     var writes: Int { isQuick ? 25_000 : 80_000 }
 
+    /// Claims on one campaign of a store on PostgreSQL, in one round: each user's first.
+    var storeWins: Int { isQuick ? 15_000 : 50_000 }
+
+    /// Payments of a store on PostgreSQL in one round.
+    var storePayments: Int { isQuick ? 10_000 : 40_000 }
+
     /// Users who claim once and are too late: more than the service's token cache holds.
     var newcomers: Int { isQuick ? 55_000 : 200_000 }
 

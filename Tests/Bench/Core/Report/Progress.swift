@@ -17,6 +17,8 @@ extension Sample {
     var line: String {
         let others = foreignShare > 0.1 ? ", others used \(Int(foreignShare * 100)) % of the machine" : ""
         let state = problems.isEmpty ? "" : "  FAILED: \(problems.joined(separator: "; "))"
-        return "\(Figure.count(perSecond))/s, \(Figure.short(cpu)) us CPU\(others)\(state)"
+        let groups = groupSize.map { ", \(Figure.short($0)) writes per commit" } ?? ""
+        let late = lateSeconds.map { ", \(Figure.short($0)) s later all was done" } ?? ""
+        return "\(Figure.count(perSecond))/s, \(Figure.short(cpu)) us CPU\(groups)\(late)\(others)\(state)"
     }
 }

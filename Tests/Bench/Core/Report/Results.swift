@@ -8,7 +8,8 @@ extension Report {
         var sections = ["# Benchmark results", origin, environmentTable]
         if !problems.isEmpty { sections += ["## Failures", problems.map { "- \($0)" }.joined(separator: "\n")] }
         sections +=
-            targetSection + requestSection + openLoopSection + overloadSection + growthSection + memorySection + flashSaleSection
+            targetSection + requestSection + postgresSection + openLoopSection + overloadSection + growthSection + memorySection
+            + flashSaleSection
             + operationSection
         return sections.joined(separator: "\n\n") + "\n"
     }
@@ -122,6 +123,15 @@ extension Report {
             }
         }
         return table
+    }
+
+    private var postgresSection: [String] {
+        guard hasPostgresRows else { return [] }
+        let note = """
+            The service with its store on PostgreSQL, and pgbench with one call of a PL/pgSQL function for each payment or claim on a copy \
+            of that store on the same server. What follows a payment is its event and the ranking. CPU is in microseconds for one request.
+            """
+        return section("Store on PostgreSQL", note, [postgresTable.text])
     }
 
     private var openLoopSection: [String] {

@@ -22,6 +22,26 @@ package struct ServiceMetrics: Sendable {
     /// The one value of a metric without labels; nil where there is none.
     package func value(_ name: String) -> Double? { lines.first { $0.name == name }?.value }
 
+    /// How many requests were refused since an earlier reading because a queue was too long, by queue.
+    package func shed(since earlier: ServiceMetrics) -> [String: Int] { shed.since(earlier.shed) }
+
+    private var shed: [String: Int] {
+        let counters = lines.filter { $0.name == "firstcome_shed_total" }
+        return Dictionary(counters.map { ($0.label("queue") ?? "", Int($0.value)) }) { $1 }
+    }
+
+    /// How many writes the store has committed together since an earlier reading, as a mean; nil without a commit.
+    package func groupSize(since earlier: ServiceMetrics) -> Double? {
+        func more(_ name: String) -> Double? {
+            guard let now = value(name), let before = earlier.value(name) else { return nil }
+            return now - before
+        }
+        guard let writes = more("firstcome_store_writes_total"), let commits = more("firstcome_store_commits_total"), commits > 0 else {
+            return nil
+        }
+        return writes / commits
+    }
+
     /// How many answers of each status class a route has given.
     ///
     /// - Parameter route: the route's template, such as `/api/v1/coupons/{couponId}/claims`.

@@ -1,7 +1,8 @@
 /// The targets, each with the measurement that it is checked against.
 extension Report {
     package func judgedTargets() -> [TargetResult] {
-        claimTargets + readTargets + moneyTargets + openLoopTargets + overloadTargets + growthTargets + memoryTargets + operationTargets
+        claimTargets + readTargets + moneyTargets + postgresTargets + openLoopTargets + overloadTargets + growthTargets + memoryTargets
+            + operationTargets
     }
 
     private func cpu(_ row: Row, to peer: Row) -> Double? { ratio(row, to: peer, of: \.cpu)?.median }

@@ -1,0 +1,60 @@
+/// The targets of a store on PostgreSQL: the service beside pgbench on a copy of the store, on the same server.
+extension Report {
+    var postgresTargets: [TargetResult] {
+        let payments = PostgresRows.payments
+        let rate = best(.storePayment, \.finishedPerSecond, of: payments, \.perSecond, { $0.max() })
+        let wins = best(.storeWins, \.perSecond, of: PostgresRows.wins, \.perSecond, { $0.max() })
+        let cpu = best(.storePayment, \.finishedCPU, of: payments, \.cpuWithGenerator, { $0.min() })
+        let hot = ratio(.storeHotPayment, to: .storePayment, of: \.finishedPerSecond)?.median
+        let paying = Row.storePayment.rawValue
+        return [
+            Target(paying, "payments/s, events and ranking included, x pgbench's best", .atLeast, 1.5, stretch: 2.5).judge(rate),
+            Target(Row.storeWins.rawValue, "wins/s, x pgbench's best", .atLeast, 4, stretch: 6).judge(wins),
+            Target(Row.storeHotPayment.rawValue, "payments/s, x of 1,000 products", .atLeast, 0.8, stretch: 1).judge(hot),
+            Target(paying, "CPU with PostgreSQL, x the least of pgbench with PostgreSQL", .atMost, 0.5, stretch: 0.35).judge(cpu),
+        ]
+    }
+
+    /// The median over all rounds of a row's value, divided by the best of its peers in the same round; nil where a row was not measured.
+    private func best(
+        _ row: Row, _ own: (Sample) -> Double?, of peers: [Row], _ theirs: (Sample) -> Double?, _ choose: ([Double]) -> Double?
+    ) -> Double? {
+        guard peers.allSatisfy({ !samples($0).isEmpty }) else { return nil }
+        let ratios = samples(row).compactMap { sample -> Double? in
+            let values = peers.flatMap(samples).filter { $0.round == sample.round }.compactMap(theirs)
+            guard let own = own(sample), values.count == peers.count, let best = choose(values), best > 0 else { return nil }
+            return own / best
+        }
+        return Spread(ratios)?.median
+    }
+}
+
+// MARK: - The table
+
+extension Report {
+    var hasPostgresRows: Bool { PostgresRows.all.contains { !samples($0).isEmpty } }
+
+    /// One line for each row, with the CPU of every process that works for it.
+    var postgresTable: Table {
+        var table = Table(
+            [
+                "Request", "requests/s", "with what follows", "service CPU", "PostgreSQL CPU", "CPU of what follows", "generator CPU",
+                "Redis CPU", "writes per commit", "p50, ms", "p99, ms",
+            ], numeric: 1...10)
+        for measured in findings.rows where PostgresRows.all.contains(measured.row) {
+            func median(_ value: (Sample) -> Double?, _ number: (Double) -> String = Figure.short) -> String {
+                measured.spread(value).map { number($0.median) } ?? ""
+            }
+            let isPeer = measured.row.isPeer
+            table.add([
+                measured.row.rawValue + (measured.problems.isEmpty ? "" : " (failed)"),
+                Figure.spread(measured.spread(\.perSecond), Figure.count),
+                isPeer ? "" : median({ $0.lateSeconds == nil ? nil : $0.finishedPerSecond }, Figure.count),
+                isPeer ? "" : median { sample in sample.databaseCPU.map { sample.cpu - $0 } },
+                isPeer ? median(\.cpu) : median(\.databaseCPU), median(\.lateCPU), median(\.generatorCPU), median(\.redisCPU),
+                median(\.groupSize), median(\.p50, Figure.milliseconds), median(\.p99, Figure.milliseconds),
+            ])
+        }
+        return table
+    }
+}
