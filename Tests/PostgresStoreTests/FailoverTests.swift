@@ -13,7 +13,7 @@ import Testing
     @Test("a primary that is killed and starts again goes on, twice under load")
     func restarts() async throws {
         try await PostgresHome.onPair { home, pair in
-            let stores = try home.openThree(pair.url)
+            let stores = try home.openThree(pair.url, leavingAfter: hangLimit)
             let load = Workload()
             try await load.run(on: stores) {
                 for round in 1...2 {
@@ -103,9 +103,9 @@ import Testing
             let stores = [try home.open(), try home.open(), try home.open()]
             let load = Workload()
             try await load.run(on: stores) {
-                for _ in 1...40 {
+                for _ in 1...12 {
                     try await load.goesOn("between two ends of sessions", by: 5)
-                    try await offPool { try Self.endSessions(on: home.server, of: home.database.name, most: 2) }
+                    try await offPool { try Self.endSessions(on: home.server, of: home.database.name, most: 4) }
                 }
                 try await load.goesOn("at the end")
             }
@@ -153,10 +153,11 @@ extension FailoverTests {
 
 extension PostgresHome {
     /// Three services, each with the store of the URL.
-    fileprivate func openThree(_ url: String) throws -> [TransactionalStore] {
+    ///
+    /// - Parameter patience: after which they leave a server that is silent, or that ends no commit.
+    fileprivate func openThree(_ url: String, leavingAfter patience: Duration = .seconds(4)) throws -> [TransactionalStore] {
         var configuration = configuration(try PostgresEndpoint(url: url))
-        // A silent server is left after this.
-        (configuration.tripTimeout, configuration.connection.addressTimeout) = (.seconds(4), .seconds(2))
+        (configuration.tripTimeout, configuration.connection.addressTimeout) = (patience, min(patience, .seconds(2)))
         return [try open(configuration), try open(configuration), try open(configuration)]
     }
 }

@@ -19,6 +19,9 @@ final class CurrentServer: Sendable {
     /// How often the commits have moved to another host.
     var moves: Int { state.withLock { $0.moves } }
 
+    /// Whether a commit of the service was made on another host since: then sessions with this one are left, before one of them waits.
+    func hasLeft(_ host: PostgresEndpoint.Host) -> Bool { state.withLock { $0.committed != nil && $0.committed != host } }
+
     /// Connects to the first suitable host, in the present order.
     func open(_ configuration: PostgresConfiguration) throws(PostgresError) -> PostgresConnection {
         var configuration = configuration

@@ -224,7 +224,8 @@ extension LaneSession {
 extension LaneSession {
     /// The connection, made where there is none. The fence then knows which group was the last that was committed.
     private func connected() throws(GroupFailure) -> PostgresConnection {
-        if let connection, connection.isOpen { return connection }
+        if let connection, connection.isOpen, !shared.currentServer.hasLeft(connection.host) { return connection }
+        disconnect()
         do throws(PostgresError) {
             let opened = try shared.currentServer.open(configuration.session("\(name) lane"))
             try prove(opened)

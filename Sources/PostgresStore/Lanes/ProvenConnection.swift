@@ -28,6 +28,7 @@ final class ProvenConnection {
             return opened
         }
         if let connection, connection.isOpen, proof.isValid(as: current) { return connection }
+        if let connection, current.hasLeft(connection.host) { disconnect() }
         let open: PostgresConnection
         if let connection, connection.isOpen { open = connection } else { open = try current.open(configuration) }
         connection = open
