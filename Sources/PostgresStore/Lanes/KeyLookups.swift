@@ -115,7 +115,7 @@ private final class LookupSession {
             } catch {
                 let failure = error as? PostgresError
                 let isBroken = failure.map { !connection.isOpen || $0.outcome != .refused } ?? false
-                if isBroken { connection.disconnect() }
+                if failure?.code == .timedOut { connection.leave() } else if isBroken { connection.disconnect() }
                 guard isBroken, ContinuousClock.now < deadline else {
                     for lookup in group { lookup.fail(StoreError(of: error)) }
                     logger.error("look-ups failed", metadata: ["error": "\(error)"])

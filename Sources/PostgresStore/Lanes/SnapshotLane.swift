@@ -34,7 +34,7 @@ final class SnapshotLane: Sendable {
         for _ in 0..<options.connections {
             threads.enter()
             let thread = Thread { [self] in
-                let connection = SnapshotConnection("\(lane.rawValue) reads", configuration, on: current)
+                let connection = SnapshotConnection(lane, configuration, on: current)
                 runReads(on: connection)
                 connection.close()
                 threads.leave()

@@ -5,6 +5,8 @@ import Store
 final class SnapshotConnection: QueryRunner {
     private let configuration: PostgresStoreConfiguration
     private let server: ProvenConnection
+    /// How long one query may take. In the service's own lane an audit reads whole tables; people wait for no server that is silent.
+    private let queryTime: Duration
     /// That of the present snapshot.
     private var connection: PostgresConnection?
     private var dialect = QueryDialect()
@@ -14,10 +16,11 @@ final class SnapshotConnection: QueryRunner {
     private var hasBroken = false
 
     /// - Parameter current: nil for a store that is opened for reading.
-    init(_ name: String, _ configuration: PostgresStoreConfiguration, on current: CurrentServer?) {
+    init(_ lane: ReadLane, _ configuration: PostgresStoreConfiguration, on current: CurrentServer?) {
         self.configuration = configuration
+        queryTime = lane == .service ? .seconds(3_600) : configuration.tripTimeout
         server = ProvenConnection(
-            Self.session(name, configuration), committingWithin: configuration.tripTimeout, on: current)
+            Self.session("\(lane.rawValue) reads", configuration), committingWithin: configuration.tripTimeout, on: current)
     }
 
     private static let begin = PostgresStatement(nil, "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY")
@@ -65,9 +68,6 @@ final class SnapshotConnection: QueryRunner {
         return session
     }
 
-    /// How long one query may take: an audit reads whole tables.
-    private static let queryTime = Duration.seconds(3_600)
-
     func walk(_ sql: String, _ arguments: [QueryArgument], while body: (any RowColumns) throws -> Bool) throws {
         guard let connection else { throw StoreError(.internal, "a query outside of its snapshot") }
         let statement = PostgresStatement(nil, dialect(sql), types: arguments.map(\.type))
@@ -75,7 +75,7 @@ final class SnapshotConnection: QueryRunner {
         hasBegun = true
         let results: PostgresResults
         do throws(PostgresError) {
-            results = try connection.send(within: Self.queryTime) { batch in
+            results = try connection.send(within: queryTime) { batch in
                 if begins { batch.execute(Self.begin) }
                 batch.execute(statement) { parameters in
                     for argument in arguments {
@@ -88,6 +88,7 @@ final class SnapshotConnection: QueryRunner {
             }
         } catch {
             hasBroken = !connection.isOpen
+            if error.code == .timedOut { server.leave() }
             throw StoreError(of: error)
         }
         hasRead = true

@@ -17,6 +17,8 @@ final class Workload: Sendable {
         var orders: [String] = []
         var coupons: [String] = []
         var replays = 0
+        /// What each caller has done, its reads included.
+        var rounds: [Int: Int] = [:]
         /// Reads that showed what the caller had been answered.
         var reads = 0
         /// What no caller should see.
@@ -58,9 +60,10 @@ final class Workload: Sendable {
         let tea = try await stores[0].createProduct(name: "Tea", price: Won(700), stock: 1_000_000, in: .at(noon)).value.id
         try await withThrowingTaskGroup(of: Void.self) { group in
             for (index, store) in stores.enumerated() {
-                for _ in 0..<Self.callers {
+                for number in 0..<Self.callers {
                     let caller = Caller(
-                        load: self, store: store, other: stores[(index + 1) % stores.count], campaign: campaign, product: tea)
+                        number: index * Self.callers + number, load: self, store: store, other: stores[(index + 1) % stores.count],
+                        campaign: campaign, product: tea)
                     group.addTask { await caller.work() }
                 }
             }
@@ -70,13 +73,14 @@ final class Workload: Sendable {
         }
     }
 
-    /// Waits until so many more writes are answered.
+    /// Waits until so many more writes are answered, and every caller has begun and ended something meanwhile: none hangs.
     func goesOn(_ claim: String, by count: Int = 45) async throws {
-        let target = answers.count + count
+        let (target, before) = (answers.count + count, answers.rounds)
         try await eventually("\(claim): writes are answered") {
             let answers = answers
             guard answers.faults.isEmpty else { throw NotDone(result: answers.faults.joined(separator: "; ")) }
-            return answers.count >= target
+            let everybody = before.allSatisfy { caller, rounds in answers.rounds[caller, default: 0] >= rounds + 2 }
+            return answers.count >= target && everybody
         }
     }
 
@@ -104,6 +108,7 @@ final class Workload: Sendable {
 extension Workload {
     /// A user who does one thing after another, and knows the balance that is left.
     private struct Caller: Sendable {
+        let number: Int
         let load: Workload
         let store: TransactionalStore
         /// Where a request arrives a second time.
@@ -137,6 +142,7 @@ extension Workload {
                         try expect(balance, history.items.first?.balanceAfter.rawValue)
                         load.note { $0.reads += 1 }
                     }
+                    load.note { $0.rounds[number, default: 0] += 1 }
                 }
             } catch {
                 load.fail("\(error)")
