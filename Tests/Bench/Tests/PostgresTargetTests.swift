@@ -5,18 +5,18 @@ import Testing
 
 @Suite("The targets of a store on PostgreSQL")
 struct PostgresTargetTests {
-    @Test("payments are compared with the fastest pgbench of each round, and with the one that takes the least CPU")
+    @Test("payments are compared with the fastest pgbench of each round, its CPU too")
     func best() throws {
         // In the first round 16 clients are the fastest, in the second 64.
         let targets = try report([
             (.storePayment, [row(4_000, cpu: 300), row(4_000, cpu: 300)]),
             (.pgbenchPayment1, [row(500, cpu: 500), row(500, cpu: 500)]),
-            (.pgbenchPayment16, [row(2_000, cpu: 1_000), row(1_000, cpu: 1_000)]),
+            (.pgbenchPayment16, [row(2_000, cpu: 600), row(1_000, cpu: 1_000)]),
             (.pgbenchPayment64, [row(1_000, cpu: 1_000), row(4_000, cpu: 1_000)]),
         ])
-        // The rounds' ratios are 2 and 1.
+        // The rounds' ratios are 2 and 1, and of the CPU 0.5 and 0.3.
         #expect((targets[0].measured, targets[0].verdict) == (1.5, .met))
-        #expect((targets[3].measured, targets[3].verdict) == (0.6, .missed))
+        #expect((targets[3].measured, targets[3].verdict) == (0.4, .met))
     }
 
     @Test("what follows a payment counts: its time in the rate, its CPU in the cost, and pgbench's own CPU in pgbench's cost")
