@@ -26,8 +26,10 @@ package struct PostgresStoreConfiguration: Sendable {
         return primary
     }
 
-    /// The configuration of a session that writes or reads rows by key.
-    func session(_ name: String) -> PostgresConfiguration {
+    /// The configuration of a session.
+    ///
+    /// - Parameter findsByKeys: whether its statements find their rows by keys, with parameters of every call.
+    func session(_ name: String, findsByKeys: Bool = true) -> PostgresConfiguration {
         var configuration = primary
         configuration.connectTimeout = min(configuration.connectTimeout, patience)
         configuration.session.applicationName = "firstcome \(name)"
@@ -35,11 +37,15 @@ package struct PostgresStoreConfiguration: Sendable {
         configuration.session.lockTimeout = lockTimeout
         configuration.session.idleInTransactionTimeout = idleInTransactionTimeout
         configuration.session.clientConnectionCheckInterval = .seconds(1)
-        // The statements find rows by keys, so one plan is right for all their parameters, and planning each time would cost more than
-        // running.
-        configuration.session.settings["plan_cache_mode"] = "force_generic_plan"
         configuration.session.settings["jit"] = "off"
         configuration.session.settings["default_transaction_isolation"] = "read committed"
+        if findsByKeys { configuration.session.settings.merge(Self.plansByKey) { $1 } }
         return configuration
     }
+
+    /// One plan is right for all parameters, and planning each time would cost more than running. It has to go through the indexes: the
+    /// server would plan to read a whole table that is still small, and keep that plan until it analyzes the table.
+    private static let plansByKey = [
+        "plan_cache_mode": "force_generic_plan", "enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off",
+    ]
 }

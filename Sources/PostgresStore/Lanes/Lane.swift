@@ -102,7 +102,8 @@ extension Lane {
         if !times.failed {
             groupSizes.record(writes)
             commitTimes.record(Int(clamping: times.committing))
-            queue.load.committed(writes, working: times.working, committing: times.committing)
+            // Both trips take as long for a large group as for a small one: only what each write adds grows with the queue.
+            queue.load.committed(writes, working: times.working, committing: times.reading + times.committing)
         }
         counters.withLock { counters in
             if times.ranApart { counters.regroups += 1 }
@@ -113,7 +114,7 @@ extension Lane {
             counters.groups += 1
             counters.jobs += writes
             counters.largestGroup = max(counters.largestGroup, writes)
-            counters.workSeconds += Double(times.working) / 1e9
+            counters.workSeconds += Double(times.reading + times.working) / 1e9
             counters.commitSeconds += Double(times.committing) / 1e9
         }
     }

@@ -31,7 +31,11 @@ final class LaneSession {
 
     /// What a group came to.
     struct Times {
+        /// Nanoseconds of the lane's own work: deciding.
         var working: UInt64 = 0
+        /// Nanoseconds of the trips before a commit: reading rows, and waiting for those that another session has locked.
+        var reading: UInt64 = 0
+        /// Nanoseconds of the trip that writes and commits.
         var committing: UInt64 = 0
         /// Whether its jobs ran apart.
         var ranApart = false
@@ -113,6 +117,8 @@ extension LaneSession {
         for job in group { needs.add(job.needs, calendar: rules.calendar) }
         try reserveOrderNumbers(needs, on: connection)
         let books = try begin(needs, on: connection)
+        let read = DispatchTime.now().uptimeNanoseconds
+        times.reading += read - began
         do {
             for job in group { try job.run(books) }
         } catch {
@@ -120,7 +126,7 @@ extension LaneSession {
             throw .apart(StoreError(of: error))
         }
         let decided = DispatchTime.now().uptimeNanoseconds
-        times.working += decided - began
+        times.working += decided - read
         guard books.hasWrites || !proof.isValid(as: shared.currentServer) else { return try rollBack(connection) }
         FaultPoint.beforeCommit.reached()
         try commit(books, on: connection, before: deadline)

@@ -61,10 +61,9 @@ final class SnapshotConnection: QueryRunner {
 
     /// Long queries are allowed, and no time-out ends a snapshot between two of them.
     private static func session(_ name: String, _ configuration: PostgresStoreConfiguration) -> PostgresConfiguration {
-        var session = configuration.session(name)
+        var session = configuration.session(name, findsByKeys: false)
         session.session.statementTimeout = nil
         session.session.idleInTransactionTimeout = nil
-        session.session.settings["plan_cache_mode"] = nil
         return session
     }
 

@@ -22,8 +22,7 @@ struct PostgresRows: BenchPart {
             progress.tell("postgres: making \(users) users and \(Self.products) products")
             let server = try await Postgres(cleanup)
             let database = try await server.makeDatabase("store")
-            // pgbench refuses nothing either when the machine is slow.
-            let shop = try await Shop.open(cleanup, arguments: ["--shed-after", "0"], database: database)
+            let shop = try await Shop.open(cleanup, database: database)
             let tokens = try await shop.makeUsers(users)
             for number in 1...Self.products {
                 _ = try await shop.admin.makeProduct(price: 1_000, stock: 1_000_000_000, name: "요가 매트 \(number)")

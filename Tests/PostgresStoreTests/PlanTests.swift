@@ -1,0 +1,53 @@
+import Commerce
+import Store
+import TestSupport
+import Testing
+
+@testable import PostgresStore
+
+/// How PostgreSQL finds the rows of a group.
+@Suite struct PlanTests {
+    /// The tables that grow with the shop.
+    private static let tables = [
+        "users", "transfers", "charges", "idempotency", "products", "campaigns", "issued_coupons", "orders", "order_lines", "payments",
+        "events", "event_units",
+    ]
+
+    @Test("groups and look-ups read no table whole, even where it is new and was never analyzed")
+    func indexes() async throws {
+        try await PostgresHome.with { home in
+            // Makes the tables, which reads them for their indexes.
+            try home.open().close()
+            let names = Self.tables.map { "'\($0)'" }.joined(separator: ", ")
+            func scans() throws -> [String] {
+                try home.sql("SELECT relname, seq_scan FROM pg_stat_user_tables WHERE relname IN (\(names)) ORDER BY relname")
+                    .split(separator: "\n").map(String.init)
+            }
+            let before = try scans()
+            #expect(before.count == Self.tables.count)
+            let store = try home.open()
+            let user = try await store.createUser(name: "Jin", in: .at(noon)).value.id
+            let key = IdempotencyKey(scope: "1", key: "one", fingerprint: [7])
+            let write = IdempotentWrite<Charge>(key: key) { StoredResponse(status: 201, body: Array("\($0.balance)".utf8)) }
+            _ = try await store.charge(userID: user, amount: Won(50_000), in: WriteContext(at: noon, idempotency: write)).value
+            let tea = try await store.createProduct(name: "Tea", price: Won(700), stock: 1_000, in: .at(noon)).value.id
+            let terms = CampaignTerms(
+                name: "Launch", discount: .fixed(amount: Won(100)), quantity: 10, opensAt: noon, closesAt: nil, validForSeconds: 3_600,
+                minOrderAmount: .zero, restoreOnRefund: true)
+            let campaign = try await store.createCampaign(terms, in: .at(noon)).value
+            let claim = Claim(couponID: campaign.id, userID: user, sequence: 1, epoch: campaign.epoch, issuedAt: noon)
+            guard case .issued(let coupon) = try await store.recordClaim(claim).value else { throw NotDone(result: "no coupon") }
+            let items = [RequestedItem(productID: tea, quantity: 2)]
+            let order = try await store.placeOrder(userID: user, items: items, issuedCouponID: coupon.id, in: .at(noon)).value
+            let payment = try await store.pay(orderID: order.id, by: user, in: .at(noon)).value
+            _ = try await store.refund(paymentID: payment.id, items: nil, in: .at(noon)).value
+            _ = try await store.checkout(userID: user, items: items, issuedCouponID: nil, in: .at(noon)).value
+            let reader = try store.makePointReader()
+            #expect(try reader.balance(of: user)?.amount == Won(48_600))
+            #expect(try reader.payment(payment.id)?.refundedAmount == payment.amount)
+            // A session notes its counts when it ends at the latest.
+            store.close()
+            #expect(try scans() == before)
+        }
+    }
+}
