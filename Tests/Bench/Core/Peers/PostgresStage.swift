@@ -51,9 +51,9 @@ final class PostgresStage: Sendable {
         }
     }
 
-    /// More payments than PostgreSQL makes in a second; if it makes more, the orders run out and its load fails with an error. One client
-    /// waits for each of its commits.
-    private static func paymentsPerSecond(clients: Int) -> Int { clients == 1 ? 8_000 : 15_000 }
+    /// More payments or claims than PostgreSQL makes in a second; if it makes more, the orders or campaigns run out and its load fails with
+    /// an error. One client waits for each of its commits.
+    private static func perSecond(clients: Int) -> Int { clients == 1 ? 8_000 : 15_000 }
 
     private func run(_ transaction: Transaction, round: Int, clients: Int, seconds: Int) async throws -> Sample {
         var variables = ["users": users, "products": products, "i": 0]
@@ -61,9 +61,12 @@ final class PostgresStage: Sendable {
         case .order, .checkout: break
         case .charge: (variables["run"], variables["clients"]) = (round * 1_000 + clients, clients)
         case .payment:
-            let count = seconds * Self.paymentsPerSecond(clients: clients)
+            let count = seconds * Self.perSecond(clients: clients)
             (variables["first"], variables["clients"]) = (try await makeOrders(count), clients)
-        case .claim: (variables["campaign"], variables["clients"]) = (try await makeCampaigns(), clients)
+        case .claim:
+            // The next campaign begins when every user has a coupon of the last.
+            let campaigns = seconds * Self.perSecond(clients: clients) / users + 1
+            (variables["campaign"], variables["clients"]) = (try await makeCampaigns(campaigns), clients)
         }
         try await database.prepareForLoad()
         let sample = try await Pgbench(database: database).run(
@@ -90,12 +93,9 @@ final class PostgresStage: Sendable {
         return paid + 1
     }
 
-    /// How many campaigns one load may take: the next one begins when every user has a coupon of the last.
-    private static let campaignsOfLoad = 10
-
     /// Makes open campaigns whose coupons do not run out, and returns the id of the first.
-    private func makeCampaigns() async throws -> Int {
-        let made = try await database.sql(PostgresSchema.campaigns(Self.campaignsOfLoad))
+    private func makeCampaigns(_ count: Int) async throws -> Int {
+        let made = try await database.sql(PostgresSchema.campaigns(count))
         guard let first = made.split(separator: "\n").first.flatMap({ Int($0) }) else { throw BenchFailure("psql printed \(made)") }
         return first
     }
