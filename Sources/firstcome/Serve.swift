@@ -150,7 +150,7 @@ struct Serve: AsyncParsableCommand {
         announce(service)
         await stopSignal.wait()
         logger.info("stopping")
-        supervision?.end(draining: drainDelay.duration + drainTimeout.duration)
+        await supervision?.end(draining: drainDelay.duration + drainTimeout.duration)
         service.announceEnd()
         // The sleep throws only where the task is cancelled; then the delay is skipped.
         try? await Task.sleep(for: drainDelay.duration)

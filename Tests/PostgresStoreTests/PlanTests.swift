@@ -50,4 +50,44 @@ import Testing
             #expect(try scans() == before)
         }
     }
+
+    @Test("a table that was empty when it was analyzed is found by its keys once it has grown")
+    func growth() async throws {
+        try await PostgresHome.with { home in
+            try home.open().close()
+            try home.sql("VACUUM ANALYZE")
+            func entriesRead() throws -> [String: Int] {
+                let indexes = try home.sql("SELECT indexrelname, idx_tup_read FROM pg_stat_user_indexes").split(separator: "\n")
+                return indexes.reduce(into: [:]) { read, line in
+                    let fields = line.split(separator: "|")
+                    read[String(fields[0])] = Int(fields[1])
+                }
+            }
+            let before = try entriesRead()
+            let store = try home.open()
+            let terms = CampaignTerms(
+                name: "Launch", discount: .fixed(amount: Won(100)), quantity: 10_000, opensAt: noon, closesAt: nil, validForSeconds: 3_600,
+                minOrderAmount: .zero, restoreOnRefund: true)
+            let campaign = try await store.createCampaign(terms, in: .at(noon)).value
+            let tea = try await store.createProduct(name: "Tea", price: Won(700), stock: 100_000, in: .at(noon)).value.id
+            let reader = try store.makePointReader()
+            let rounds = 1_200
+            for number in 1...rounds {
+                let user = try await store.createUser(name: "Jin", in: .at(noon)).value.id
+                _ = try await store.charge(userID: user, amount: Won(50_000), in: .at(noon)).value
+                let claim = Claim(couponID: campaign.id, userID: user, sequence: Int64(number), epoch: campaign.epoch, issuedAt: noon)
+                guard case .issued = try await store.recordClaim(claim).value else { throw NotDone(result: "no coupon") }
+                let items = [RequestedItem(productID: tea, quantity: 1)]
+                let order = try await store.placeOrder(userID: user, items: items, issuedCouponID: nil, in: .at(noon)).value
+                let payment = try await store.pay(orderID: order.id, by: user, in: .at(noon)).value
+                #expect(try reader.payment(payment.id) == payment)
+            }
+            store.close()
+            // Reading a whole index, or all entries of the campaign, each round would read as many as there were rounds before it.
+            for (index, entries) in try entriesRead() {
+                let read = entries - before[index, default: 0]
+                #expect(read < rounds * rounds / 6, "\(read) entries of \(index) in \(rounds) rounds")
+            }
+        }
+    }
 }

@@ -1,9 +1,9 @@
-import NIOCore
-
 /// Tells a service manager how a running service is.
 package struct Supervision: Sendable {
     private let manager: ServiceManager
     private let status: String
+    /// The signs of life; nil where the manager waits for none.
+    private let pulse: LoopPulse?
 
     /// The time beyond draining that a stop may take: writes are committed, and the private Redis writes its file.
     private static let timeToClose: Duration = .seconds(20)
@@ -15,8 +15,8 @@ package struct Supervision: Sendable {
     package init(of service: RunningService, by manager: ServiceManager, listeningOn place: String) {
         self.manager = manager
         status = "listens on \(place)"
-        if let period = manager.watchdogMicroseconds {
-            LoopPulse.start(of: service.loops, every: .microseconds(period / 2)) { manager.announceLife() }
+        pulse = manager.watchdogMicroseconds.map { period in
+            LoopPulse(of: service.loops, every: .microseconds(period / 2)) { manager.announceLife() }
         }
         manager.announceReady(status: status)
     }
@@ -28,6 +28,9 @@ package struct Supervision: Sendable {
         manager.announceReady(status: status)
     }
 
-    /// Says that the service ends, and that this may take as long as draining does.
-    package func end(draining: Duration) { manager.announceStop(takingUpTo: draining + Self.timeToClose) }
+    /// Says that the service ends, and that this may take as long as draining does. A manager waits for no signs of life after that.
+    package func end(draining: Duration) async {
+        manager.announceStop(takingUpTo: draining + Self.timeToClose)
+        await pulse?.stop()
+    }
 }

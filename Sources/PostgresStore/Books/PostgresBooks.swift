@@ -34,6 +34,14 @@ final class PostgresBooks: Books, WorkingSetReading {
     /// Whether the group changes anything.
     var hasWrites: Bool { writeCount > 0 }
 
+    /// How many rows the group adds to each table that statements read.
+    var added: [Int] {
+        [
+            held.users.added.count, held.products.added.count, held.campaigns.added.count, held.issuedCoupons.added.count,
+            held.orders.added.count, held.payments.added.count, held.events.added.count, newAnswers.count,
+        ]
+    }
+
     private func wrote() { writeCount += 1 }
 }
 

@@ -93,6 +93,7 @@ private final class LookupSession {
     private let shared: SharedState
     private let logger: Logger
     private let connection: ProvenConnection
+    private var plans = SessionPlans()
 
     init(_ configuration: PostgresStoreConfiguration, isReadOnly: Bool, _ shared: SharedState, _ logger: Logger) {
         (self.configuration, self.shared, self.logger) = (configuration, shared, logger)
@@ -129,7 +130,12 @@ private final class LookupSession {
 
     private func read(_ needs: GroupNeeds) throws -> PostgresRows {
         var reading = GroupReading(needs, locks: false)
-        let results = try connection.proven().send(within: configuration.tripTimeout) { reading.add(to: &$0) }
+        var generation = 0
+        let results = try connection.proven().send(within: configuration.tripTimeout) { batch in
+            generation = plans.renew(&batch, by: shared.growth)
+            reading.add(to: &batch)
+        }
+        plans.renewed(to: generation)
         let (rows, _) = try reading.read(results)
         if let count = rows.userCount { shared.users.raise(to: count) }
         return PostgresRows(held: rows)

@@ -16,6 +16,7 @@ final class LaneSession {
     private var fence = LaneFence()
     /// Whether what a group reads is believed that writes nothing.
     private var proof = CommitProof()
+    private var plans = SessionPlans()
     private var orderNumbers = OrderNumbers()
     /// Whether the last connection broke, which is logged once.
     private var isOut = false
@@ -139,11 +140,14 @@ extension LaneSession {
     /// The first trip: locks and reads the rows, and draws the new ids.
     private func begin(_ needs: GroupNeeds, on connection: PostgresConnection) throws(GroupFailure) -> PostgresBooks {
         var reading = GroupReading(needs, locks: true)
+        var generation = 0
         let results = try send(on: connection) { batch in
             batch.begin()
             fence.begin(&batch)
+            generation = plans.renew(&batch, by: shared.growth)
             reading.add(to: &batch)
         }
+        plans.renewed(to: generation)
         guard fence.holds(results[1]) else {
             disconnect()
             throw .reconnect(StoreError(.unavailable, "another session has taken the lane's row"))

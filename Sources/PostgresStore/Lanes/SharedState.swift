@@ -8,10 +8,12 @@ final class SharedState: Sendable {
     let rowVersions = RowVersions()
     let dueWork = DueWorkListeners()
     let currentServer = CurrentServer()
+    let growth = TableGrowth()
 
     /// Reports what a group has changed. Called after its commit, before anybody is answered.
     func committed(_ books: PostgresBooks) {
         if let newest = books.newestUser { users.raise(to: newest) }
+        growth.added(books.added)
         for row in books.outdated { rowVersions.changing(row.id, in: row.table) }
         rowVersions.transactionEnded()
         if !books.held.events.added.isEmpty { dueWork.noteEvent() }

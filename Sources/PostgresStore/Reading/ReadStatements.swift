@@ -20,6 +20,12 @@ struct ReadStatements {
         c.name, c.discount_type, c.discount_value, c.discount_max, c.min_order, c.restore_on_refund
         """
 
+    /// Joins the row that another one refers to. `OFFSET 0` has it read after the other one: planned as a join, all coupons of a campaign
+    /// would be read where the server does not know how many there are.
+    private static func joined(_ table: String, _ id: String, as name: String) -> String {
+        "CROSS JOIN LATERAL (SELECT * FROM \(table) WHERE id = \(id) OFFSET 0) \(name)"
+    }
+
     private init(locks: Bool) {
         let prefix = locks ? "lock" : "read"
         func lock(_ table: String = "") -> String { locks ? " FOR NO KEY UPDATE" + (table.isEmpty ? "" : " OF \(table)") : "" }
@@ -27,7 +33,7 @@ struct ReadStatements {
             "\(prefix)_payments",
             """
             SELECT p.id, p.order_id, o.day, o.counter, p.user_id, p.amount, p.balance_after, p.paid_at, p.sale_day, p.refunded
-            FROM payments p JOIN orders o ON o.id = p.order_id WHERE p.id = ANY($1) ORDER BY p.id\(lock("p"))
+            FROM payments p \(Self.joined("orders", "p.order_id", as: "o")) WHERE p.id = ANY($1) ORDER BY p.id\(lock("p"))
             """, .int8Array)
         orders = PostgresStatement(
             "\(prefix)_orders",
@@ -51,7 +57,7 @@ struct ReadStatements {
         issuedCoupons = PostgresStatement(
             "\(prefix)_coupons",
             """
-            SELECT \(Self.couponColumns) FROM issued_coupons i JOIN campaigns c ON c.id = i.coupon_id
+            SELECT \(Self.couponColumns) FROM issued_coupons i \(Self.joined("campaigns", "i.coupon_id", as: "c"))
             WHERE i.id = ANY($3 || ARRAY(
                 SELECT issued_coupon_id FROM orders WHERE id = ANY(\(Self.orderIDs)) AND issued_coupon_id IS NOT NULL))
             ORDER BY i.id\(lock("i"))
@@ -83,7 +89,8 @@ struct ReadStatements {
             "\(prefix)_owned",
             """
             SELECT \(Self.couponColumns) FROM unnest($1, $2) AS o (coupon_id, user_id)
-            JOIN issued_coupons i ON i.coupon_id = o.coupon_id AND i.user_id = o.user_id JOIN campaigns c ON c.id = i.coupon_id
+            JOIN issued_coupons i ON i.coupon_id = o.coupon_id AND i.user_id = o.user_id
+            \(Self.joined("campaigns", "i.coupon_id", as: "c"))
             """, .int8Array, .int8Array)
         sequences = PostgresStatement(
             "\(prefix)_sequences",

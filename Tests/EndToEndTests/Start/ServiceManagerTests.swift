@@ -113,7 +113,9 @@ extension EndToEnd.ServiceManagerTests {
         let group = MultiThreadedEventLoopGroup(numberOfThreads: 3)
         let loops = Array(group.makeIterator())
         let counts = Counts()
-        LoopPulse.start(of: loops.map { $0 as any EventLoop }, every: .milliseconds(5)) { counts.pulses.add(1, ordering: .relaxed) }
+        let pulse = LoopPulse(of: loops.map { $0 as any EventLoop }, every: .milliseconds(5)) {
+            counts.pulses.add(1, ordering: .relaxed)
+        }
         try await eventually("there are signs of life") { counts.pulses.load(ordering: .relaxed) > 3 }
 
         loops[1].execute {
@@ -129,6 +131,11 @@ extension EndToEnd.ServiceManagerTests {
         #expect(counts.pulses.load(ordering: .relaxed) <= before + 1)
         counts.isOver.store(true, ordering: .releasing)
         try await eventually("there are signs of life again") { counts.pulses.load(ordering: .relaxed) > before + 1 }
+        await pulse.stop()
+        let last = counts.pulses.load(ordering: .relaxed)
+        let ticks = counts.ticks.load(ordering: .relaxed)
+        try await eventually("the first loop goes on") { counts.ticks.load(ordering: .relaxed) > ticks + 20 }
+        #expect(counts.pulses.load(ordering: .relaxed) == last, "no sign of life after the end")
         try await group.shutdownGracefully()
     }
 
