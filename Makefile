@@ -22,8 +22,8 @@ RELEASE := -c release --static-swift-stdlib -Xswiftc -enforce-exclusivity=unchec
 BINARY = $$(swift build $(RELEASE) --show-bin-path)/firstcome
 COSTS = $(BINARY)-costs --thresholds Tests/Costs/thresholds.json
 
-# One process per suite, one after the other: suites start servers and fill disks, and would disturb each other on few cores.
-SUITES := $(shell grep -o '"[A-Za-z]*Tests"' Package.swift | tr -d '"')
+# One process per suite, the longest first.
+SUITES := EndToEndTests $(shell grep -o '"[A-Za-z]*Tests"' Package.swift | tr -d '"' | grep -v '^EndToEndTests$$')
 
 # Where `make run` keeps its data and listens. STORE is the URL of a PostgreSQL for the store, instead of a file among the data.
 DATA ?= data

@@ -68,6 +68,27 @@ import Testing
         }
     }
 
+    @Test("a commit that is lost on its way to the server is made again")
+    func lostRequest() async throws {
+        try await PostgresHome.with { home in
+            try await home.withProxy { proxy, configuration in
+                let (store, engine) = try home.openEngine(configuration)
+                let user = try await store.createUser(name: "Jin", in: .at(noon)).value.id
+                let gate = Gate()
+                async let gated: Void = gate.pass(engine, user)
+                try await eventually("the lane stands between its trips") { gate.isReached }
+                proxy.hold()
+                gate.open()
+                try await eventually("the commit is on its way") { proxy.holdsRequests }
+                proxy.cutConnections()
+                proxy.release()
+                try await gated
+                #expect(gate.runs == 2)
+                #expect(try home.sql("SELECT balance, (SELECT sum(amount) FROM transfers) FROM users") == "1000|1000")
+            }
+        }
+    }
+
     @Test("a session that the server ends while it waits for a lock, or between its trips, runs its group again")
     func terminated() async throws {
         try await PostgresHome.with { home in

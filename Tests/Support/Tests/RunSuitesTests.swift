@@ -21,6 +21,20 @@ struct RunSuitesTests {
         #expect(run.lines.last == "3 passed, 0 failed, 1 skipped")
     }
 
+    @Test("two suites run at the same time, and each line says whose it is")
+    func atOnce() async throws {
+        // Each waits for the other's file.
+        let folder = TemporaryFolder()
+        defer { folder.remove() }
+        let meet = """
+            touch \(folder.path)/$1; for i in $(seq 600); do [ -e \(folder.path)/$2 ] && break; sleep 0.1; done; [ -e \(folder.path)/$2 ] || exit 1
+            echo '✔ Test "a" passed after 0.1 seconds.'; echo '✔ Test run with 1 test passed after 0.1 seconds.'
+            """
+        let run = try await run(["one", "two"], script: "if [ $1 = one ]; then set one two; else set two one; fi\n" + meet)
+        #expect(run.lines.last == "2 passed, 0 failed")
+        for suite in ["one", "two"] { #expect(run.lines.contains("\(suite): ✔ Test \"a\" passed after 0.1 seconds.")) }
+    }
+
     @Test("nothing is said of skipped tests where there are none")
     func noneSkipped() async throws {
         let run = try await run(["plain"])
@@ -61,11 +75,11 @@ struct RunSuitesTests {
         esac
         """#
 
-    private func run(_ suites: [String]) async throws -> Tool.Output {
+    private func run(_ suites: [String], script: String = Self.script) async throws -> Tool.Output {
         let tests = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
         let runner = tests.appendingPathComponent("run-suites").path
         return try await Tool.run(
-            program: [runner] + suites + ["--", "sh", "-c", Self.script, "sh", "{}"],
+            program: [runner] + suites + ["--", "sh", "-c", script, "sh", "{}"],
             environment: suites.contains("silent") ? ["FIRSTCOME_TEST_SILENCE": "0.5"] : [:])
     }
 }

@@ -53,13 +53,15 @@ extension SQLiteBooks {
     /// that reads or sets gathered columns.
     func flush() throws {
         try flushInserts()
-        for product in gathered.products.entries where !product.change.isNone {
-            try run(.changeStock, product.change.stock, product.change.held, product.id)
+        try writeGathered {
+            for product in gathered.products.entries where !product.change.isNone {
+                try run(.changeStock, product.change.stock, product.change.held, product.id)
+            }
+            for campaign in gathered.campaigns.entries where !campaign.change.isNone {
+                try db.run("UPDATE campaigns SET issued = issued + ? WHERE id = ?", campaign.change.issued, campaign.id)
+            }
+            try writeOrderCounter()
         }
-        for campaign in gathered.campaigns.entries where !campaign.change.isNone {
-            try db.run("UPDATE campaigns SET issued = issued + ? WHERE id = ?", campaign.change.issued, campaign.id)
-        }
-        try writeOrderCounter()
         gathered.removeAll()
     }
 
@@ -136,7 +138,7 @@ extension SQLiteBooks {
     func nextOrderNumber(of day: BusinessDay) throws -> OrderNumber {
         gathered.count += 1
         if gathered.orderCounter?.day != day {
-            try writeOrderCounter()
+            try writeGathered { try writeOrderCounter() }
             let last = try db.first("SELECT last FROM order_counters WHERE day = ?", day) { $0.int(0) }
             gathered.orderCounter = OrderCounter(day: day, last: last ?? 0, isNew: last == nil)
         }

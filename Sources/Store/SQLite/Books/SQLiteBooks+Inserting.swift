@@ -101,11 +101,13 @@ extension SQLiteBooks {
             swap(&values, &gathered.inserts[table.rawValue].values)
         }
         var start = 0
-        for (place, rows) in GatheredTable.steps.enumerated() {
-            let count = rows * table.columns
-            while values.count - start >= count {
-                try db.run(try insertion(of: rows, into: table, place), table.insertion, values[start..<start + count])
-                start += count
+        try writeGathered {
+            for (place, rows) in GatheredTable.steps.enumerated() {
+                let count = rows * table.columns
+                while values.count - start >= count {
+                    try db.run(try insertion(of: rows, into: table, place), table.insertion, values[start..<start + count])
+                    start += count
+                }
             }
         }
     }

@@ -13,6 +13,8 @@ final class SQLiteBooks: Books, SQLiteReading {
     private let users: UserCount
     /// What is not written yet.
     var gathered = GatheredWrites()
+    /// How many of the connection's changes have written what was gathered, perhaps by an earlier job: they were counted then.
+    private var laterChanges = 0
     /// What the open transaction has done beside its rows.
     var notes = Notes()
 
@@ -33,7 +35,14 @@ final class SQLiteBooks: Books, SQLiteReading {
         (self.rowVersions, self.users, self.dueWork) = (rowVersions, users, dueWork)
     }
 
-    var writeCount: Int { db.totalChangesCount + gathered.count }
+    var writeCount: Int { db.totalChangesCount - laterChanges + gathered.count }
+
+    /// Runs statements that write what was gathered.
+    func writeGathered(_ body: () throws -> Void) rethrows {
+        let before = db.totalChangesCount
+        defer { laterChanges += db.totalChangesCount - before }
+        try body()
+    }
 
     func userExists(_ id: UserID) -> Bool { users.contains(id) }
 

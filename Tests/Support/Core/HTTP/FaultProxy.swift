@@ -75,7 +75,7 @@ package final class FaultProxy: Sendable {
     /// Forwards new connections to another server; present ones stay until they are cut.
     package func move(to address: SocketAddress) { upstream.withLock { $0 = address } }
 
-    /// Cuts the oldest connections: that many, or all.
+    /// Cuts the oldest connections: that many, or all. What the proxy holds of them is lost.
     package func cutConnections(_ count: Int = .max) {
         for (channel, _) in connections.all.prefix(count) { channel.close(promise: nil) }
     }
@@ -137,6 +137,7 @@ private final class Forwarder: ChannelInboundHandler {
     private let faults: FaultSwitch
     private let direction: Direction
     private var held: [ByteBuffer] = []
+    private var channel: (any Channel)?
 
     init(to other: any Channel, faults: FaultSwitch, direction: Direction) {
         (self.other, self.faults, self.direction) = (other, faults, direction)
@@ -166,8 +167,10 @@ private final class Forwarder: ChannelInboundHandler {
         context.close(promise: nil)
     }
 
+    func handlerAdded(context: ChannelHandlerContext) { channel = context.channel }
+
     func forwardHeld() {
-        for bytes in held { other.writeAndFlush(bytes, promise: nil) }
+        if channel?.isActive == true { for bytes in held { other.writeAndFlush(bytes, promise: nil) } }
         held = []
     }
 
@@ -175,5 +178,6 @@ private final class Forwarder: ChannelInboundHandler {
         // A later client may get the same identity.
         if case .replies = direction { _ = faults.state.withLock { $0.swallowed.remove(ObjectIdentifier(other)) } }
         other.close(promise: nil)
+        channel = nil
     }
 }
