@@ -168,6 +168,10 @@ import Testing
         let error = try await besidePool {
             let victim = try PostgresConnection.open(server.configuration())
             let connection = try PostgresConnection.open(server.configuration())
+            // A process that is not done with its last answer could say nothing.
+            try server.wait(
+                for: "1",
+                from: "SELECT count(*) FROM pg_stat_activity WHERE pid = \(connection.serverProcess) AND wait_event = 'ClientRead'")
             // Kills another server process, as the kernel does when memory is short.
             kill(victim.serverProcess, SIGKILL)
             try waitUntil("the session has ended") { kill(connection.serverProcess, 0) != 0 }
