@@ -183,7 +183,7 @@ extension EndToEnd.CommandTests {
     }
 
     private static func database<Value>(_ folder: String, _ body: (Database) throws -> Value) throws -> Value {
-        let queue = try DatabaseQueue(path: folder + "/store.sqlite")
+        let queue = try storeConnection(in: folder)
         defer { try? queue.close() }
         return try queue.write(body)
     }

@@ -31,7 +31,7 @@ extension EndToEnd.LargeAuditTests {
                 #expect(rows.count { $0 >= Self.size } == rows.count - 7, "\(rows)")
 
                 try await offPool {
-                    let queue = try DatabaseQueue(path: folder + "/store.sqlite")
+                    let queue = try storeConnection(in: folder)
                     try queue.write { try $0.execute(sql: "UPDATE users SET balance = balance + 1 WHERE id = 123456") }
                     try queue.close()
                 }

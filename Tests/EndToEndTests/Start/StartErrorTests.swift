@@ -132,7 +132,7 @@ extension StartFailure {
             name: "a database of another program",
             prepare: { folder in
                 try changing("store.sqlite", [])(folder)
-                let queue = try DatabaseQueue(path: folder + "/store.sqlite")
+                let queue = try storeConnection(in: folder)
                 try queue.write { try $0.execute(sql: "CREATE TABLE notes (text)") }
                 try queue.close()
             },
@@ -140,7 +140,7 @@ extension StartFailure {
         StartFailure(
             name: "a store of a newer version",
             prepare: { folder in
-                let queue = try DatabaseQueue(path: folder + "/store.sqlite")
+                let queue = try storeConnection(in: folder)
                 try queue.write { try $0.execute(sql: "INSERT INTO grdb_migrations (identifier) VALUES ('v999')") }
                 try queue.close()
             },

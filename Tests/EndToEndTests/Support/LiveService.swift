@@ -192,9 +192,9 @@ extension LiveService {
         }
     }
 
-    /// Runs SQL on the store's file through a connection of its own, as an operator's tool would.
+    /// Runs SQL on the store's file through a connection of its own.
     func database<Value>(_ body: (Database) throws -> Value) throws -> Value {
-        let queue = try DatabaseQueue(path: folder + "/store.sqlite")
+        let queue = try storeConnection(in: folder)
         defer { try? queue.close() }
         return try queue.write(body)
     }
