@@ -91,7 +91,8 @@ struct TokenAgreementTests {
             case "A byte order mark is not allowed.": return .byteOrderMark
             case "Arrays and objects are nested too deeply.": return .depth
             case "A member name is expected.": return .trailingComma
-            case "An unknown escape is in a string.", "Four hexadecimal digits are expected.", "A number has a leading zero.",
+            case "An unknown escape is in a string.", "A control character in a string must be escaped.",
+                "Four hexadecimal digits are expected.", "A number has a leading zero.",
                 "A digit is expected.", "A value is expected.", "A comma or a closing brace is expected.",
                 "A comma or a closing bracket is expected.":
                 return .skippedValue
