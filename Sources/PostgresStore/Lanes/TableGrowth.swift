@@ -8,7 +8,7 @@ import Synchronization
 final class TableGrowth: Sendable {
     private struct Size {
         var rows = 0
-        /// At how many rows statements are planned again. A plan for fewer than the first of these costs little, whatever it is.
+        /// At how many rows statements are planned again. Below the first limit a session keeps its plan: reading so few rows costs little.
         var limit = 64
     }
 
