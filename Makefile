@@ -31,8 +31,8 @@ STORE ?=
 HOST ?= 127.0.0.1
 PORT ?= 8080
 
-# How often `make torture` injects a fault, or `make bench` measures each row; empty for the default of each. SEED and ONLY may be
-# set too.
+# How often `make torture` injects a fault, or `make bench` measures each row; empty for the default of each. SEED, ONLY and, for
+# the torture, SERVICES may be set too.
 ROUNDS ?=
 
 .PHONY: help run test contract dist dist-test costs thresholds torture fuzz bench build lint format clean
@@ -74,10 +74,10 @@ costs-build: packages costs-packages
 	swift build $(RELEASE) --product CountingAllocator
 	swift build $(RELEASE) --product firstcome-costs
 
-torture: packages ## Inject faults while customers shop, and check what was lost: ROUNDS=50 SEED=1 ONLY=Redis
+torture: packages ## Inject faults while customers shop, and check what was lost: SERVICES=3 ROUNDS=50 SEED=1 ONLY=Redis
 	swift build --product firstcome
 	swift build --product firstcome-torture
-	@$$(swift build --show-bin-path)/firstcome-torture --rounds '$(or $(ROUNDS),50)' $(if $(SEED),--seed '$(SEED)') $(if $(ONLY),--only '$(ONLY)')
+	@$$(swift build --show-bin-path)/firstcome-torture --rounds '$(or $(ROUNDS),50)' --services '$(or $(SERVICES),1)' $(if $(SEED),--seed '$(SEED)') $(if $(ONLY),--only '$(ONLY)')
 
 fuzz: packages test-packages ## Send malformed and hostile requests to the HTTP server: REQUESTS=1000000 SECONDS=600 SEED=1
 	swift build --build-tests

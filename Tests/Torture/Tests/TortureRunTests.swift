@@ -29,8 +29,22 @@ struct TortureRunTests {
         #expect(report.rounds.allSatisfy { $0.counts.successes > 100 && $0.rowsAudited > 1_000 }, "\(report.table)")
     }
 
-    @Test("every fault has a name of its own")
-    func names() { #expect(Set(Fault.all.map(\.name)).count == Fault.all.count) }
+    @Test("faults of three services on PostgreSQL while customers shop: nothing is lost and nothing doubled")
+    func several() async throws {
+        var torture = TortureRun(seed: TestSettings.seed, rounds: 4, services: 3)
+        (torture.shoppers, torture.shopping, torture.leastSuccesses) = (30, 200...500, 60)
+        torture.faults.removeAll {
+            !["service: SIGKILL", "one service cut off from PostgreSQL", "PostgreSQL: SIGKILL, promotion", "all services: SIGKILL"]
+                .contains($0.name)
+        }
+        #expect(torture.faults.count == 4)
+        let report = try await torture.run()
+        #expect(report.findings == [], "SEED=\(report.seed)\n\(report.table)")
+        #expect(report.rounds.allSatisfy { $0.counts.successes >= 60 && $0.rowsAudited > 500 }, "\(report.table)")
+    }
+
+    @Test("every fault has a name of its own", arguments: [Fault.all, Fault.ofSeveral])
+    func names(faults: [Fault]) { #expect(Set(faults.map(\.name)).count == faults.count) }
 
     /// A change to store or Redis behind the service's back, and the findings that it must lead to.
     struct Harm: Sendable, CustomTestStringConvertible {

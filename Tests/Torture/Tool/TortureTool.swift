@@ -17,11 +17,14 @@ struct TortureTool: AsyncParsableCommand {
     @Option(help: "How many rounds; each injects one fault.")
     var rounds = 50
 
+    @Option(help: "How many services: one on SQLite, or several on PostgreSQL.")
+    var services = 1
+
     @Option(help: "Inject only faults whose name contains this.")
     var only: String?
 
-    @Option(help: "Connections to the service.")
-    var connections = 240
+    @Option(help: "Connections to the services; by default 240 to one, and 60 to several together.")
+    var connections: Int?
 
     @Flag(help: "Print each step of each round.")
     var verbose = false
@@ -30,22 +33,24 @@ struct TortureTool: AsyncParsableCommand {
     var list = false
 
     func run() async throws {
-        if list { return print(Fault.all.map(\.name).joined(separator: "\n")) }
-        var torture = TortureRun(seed: seed, rounds: rounds)
-        torture.connections = connections
+        if list { return print(TortureRun.faults(ofServices: services).map(\.name).joined(separator: "\n")) }
+        var torture = TortureRun(seed: seed, rounds: rounds, services: services)
+        if let connections { torture.connections = connections }
         torture.printLine = { line in FileHandle.standardOutput.write(Data((line + "\n").utf8)) }
         if verbose {
             torture.printStep = { [printLine = torture.printLine] in
                 printLine("    \(Date.now.formatted(.iso8601.time(includingFractionalSeconds: true)))  \($0)")
             }
         }
-        if let only { torture.faults = Fault.all.filter { $0.name.contains(only) } }
+        if let only { torture.faults.removeAll { !$0.name.contains(only) } }
         guard !torture.faults.isEmpty else { throw ValidationError("no fault's name contains \(only ?? "")") }
         let report = try await untilSignalled { [torture] in try await torture.run() }
         torture.printLine("\n\(report.table)")
         for (fault, obstacle) in report.skipped.sorted(by: { $0.key < $1.key }) { torture.printLine("skipped: \(fault): \(obstacle)") }
+        for round in report.late { torture.printLine("late: \(round)") }
         torture.printLine(
-            "SEED=\(seed) ROUNDS=\(rounds): \(report.isClean ? "nothing lost, nothing doubled" : "\(report.findings.count) findings")")
-        if !report.isClean { throw ExitCode(1) }
+            "SEED=\(seed) ROUNDS=\(rounds) SERVICES=\(services): \(report.isClean ? "nothing lost, nothing doubled" : "\(report.findings.count) findings")"
+        )
+        if !report.isClean || !report.late.isEmpty { throw ExitCode(1) }
     }
 }

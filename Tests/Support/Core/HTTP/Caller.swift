@@ -2,10 +2,12 @@ import NIOCore
 
 /// A client of the service: a user, an admin, or a guest without a token.
 package struct Caller: Sendable {
-    package let pool: HTTPPool
+    package var pool: HTTPPool
     package var token: String?
     /// The user's id; 0 for an admin or a guest.
     package var id: Int64 = 0
+    /// How long an answer may take; nil for no limit.
+    package var timeLimit: Duration?
 
     package init(pool: HTTPPool, token: String? = nil, id: Int64 = 0) {
         (self.pool, self.token, self.id) = (pool, token, id)
@@ -45,7 +47,7 @@ package struct Caller: Sendable {
         for (name, value) in fields where !value.isEmpty { bytes.writeString("\(name): \(value)\r\n") }
         bytes.writeString("\r\n")
         if let body { bytes.writeString(body) }
-        return try await pool.send(bytes, isHead: method == "HEAD")
+        return try await pool.send(bytes, isHead: method == "HEAD", within: timeLimit)
     }
 }
 

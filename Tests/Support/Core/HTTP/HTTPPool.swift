@@ -7,6 +7,7 @@ import Synchronization
 /// Each connection carries one request at a time; further requests wait for the first free connection.
 package final class HTTPPool: Sendable {
     package struct Closed: Error {}
+    package struct TimedOut: Error {}
 
     private struct State {
         var idle: [any Channel] = []
@@ -34,7 +35,9 @@ package final class HTTPPool: Sendable {
     }
 
     /// Sends the bytes of one request and returns its response.
-    package func send(_ request: ByteBuffer, isHead: Bool = false) async throws -> HTTPAnswer {
+    ///
+    /// - Parameter limit: how long the response may take once the request is sent; nil for no limit.
+    package func send(_ request: ByteBuffer, isHead: Bool = false, within limit: Duration? = nil) async throws -> HTTPAnswer {
         let channel = try await take()
         let answer: HTTPAnswer
         do {
@@ -43,6 +46,8 @@ package final class HTTPPool: Sendable {
             let written = channel.eventLoop.makePromise(of: Void.self)
             written.futureResult.whenFailure { promise.fail($0) }
             channel.writeAndFlush(Exchange(request: request, isHead: isHead, answer: promise), promise: written)
+            let timeout = limit.map { channel.eventLoop.scheduleTask(in: TimeAmount($0)) { promise.fail(TimedOut()) } }
+            defer { timeout?.cancel() }
             answer = try await promise.futureResult.get()
         } catch {
             drop(channel)

@@ -6,10 +6,13 @@ import TestSupport
 package struct TortureRun: Sendable {
     package var seed: UInt64
     package var rounds: Int
+    /// One service on SQLite, or several on PostgreSQL.
+    package let services: Int
     /// The faults to choose from; each is injected equally often, in an order that the seed decides.
-    package var faults = Fault.all
-    package var connections = 240
-    package var shoppers = 200
+    package var faults: [Fault]
+    /// Connections to all services together.
+    package var connections: Int
+    package var shoppers: Int
     /// How long customers shop before and after the fault, in milliseconds.
     package var shopping: ClosedRange<Int> = 300...1_000
     /// How many changes a round must have made before it ends.
@@ -22,20 +25,25 @@ package struct TortureRun: Sendable {
     /// Prints each step of a round.
     package var printStep: @Sendable (String) -> Void = { _ in }
 
-    package init(seed: UInt64, rounds: Int) {
-        (self.seed, self.rounds) = (seed, rounds)
+    package init(seed: UInt64, rounds: Int, services: Int = 1) {
+        (self.seed, self.rounds, self.services) = (seed, rounds, services)
+        faults = Self.faults(ofServices: services)
+        (connections, shoppers) = services > 1 ? (60, 60) : (240, 200)
     }
+
+    package static func faults(ofServices count: Int) -> [Fault] { count > 1 ? Fault.ofSeveral : Fault.all }
 
     /// Runs all rounds. Findings are in the report; an error means that the torture itself could not continue.
     package func run() async throws -> TortureReport {
-        printLine("torture: SEED=\(seed) ROUNDS=\(rounds), \(shoppers) shoppers on up to \(connections) connections")
-        let environment = try await Environment.start(random: SeededGenerator(seed: seed), connections: connections)
+        printLine("torture: SEED=\(seed) ROUNDS=\(rounds) SERVICES=\(services), \(shoppers) shoppers on up to \(connections) connections")
+        let environment = try await Environment.start(
+            random: SeededGenerator(seed: seed), services: services, connections: connections)
         do {
             let report = try await run(in: environment)
             await environment.end()
             return report
         } catch {
-            printLine("the service's log ends with:\n\(environment.log.suffix(4_000))")
+            printLine("the logs end with:\n\(environment.logs(4_000))")
             await environment.end()
             throw error
         }
@@ -56,12 +64,12 @@ package struct TortureRun: Sendable {
         for number in 1...max(rounds, 1) {
             if upcoming.isEmpty { upcoming = possible.shuffled(using: &environment.random) }
             let fault = upcoming.removeLast()
-            if (number - 1).isMultiple(of: roundsPerCrowd) { try await environment.renew(customers: shoppers * 2) }
+            if (number - 1).isMultiple(of: roundsPerCrowd) { try await environment.renew(customers: shoppers * 2 + 1) }
             let round = try await Round(fault: fault, torture: self, environment: environment).run()
             report.add(round)
             printLine("round \(number)/\(rounds)  \(round)")
             for finding in round.findings.prefix(20) { printLine("    \(finding)") }
-            if !round.findings.isEmpty { printLine("    the service's log ends with:\n\(environment.log.suffix(3_000))") }
+            if !round.findings.isEmpty { printLine("    the logs end with:\n\(environment.logs(3_000))") }
         }
         printLine("comparing the customers of all rounds once more")
         for customer in environment.allCustomers where !environment.customers.contains(where: { $0 === customer }) {
@@ -83,8 +91,11 @@ struct Round {
 
     func run() async throws -> RoundReport {
         try await environment.openCampaigns()
+        if environment.services.count > 1 {
+            environment.target = environment.services.randomElement(using: &environment.random) ?? environment.target
+        }
         try await fault.prepare(environment)
-        try await environment.waitUntilReady()
+        try await environment.waitUntilReady(rearming: true)
         _ = environment.client.counts.take()
         var report = RoundReport(fault: fault.name)
         let shoppers = makeShoppers()
@@ -106,8 +117,9 @@ struct Round {
             torture.printStep("injecting \(fault)")
             try await fault.inject(environment)
             torture.printStep("injected")
+            try environment.undoFaults()
             report.recoveryTime = try await environment.waitUntilReady()
-            if report.recoveryTime > .seconds(3) { torture.printStep("ready late; the log ends with:\n\(environment.log.suffix(6_000))") }
+            if report.recoveryTime > .seconds(3) { torture.printStep("ready late; the logs end with:\n\(environment.logs(6_000))") }
             if Int.random(in: 0..<3, using: &environment.random) == 0 { environment.raiseQuantity() }
             try await environment.pause(milliseconds: torture.shopping)
             let counts = environment.client.counts
@@ -117,8 +129,11 @@ struct Round {
         } catch  where error is Fault.NotReached || error is NotInTime {
             environment.findings.add(.wrong, "the fault could not be injected: \(error)")
             // A fresh process, so that nothing of this fault reaches the next round.
-            try await environment.killService()
-            try await environment.startService()
+            try environment.undoFaults()
+            for service in environment.services {
+                try await service.kill()
+                try await service.start(environment.launch(of: service))
+            }
         }
         stop.set()
         torture.printStep("stopping the shoppers")
@@ -129,6 +144,7 @@ struct Round {
         await claimTheRest()
         torture.printStep("verifying")
         report.counts = environment.client.counts.take()
+        (report.firstSuccess, environment.firstSuccess) = (environment.firstSuccess, nil)
         report.rowsAudited = try await Verification(environment: environment, customers: environment.customers).run()
         try await fault.finish(environment)
         report.findings = environment.findings.take()
@@ -136,10 +152,12 @@ struct Round {
     }
 
     private func makeShoppers() -> [Shopper] {
-        let perShopper = max(1, environment.customers.count / torture.shoppers)
-        return stride(from: 0, to: environment.customers.count, by: perShopper).map { start in
+        // The last customer is the probe.
+        let customers = environment.customers.dropLast()
+        let perShopper = max(1, customers.count / torture.shoppers)
+        return stride(from: 0, to: customers.count, by: perShopper).map { start in
             Shopper(
-                customers: Array(environment.customers[start..<min(start + perShopper, environment.customers.count)]),
+                customers: Array(customers[start..<min(start + perShopper, customers.count)]),
                 admin: environment.admin,
                 client: environment.client, catalogue: environment.catalogue, random: SeededGenerator(seed: environment.random.next()))
         }

@@ -165,7 +165,7 @@ struct Verification {
 
     private func audit() async throws -> Int64 {
         let output = try await Tool.run(
-            ["audit", "--json", "--data", environment.dataFolder] + (environment.redisURL.map { ["--redis", $0] } ?? []),
+            ["audit", "--json"] + environment.direct,
             wrapping: { [disk = environment.disk] in disk?.command(wrapping: $0) ?? $0 })
         guard let report = try? JSONParser.parse(.init(string: output.standardOutput)), let checks = report["checks"]?.elements else {
             findings.add(.wrong, "the audit ended with \(output.status): \(output.standardOutput) \(output.standardError)")

@@ -4,6 +4,8 @@ package struct RoundReport: Sendable, CustomStringConvertible {
     package var counts = RequestCounts()
     /// From the end of the fault until the service was ready.
     package var recoveryTime: Duration = .zero
+    /// Nil where the round did not measure it.
+    package var firstSuccess: FirstSuccess?
     package var rowsAudited: Int64 = 0
     package var findings: [Finding] = []
 
@@ -12,6 +14,7 @@ package struct RoundReport: Sendable, CustomStringConvertible {
         return
             "\(fault): \(counts.answers) answers, \(counts.successes) successes (\(counts.won) claims won), "
             + "\(counts.unavailable) answered 429 or 503, \(counts.lostReplies) answers lost, "
+            + (firstSuccess.map { "first success after \($0.time.milliseconds) ms\($0.isLate ? " (LATE)" : ""), " } ?? "")
             + "ready after \(recoveryTime.milliseconds) ms, \(rowsAudited) rows audited: \(verdict)"
     }
 }
@@ -28,11 +31,18 @@ package struct TortureReport: Sendable {
     package var isClean: Bool { atTheEnd.isEmpty && rounds.allSatisfy(\.findings.isEmpty) }
     package var findings: [Finding] { rounds.flatMap(\.findings) + atTheEnd }
 
+    /// Rounds in which what the fault concerned worked again later than it may.
+    package var late: [RoundReport] { rounds.filter { $0.firstSuccess?.isLate == true } }
+
     mutating func add(_ round: RoundReport) { rounds.append(round) }
 
     /// One line for each fault, with what was lost and doubled.
     package var table: String {
-        let columns = ["fault", "rounds", "answers", "successes", "429 or 503", "no answer", "ready after", "lost", "doubled", "wrong"]
+        let columns = [
+            "fault", "rounds", "answers", "successes", "429 or 503", "no answer", "ready after", "first success: median", "longest",
+            "limit",
+            "lost", "doubled", "wrong",
+        ]
         var lines: [[String]] = [columns]
         let grouped = Dictionary(grouping: rounds, by: \.fault)
         for (fault, rounds) in grouped.sorted(by: { $0.key < $1.key }) { lines.append(Self.line(fault, rounds)) }
@@ -59,7 +69,17 @@ package struct TortureReport: Sendable {
         return [
             name, "\(rounds.count)", "\(counts.answers)", "\(counts.successes)", "\(counts.unavailable)", "\(counts.lostReplies)",
             "\(slowest.milliseconds) ms",
-        ] + Finding.Kind.allCases.map { kind in "\(findings.count { $0.kind == kind })" }
+        ] + firstSuccesses(rounds) + Finding.Kind.allCases.map { kind in "\(findings.count { $0.kind == kind })" }
+    }
+}
+
+extension TortureReport {
+    /// Median, longest and limit; dashes where nothing was measured, or several things with limits of their own.
+    private static func firstSuccesses(_ rounds: [RoundReport]) -> [String] {
+        let all = rounds.compactMap(\.firstSuccess)
+        let times = all.map(\.time).sorted()
+        guard let longest = times.last, let limit = all.first?.limit, all.allSatisfy({ $0.limit == limit }) else { return ["-", "-", "-"] }
+        return [times[times.count / 2], longest, limit].map { "\($0.milliseconds) ms" }
     }
 }
 

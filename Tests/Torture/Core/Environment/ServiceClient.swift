@@ -7,6 +7,9 @@ import TestSupport
 struct ServiceClient: Sendable {
     let counts: RequestCounter
     let findings: Findings
+    let balancer: Balancer
+    /// Whether 503 may mean that the request has taken effect: a store on a server may go away between a commit and its answer.
+    let isUnavailableUnknown: Bool
 
     /// How long a request is retried, outages included.
     static let patience = hangLimit
@@ -26,9 +29,14 @@ struct ServiceClient: Sendable {
     }
 
     /// Sends a request once.
-    func ask(_ request: Request) async -> Reply {
+    func ask(_ request: Request) async -> Reply { await ask(request, besides: nil).reply }
+
+    /// - Parameter last: the service that failed to answer it just now.
+    private func ask(_ request: Request, besides last: Int?) async -> (reply: Reply, service: Int) {
+        var (caller, service) = balancer.place(request.caller, besides: last)
+        caller.timeLimit = balancer.timeLimit
         do {
-            let answer = try await request.caller.call(
+            let answer = try await caller.call(
                 request.method, request.path, body: request.body, headers: request.key.map { ["Idempotency-Key": $0] } ?? [:])
             counts.count { $0.answers += 1 }
             switch answer.status {
@@ -39,20 +47,24 @@ struct ServiceClient: Sendable {
                 findings.add(.wrong, "\(request.method) \(request.path): \(answer.status) \(answer.text)")
             default: break
             }
-            return .answer(answer)
+            return (.answer(answer), service)
         } catch {
+            balancer.noteFailure(of: service)
             counts.count { $0.lostReplies += 1 }
             // A short pause before the client connects again.
             try? await Task.sleep(for: .milliseconds(15))
-            return .lost
+            return (.lost, service)
         }
     }
 
     /// Retries until there is a final answer; nil, with a finding, where none comes in time.
     func askUntilFinal(_ request: Request) async -> TestSupport.HTTPAnswer? {
         let deadline = ContinuousClock.now + Self.patience
+        var last: Int?
         while ContinuousClock.now < deadline, !Task.isCancelled {
-            if case .answer(let answer) = await ask(request), ![503, 429].contains(answer.status), answer.status < 500,
+            let (reply, service) = await ask(request, besides: last)
+            last = service
+            if case .answer(let answer) = reply, ![503, 429].contains(answer.status), answer.status < 500,
                 answer.code != "IDEMPOTENCY_KEY_IN_USE"
             {
                 return answer
@@ -63,6 +75,9 @@ struct ServiceClient: Sendable {
         findings.add(.wrong, "\(request.method) \(request.path): no final answer within \(Self.patience)")
         return nil
     }
+
+    /// Whether a request with this answer may have taken effect although the answer does not say so.
+    func isUnknown(_ answer: TestSupport.HTTPAnswer) -> Bool { isUnavailableUnknown && answer.status == 503 }
 
     /// Whether a success is the stored answer of an earlier one.
     static func isReplay(_ answer: TestSupport.HTTPAnswer) -> Bool { answer[header: "idempotent-replayed"] == "true" }

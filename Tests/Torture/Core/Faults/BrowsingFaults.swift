@@ -8,7 +8,7 @@ extension Fault {
         Fault(
             "a crowd searches, and hangs up",
             inject: { environment in
-                let crowd = SearchingCrowd(port: environment.port, findings: environment.findings)
+                let crowd = SearchingCrowd(port: environment.target.port, findings: environment.findings)
                 let searching = Task { await crowd.search() }
                 // Also ends the search where the round ends early.
                 defer { searching.cancel() }

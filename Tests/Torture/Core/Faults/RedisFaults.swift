@@ -1,5 +1,4 @@
 import Foundation
-import NIOCore
 import Services
 import TestSupport
 
@@ -58,8 +57,10 @@ extension Environment {
             throw error
         }
         redis = replica
-        proxy.move(to: try SocketAddress(unixDomainSocketPath: replica.socketPath))
-        proxy.cutConnections()
+        for service in services {
+            try connect(service)
+            for proxy in service.redisProxies { proxy.cutConnections() }
+        }
         // The old primary goes on for a while, so that a client that is still connected to it would be noticed.
         try await pause(milliseconds: 0...200)
         primary.end()
@@ -143,22 +144,6 @@ extension Fault {
                 try await environment.command("CONFIG", "SET", "maxmemory", "0")
             }),
         Fault(
-            "proxy: connection cut",
-            inject: { environment in
-                for _ in 0..<4 {
-                    environment.proxy.inject(.cut(afterReplyBytes: Int.random(in: 1...3_000, using: &environment.random)))
-                    try await environment.pause(milliseconds: 50...300)
-                }
-                environment.proxy.inject(.none)
-            }),
-        Fault(
-            "proxy: replies dropped",
-            inject: { environment in
-                environment.proxy.swallowReplies()
-                // Longer than the command timeout, so that the service closes the connection.
-                try await environment.pause(milliseconds: 2_200...3_000)
-            }),
-        Fault(
             "both: SIGKILL, Redis empty",
             inject: { environment in
                 try await environment.killRedis()
@@ -186,6 +171,30 @@ extension Fault {
                 try await environment.stopService()
                 environment.usesPrivateRedis = false
                 try await environment.startService()
+            }),
+    ]
+}
+
+// MARK: - Between a service and Redis
+
+extension Fault {
+    static let proxies = [
+        Fault(
+            "proxy: connection cut",
+            inject: { environment in
+                let proxies = environment.target.redisProxies
+                for _ in 0..<4 {
+                    for proxy in proxies { proxy.inject(.cut(afterReplyBytes: Int.random(in: 1...3_000, using: &environment.random))) }
+                    try await environment.pause(milliseconds: 50...300)
+                }
+                for proxy in proxies { proxy.inject(.none) }
+            }),
+        Fault(
+            "proxy: replies dropped",
+            inject: { environment in
+                for proxy in environment.target.redisProxies { proxy.swallowReplies() }
+                // Longer than the command timeout, so that the service closes the connection.
+                try await environment.pause(milliseconds: 2_200...3_000)
             }),
     ]
 }

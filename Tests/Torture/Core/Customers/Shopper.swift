@@ -105,7 +105,7 @@ struct Shopper: Sendable {
                 if !ServiceClient.isReplay(answer) { fresh += 1 }
                 let (id, balance) = (try? answer.int("chargeId"), try? answer.int("balance"))
                 customer.note { $0.charges[amount] = ChargeRecord(told: .yes, chargeID: id, balance: balance) }
-            } else {
+            } else if !client.isUnknown(answer) {
                 // Refused or unavailable, so nothing has changed.
                 customer.note { if $0.charges[amount]?.told == .unknown { $0.charges[amount]?.told = .no } }
             }
@@ -148,7 +148,7 @@ struct Shopper: Sendable {
         let key = chance(66) ? ServiceClient.newKey() : nil
         let request = ServiceClient.Request(caller: customer.caller, path: "/orders", body: basket.body, key: key)
         let answers = await send(request, copies: key != nil && chance(15) ? 2 : 1, retrying: key != nil)
-        if answers.isEmpty { customer.note { $0.unknownOrders += 1 } }
+        if answers.allSatisfy(client.isUnknown) { customer.note { $0.unknownOrders += 1 } }
         for answer in answers where answer.status == 201 {
             client.compare(answer, key: key, of: customer)
             if !ServiceClient.isReplay(answer) { client.counts.count { $0.ordered += 1 } }
@@ -161,7 +161,7 @@ struct Shopper: Sendable {
         let key = chance(66) ? ServiceClient.newKey() : nil
         let request = ServiceClient.Request(caller: customer.caller, path: "/checkout", body: basket.body, key: key)
         let answers = await send(request, copies: 1, retrying: key != nil)
-        if answers.isEmpty { customer.note { $0.unknownOrders += 1 } }
+        if answers.allSatisfy(client.isUnknown) { customer.note { $0.unknownOrders += 1 } }
         for answer in answers where answer.status == 201 {
             client.compare(answer, key: key, of: customer)
             client.counts.count { $0.paid += 1 }

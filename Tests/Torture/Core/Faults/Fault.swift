@@ -29,8 +29,10 @@ package struct Fault: Sendable, CustomStringConvertible {
 
     package var description: String { name }
 
-    /// Every fault that the torture can inject.
-    package static let all = service + atFaultPoints + redis + disk + platform + browsing
+    /// Every fault that the torture can inject into one service.
+    package static let all = service + atFaultPoints + redis + proxies + disk + platform + browsing
+    /// Every fault that it can inject where several services share a store on PostgreSQL.
+    package static let ofSeveral = service + atFaultPoints + several + stores + redis + proxies + platform + browsing
 
     /// The fault could not be injected.
     struct NotReached: Error, CustomStringConvertible {
@@ -49,7 +51,7 @@ extension Environment {
             let points: [FaultPoint] = [.afterEpoch, .afterLoadCoupon, .afterLoadClaims, .beforePersist, .afterCommit, .afterRecordSales]
             if let point = points.randomElement(using: &random) {
                 do {
-                    try await startService(trap: Trap(point: point, passage: Int.random(in: 1...3, using: &random)))
+                    try await startService(trap: .init(point: point, passage: Int.random(in: 1...3, using: &random)))
                     try await pause(milliseconds: 0...300)
                     try await killService()
                 } catch is ServeProcess.NotServing {
@@ -69,6 +71,7 @@ extension Fault {
             "service: SIGKILL",
             inject: { environment in
                 try await environment.killService()
+                try await environment.requestsGoOn()
                 try await environment.pause(milliseconds: 0...300)
                 try await environment.restartService()
             }),
@@ -84,9 +87,9 @@ extension Fault {
         Fault(
             "service: SIGSTOP for seconds",
             inject: { environment in
-                environment.signalService(SIGSTOP)
+                environment.target.send(SIGSTOP)
                 try await environment.pause(milliseconds: 500...3_500)
-                environment.signalService(SIGCONT)
+                environment.target.send(SIGCONT)
             }),
         Fault(
             "service: SIGTERM",
@@ -102,24 +105,41 @@ extension Fault {
             "SIGKILL \(point.rawValue)",
             prepare: { environment in
                 // Set at a restart of its own, so that the round waits until the service is ready before customers shop.
-                try await environment.stopService()
-                try await environment.startService(
-                    trap: Environment.Trap(point: point, passage: Int.random(in: point.passages, using: &environment.random)))
+                let trap = ServiceInstance.Trap(point: point, passage: Int.random(in: point.passages, using: &environment.random))
+                // Whichever service does the duty ends.
+                for service in point.isOfDuties ? environment.services : [environment.target] {
+                    try await service.stop(environment.findings)
+                    try await service.start(environment.launch(of: service), trap: trap)
+                }
             },
             inject: { environment in
-                if environment.hasMetTrap {
+                if let service = environment.services.first(where: \.hasMetTrap) {
                     // The service reached the boundary before customers shopped, so the fault has happened; this adds a plain crash.
+                    environment.target = service
                     try await environment.killService()
-                    return try await environment.restartService()
+                    try await environment.restartService()
+                    return try await environment.removeTraps()
                 }
                 try await point.request(in: environment)
                 // Waits for as long as answers go on, because the time to that many passages depends on the machine.
                 try await eventually(
-                    "the service ends \(point.rawValue)", whileCounting: { environment.client.counts.current.answers }, most: 100_000
-                ) { !environment.isServiceRunning }
+                    "a service ends \(point.rawValue)", whileCounting: { environment.client.counts.current.answers }, most: 100_000
+                ) { environment.services.contains(where: \.endedAtTrap) }
+                environment.target = environment.services.first(where: \.endedAtTrap) ?? environment.target
                 try await environment.pause(milliseconds: 0...200)
                 try await environment.restartService()
+                try await environment.removeTraps()
             })
+    }
+}
+
+extension Environment {
+    /// Restarts the other services that would still end themselves.
+    fileprivate func removeTraps() async throws {
+        for service in services where service.isTrapped {
+            try await service.stop(findings)
+            try await service.start(launch(of: service))
+        }
     }
 }
 
@@ -138,6 +158,18 @@ extension FaultPoint {
         }
     }
 
+    /// Whether any service may be the one that passes it, because one of them does it for all.
+    fileprivate var isOfDuties: Bool {
+        switch self {
+        case .beforeRecordSales, .afterRecordSales, .beforeSwapSales, .beforeDelivery, .afterDelivery, .afterLoadCoupon, .afterEpoch,
+            .afterLoadClaims, .beforePersist:
+            true
+        case .afterScript, .beforeCommit, .afterCommit, .beforeAnswer, .betweenStoreAndGate, .afterRestoreCopy, .beforeRestoreRename,
+            .afterRestoreRename:
+            false
+        }
+    }
+
     /// Causes the service to reach the boundary, where shopping alone does not.
     fileprivate func request(in environment: Environment) async throws {
         switch self {
@@ -145,7 +177,7 @@ extension FaultPoint {
             try await environment.command("FLUSHALL")
         case .beforePersist:
             // Claims whose replies are dropped are known to Redis alone.
-            environment.proxy.swallowReplies()
+            for proxy in environment.services.flatMap(\.redisProxies) { proxy.swallowReplies() }
         case .betweenStoreAndGate:
             environment.raiseQuantity()
         case .afterScript, .beforeCommit, .afterCommit, .beforeAnswer, .beforeRecordSales, .afterRecordSales, .beforeDelivery,

@@ -1,0 +1,83 @@
+import Foundation
+import TestSupport
+
+extension Environment {
+    /// Runs a step for every service at once.
+    fileprivate func forAll(_ step: @escaping @Sendable (ServiceInstance, ServiceInstance.Launch) async throws -> Void) async throws {
+        let launches = services.map { ($0, launch(of: $0)) }
+        try await withThrowingTaskGroup { group in
+            for (service, launch) in launches { group.addTask { try await step(service, launch) } }
+            try await group.waitForAll()
+        }
+    }
+
+    /// The service that does the duties of all.
+    fileprivate func dutyHolder() async throws -> ServiceInstance {
+        for _ in 0..<1_000 {
+            for service in services {
+                let page = try? await Caller(pool: service.pool).get("/metrics").text
+                if page?.contains("\nfirstcome_duties_held 1\n") == true { return service }
+            }
+            try await Task.sleep(for: .milliseconds(10))
+        }
+        throw Fault.NotReached(description: "no service says that it holds the duties")
+    }
+
+    /// Waits until a new event has been delivered and a new sale counted.
+    fileprivate func dutiesMove() async throws {
+        let (events, counted) = (platform.received.count, try await command("GET", "ranking:{sales}:applied"))
+        try await eventually("an event is delivered") { platform.received.count > events }
+        try await eventually("a sale is counted") { try await command("GET", "ranking:{sales}:applied") != counted }
+    }
+
+    /// Measures whether requests go on.
+    func requestsGoOn() async throws {
+        // Nobody else could answer them.
+        guard services.count > 1 else { return }
+        try await measure(.seconds(1)) { await probe.charge() }
+    }
+}
+
+extension Fault {
+    /// What happens to one of several services, or to all of them.
+    static let several = [
+        Fault(
+            "duties' holder: SIGKILL",
+            inject: { environment in
+                environment.target = try await environment.dutyHolder()
+                try await environment.killService()
+                try await environment.measure(.seconds(6)) { try await environment.dutiesMove() }
+                try await environment.restartService()
+            }),
+        Fault(
+            "duties' holder: SIGSTOP for 10 s",
+            inject: { environment in
+                environment.target = try await environment.dutyHolder()
+                let start = ContinuousClock.now
+                environment.target.send(SIGSTOP)
+                try await environment.measure(.seconds(6)) { try await environment.dutiesMove() }
+                try await Task.sleep(until: start + .seconds(10))
+                environment.target.send(SIGCONT)
+            }),
+        Fault(
+            "all services: SIGKILL",
+            inject: { environment in
+                try await environment.forAll { service, _ in try await service.kill() }
+                try await environment.pause(milliseconds: 0...500)
+                try await environment.forAll { service, launch in try await service.start(launch) }
+            }),
+        cutOff("one service cut off from PostgreSQL", \.storeProxies), cutOff("one service cut off from Redis", \.redisProxies),
+    ]
+
+    private static func cutOff(_ name: String, _ proxies: KeyPath<ServiceInstance, [FaultProxy]> & Sendable) -> Fault {
+        Fault(
+            name,
+            inject: { environment in
+                let service = environment.target
+                try service.cut(service[keyPath: proxies], silently: Bool.random(using: &environment.random))
+                try await environment.requestsGoOn()
+                try await environment.pause(milliseconds: 500...6_000)
+                try environment.connect(service)
+            })
+    }
+}
