@@ -72,7 +72,7 @@ package final class TemporaryRedis: Sendable {
     /// Starts the server again, with the same folder and arguments. Returns once it answers.
     package func start() throws {
         let (lifeline, output) = (Pipe(), Pipe())
-        let script = #"redis-server "$@" >/dev/null 2>&1 & echo $!; read -r _ || rm -rf "$0"; kill -KILL $!"#
+        let script = #"redis-server "$@" >/dev/null 2>&1 & echo $!; read -r _ || rm -rf "$0"; kill -KILL $! 2>/dev/null"#
         let defaults = [
             "--port", "\(port ?? 0)", "--bind", "127.0.0.1", "--unixsocket", socketPath, "--dir", directory,
             "--logfile", directory + "/redis.log", "--save", "", "--appendonly", "no", "--enable-debug-command", "yes",

@@ -79,8 +79,8 @@ package final class TemporarySentinels: Sendable {
             guard let primary = try primary() else { return false }
             return try servers.allSatisfy { server in
                 if !server.isAnswering || server === primary { return true }
-                let state = try server.cli("INFO", "replication")
-                return state.contains("master_link_status:up") && state.contains("master_port:\(primary.port ?? 0)\r")
+                let state = try server.cli("INFO", "replication").split(whereSeparator: \.isNewline)
+                return state.contains("master_link_status:up") && state.contains("master_port:\(primary.port ?? 0)")
             }
         }
     }
