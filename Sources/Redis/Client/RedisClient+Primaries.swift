@@ -1,4 +1,5 @@
 import NIOCore
+import Synchronization
 
 /// One server that holds keys: the single server, the primary that Sentinels name, or a primary of a cluster.
 package struct RedisPrimary: Sendable, Hashable, CustomStringConvertible {

@@ -36,7 +36,8 @@ extension RedisEndpoint {
     static func cluster(_ rest: Substring, usesTLS: Bool, _ password: String?) throws(RedisError) -> RedisEndpoint {
         let (credentials, location) = try splitCredentials(rest, password)
         let parts = location.split(separator: "/", maxSplits: 1, omittingEmptySubsequences: false)
-        guard parts.count < 2 || parts[1].isEmpty || (try database(parts[1])) == 0 else {
+        let number = parts.count > 1 && !parts[1].isEmpty ? try database(parts[1]) : 0
+        guard number == 0 else {
             throw RedisError(.misconfigured, "a Redis cluster has only the database 0")
         }
         return RedisEndpoint(

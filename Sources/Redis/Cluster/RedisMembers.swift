@@ -104,7 +104,7 @@ final class RedisMembers: @unchecked Sendable {
         let isNew = new != map
         if isNew {
             map = new
-            primaries = new.primaries.map(member)
+            primaries = new.primaries.map { member($0) }
             askForAdmission()
         }
         let now = NIODeadline.now()
@@ -138,7 +138,7 @@ final class RedisMembers: @unchecked Sendable {
             return place(of: primaries[owner])
         case .anyPrimary:
             if let usable = primaries.first(where: \.isUsable) { return .usable(usable) }
-            let places = primaries.map(place)
+            let places = primaries.map { place(of: $0) }
             return places.first { if case .connecting = $0 { true } else { false } } ?? places[0]
         case .node(let address):
             guard let member = members[address] else {

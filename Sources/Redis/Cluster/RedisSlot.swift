@@ -1,3 +1,5 @@
+import NIOCore
+
 /// One of the 16,384 parts of a cluster's keys (Redis Cluster specification, "Key distribution model").
 struct RedisSlot: Sendable, Hashable {
     static let count = 16_384

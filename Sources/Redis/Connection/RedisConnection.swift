@@ -1,5 +1,6 @@
 import EventLoops
 package import NIOCore
+import Synchronization
 
 /// What callers on one event loop send their commands on: one connection to a single server, or a router to the nodes of a cluster.
 ///
