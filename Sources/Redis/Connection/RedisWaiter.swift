@@ -4,6 +4,10 @@ enum RedisWaiter {
     case completion((Result<RedisValue, RedisError>) -> Void)
     /// One place of a pipeline's answer.
     case place(RedisPipelineReplies, Int)
+    /// A router, which decides by the reply whether the command of this id has to go to another node.
+    case routed(RedisRouter, UInt64)
+    /// Nobody reads the reply.
+    case nobody
 
     /// Ends the wait, on the loop. For a single command the server's error reply is a failure.
     func resume(_ result: Result<RedisValue, RedisError>) {
@@ -11,6 +15,8 @@ enum RedisWaiter {
         case .continuation(let continuation): continuation.resume(returning: result.failingOnErrorReply)
         case .completion(let completion): completion(result.failingOnErrorReply)
         case .place(let replies, let index): replies.settle(index, result)
+        case .routed(let router, let id): router.received(result, for: id)
+        case .nobody: break
         }
     }
 }
@@ -23,25 +29,20 @@ extension Result where Success == RedisValue, Failure == RedisError {
 
 /// Collects the replies to the commands of one pipeline. Loop-confined like the connection it belongs to.
 final class RedisPipelineReplies {
-    private var values: [RedisValue]
+    private var results: [Result<RedisValue, RedisError>]
     private var missing: Int
-    private var failure: RedisError?
-    private let continuation: UnsafeContinuation<Result<[RedisValue], RedisError>, Never>
+    private let continuation: UnsafeContinuation<[Result<RedisValue, RedisError>], Never>
 
-    init(count: Int, _ continuation: UnsafeContinuation<Result<[RedisValue], RedisError>, Never>) {
-        values = Array(repeating: .null, count: count)
+    init(count: Int, _ continuation: UnsafeContinuation<[Result<RedisValue, RedisError>], Never>) {
+        results = Array(repeating: .success(.null), count: count)
         missing = count
         self.continuation = continuation
     }
 
     /// Ends the pipeline once every command has its reply or failure.
     func settle(_ index: Int, _ result: Result<RedisValue, RedisError>) {
-        switch result {
-        case .success(let value): values[index] = value
-        case .failure(let error): failure = failure ?? error
-        }
+        results[index] = result
         missing -= 1
-        guard missing == 0 else { return }
-        continuation.resume(returning: failure.map(Result.failure) ?? .success(values))
+        if missing == 0 { continuation.resume(returning: results) }
     }
 }
