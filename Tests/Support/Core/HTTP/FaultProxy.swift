@@ -30,9 +30,11 @@ package final class FaultProxy: Sendable {
         try await self.init(to: address, socketPath: path) { try await $0.bind(unixDomainSocketPath: path).get() }
     }
 
-    /// - Parameter port: the port of 127.0.0.1 that it listens on.
-    package convenience init(to address: SocketAddress, port: Int) async throws {
-        try await self.init(to: address, socketPath: "") { try await $0.bind(host: "127.0.0.1", port: port).get() }
+    /// - Parameters:
+    ///   - host: the address of the loopback device that it listens on.
+    ///   - port: its port there.
+    package convenience init(to address: SocketAddress, host: String = "127.0.0.1", port: Int) async throws {
+        try await self.init(to: address, socketPath: "") { try await $0.bind(host: host, port: port).get() }
     }
 
     private init(to address: SocketAddress, socketPath: String, listen: (ServerBootstrap) async throws -> any Channel) async throws {

@@ -185,19 +185,33 @@ extension Environment {
     /// Units by product over all days, as an operator reads them.
     fileprivate func scores() async throws -> [Int64: Int64] {
         var scores: [Int64: Int64] = [:]
-        for key in try await redisCLI("KEYS", "ranking:{sales}:2*") {
-            let lines = try await redisCLI("ZRANGE", key, "0", "-1", "WITHSCORES")
-            for index in stride(from: 0, to: lines.count - 1, by: 2) {
-                scores[Int64(lines[index]) ?? 0, default: 0] += Int64(lines[index + 1]) ?? 0
-            }
+        if usesPrivateRedis { return try await privateScores() }
+        for key in try await command("KEYS", Self.days).split(separator: "\n").map(String.init) {
+            Self.add(
+                try await command(at: key, ["ZRANGE", key, "0", "-1", "WITHSCORES"]).split(separator: "\n").map(String.init), to: &scores)
         }
         return scores
     }
 
-    private func redisCLI(_ words: String...) async throws -> [String] {
-        let socket = usesPrivateRedis ? dataFolder + "/redis/redis.sock" : redis.socketPath
-        let command = ["redis-cli", "-s", socket] + words
-        let output = try await Tool.run(program: disk?.command(wrapping: command) ?? command)
-        return output.lines
+    private static let days = "ranking:{sales}:2*"
+
+    /// - Parameter lines: products, each with its units after it.
+    private static func add(_ lines: [String], to scores: inout [Int64: Int64]) {
+        for index in stride(from: 0, to: lines.count - 1, by: 2) {
+            scores[Int64(lines[index]) ?? 0, default: 0] += Int64(lines[index + 1]) ?? 0
+        }
+    }
+
+    private func privateScores() async throws -> [Int64: Int64] {
+        var scores: [Int64: Int64] = [:]
+        for key in try await privateRedis("KEYS", Self.days) {
+            Self.add(try await privateRedis("ZRANGE", key, "0", "-1", "WITHSCORES"), to: &scores)
+        }
+        return scores
+    }
+
+    private func privateRedis(_ words: String...) async throws -> [String] {
+        let command = ["redis-cli", "-s", dataFolder + "/redis/redis.sock"] + words
+        return try await Tool.run(program: disk?.command(wrapping: command) ?? command).lines
     }
 }

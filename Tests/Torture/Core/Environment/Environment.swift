@@ -16,11 +16,11 @@ final class Environment {
     /// The service that the round's fault concerns.
     var target: ServiceInstance
     /// The Redis behind the services' proxies.
-    var redis: TemporaryRedis
+    var redisServers: RedisServers
     /// The servers of the store; nil where it is SQLite in the data folder of the only service.
     let stores: PostgresPair?
     var random: SeededGenerator
-    private let adminToken: String?
+    private var adminToken: String?
     private(set) var customers: [Customer] = []
     private(set) var catalogue = Catalogue()
     /// The customers of all rounds.
@@ -35,26 +35,24 @@ final class Environment {
     private var pendingChanges: [Task<Void, Never>] = []
     private let folder: TemporaryFolder
 
-    static let redisArguments = ["--appendonly", "yes", "--appendfsync", "everysec"]
-
-    /// Starts everything except the shoppers: one service on SQLite, or several on PostgreSQL.
+    /// Starts everything except the shoppers: one service on SQLite and a Redis, or several on PostgreSQL and a Redis Cluster.
     ///
     /// - Parameter connections: to all services together.
     static func start(random: SeededGenerator, services count: Int = 1, connections: Int) async throws -> Environment {
         let folder = TemporaryFolder()
-        var redis: TemporaryRedis?
+        var redis: RedisServers?
         var stores: PostgresPair?
         do {
-            let server = try await offPool { try TemporaryRedis(arguments: redisArguments, onTCP: true) }
-            redis = server
+            let servers = try await RedisServers.start(asCluster: count > 1)
+            redis = servers
             // What the services ask of a store's server; its files are in memory.
             if count > 1 { stores = try await offPool { try PostgresPair(settings: ["fsync": "on"]) } }
             var services: [ServiceInstance] = []
             for number in 1...count {
                 services.append(
-                    try await makeService(number, connections: connections / count, redis: server, stores: stores, in: folder))
+                    try await makeService(number, connections: connections / count, redis: servers, stores: stores, in: folder))
             }
-            return try await Environment(folder: folder, redis: server, stores: stores, services: services, random: random)
+            return try await Environment(folder: folder, redis: servers, stores: stores, services: services, random: random)
         } catch {
             redis?.end()
             stores?.end()
@@ -64,36 +62,44 @@ final class Environment {
     }
 
     private static func makeService(
-        _ number: Int, connections: Int, redis: TemporaryRedis, stores: PostgresPair?, in folder: TemporaryFolder
+        _ number: Int, connections: Int, redis: RedisServers, stores: PostgresPair?, in folder: TemporaryFolder
     ) async throws -> ServiceInstance {
-        func proxy(to socket: String, _ name: String) async throws -> FaultProxy {
-            let home = "\(folder.path)/\(number)/\(name)"
-            try FileManager.default.createDirectory(atPath: home, withIntermediateDirectories: true)
-            let proxy = try await FaultProxy(to: socket, in: home)
-            // libpq finds a socket by its folder and port.
-            symlink(proxy.socketPath, home + "/.s.PGSQL.5432")
-            return proxy
+        func folderOfProxy(_ name: String) throws -> String {
+            let path = "\(folder.path)/\(number)/\(name)"
+            try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
+            return path
         }
         var storeProxies: [FaultProxy] = []
-        for server in stores?.both ?? [] { storeProxies.append(try await proxy(to: server.socket, "store-\(storeProxies.count)")) }
+        for server in stores?.both ?? [] {
+            let home = try folderOfProxy("store-\(storeProxies.count)")
+            storeProxies.append(try await FaultProxy(to: server.socket, in: home))
+            // libpq finds a socket by its folder and port.
+            symlink(home + "/proxy.sock", home + "/.s.PGSQL.5432")
+        }
         return ServiceInstance(
             number: number, port: try TemporaryRedis.freePort(), connections: connections, logFile: "\(folder.path)/serve-\(number).log",
-            redisProxies: [try await proxy(to: redis.socketPath, "redis")], storeProxies: storeProxies)
+            redisProxies: try await redis.makeProxies(of: number, in: folderOfProxy("redis")), storeProxies: storeProxies)
     }
 
     private init(
-        folder: TemporaryFolder, redis: TemporaryRedis, stores: PostgresPair?, services: [ServiceInstance], random: SeededGenerator
+        folder: TemporaryFolder, redis: RedisServers, stores: PostgresPair?, services: [ServiceInstance], random: SeededGenerator
     ) async throws {
-        (self.folder, self.redis, self.stores, self.services, self.random) = (folder, redis, stores, services, random)
+        (self.folder, redisServers, self.stores, self.services, self.random) = (folder, redis, stores, services, random)
         target = services[0]
         let balancer = Balancer(services.map(\.pool), random: SeededGenerator(seed: ~random.seed))
         client = ServiceClient(counts: RequestCounter(), findings: findings, balancer: balancer, isUnavailableUnknown: stores != nil)
         platform = try await DataPlatform(findings: findings)
-        let store = stores.map { ["--store", $0.url] } ?? ["--data", folder.path + "/data"]
-        // `firstcome token` makes the token key of the store, so the service finds it.
-        try FileManager.default.createDirectory(atPath: folder.path + "/data", withIntermediateDirectories: true)
-        adminToken = try await Tool.run(["token", "--admin"] + store).lines.first
+        try FileManager.default.createDirectory(atPath: homeFolder, withIntermediateDirectories: true)
+        // The token key of a data folder is made by `firstcome token`, and that of a database by the first service.
+        if stores == nil { adminToken = try await tokens("--admin").first }
         for service in services { try await service.start(launch(of: service)) }
+        if stores != nil { adminToken = try await tokens("--admin").first }
+    }
+
+    private func tokens(_ whose: String...) async throws -> [String] {
+        let output = try await Tool.run(["token"] + whose + store)
+        guard output.status == 0 else { throw Tool.Missing(description: "no token: \(output.standardError)") }
+        return output.lines
     }
 
     /// Ends every process by its own pid and removes every file.
@@ -102,7 +108,7 @@ final class Environment {
         if let privateRedis = try? PrivateRedis(dataFolder: homeFolder) { await privateRedis.stop() }
         await platform.close()
         disk?.end()
-        let (redis, stores) = (redis, stores)
+        let (redis, stores) = (redisServers, stores)
         try? await offPool {
             redis.end()
             stores?.end()
@@ -117,10 +123,11 @@ final class Environment {
     /// The end of each service's log.
     func logs(_ count: Int) -> String { services.map { "\($0):\n\($0.log.suffix(count))" }.joined(separator: "\n") }
 
+    /// The option by which a command reaches the store, past the proxies.
+    private var store: [String] { stores.map { ["--store", $0.url] } ?? ["--data", dataFolder] }
     /// The options by which a command reaches store and Redis, past the proxies.
     var direct: [String] {
-        let store = stores.map { ["--store", $0.url] } ?? ["--data", dataFolder]
-        return store + (usesPrivateRedis ? [] : ["--redis", "unix://\(redis.socketPath)"])
+        store + (usesPrivateRedis ? [] : ["--redis", redisServers.url])
     }
 
     func launch(of service: ServiceInstance) -> ServiceInstance.Launch {
@@ -132,7 +139,7 @@ final class Environment {
             // The faults make queues stand, and what checks the service after a fault does not come again later.
             "--shed-after", "0",
         ]
-        if !usesPrivateRedis { arguments += ["--redis", "unix://\(service.redisProxies[0].socketPath)"] }
+        if !usesPrivateRedis { arguments += ["--redis", redisServers.url(of: service.number, through: service.redisProxies)] }
         if let stores {
             arguments += [
                 "--store", stores.url(folders: service.storeProxies.map { ($0.socketPath as NSString).deletingLastPathComponent }),
@@ -189,19 +196,20 @@ extension Environment {
     }
 
     /// Ends what a fault may have left of itself.
-    func undoFaults() throws {
+    func undoFaults() async throws {
         platform.set(.usual)
         for service in services {
             service.send(SIGCONT)
             try connect(service)
         }
-        redis.resume()
-        for server in stores?.both ?? [] { server.resume() }
+        try await redisServers.undoFaults()
+        if let stores { try await offPool { for server in stores.both { server.resume() } } }
     }
 
     /// Connects a service with the present servers again.
     func connect(_ service: ServiceInstance) throws {
-        try service.connect(redis: [redis.socketPath], stores: stores?.both.map(\.socket) ?? [])
+        let stores = try stores?.both.map { try SocketAddress(unixDomainSocketPath: $0.socket) } ?? []
+        service.connect(redis: try redisServers.addresses(), stores: stores)
     }
 }
 
@@ -213,8 +221,7 @@ extension Environment {
         let answers = try await together(Array(0..<count)) { [admin] _ in try await admin.post("/users", #"{"name": "이바다"}"#) }
         let ids = try answers.map { try $0.expect(201).int("userId") }.sorted()
         guard let first = ids.first, let last = ids.last else { return }
-        let store = stores.map { ["--store", $0.url] } ?? ["--data", dataFolder]
-        let tokens = try await Tool.run(["token", "--user", "\(first)-\(last)"] + store).lines
+        let tokens = try await tokens("--user", "\(first)-\(last)")
         customers = ids.map { id in
             Customer(client.balancer.place(Caller(pool: services[0].pool, token: tokens[Int(id - first)], id: id)).caller)
         }

@@ -132,10 +132,10 @@ final class ServiceInstance: Sendable, CustomStringConvertible {
         }
     }
 
-    /// Connects it with these servers again, by their sockets.
-    func connect(redis: [String], stores: [String]) throws {
-        for (proxy, path) in zip(redisProxies + storeProxies, redis + stores) {
-            proxy.move(to: try SocketAddress(unixDomainSocketPath: path))
+    /// Connects it with these servers again.
+    func connect(redis: [SocketAddress], stores: [SocketAddress]) {
+        for (proxy, address) in zip(redisProxies + storeProxies, redis + stores) {
+            proxy.move(to: address)
             proxy.inject(.none)
             proxy.release()
         }

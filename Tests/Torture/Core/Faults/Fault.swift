@@ -32,7 +32,7 @@ package struct Fault: Sendable, CustomStringConvertible {
     /// Every fault that the torture can inject into one service.
     package static let all = service + atFaultPoints + redis + proxies + disk + platform + browsing
     /// Every fault that it can inject where several services share a store on PostgreSQL.
-    package static let ofSeveral = service + atFaultPoints + several + stores + redis + proxies + platform + browsing
+    package static let ofSeveral = service + atFaultPoints + several + stores + cluster + proxies + platform + browsing
 
     /// The fault could not be injected.
     struct NotReached: Error, CustomStringConvertible {

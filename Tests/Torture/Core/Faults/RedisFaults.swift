@@ -3,46 +3,39 @@ import Services
 import TestSupport
 
 extension Environment {
-    /// Runs one command on the Redis that the service uses.
-    @discardableResult
-    func command(_ words: String...) async throws -> String {
-        let redis = redis
-        return try await offPool { try redis.cli(words) }
-    }
-
-    private var appendOnlyFolder: String { redis.directory + "/appendonlydir" }
+    private var appendOnlyFolder: String { get throws { try redis.directory + "/appendonlydir" } }
 
     func killRedis() async throws {
-        let redis = redis
+        let redis = try redis
         try await offPool { redis.kill() }
     }
 
     func startRedis() async throws {
-        let redis = redis
+        let redis = try redis
         try await offPool { try redis.start() }
     }
 
     fileprivate func deleteFiles() throws {
-        try FileManager.default.removeItem(atPath: appendOnlyFolder)
+        try FileManager.default.removeItem(atPath: try appendOnlyFolder)
     }
 
     /// Copies what Redis has written so far, as a backup of a running server does.
     fileprivate func copyFiles() throws -> String {
-        let copy = redis.directory + "/older"
+        let copy = try redis.directory + "/older"
         try? FileManager.default.removeItem(atPath: copy)
-        try FileManager.default.copyItem(atPath: appendOnlyFolder, toPath: copy)
+        try FileManager.default.copyItem(atPath: try appendOnlyFolder, toPath: copy)
         return copy
     }
 
     fileprivate func restoreFiles(_ copy: String) throws {
         try deleteFiles()
-        try FileManager.default.moveItem(atPath: copy, toPath: appendOnlyFolder)
+        try FileManager.default.moveItem(atPath: copy, toPath: try appendOnlyFolder)
     }
 
     /// Fails over to a replica that lost its link to the primary some time before.
     fileprivate func failOver() async throws {
-        let primary = redis
-        let replica = try await offPool { try TemporaryRedis(arguments: Self.redisArguments, onTCP: true) }
+        let primary = try redis
+        let replica = try await offPool { try TemporaryRedis(arguments: RedisServers.arguments, onTCP: true) }
         do {
             // Set at run time, not by an argument, so that it follows no primary when it is started again.
             _ = try await offPool { try replica.cli("REPLICAOF", "127.0.0.1", "\(primary.port ?? 0)") }
@@ -56,7 +49,7 @@ extension Environment {
             replica.end()
             throw error
         }
-        redis = replica
+        redisServers = .single(replica)
         for service in services {
             try connect(service)
             for proxy in service.redisProxies { proxy.cutConnections() }
@@ -67,7 +60,7 @@ extension Environment {
     }
 
     /// Deletes some of what the service keeps in Redis.
-    fileprivate func deleteKeys() async throws {
+    func deleteKeys() async throws {
         let campaign = catalogue.currentCampaigns.randomElement(using: &random) ?? 1
         let day = try await command("KEYS", "ranking:{sales}:2*").split(separator: "\n").first.map(String.init)
         let choices = [
@@ -76,8 +69,7 @@ extension Environment {
         ]
         for _ in 0..<3 {
             guard let keys = choices.randomElement(using: &random) else { return }
-            let redis = redis
-            _ = try await offPool { try redis.cli(["DEL"] + keys) }
+            try await command(at: keys[0], ["DEL"] + keys)
             try await pause(milliseconds: 0...200)
         }
     }
@@ -112,9 +104,9 @@ extension Fault {
         Fault(
             "Redis: SIGSTOP for seconds",
             inject: { environment in
-                environment.redis.pause()
+                try environment.redis.pause()
                 try await environment.pause(milliseconds: 500...3_500)
-                environment.redis.resume()
+                try environment.redis.resume()
             }),
         Fault(
             "Redis: FLUSHALL",

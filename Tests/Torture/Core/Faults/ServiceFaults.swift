@@ -23,11 +23,16 @@ extension Environment {
         throw Fault.NotReached(description: "no service says that it holds the duties")
     }
 
+    /// The last sale that the ranking has counted.
+    private func countedSales() async throws -> String {
+        try await command(at: "ranking:{sales}:applied", ["GET", "ranking:{sales}:applied"])
+    }
+
     /// Waits until a new event has been delivered and a new sale counted.
     fileprivate func dutiesMove() async throws {
-        let (events, counted) = (platform.received.count, try await command("GET", "ranking:{sales}:applied"))
+        let (events, counted) = (platform.received.count, try await countedSales())
         try await eventually("an event is delivered") { platform.received.count > events }
-        try await eventually("a sale is counted") { try await command("GET", "ranking:{sales}:applied") != counted }
+        try await eventually("a sale is counted") { try await countedSales() != counted }
     }
 
     /// Measures whether requests go on.

@@ -117,7 +117,7 @@ struct Round {
             torture.printStep("injecting \(fault)")
             try await fault.inject(environment)
             torture.printStep("injected")
-            try environment.undoFaults()
+            try await environment.undoFaults()
             report.recoveryTime = try await environment.waitUntilReady()
             if report.recoveryTime > .seconds(3) { torture.printStep("ready late; the logs end with:\n\(environment.logs(6_000))") }
             if Int.random(in: 0..<3, using: &environment.random) == 0 { environment.raiseQuantity() }
@@ -129,7 +129,7 @@ struct Round {
         } catch  where error is Fault.NotReached || error is NotInTime {
             environment.findings.add(.wrong, "the fault could not be injected: \(error)")
             // A fresh process, so that nothing of this fault reaches the next round.
-            try environment.undoFaults()
+            try await environment.undoFaults()
             for service in environment.services {
                 try await service.kill()
                 try await service.start(environment.launch(of: service))
