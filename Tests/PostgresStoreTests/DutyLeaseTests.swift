@@ -157,9 +157,10 @@ import Testing
             let state = { try home.sql("SELECT delivery, attempts FROM events") }
             let first = try #require(try await Self.take(leases[0]))
             let term = DutyTerm(first, since: .now)
-            try await DutyTerm.$current.withValue(term) {
-                #expect(try await store.markFailed(event, nextAttemptAt: noon, error: "away"))
+            let isMarked = try await DutyTerm.$current.withValue(term) {
+                try await store.markFailed(event, nextAttemptAt: noon, error: "away")
             }
+            #expect(isMarked)
             #expect(try state() == "0|1")
             try Self.age(home, bySeconds: 6)
             let second = try #require(try await Self.take(leases[1]))
