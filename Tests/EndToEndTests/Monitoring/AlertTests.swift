@@ -87,7 +87,7 @@ extension EndToEnd.AlertTests {
                     try await live.guest.get("/metrics").text.contains("firstcome_duties_held 1")
                 }
                 let database = try #require(live.storeDatabase)
-                try await offPool {
+                _ = try await offPool {
                     try database.sql("UPDATE duties SET holder = 1, term = term + 1, until = now() + interval '1 hour'")
                 }
                 try await prometheus.expect("FirstcomeDutiesNotDone")

@@ -12,7 +12,7 @@ extension EndToEnd.SharedShopTests {
     func anyService() async throws {
         try await ServicesOnServers.run(3) { shop in
             let user = try await shop.newUser(at: 0, balance: 0)
-            func at(_ service: Int) -> Caller { Caller(pool: shop.services[service].pool, token: user.token, id: user.id) }
+            @Sendable func at(_ service: Int) -> Caller { Caller(pool: shop.services[service].pool, token: user.token, id: user.id) }
             let product = try await shop.admin.makeProduct(price: 1_000, stock: 50)
 
             // A repeat under one key finds the first answer, wherever it comes.

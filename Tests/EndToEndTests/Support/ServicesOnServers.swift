@@ -46,7 +46,7 @@ struct ServicesOnServers: Sendable {
         var services: [Service] = []
         var failure: (any Error)?
         do {
-            try await offPool { try postgres.sql("CREATE DATABASE shop ENCODING 'UTF8' TEMPLATE template0") }
+            _ = try await offPool { try postgres.sql("CREATE DATABASE shop ENCODING 'UTF8' TEMPLATE template0") }
             let proxies = try await proxies(to: postgres, redis, in: folder)
             let url = { (folder: String) in "postgresql:///shop?host=\(folder)&port=\(postgres.port)&user=\(postgres.role)" }
             for number in 0..<count {
