@@ -167,7 +167,7 @@ struct ChangeDelivery: UseCase {
     let events: [EventID]
     let states: DeliveryStates
     let change: DeliveryChange
-    let duty: DutyMark?
+    var duty: DutyMark?
 
     var needs: Needs {
         var needs = Needs(events: events)
