@@ -138,7 +138,7 @@ import Testing
             let order = try await other.placeOrder(userID: user, items: items, issuedCouponID: nil, in: .at(noon)).value
             let placed = try #require(try await lease.renew(mark))
             #expect(placed.nextExpiry == order.expiresAt && placed.events == paid.events)
-            let event = try #require(try await other.waitingEvents(after: EventID(0), limit: 10).first).id
+            let event = try #require(try await other.waitingEvents(after: EventPlace(0), limit: 10).events.first).id
             #expect(try await other.park(event, error: "refused"))
             #expect(try await lease.renew(mark) == placed, "only what waits again is news")
             guard case .done = try await other.retryParked(event, at: noon) else { throw NotDone(result: "not parked") }
@@ -178,10 +178,10 @@ import Testing
             try await DutyTerm.$current.withValue(DutyTerm(second, since: .now)) { _ = try await other.markDelivered([event]) }
             #expect(try state() == "1|1")
             await #expect(throws: StoreError.self) {
-                try await DutyTerm.$current.withValue(term) { _ = try await store.redeliver(after: EventID(0), atMost: 10, at: noon) }
+                try await DutyTerm.$current.withValue(term) { _ = try await store.redeliver(after: EventPlace(0), atMost: 10, at: noon) }
             }
             #expect(try state() == "1|1")
-            #expect(try await store.redeliver(after: EventID(0), atMost: 10, at: noon) == 1, "no duty")
+            #expect(try await store.redeliver(after: EventPlace(0), atMost: 10, at: noon) == 1, "no duty")
             for lease in leases { lease.close() }
         }
     }
@@ -237,6 +237,6 @@ import Testing
         _ = try await store.charge(userID: user, amount: Won(20_000), in: .at(noon)).value
         let items = [RequestedItem(productID: tea, quantity: 1)]
         _ = try await store.checkout(userID: user, items: items, issuedCouponID: nil, in: .at(noon)).value
-        return try #require(try await store.waitingEvents(after: EventID(0), limit: 10).first).id
+        return try #require(try await store.waitingEvents(after: EventPlace(0), limit: 10).events.first).id
     }
 }

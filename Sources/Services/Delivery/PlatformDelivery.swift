@@ -94,7 +94,8 @@ actor PlatformDelivery {
     /// Drops all that is known of the events, because another service may have delivered them meanwhile.
     func startOver() {
         (queue, health) = (DeliveryQueue(), PlatformHealth(limit: WebhookSink.concurrency))
-        (doubtful, unmarked, cursor, lastRead) = ([:], [], EventID(0), LastRead())
+        (doubtful, unmarked, lastRead) = ([:], [], LastRead())
+        (cursor, review) = (EventPlace(0), EventPlace(0))
     }
 
     /// Delivers events until none may be sent now, including those that are appended meanwhile. An event that gets no answer holds up
