@@ -58,7 +58,8 @@ import Testing
             "redis://:secret@h:x", "redis://:secret@h/minus", "redis://:secret@h/-1", "redis://user@h", "unix://relative", "unix:///p?db=x",
             "unix:///p?password=secret", "redis://:secret%4@h", "redis://:secret%zz@h", "redis://[::1", "redis://[::1]x",
             "redis+cluster://", "redis+cluster://:secret@a,,b", "redis+cluster://:secret@a,b/1", "redis+cluster://:secret@a:0",
-            "redis+cluster://:secret@a,b/x", "redis+sentinel://:secret@s1", "redis+sentinel://:secret@s1/", "redis+sentinel://:secret@/shop",
+            "redis+cluster://:secret@a,b/x", "redis+sentinel://:secret@s1", "redis+sentinel://:secret@s1/",
+            "redis+sentinel://:secret@/shop",
             "redis+sentinel://:secret@s1/shop/x", "redis+other://:secret@h", "unix+cluster:///s",
         ])
     func refuses(url: String) throws {

@@ -24,8 +24,10 @@ import Testing
     }
 
     static let answers: [(Result<RedisValue, RedisError>, RedisRoutedCommand.Step?)] = [
-        (.success(.integer(1)), .deliver), (error("WRONGTYPE no"), .deliver), (error("OOM no"), .deliver), (error("CROSSSLOT no"), .deliver),
-        (error("MOVED 7 a:1"), redirection("MOVED 7 a:1").map { .moved($0) }), (error("ASK 7 a:1"), redirection("ASK 7 a:1").map { .ask($0) }),
+        (.success(.integer(1)), .deliver), (error("WRONGTYPE no"), .deliver), (error("OOM no"), .deliver),
+        (error("CROSSSLOT no"), .deliver),
+        (error("MOVED 7 a:1"), redirection("MOVED 7 a:1").map { .moved($0) }),
+        (error("ASK 7 a:1"), redirection("ASK 7 a:1").map { .ask($0) }),
         (error("TRYAGAIN"), .later(.milliseconds(20))), (error("CLUSTERDOWN Hash slot not served"), .later(.milliseconds(50))),
         (error("LOADING"), .later(.milliseconds(50))), (error("MASTERDOWN"), .later(.milliseconds(50))),
         (error("READONLY You can't write"), .later(.milliseconds(50))),
@@ -46,7 +48,8 @@ import Testing
         #expect(again.step(after: Self.lost(.unknownOutcome)) == .again)
     }
 
-    @Test("a command for one node gets that node's answer, whatever it is", arguments: ["MOVED 7 a:1", "CLUSTERDOWN", "READONLY", "LOADING"])
+    @Test(
+        "a command for one node gets that node's answer, whatever it is", arguments: ["MOVED 7 a:1", "CLUSTERDOWN", "READONLY", "LOADING"])
     func pinned(message: String) {
         var routed = sent(Self.again, to: .node(Self.here))
         #expect(routed.step(after: Self.error(message)) == .deliver)
