@@ -10,6 +10,8 @@ TEST_PACKAGES := openssl gnuplot-nox python3 postgresql-15
 # What makes the Debian package and the tarball, and what checks them.
 DIST_PACKAGES := debhelper dpkg-dev chrpath python3 binutils
 DIST_TEST_PACKAGES := mmdebstrap lintian man-db systemd
+# What several services need in `make torture`, and what moves the clock of one.
+SEVERAL_PACKAGES := postgresql-15 libfaketime
 COSTS_PACKAGES := valgrind binutils
 # `make contract` installs the rest from PyPI into .build/contract.
 CONTRACT_PACKAGES := python3-venv
@@ -36,7 +38,7 @@ PORT ?= 8080
 ROUNDS ?=
 
 .PHONY: help run test contract dist dist-test costs thresholds torture fuzz bench build lint format clean
-.PHONY: dist-packages dist-test-packages costs-build packages test-packages contract-packages costs-packages bench-packages lint-packages
+.PHONY: dist-packages dist-test-packages costs-build packages test-packages contract-packages costs-packages bench-packages several-packages lint-packages
 
 help: ## Print this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-10s %s\n", $$1, $$2 }'
@@ -74,7 +76,7 @@ costs-build: packages costs-packages
 	swift build $(RELEASE) --product CountingAllocator
 	swift build $(RELEASE) --product firstcome-costs
 
-torture: packages ## Inject faults while customers shop, and check what was lost: SERVICES=3 ROUNDS=50 SEED=1 ONLY=Redis
+torture: packages $(if $(filter-out 1,$(SERVICES)),several-packages) ## Inject faults while customers shop, and check what was lost: SERVICES=3 ROUNDS=50 SEED=1 ONLY=Redis
 	swift build --product firstcome
 	swift build --product firstcome-torture
 	@$$(swift build --show-bin-path)/firstcome-torture --rounds '$(or $(ROUNDS),50)' --services '$(or $(SERVICES),1)' $(if $(SEED),--seed '$(SEED)') $(if $(ONLY),--only '$(ONLY)')
@@ -111,4 +113,5 @@ dist-test-packages: ; @.ci/install $(DIST_TEST_PACKAGES)
 contract-packages: ; @.ci/install $(CONTRACT_PACKAGES)
 costs-packages: ; @.ci/install $(COSTS_PACKAGES)
 bench-packages: ; @.ci/install $(BENCH_PACKAGES)
+several-packages: ; @.ci/install $(SEVERAL_PACKAGES)
 lint-packages: ; @.ci/install $(LINT_PACKAGES)

@@ -36,6 +36,12 @@ struct Verification {
                 findings.add(.wrong, "\(error)")
             }
         }
+        // A customer who no longer waited may have left a request behind.
+        for service in environment.services {
+            await atRest("\(service) has answered every request") {
+                try await environment.metrics(of: service).contains("\nfirstcome_http_requests_in_flight 1\n")
+            }
+        }
         await atRest("no order is pending") {
             for customer in customers.shuffled().prefix(20) {
                 let orders = try await customer.caller.get("/users/\(customer.id)/orders?limit=100").expect(200).items()
@@ -45,7 +51,11 @@ struct Verification {
         }
         await atRest("no event waits") { try await admin.get("/admin/events?state=waiting&limit=1").expect(200).items().isEmpty }
         await atRest("every sale is counted") {
-            try await admin.get("/metrics").text.contains("\nfirstcome_ranking_lag_events 0\n")
+            for service in environment.services {
+                let page = try await environment.metrics(of: service)
+                if page.contains("\nfirstcome_duties_held 1\n"), page.contains("\nfirstcome_ranking_lag_events 0\n") { return true }
+            }
+            return false
         }
         let parked = (try? await admin.get("/admin/events?state=parked").items()) ?? []
         if !parked.isEmpty { findings.add(.lost, "\(parked.count) events are parked") }
@@ -53,8 +63,12 @@ struct Verification {
 
     private typealias Pair = (customer: Customer, account: Account)
 
+    /// Of this many customers, one is compared with what every service says.
+    private static let onEveryService: Int64 = 5
+
     private func compareAccounts() async throws -> [Pair] {
-        try await withThrowingTaskGroup(of: Pair.self) { [findings, patience] group in
+        let others = environment.services.count > 1 ? environment.services.map(\.pool) : []
+        return try await withThrowingTaskGroup(of: Pair.self) { [findings, patience] group in
             var rest = customers[...]
             func next() {
                 guard let customer = rest.popFirst() else { return }
@@ -68,6 +82,12 @@ struct Verification {
                         account = try await Account.read(customer.caller, payments: payments.sorted())
                     }
                     Comparison(customer: customer, account: account, findings: findings).run()
+                    for pool in others where customer.id % Self.onEveryService == 0 {
+                        var caller = customer.caller
+                        caller.pool = pool
+                        let other = try await Account.read(caller, payments: payments.sorted())
+                        Comparison(customer: customer, account: other, findings: findings).run()
+                    }
                     return (customer, account)
                 }
             }
@@ -97,10 +117,27 @@ struct Verification {
             }
             let codes = Set(coupons.map(\.code))
             if codes.count != coupons.count { findings.add(.doubled, "campaign \(id): a code was given twice") }
-            let campaign = try await environment.admin.get("/coupons/\(id)").expect(200)
-            if try campaign.int("remaining") != quantity - Int64(coupons.count) || campaign.int("quantity") != quantity {
-                findings.add(.wrong, "campaign \(id) of \(quantity) with \(coupons.count) owners says \(campaign.text)")
+            for service in environment.services {
+                var shown = ""
+                let isRight = await becomes {
+                    // What another service has changed is seen when the lease of a copied value ends.
+                    let campaign = try await environment.admin(at: service).get("/coupons/\(id)").expect(200)
+                    shown = campaign.text
+                    return try campaign.int("remaining") == quantity - Int64(coupons.count) && campaign.int("quantity") == quantity
+                }
+                if !isRight {
+                    findings.add(.wrong, "\(service): campaign \(id) of \(quantity) with \(coupons.count) owners says \(shown)")
+                }
             }
+        }
+    }
+
+    private func becomes(_ condition: () async throws -> Bool) async -> Bool {
+        do {
+            try await eventually("", within: patience) { (try? await condition()) == true }
+            return true
+        } catch {
+            return false
         }
     }
 
@@ -113,13 +150,17 @@ struct Verification {
         }
         for product in environment.catalogue.products {
             let expected = product.stock - (sold[product.id] ?? 0)
-            var stock = Int64.min
-            // An order expires by the clock, and the next sweep releases its stock.
-            try? await eventually("stock", within: patience) {
-                stock = try await environment.admin.stock(of: product.id)
-                return stock == expected
+            for service in environment.services {
+                var stock = Int64.min
+                // An order expires by the clock, and the next sweep releases its stock.
+                let isRight = await becomes {
+                    stock = try await environment.admin(at: service).stock(of: product.id)
+                    return stock == expected
+                }
+                if !isRight {
+                    findings.add(.wrong, "\(service): product \(product.id) has stock \(stock), and \(expected) units were not sold")
+                }
             }
-            if stock != expected { findings.add(.wrong, "product \(product.id) has stock \(stock), and \(expected) units were not sold") }
         }
         // Scores that were lost are rebuilt a moment later.
         var scores: [Int64: Int64] = [:]

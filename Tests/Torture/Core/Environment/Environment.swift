@@ -120,6 +120,8 @@ final class Environment {
     var dataFolder: String { disk?.folder ?? homeFolder }
     /// An admin at a random service.
     var admin: Caller { client.balancer.place(Caller(pool: services[0].pool, token: adminToken)).caller }
+    func admin(at service: ServiceInstance) -> Caller { Caller(pool: service.pool, token: adminToken) }
+    func metrics(of service: ServiceInstance) async throws -> String { try await admin(at: service).get("/metrics").expect(200).text }
     /// The end of each service's log.
     func logs(_ count: Int) -> String { services.map { "\($0):\n\($0.log.suffix(count))" }.joined(separator: "\n") }
 

@@ -30,8 +30,7 @@ extension Environment {
         let campaign = try await admin.makeCoupon(quantity: 1)
         let key = "coupon:{\(campaign)}"
         try await withPrimary(of: key) { try await before($0, $1) }
-        let limit = Int.random(in: 200...800, using: &random)
-        try await Task.sleep(for: .milliseconds(limit))
+        try await pause(milliseconds: 200...800)
         try await withPrimary(of: key) { $0.kill($1) }
         try await measure(.seconds(5)) { await probe.claim(campaign) }
     }

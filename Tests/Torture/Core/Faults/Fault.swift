@@ -32,7 +32,7 @@ package struct Fault: Sendable, CustomStringConvertible {
     /// Every fault that the torture can inject into one service.
     package static let all = service + atFaultPoints + redis + proxies + disk + platform + browsing
     /// Every fault that it can inject where several services share a store on PostgreSQL.
-    package static let ofSeveral = service + atFaultPoints + several + stores + cluster + proxies + platform + browsing
+    package static let ofSeveral = service + atFaultPoints + several + clock + stores + cluster + proxies + platform + browsing
 
     /// The fault could not be injected.
     struct NotReached: Error, CustomStringConvertible {
@@ -105,9 +105,9 @@ extension Fault {
             "SIGKILL \(point.rawValue)",
             prepare: { environment in
                 // Set at a restart of its own, so that the round waits until the service is ready before customers shop.
-                let trap = ServiceInstance.Trap(point: point, passage: Int.random(in: point.passages, using: &environment.random))
+                let trap = ServiceInstance.Trap(point: point, passage: environment.somePassage(of: point))
                 // Whichever service does the duty ends.
-                for service in point.isOfDuties ? environment.services : [environment.target] {
+                for service in point.anyServiceMayPass ? environment.services : [environment.target] {
                     try await service.stop(environment.findings)
                     try await service.start(environment.launch(of: service), trap: trap)
                 }
@@ -134,6 +134,12 @@ extension Fault {
 }
 
 extension Environment {
+    /// A passage that one service reaches within a round.
+    fileprivate func somePassage(of point: FaultPoint) -> Int {
+        let last = point.anyServiceMayPass ? point.passages.upperBound : max(1, point.passages.upperBound / services.count)
+        return Int.random(in: 1...last, using: &random)
+    }
+
     /// Restarts the other services that would still end themselves.
     fileprivate func removeTraps() async throws {
         for service in services where service.isTrapped {
@@ -158,13 +164,13 @@ extension FaultPoint {
         }
     }
 
-    /// Whether any service may be the one that passes it, because one of them does it for all.
-    fileprivate var isOfDuties: Bool {
+    /// Whether any of several services may be the one that passes it, because one of them does it for all.
+    fileprivate var anyServiceMayPass: Bool {
         switch self {
         case .beforeRecordSales, .afterRecordSales, .beforeSwapSales, .beforeDelivery, .afterDelivery, .afterLoadCoupon, .afterEpoch,
-            .afterLoadClaims, .beforePersist:
+            .afterLoadClaims, .beforePersist, .betweenStoreAndGate:
             true
-        case .afterScript, .beforeCommit, .afterCommit, .beforeAnswer, .betweenStoreAndGate, .afterRestoreCopy, .beforeRestoreRename,
+        case .afterScript, .beforeCommit, .afterCommit, .beforeAnswer, .afterRestoreCopy, .beforeRestoreRename,
             .afterRestoreRename:
             false
         }
