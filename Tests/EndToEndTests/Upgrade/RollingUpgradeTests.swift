@@ -52,14 +52,13 @@ extension EndToEnd.RollingUpgradeTests {
             for number in 1...3 { try await shop.start(number, former) }
             let shelf = try await Self.open(shop, by: former)
             let tokens = try await Self.tokens(shop, by: former, "--user", "1-24")
-            let isOver = Mutex(false)
-            let done = Counter()
+            let (isOver, done) = (Counter(), Counter())
             let customers = try await withThrowingTaskGroup(of: Customer.self) { group in
                 for (index, token) in tokens.enumerated() {
                     group.addTask {
                         var customer = Customer(id: Int64(index + 1), token: token)
                         var random = SeededGenerator(seed: UInt64(index))
-                        while !isOver.withLock({ $0 }) {
+                        while isOver.value == 0 {
                             try await Self.shop(&customer, at: shop, shelf, &random)
                             done.add()
                         }
@@ -79,9 +78,9 @@ extension EndToEnd.RollingUpgradeTests {
                     // One goes back, as after a release that is no good, and a former one may be started again at any time.
                     for _ in 0..<2 { try await underLoad { try await shop.replace(2, by: former) } }
                     try await underLoad { try await shop.replace(2, by: present) }
-                    isOver.withLock { $0 = true }
+                    isOver.add()
                 } catch {
-                    isOver.withLock { $0 = true }
+                    isOver.add()
                     throw error
                 }
                 return try await group.reduce(into: []) { $0.append($1) }
@@ -128,7 +127,7 @@ extension EndToEnd.RollingUpgradeTests {
     private static func open(_ shop: UpgradedShop, by executable: String) async throws -> Shelf {
         let admin = try await tokens(shop, by: executable, "--admin")[0]
         let caller = Caller(pool: try shop.anyPool, token: admin)
-        for _ in 0..<24 { try await caller.post("/users", #"{"name": "이바다"}"#).expect(201) }
+        for _ in 0..<24 { _ = try await caller.post("/users", #"{"name": "이바다"}"#).expect(201) }
         var (products, campaigns): ([Int64], [Int64]) = ([], [])
         for _ in 0..<8 { products.append(try await caller.makeProduct(price: price, stock: stock)) }
         for _ in 0..<12 { campaigns.append(try await caller.makeCoupon(quantity: quantity)) }
