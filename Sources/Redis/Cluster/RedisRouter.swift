@@ -244,6 +244,8 @@ extension RedisRouter {
             timer = nil
             let now = NIODeadline.now()
             while let first = pending.first, let command = first, command.deadline <= now {
+                // A node that does not answer may have been replaced; its connection can hold for long.
+                if let node = command.node { topology.refresh(doubting: node) }
                 answer(firstID, .failure(command.errorAtDeadline))
             }
             if let first = pending.first, let command = first { armTimer(at: command.deadline) }
