@@ -113,8 +113,7 @@ extension RedisConnection {
         case .node(let node): return node.counters.snapshot
         case .router(let router):
             var own = router.counters.snapshot
-            // The connections count their own.
-            own.reconnects = 0
+            own.reconnects = router.reconnects.value
             return router.nodes.reach.withLock { reach in
                 reach.all.reduce(own.adding(reach.former)) { $0.adding($1.counters.snapshot) }
             }
