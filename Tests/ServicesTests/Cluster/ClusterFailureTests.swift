@@ -148,6 +148,7 @@ struct ClusterFailureTests {
             #expect(try await shop.claim(other, by: users[0]) == .won(1))
             try await cluster.restart(sales)
             try await shop.untilReady()
+            try await eventually("every loop is connected") { shop.redis.isConnected }
             #expect(try await shop.redis.send(RedisCommand("GET", .string(RedisKeys.store))).string == shop.store.identity.description)
         }
     }
