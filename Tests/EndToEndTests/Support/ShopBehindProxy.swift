@@ -112,6 +112,8 @@ final class ShopBehindProxy: Sendable {
         try both.joined().write(toFile: folder + "/proxy.pem", atomically: true, encoding: .utf8)
         var variables = ["FIRSTCOME_BIND": "127.0.0.1:\(port)", "FIRSTCOME_CERTIFICATE": folder + "/proxy.pem"]
         variables["FIRSTCOME_PROXY_METRICS"] = "127.0.0.1:\(metricsPort)"
+        // Twice as many descriptors need not be allowed here.
+        variables["FIRSTCOME_CONNECTIONS"] = "400"
         for (name, port) in zip("ABC", servicePorts) { variables["FIRSTCOME_\(name)"] = "127.0.0.1:\(port)" }
         let proxy = try await ChildProcess.start(
             [Self.haproxy, "-db", "-f", Self.deployment + "/haproxy.cfg"], environment: variables, errors: .file(folder + "/haproxy.log"))
