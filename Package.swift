@@ -116,8 +116,8 @@ let package = Package(
                 "App", "API", "HTTPServer", "Services", "PostgresStore", "Store", "Redis", "Postgres", "Commerce", argumentParser, nioCore,
                 logging,
             ],
-            // For Prometheus and Grafana, not for the program.
-            exclude: ["Monitoring"],
+            // For other programs: Prometheus and Grafana; proxies, PostgreSQL and Redis.
+            exclude: ["Monitoring", "Deployment"],
             swiftSettings: strict
         ),
         .target(

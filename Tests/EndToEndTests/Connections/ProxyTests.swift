@@ -3,24 +3,25 @@ import TestSupport
 import Testing
 
 extension EndToEnd {
-    @Suite("serve behind the nginx of the guide")
+    @Suite("serve behind nginx, as configured in the deployment folder")
     struct ProxyTests {}
 }
 
 extension EndToEnd.ProxyTests {
     private static let nginx = "/usr/sbin/nginx"
 
-    /// The example of the guide for operators, with the paths and the port of a test.
+    /// The configuration for operators, with one service and the paths and the port of a test.
     private static func configuration(in folder: String, port: Int) throws -> String {
         let parts = URL(filePath: #filePath).pathComponents
         let root = NSString.path(withComponents: Array(parts[..<(parts.lastIndex(of: "Tests") ?? 0)]))
-        let guide = try String(contentsOfFile: root + "/Sources/firstcome/Firstcome.docc/Operating.md", encoding: .utf8)
-        let example = try #require(guide.firstMatch(of: #/(?s)```nginx\n(.*?)```/#)?.1)
+        let example = try String(contentsOfFile: root + "/Sources/firstcome/Deployment/nginx.conf", encoding: .utf8)
         let changes = [
-            ("listen 443 ssl", "listen 127.0.0.1:\(port) ssl"), ("/run/firstcome/http.sock", folder + "/http.sock"),
+            ("listen 443 ssl", "listen 127.0.0.1:\(port) ssl"), ("server 10.0.0.11:8080", "server unix:\(folder)/http.sock"),
+            ("    server 10.0.0.12:8080 max_fails=1 fail_timeout=1s;\n", ""),
+            ("    server 10.0.0.13:8080 max_fails=1 fail_timeout=1s;\n", ""),
             ("/etc/nginx/tls/", folder + "/"),
         ]
-        let servers = try changes.reduce(String(example)) { text, change in
+        let servers = try changes.reduce(example) { text, change in
             try #require(text.contains(change.0), "the example has no \(change.0)")
             return text.replacing(change.0, with: change.1)
         }
