@@ -69,7 +69,7 @@ struct OpenLoopPart: BenchPart {
             let count = Int(rate * settings.openLoopSeconds) + 1
             let requests = try await load.requests(count).map { ByteBuffer(string: $0.text) }
             let result = try await OpenLoop.run(
-                ports: shop.ports, requests: requests, rate: rate, seconds: settings.openLoopSeconds, connections: Self.connections)
+                port: shop.ports[0], requests: requests, rate: rate, seconds: settings.openLoopSeconds, connections: Self.connections)
             let point = OpenLoopPoint(share: share, expected: load.status, result: result)
             curve.points.append(point)
             progress.tell("\(load.title) at \(Int(share * 100)) %: \(point.line)")

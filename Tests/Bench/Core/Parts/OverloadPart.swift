@@ -56,7 +56,7 @@ struct OverloadPart: BenchPart {
             let (rate, seconds) = (capacity * share, settings.overloadSeconds)
             let requests = try await mix(Int(rate * seconds) + 1, shop, tokens).map { ByteBuffer(string: $0.text) }
             var load = OpenLoop(
-                ports: shop.ports, requests: requests, rate: rate, seconds: seconds, connections: Self.openConnections)
+                port: shop.ports[0], requests: requests, rate: rate, seconds: seconds, connections: Self.openConnections)
             load.warmUpSeconds = settings.overloadWarmUpSeconds
             load.patience = .seconds(60)
             let point = OverloadPoint(share: share, isShedding: isShedding, capacity: capacity, result: try await load.run())

@@ -79,8 +79,8 @@ private struct Side: Sendable {
 
     static func open(_ cleanup: CleanupStack, services: Int, generators: Int, users: Int) async throws -> Side {
         let database = try await Postgres(cleanup).makeDatabase("store")
-        // By TCP, as the nodes of a cluster are reached.
-        let redis = try await RedisServers.one(cleanup, onTCP: true)
+        // By TCP in either case.
+        let redis = services > 1 ? try await RedisServers.cluster(cleanup) : try await RedisServers.one(cleanup, onTCP: true)
         let shop = try await Shop.open(cleanup, redis: redis, database: database, services: services, generators: generators)
         let tokens = try await shop.makeUsers(users)
         for number in 1...ServicesRows.products {

@@ -3,7 +3,8 @@ import TestSupport
 
 /// The service, or several of them side by side, with Redis, users and tokens, on which the service's rows are measured.
 ///
-/// The benchmark owns Redis, so that peers can share it. A service runs with its defaults, except that it has one event loop on every machine and that no order expires before it is paid.
+/// The benchmark owns Redis, so that peers can share it. A service runs with its defaults, except that it has one event
+/// loop on every machine and that no order expires before it is paid.
 final class Shop: Sendable {
     let folder: TemporaryFolder
     private let redisServers: RedisServers

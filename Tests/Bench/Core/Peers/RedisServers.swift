@@ -18,6 +18,13 @@ struct RedisServers: Sendable {
         return RedisServers(url: redis.port.map { "redis://127.0.0.1:\($0)" } ?? redis.url, nodes: [redis])
     }
 
+    /// Three primaries with a replica each.
+    static func cluster(_ cleanup: CleanupStack) async throws -> RedisServers {
+        let cluster = try await TemporaryRedisCluster.start(arguments: arguments + ["--cluster-node-timeout", "5000"])
+        cleanup.add { cluster.end() }
+        return RedisServers(url: cluster.url, nodes: cluster.nodes.map(\.server))
+    }
+
     /// All of them, in whichever role.
     var watched: Watched { Watched(pids: nodes.compactMap(\.pid)) }
 }
