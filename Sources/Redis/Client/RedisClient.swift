@@ -2,16 +2,17 @@ import EventLoops
 package import Logging
 package import NIOCore
 
-/// A Redis client with one connection per event loop.
+/// A Redis client with one connection per event loop, or one per event loop and primary of a cluster.
 ///
 /// `start()` opens the connections and `close()` closes them; call `close()` before you release the client.
 package final class RedisClient: Sendable {
-    /// A connection has become ready, for the first time or again.
+    /// A connection has become ready, for the first time or again. In a cluster, each loop has a connection to each primary.
     package struct ConnectEvent: Sendable {
         package let eventLoop: any EventLoop
-        /// How often this loop's connection has become ready, from 1.
+        /// How often this loop's connections have become ready, from 1.
         package let connectCount: Int
-        package var isReconnect: Bool { connectCount > 1 }
+        /// False for the first connection of a loop; in a cluster, until the first connections to all primaries were ready together.
+        package let isReconnect: Bool
     }
 
     package let configuration: RedisConfiguration
@@ -19,6 +20,8 @@ package final class RedisClient: Sendable {
     private let connections: [RedisConnection]
     private let connectionsByLoop: [ObjectIdentifier: RedisConnection]
     private let events: RedisConnectEvents
+    /// Nil for a single server.
+    private let topology: RedisTopology?
 
     package convenience init(configuration: RedisConfiguration, eventLoopGroup: any EventLoopGroup, logger: Logger) {
         let connector = RedisConnector(configuration: configuration)
@@ -30,13 +33,28 @@ package final class RedisClient: Sendable {
         self.configuration = configuration
         self.eventLoopGroup = eventLoopGroup
         self.events = events
-        let outageLog = RedisOutageLog(endpoint: configuration.endpoint, logger: logger)
-        connections = eventLoopGroup.makeIterator().map { loop in
-            RedisConnection(
-                eventLoop: loop, configuration: configuration, connector: connector, outageLog: outageLog,
-                onReady: { connection in
-                    events.publish(ConnectEvent(eventLoop: connection.eventLoop, connectCount: connection.counters.connects.value))
-                }, onLoss: { events.lost() })
+        switch configuration.endpoint.address {
+        case .tcp, .unix:
+            topology = nil
+            let outageLog = RedisOutageLog(endpoint: configuration.endpoint, logger: logger)
+            connections = eventLoopGroup.makeIterator().map { loop in
+                RedisConnection(
+                    RedisNodeConnection(
+                        eventLoop: loop, configuration: configuration, connector: connector, outageLog: outageLog,
+                        onReady: { events.ready(RedisConnection($0), isReconnect: $0.counters.connects.value > 1) },
+                        onLoss: { _ in events.lost() }))
+            }
+        case .cluster, .sentinel:
+            let topology = RedisTopology(
+                eventLoop: eventLoopGroup.any(), configuration: configuration, connector: connector, logger: logger)
+            self.topology = topology
+            let outageLogs = RedisOutageLogs(logger: logger)
+            connections = eventLoopGroup.makeIterator().map { loop in
+                RedisConnection(
+                    RedisRouter(
+                        eventLoop: loop, configuration: configuration, connector: connector, outageLogs: outageLogs, topology: topology,
+                        onReady: { events.ready(RedisConnection($0), isReconnect: $1) }, onLoss: { events.lost() }))
+            }
         }
         connectionsByLoop = Dictionary(uniqueKeysWithValues: connections.map { (ObjectIdentifier($0.eventLoop), $0) })
     }
@@ -54,12 +72,15 @@ package final class RedisClient: Sendable {
         return connection
     }
 
-    /// True while every loop's connection is ready.
+    /// True while every loop's connection is ready; in a cluster, those to the primaries of all slots.
     package var isConnected: Bool { connections.allSatisfy(\.isConnected) }
+
+    /// True while every loop can reach the primary that holds `key`.
+    package func isConnected(to key: String) -> Bool { connections.allSatisfy { $0.isConnected(to: key) } }
 
     /// What all connections have done together.
     package var statistics: RedisStatistics {
-        connections.map(\.counters.snapshot).reduce(RedisStatistics(), +)
+        connections.map(\.statistics).reduce(RedisStatistics(), +)
     }
 
     /// A stream of the connects from now on. It buffers only the latest event, so a slow consumer misses earlier ones.
@@ -83,13 +104,14 @@ package final class RedisClient: Sendable {
                 }
             }
         }
+        try? await topology?.close().get()
         events.finish()
     }
 }
 
 /// Sends on the connection of the current event loop or, from elsewhere, on any connection.
 extension RedisClient {
-    private var anyConnection: RedisConnection { connection(on: eventLoopGroup.any()) }
+    var anyConnection: RedisConnection { connection(on: eventLoopGroup.any()) }
 
     /// See `RedisConnection.send`.
     package nonisolated(nonsending) func send(_ command: RedisCommand) async throws(RedisError) -> RedisValue {

@@ -23,6 +23,10 @@ package struct RedisConfiguration: Sendable {
     package var minimumBackoff: TimeAmount = .milliseconds(20)
     /// The longest wait between two attempts to reconnect: claims may fail for this long after the server is back.
     package var maximumBackoff: TimeAmount = .milliseconds(500)
+    /// How often the nodes of a cluster are asked for the slots, at the latest: whatever no reply tells shows within this time.
+    package var clusterRefreshInterval: TimeAmount = .seconds(10)
+    /// How often a Sentinel is asked for the primary, at the latest.
+    package var sentinelPollInterval: TimeAmount = .seconds(1)
     /// Refuses a replica: it answers scripts that only read from data that may be stale, and refuses scripts that write.
     package var requiresPrimary = true
     /// Loaded in every handshake, so that `EVALSHA` finds them.
@@ -31,6 +35,20 @@ package struct RedisConfiguration: Sendable {
     package var admission: RedisAdmission?
     /// For `rediss://`.
     package var tls: TLSConfiguration = .makeClientConfiguration()
+
+    /// What a connection is part of.
+    enum Role: Sendable {
+        /// It is the client's only one on its loop, and sends repeatable commands again by itself.
+        case alone
+        /// It leads to the primary that a Sentinel named. A router sends commands again.
+        case primary
+        /// It leads to a primary of a cluster. A router sends commands again.
+        case clusterNode
+        /// It asks a Sentinel for the primary.
+        case sentinel
+    }
+
+    var role = Role.alone
 
     package init(endpoint: RedisEndpoint, scripts: [RedisScript] = []) {
         self.endpoint = endpoint

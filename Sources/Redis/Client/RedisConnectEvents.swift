@@ -5,7 +5,13 @@ final class RedisConnectEvents: Sendable {
     private let lossCallbacks = Mutex<[@Sendable () -> Void]>([])
     private let continuations = Mutex<[AsyncStream<RedisClient.ConnectEvent>.Continuation]>([])
 
-    func publish(_ event: RedisClient.ConnectEvent) {
+    /// Called on a connection's loop.
+    func ready(_ connection: RedisConnection, isReconnect: Bool) {
+        publish(
+            RedisClient.ConnectEvent(eventLoop: connection.eventLoop, connectCount: connection.connectCount, isReconnect: isReconnect))
+    }
+
+    private func publish(_ event: RedisClient.ConnectEvent) {
         for continuation in continuations.withLock({ $0 }) { continuation.yield(event) }
     }
 

@@ -1,10 +1,20 @@
-/// Where a Redis is: `redis://[user:password@]host[:port][/db]`, the same with `rediss` for TLS, or `unix:///path[?db=N]`.
+/// Where a Redis is: one server, a cluster, or the primary that Sentinels name.
 ///
-/// Users and passwords are percent-decoded; `redis://:password@host` means the server's default user.
+/// - `redis://[user:password@]host[:port][/db]`
+/// - `unix:///path[?db=N]`
+/// - `redis+cluster://[user:password@]host[:port],host[:port]`: any nodes of a Redis Cluster; the others are discovered.
+/// - `redis+sentinel://[user:password@]host[:port],host[:port]/name[/db]`: Sentinels, and the name under which they watch the primary.
+///
+/// `rediss` instead of `redis` means TLS, also to the Sentinels. Users and passwords are percent-decoded; `redis://:password@host` means the
+/// server's default user. Sentinels that ask for a password are given the same one.
 package struct RedisEndpoint: Sendable, Hashable {
     package enum Address: Sendable, Hashable {
         case tcp(host: String, port: Int)
         case unix(path: String)
+        /// Some nodes of a cluster, primaries or replicas.
+        case cluster(seeds: [RedisNodeAddress])
+        /// Some Sentinels, and the name of the primary that they watch.
+        case sentinel([RedisNodeAddress], primary: String)
     }
 
     package let address: Address
@@ -17,8 +27,10 @@ package struct RedisEndpoint: Sendable, Hashable {
 
     /// The port where a URL names none (redis.io, "Redis configuration").
     package static let defaultPort = 6379
+    /// The port of a Sentinel where a URL names none (redis.io, "High availability with Redis Sentinel").
+    package static let defaultSentinelPort = 26379
 
-    private init(address: Address, usesTLS: Bool = false, user: String? = nil, password: String? = nil, database: Int = 0) {
+    init(address: Address, usesTLS: Bool = false, user: String? = nil, password: String? = nil, database: Int = 0) {
         self.address = address
         self.usesTLS = usesTLS
         self.user = user
@@ -38,109 +50,47 @@ package struct RedisEndpoint: Sendable, Hashable {
         RedisEndpoint(address: .tcp(host: host, port: port), user: user, password: password, database: database)
     }
 
+    /// A cluster on TCP, without TLS, by some of its nodes.
+    package static func cluster(seeds: [RedisNodeAddress], user: String? = nil, password: String? = nil) -> RedisEndpoint {
+        RedisEndpoint(address: .cluster(seeds: seeds), user: user, password: password)
+    }
+
+    /// The primary that Sentinels watch by that name, on TCP, without TLS.
+    package static func sentinel(
+        _ sentinels: [RedisNodeAddress], primary: String, user: String? = nil, password: String? = nil, database: Int = 0
+    ) -> RedisEndpoint {
+        RedisEndpoint(address: .sentinel(sentinels, primary: primary), user: user, password: password, database: database)
+    }
+
+    /// Whether the keys are divided among the nodes of a cluster.
+    package var isCluster: Bool { if case .cluster = address { true } else { false } }
+
+    /// The same credentials and settings for one node of this cluster, or for the primary that a Sentinel named.
+    func node(at node: RedisNodeAddress) -> RedisEndpoint {
+        RedisEndpoint(
+            address: .tcp(host: node.host, port: node.port), usesTLS: usesTLS, user: user, password: password, database: database)
+    }
+
+    /// The same credentials and settings for a Sentinel, which has no databases.
+    func sentinel(at node: RedisNodeAddress) -> RedisEndpoint {
+        RedisEndpoint(address: .tcp(host: node.host, port: node.port), usesTLS: usesTLS, user: user, password: password)
+    }
+
     /// - Parameter password: a password that is not in the URL; the URL may then be `redis://user@host`.
     /// - Throws: `.misconfigured`, with a message that never repeats the URL, since it may hold a password.
     package init(url: String, password: String? = nil) throws(RedisError) {
-        guard let separator = url.range(of: "://") else {
-            throw RedisError(.misconfigured, "a Redis URL starts with redis://, rediss:// or unix://")
-        }
+        guard let separator = url.range(of: "://") else { throw Self.unknownScheme }
         let rest = url[separator.upperBound...]
         switch url[..<separator.lowerBound].lowercased() {
         case "redis": self = try Self.tcp(rest, usesTLS: false, password)
         case "rediss": self = try Self.tcp(rest, usesTLS: true, password)
         case "unix": self = try Self.unix(rest, password)
-        default: throw RedisError(.misconfigured, "a Redis URL starts with redis://, rediss:// or unix://")
+        case "redis+cluster": self = try Self.cluster(rest, usesTLS: false, password)
+        case "rediss+cluster": self = try Self.cluster(rest, usesTLS: true, password)
+        case "redis+sentinel": self = try Self.sentinel(rest, usesTLS: false, password)
+        case "rediss+sentinel": self = try Self.sentinel(rest, usesTLS: true, password)
+        default: throw Self.unknownScheme
         }
-    }
-
-    private static func unix(_ rest: Substring, _ password: String?) throws(RedisError) -> RedisEndpoint {
-        let (credentials, location) = try splitCredentials(rest, password)
-        let parts = location.split(separator: "?", maxSplits: 1, omittingEmptySubsequences: false)
-        let path = try percentDecoded(parts[0])
-        guard path.hasPrefix("/") else {
-            throw RedisError(.misconfigured, "a unix:// URL holds an absolute path: unix:///path/to/socket")
-        }
-        var number = 0
-        for option in parts.dropFirst().first?.split(separator: "&") ?? [] {
-            guard option.hasPrefix("db=") else {
-                throw RedisError(.misconfigured, "a unix:// URL takes only the option db")
-            }
-            number = try database(option.dropFirst(3))
-        }
-        return RedisEndpoint(address: .unix(path: path), user: credentials.user, password: credentials.password, database: number)
-    }
-
-    private static func tcp(_ rest: Substring, usesTLS: Bool, _ password: String?) throws(RedisError) -> RedisEndpoint {
-        let (credentials, location) = try splitCredentials(rest, password)
-        let parts = location.split(separator: "/", maxSplits: 1, omittingEmptySubsequences: false)
-        let number = parts.count > 1 && !parts[1].isEmpty ? try database(parts[1]) : 0
-        let (host, port) = try hostAndPort(parts[0])
-        return RedisEndpoint(
-            address: .tcp(host: host, port: port),
-            usesTLS: usesTLS,
-            user: credentials.user,
-            password: credentials.password,
-            database: number
-        )
-    }
-
-    private static func splitCredentials(
-        _ rest: Substring, _ given: String?
-    ) throws(RedisError) -> ((user: String?, password: String?), Substring) {
-        let authority = rest.prefix { $0 != "/" && $0 != "?" }
-        guard let at = authority.lastIndex(of: "@") else { return ((nil, given), rest) }
-        let words = rest[..<at].split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false)
-        let user = try percentDecoded(words[0])
-        let password = words.count == 2 && !words[1].isEmpty ? try percentDecoded(words[1]) : nil
-        guard given == nil || password == nil else {
-            throw RedisError(.misconfigured, "the Redis URL holds a password, and another one is given beside it; leave one of them out")
-        }
-        guard let password = given ?? password else {
-            throw RedisError(.misconfigured, "a Redis URL with an @ holds user:password or :password before it")
-        }
-        return ((user.isEmpty ? nil : user, password), rest[rest.index(after: at)...])
-    }
-
-    private static func hostAndPort(_ text: Substring) throws(RedisError) -> (String, Int) {
-        let host: Substring
-        let tail: Substring
-        if text.hasPrefix("["), let end = text.firstIndex(of: "]") {
-            host = text[text.index(after: text.startIndex)..<end]
-            tail = text[text.index(after: end)...]
-        } else {
-            host = text.prefix { $0 != ":" }
-            tail = text[host.endIndex...]
-        }
-        guard !host.isEmpty else { throw RedisError(.misconfigured, "a Redis URL names a host") }
-        if tail.isEmpty { return (String(host), defaultPort) }
-        guard tail.hasPrefix(":"), let port = Int(tail.dropFirst()), (1...65535).contains(port) else {
-            throw RedisError(.misconfigured, "the port of a Redis URL is a number from 1 to 65535")
-        }
-        return (String(host), port)
-    }
-
-    private static func database(_ text: Substring) throws(RedisError) -> Int {
-        guard let number = Int(text), number >= 0 else {
-            throw RedisError(.misconfigured, "the database of a Redis URL is a number from 0")
-        }
-        return number
-    }
-
-    private static func percentDecoded(_ text: Substring) throws(RedisError) -> String {
-        var bytes: [UInt8] = []
-        var rest = text.utf8
-        while let byte = rest.popFirst() {
-            guard byte == UInt8(ascii: "%") else {
-                bytes.append(byte)
-                continue
-            }
-            guard rest.count >= 2, let value = UInt8(String(decoding: rest.prefix(2), as: UTF8.self), radix: 16) else {
-                throw RedisError(.misconfigured, "a % in a Redis URL is followed by two hexadecimal digits")
-            }
-            bytes.append(value)
-            rest = rest.dropFirst(2)
-        }
-        return String(decoding: bytes, as: UTF8.self)
     }
 }
 
@@ -153,11 +103,19 @@ extension RedisEndpoint: CustomStringConvertible, CustomDebugStringConvertible {
             return "unix://\(credentials)\(path)" + (database == 0 ? "" : "?db=\(database)")
         case .tcp(let host, let port):
             let host = host.contains(":") ? "[\(host)]" : host
-            return "\(usesTLS ? "rediss" : "redis")://\(credentials)\(host):\(port)/\(database)"
+            return "\(scheme)://\(credentials)\(host):\(port)/\(database)"
+        case .cluster(let seeds):
+            return "\(scheme)+cluster://\(credentials)\(Self.list(seeds))"
+        case .sentinel(let sentinels, let primary):
+            return "\(scheme)+sentinel://\(credentials)\(Self.list(sentinels))/\(primary)" + (database == 0 ? "" : "/\(database)")
         }
     }
 
     package var debugDescription: String { description }
+
+    private var scheme: String { usesTLS ? "rediss" : "redis" }
+
+    private static func list(_ nodes: [RedisNodeAddress]) -> String { nodes.map(\.description).joined(separator: ",") }
 }
 
 extension RedisEndpoint: CustomReflectable {

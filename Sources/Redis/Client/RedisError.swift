@@ -75,6 +75,14 @@ package struct RedisServerError: Sendable, Hashable, CustomStringConvertible {
         case cannotPersist
         /// `EXECABORT`: a transaction was refused because a command in it was.
         case transactionAborted
+        /// `MOVED`: another node of the cluster serves the key's slot.
+        case moved
+        /// `ASK`: the key's slot is moving, and another node has the key.
+        case ask
+        /// `TRYAGAIN`: the key's slot is moving, and only some of the command's keys have arrived.
+        case tryAgain
+        /// `CLUSTERDOWN`: the cluster serves no keys, or not those of this slot.
+        case clusterDown
         /// Any other first word, as sent.
         case other(String)
 
@@ -92,6 +100,10 @@ package struct RedisServerError: Sendable, Hashable, CustomStringConvertible {
             case "WRONGTYPE": self = .wrongType
             case "MISCONF": self = .cannotPersist
             case "EXECABORT": self = .transactionAborted
+            case "MOVED": self = .moved
+            case "ASK": self = .ask
+            case "TRYAGAIN": self = .tryAgain
+            case "CLUSTERDOWN": self = .clusterDown
             default: self = .other(String(prefix))
             }
         }

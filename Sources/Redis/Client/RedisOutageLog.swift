@@ -52,6 +52,12 @@ final class RedisOutageLog: Sendable {
         logger.notice("Redis at \(endpoint) is back", metadata: ["seconds": "\(duration.components.seconds)"])
     }
 
+    /// A connection is not needed any more, because its server is no primary of the cluster any more.
+    func left(_ connection: ObjectIdentifier, now: NIODeadline = .now()) {
+        guard case .back(let duration)? = note(ready: connection, now: now) else { return }
+        logger.notice("Redis at \(endpoint) is gone and not needed any more", metadata: ["seconds": "\(duration.components.seconds)"])
+    }
+
     func note(loss connection: ObjectIdentifier, now: NIODeadline) -> Line? {
         outage.withLock { outage in
             guard var known = outage else {
@@ -73,6 +79,22 @@ final class RedisOutageLog: Sendable {
             guard known?.lost.isEmpty == true else { return nil }
             known = nil
             return .back(after: Duration(now - since))
+        }
+    }
+}
+
+/// The outage logs of a cluster's nodes, shared by the connections of all loops.
+final class RedisOutageLogs: Sendable {
+    private let logger: Logger
+    private let logs = Mutex<[RedisEndpoint: RedisOutageLog]>([:])
+
+    init(logger: Logger) { self.logger = logger }
+
+    func log(of endpoint: RedisEndpoint) -> RedisOutageLog {
+        logs.withLock { logs in
+            let log = logs[endpoint] ?? RedisOutageLog(endpoint: endpoint, logger: logger)
+            logs[endpoint] = log
+            return log
         }
     }
 }

@@ -31,6 +31,17 @@ package struct RedisStatistics: Sendable, Equatable {
     }
 }
 
+extension RedisStatistics {
+    /// These counts of a router's callers, with what one of its connections has written, read and reconnected.
+    func adding(_ connection: RedisStatistics) -> RedisStatistics {
+        var sum = self
+        sum.sent += connection.sent
+        sum.reconnects += connection.reconnects
+        sum.roundTrips = sum.roundTrips + connection.roundTrips
+        return sum
+    }
+}
+
 /// The counters of one connection: written on its loop only, read anywhere.
 final class RedisCounters: Sendable {
     let sent = LoopCounter()

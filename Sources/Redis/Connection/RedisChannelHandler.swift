@@ -7,11 +7,11 @@ final class RedisChannelHandler: ChannelInboundHandler {
 
     private let reader: RedisReplyReader
     /// Nil after `detach()`.
-    private var connection: RedisConnection?
+    private var connection: RedisNodeConnection?
     private var context: ChannelHandlerContext?
     private var lastError: (any Error)?
 
-    init(connection: RedisConnection, maximumReplyBytes: Int) {
+    init(connection: RedisNodeConnection, maximumReplyBytes: Int) {
         self.connection = connection
         reader = RedisReplyReader(maximumReplyBytes: maximumReplyBytes)
     }

@@ -42,6 +42,9 @@ struct RedisConnectionStateMachine<Waiter> {
     private(set) var sentCount = 0
     private(set) var nextID: ID = 0
 
+    /// Whether the server itself admitted this client, in the last handshake or after it.
+    var isAdmitted = false
+
     private let limits: RedisConfiguration
     private let handshake: [RedisHandshakeStep]
     private var handshakeRepliesReceived = 0
@@ -83,11 +86,14 @@ extension RedisConnectionStateMachine {
     }
 
     /// Takes a command. On `.fail`, the caller still has to resume `waiter`.
-    mutating func enqueue(_ command: RedisCommand, _ waiter: Waiter, now: NIODeadline) -> EnqueueAction {
+    ///
+    /// - Parameter withSource: the script's source has been sent already.
+    mutating func enqueue(_ command: RedisCommand, _ waiter: Waiter, withSource: Bool = false, now: NIODeadline) -> EnqueueAction {
         // A refused command consumes an id too, so that cancelling it later cancels no other command.
         defer { nextID += 1 }
         if let refusal = refusal(ofCommands: 1) { return .fail(refusal) }
-        pending.append(Entry(id: nextID, command: command, waiter: waiter, deadline: now + limits.commandDeadline))
+        pending.append(
+            Entry(id: nextID, command: command, waiter: waiter, deadline: now + limits.commandDeadline, withSource: withSource))
         return phase == .ready ? .write : .hold
     }
 
@@ -204,6 +210,7 @@ extension RedisConnectionStateMachine {
     private mutating func receivedHandshakeReply(_ value: RedisValue) -> ReceiveAction {
         let step = handshake[handshakeRepliesReceived]
         if let error = step.failure(given: value) { return .disconnect(error) }
+        if case .admit = step.purpose { isAdmitted = !value.isMoved }
         handshakeRepliesReceived += 1
         return handshakeRepliesReceived == handshake.count ? .ready(becomeReady()) : .ignore
     }
@@ -244,6 +251,7 @@ extension RedisConnectionStateMachine {
         guard phase == .connecting else { return nil }
         phase = .handshaking
         handshakeRepliesReceived = 0
+        isAdmitted = false
         return handshake.map(\.command)
     }
 
@@ -262,7 +270,7 @@ extension RedisConnectionStateMachine {
             return Disconnected(failures: failPending(keepingRepeatable: false, because: error), reconnectAfter: nil)
         }
         phase = .backingOff
-        let failures = failPending(keepingRepeatable: true, because: error)
+        let failures = failPending(keepingRepeatable: limits.role == .alone, because: error)
         if !wasReady { failedAttempts += 1 }
         return Disconnected(failures: failures, reconnectAfter: backoff(random: random))
     }

@@ -1,82 +1,27 @@
 import EventLoops
-import Histograms
 package import NIOCore
 import Synchronization
 
-/// One pipelined connection to Redis on one event loop, which reconnects by itself and is shared by all callers there.
+/// What callers on one event loop send their commands on: one connection to a single server, or a router to the nodes of a cluster.
 ///
-/// Commands of one loop tick leave in one write. Replies resume their callers on the loop. What a caller can expect:
-///
-/// - While the very first attempt to connect is under way, commands wait for it, at most until their deadline. At any
-///   other time without a connection, they fail at once with `.notConnected`.
-/// - A command without a reply at its deadline fails with `.timedOut`; one whose connection breaks with `.unknownOutcome`.
-///   Both may have run. Repeatable commands that were sent are sent again by the next connection instead.
-/// - Cancelling a caller's task ends its wait with `.cancelled` and changes nothing for the others.
-/// - A script that the server does not have any more is sent once more with its source, behind the commands already sent.
-///
-/// Safety of `@unchecked Sendable`: all mutable state is touched on `eventLoop` only; every entry point asserts it or hops.
-package final class RedisConnection: @unchecked Sendable {
-    package let eventLoop: any EventLoop
-    let configuration: RedisConfiguration
-    let counters = RedisCounters()
-
-    private let connector: RedisConnector
-    private let outageLog: RedisOutageLog
-    private let onReady: @Sendable (RedisConnection) -> Void
-    private let onLoss: @Sendable () -> Void
-
-    private var machine: RedisConnectionStateMachine<RedisWaiter>
-    private var handler: RedisChannelHandler?
-    private var attempts = 0
-    private var outgoing = ByteBuffer()
-    private var isFlushScheduled = false
-    /// The time of the first command of this tick; all commands of the tick use it.
-    private var tickTime = NIODeadline.distantPast
-    private var shortest = ShortestDuration()
-    private var timer: Scheduled<Void>?
-    private var timerTime = NIODeadline.distantFuture
-    private var closePromise: EventLoopPromise<Void>?
-    private let readiness = Atomic(false)
-
-    /// A write buffer larger than this is freed after its bytes were written.
-    private static let keptBufferBytes = 256 << 10
-
-    init(
-        eventLoop: any EventLoop,
-        configuration: RedisConfiguration,
-        connector: RedisConnector,
-        outageLog: RedisOutageLog,
-        onReady: @escaping @Sendable (RedisConnection) -> Void,
-        onLoss: @escaping @Sendable () -> Void
-    ) {
-        self.eventLoop = eventLoop
-        self.configuration = configuration
-        self.connector = connector
-        self.outageLog = outageLog
-        self.onReady = onReady
-        self.onLoss = onLoss
-        machine = RedisConnectionStateMachine(configuration: configuration)
+/// Copying it copies one reference.
+package struct RedisConnection: Sendable {
+    enum Link: Sendable {
+        case node(RedisNodeConnection)
+        case router(RedisRouter)
     }
 
-    /// True while commands can be sent. Readable anywhere.
-    package var isConnected: Bool { readiness.load(ordering: .relaxed) }
+    let link: Link
 
-    /// How often this connection has become ready. Readable anywhere.
-    package var connectCount: Int { counters.connects.value }
+    init(_ node: RedisNodeConnection) { link = .node(node) }
 
-    /// How long the oldest command without a reply has waited, in nanoseconds; 0 without one. Readable anywhere.
-    package func age(at now: NIODeadline) -> Int64 {
-        let since = counters.oldest.value
-        return since == 0 ? 0 : max(0, Int64(now.uptimeNanoseconds) - Int64(since))
-    }
+    init(_ router: RedisRouter) { link = .router(router) }
 
-    /// The shortest time from a command to its reply in the last five to ten minutes, in nanoseconds: how far away Redis is, without any
-    /// queue; 0 before the first reply. Readable anywhere.
-    package var leastRoundTrip: Int64 { Int64(counters.leastRoundTrip.value) }
-
-    private func notePending() {
-        counters.pending.set(machine.pending.count)
-        counters.oldest.set(Int(machine.oldest?.uptimeNanoseconds ?? 0))
+    package var eventLoop: any EventLoop {
+        switch link {
+        case .node(let node): node.eventLoop
+        case .router(let router): router.eventLoop
+        }
     }
 
     /// Sends one command and hands its outcome to `completion`, on the loop, without a task. Call it on the loop.
@@ -86,193 +31,113 @@ package final class RedisConnection: @unchecked Sendable {
         enqueue(command, .completion(completion))
     }
 
-    func start() {
-        eventLoop.assertInEventLoop()
-        guard machine.connect(now: .now()) else { return }
-        armTimer()
-        attempts += 1
-        connector.connect(self).assumeIsolated().whenComplete { [self, attempt = attempts] result in
-            switch result {
-            case .success(let handler): connected(handler, attempt)
-            case .failure(let error) where attempt == attempts:
-                disconnect(because: RedisError(.notConnected, "cannot connect to \(configuration.endpoint)", cause: error))
-            case .failure: break
+    /// True while commands can be sent; in a cluster, while every slot's primary can be reached. Readable anywhere.
+    package var isConnected: Bool {
+        switch link {
+        case .node(let node): node.isConnected
+        case .router(let router): router.nodes.isComplete.load(ordering: .relaxed)
+        }
+    }
+
+    /// True while a command with that key can be sent. Readable anywhere.
+    package func isConnected(to key: String) -> Bool {
+        switch link {
+        case .node(let node): node.isConnected
+        case .router(let router): router.nodes.reach.withLock { $0.isUsable(RedisSlot(of: key.utf8)) }
+        }
+    }
+
+    /// How often this loop's connection has become ready; in a cluster, those to all primaries together. Readable anywhere.
+    package var connectCount: Int { counters.connects.value }
+
+    /// How long the oldest command that a server has not answered has waited, in nanoseconds; 0 without one. Readable anywhere.
+    package func age(at now: NIODeadline) -> Int64 {
+        switch link {
+        case .node(let node): node.age(at: now)
+        case .router(let router): router.nodes.reach.withLock { $0.all.reduce(0) { max($0, $1.age(at: now)) } }
+        }
+    }
+
+    /// The shortest time from a command to its reply in the last five to ten minutes, in nanoseconds: how far away Redis is, without any
+    /// queue; in a cluster, the farthest of its primaries; 0 before the first reply. Readable anywhere.
+    package var leastRoundTrip: Int64 {
+        switch link {
+        case .node(let node): node.leastRoundTrip
+        case .router(let router): router.nodes.reach.withLock { $0.primaries.reduce(0) { max($0, $1.leastRoundTrip) } }
+        }
+    }
+}
+
+// MARK: - For the client and for the functions that wait
+
+extension RedisConnection {
+    /// What callers' commands came to.
+    var counters: RedisCounters {
+        switch link {
+        case .node(let node): node.counters
+        case .router(let router): router.counters
+        }
+    }
+
+    var statistics: RedisStatistics {
+        switch link {
+        case .node(let node): return node.counters.snapshot
+        case .router(let router):
+            var own = router.counters.snapshot
+            // The connections count their own.
+            own.reconnects = 0
+            return router.nodes.reach.withLock { reach in
+                reach.all.reduce(own.adding(reach.former)) { $0.adding($1.counters.snapshot) }
             }
         }
     }
 
-    /// Closes a ready connection and connects again; commands that were sent have an unknown outcome.
+    var nextCommandID: UInt64 {
+        switch link {
+        case .node(let node): node.nextCommandID
+        case .router(let router): router.nextCommandID
+        }
+    }
+
+    func enqueue(_ command: RedisCommand, _ waiter: RedisWaiter) {
+        switch link {
+        case .node(let node): node.enqueue(command, waiter)
+        case .router(let router): router.enqueue(command, waiter)
+        }
+    }
+
+    func refusal(ofCommands count: Int) -> RedisError? {
+        switch link {
+        case .node(let node): node.refusal(ofCommands: count)
+        case .router(let router): router.refusal(ofCommands: count)
+        }
+    }
+
+    func cancel(_ id: UInt64) {
+        switch link {
+        case .node(let node): node.cancel(id)
+        case .router(let router): router.cancel(id)
+        }
+    }
+
+    func start() {
+        switch link {
+        case .node(let node): node.start()
+        case .router(let router): router.start()
+        }
+    }
+
     func reconnect(because error: RedisError) {
-        if machine.isReady { disconnect(because: error) }
+        switch link {
+        case .node(let node): node.reconnect(because: error)
+        case .router(let router): router.reconnect(because: error)
+        }
     }
 
     func close() -> EventLoopFuture<Void> {
-        eventLoop.assertInEventLoop()
-        let promise = closePromise ?? eventLoop.makePromise()
-        if closePromise == nil {
-            closePromise = promise
-            readiness.store(false, ordering: .relaxed)
-            switch machine.close(now: .now()) {
-            case .drain: armTimer()
-            case .closeNow: disconnect(because: RedisError(.closed, "the Redis client is closed"))
-            case .none: promise.succeed()
-            }
+        switch link {
+        case .node(let node): node.close()
+        case .router(let router): router.close()
         }
-        return promise.futureResult
-    }
-}
-
-// MARK: - Sending
-
-extension RedisConnection {
-    var nextCommandID: UInt64 { machine.nextID }
-
-    func enqueue(_ command: RedisCommand, _ waiter: RedisWaiter) {
-        eventLoop.assertInEventLoop()
-        if !isFlushScheduled { tickTime = .now() }
-        switch machine.enqueue(command, waiter, now: tickTime) {
-        case .write:
-            command.encode(into: &outgoing)
-            scheduleFlush()
-            counters.sent.add()
-            notePending()
-            if timerTime > tickTime + configuration.commandDeadline { armTimer() }
-        case .hold:
-            notePending()
-            armTimer()
-        case .fail(let error):
-            fail(waiter, error)
-        }
-    }
-
-    func refusal(ofCommands count: Int) -> RedisError? { machine.refusal(ofCommands: count) }
-
-    func cancel(_ id: UInt64) {
-        eventLoop.assertInEventLoop()
-        machine.cancel(id)?.resume(.failure(RedisError(.cancelled, "the caller was cancelled")))
-    }
-
-    private func scheduleFlush() {
-        guard !isFlushScheduled else { return }
-        isFlushScheduled = true
-        eventLoop.execute { self.flush() }
-    }
-
-    private func flush() {
-        isFlushScheduled = false
-        guard outgoing.readableBytes > 0, let handler else { return }
-        machine.flushed(now: tickTime)
-        handler.write(outgoing)
-        if outgoing.capacity > Self.keptBufferBytes { outgoing = ByteBuffer() } else { outgoing.clear() }
-    }
-
-    private func fail(_ waiter: RedisWaiter, _ error: RedisError) {
-        switch error.code {
-        case .overloaded: counters.overloaded.add()
-        case .timedOut: counters.timedOut.add()
-        case .unknownOutcome: counters.unknownOutcomes.add()
-        default: break
-        }
-        waiter.resume(.failure(error))
-    }
-}
-
-// MARK: - Events of the socket
-
-extension RedisConnection {
-    func received(_ value: RedisValue) {
-        switch machine.received(value) {
-        case .deliver(let waiter, let value): waiter.resume(.success(value))
-        case .deliverAndDisconnect(let waiter, let value, let error):
-            disconnect(because: error)
-            waiter.resume(.success(value))
-        case .ignore: break
-        case .writeWithSource(let command):
-            command.encode(into: &outgoing, withSource: true)
-            counters.sent.add()
-            if !isFlushScheduled { tickTime = .now() }
-            scheduleFlush()
-        case .ready(let waiting): becameReady(sending: waiting)
-        case .disconnect(let error): disconnect(because: error)
-        }
-    }
-
-    func readCompleted() {
-        notePending()
-        let now = NIODeadline.now()
-        // One sample for each read, because the replies of a read came together.
-        if let sentAt = machine.takeSendTimeOfLastReply() {
-            let roundTrip = max(0, (now - sentAt).nanoseconds)
-            counters.roundTrips.record(Int(roundTrip))
-            counters.leastRoundTrip.set(Int(shortest.add(roundTrip, at: now)))
-        }
-        machine.progressed(now: now)
-        if machine.isDrained { disconnect(because: RedisError(.closed, "the Redis client is closed")) }
-    }
-
-    /// Sends the handshake; closes the socket if its attempt to connect was given up meanwhile.
-    private func connected(_ handler: RedisChannelHandler, _ attempt: Int) {
-        guard attempt == attempts, let opening = machine.connected() else { return handler.detach() }
-        self.handler = handler
-        var buffer = ByteBuffer()
-        for command in opening { command.encode(into: &buffer) }
-        handler.write(buffer)
-    }
-
-    private func becameReady(sending waiting: [RedisConnectionStateMachine<RedisWaiter>.Entry]) {
-        outageLog.ready(ObjectIdentifier(self))
-        counters.connects.add()
-        shortest = ShortestDuration()
-        readiness.store(true, ordering: .relaxed)
-        if !waiting.isEmpty {
-            for entry in waiting { entry.command.encode(into: &outgoing, withSource: entry.withSource) }
-            counters.sent.add(waiting.count)
-            tickTime = .now()
-            scheduleFlush()
-        }
-        armTimer()
-        onReady(self)
-    }
-
-    /// Ends the connection or the attempt to connect: closes the socket, schedules the next attempt and fails the waiting commands.
-    func disconnect(because error: RedisError) {
-        eventLoop.assertInEventLoop()
-        readiness.store(false, ordering: .relaxed)
-        handler?.detach()
-        handler = nil
-        outgoing.clear()
-        let outcome = machine.disconnected(error, random: .random(in: 0...1))
-        notePending()
-        armTimer()
-        if let delay = outcome.reconnectAfter {
-            outageLog.lost(ObjectIdentifier(self), because: error)
-            eventLoop.assumeIsolated().scheduleTask(in: delay) { self.start() }
-            onLoss()
-        } else {
-            closePromise?.succeed()
-        }
-        for failure in outcome.failures { fail(failure.waiter, failure.error) }
-    }
-}
-
-// MARK: - Time
-
-extension RedisConnection {
-    /// One timer serves all commands: their deadlines are in the order of the queue.
-    private func armTimer() {
-        guard let next = machine.nextTick else { return }
-        guard next < timerTime else { return }
-        timer?.cancel()
-        timerTime = next
-        timer = eventLoop.assumeIsolated().scheduleTask(deadline: next) { self.timerFired() }
-    }
-
-    private func timerFired() {
-        timer = nil
-        timerTime = .distantFuture
-        let action = machine.tick(now: .now())
-        for failure in action.expired { fail(failure.waiter, failure.error) }
-        if let error = action.disconnect { disconnect(because: error) }
-        armTimer()
     }
 }

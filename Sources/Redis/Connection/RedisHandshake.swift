@@ -1,12 +1,14 @@
 /// One command of the handshake and what its reply has to be. All commands of the handshake are sent in one write.
 struct RedisHandshakeStep: Equatable {
     enum Purpose: Equatable {
-        case authenticate
+        /// Sentinels may know neither the user nor the password; one that asks for them refuses the next command.
+        case authenticate(isOptional: Bool)
         case selectDatabase
         case nameClient
         case checkRole
         case load(RedisScript)
-        case admit(RedisAdmission)
+        /// In a cluster, the node that holds the admission's keys decides, and the other nodes name it.
+        case admit(RedisAdmission, mayBeElsewhere: Bool)
         /// Checks that the server serves commands: the other steps are optional, or may fail.
         case ping
     }
@@ -19,7 +21,8 @@ struct RedisHandshakeStep: Equatable {
         var steps: [RedisHandshakeStep] = []
         if let password = endpoint.password {
             let credentials: [RedisArgument] = endpoint.user.map { [.string($0), .string(password)] } ?? [.string(password)]
-            steps.append(RedisHandshakeStep(purpose: .authenticate, command: RedisCommand(words: ["AUTH"] + credentials)))
+            let purpose = Purpose.authenticate(isOptional: configuration.role == .sentinel)
+            steps.append(RedisHandshakeStep(purpose: purpose, command: RedisCommand(words: ["AUTH"] + credentials)))
         }
         if endpoint.database != 0 {
             let command = RedisCommand("SELECT", RedisArgument(endpoint.database))
@@ -33,7 +36,7 @@ struct RedisHandshakeStep: Equatable {
             steps.append(RedisHandshakeStep(purpose: .load(script), command: command))
         }
         if let admission = configuration.admission {
-            steps.append(RedisHandshakeStep(purpose: .admit(admission), command: admission.command))
+            steps.append(RedisHandshakeStep(purpose: .admit(admission, mayBeElsewhere: configuration.role == .clusterNode), command: admission.command))
         }
         steps.append(RedisHandshakeStep(purpose: .ping, command: RedisCommand("PING")))
         return steps
@@ -53,6 +56,8 @@ struct RedisHandshakeStep: Equatable {
             // refused for good on a replica's stale data, while an operator grants ROLE with one line.
             case (.checkRole, .notPermitted), (.checkRole, .other):
                 return RedisError(.notPrimary, "it does not say whether it is a replica: ROLE answers \(error.message)")
+            case (.admit(_, mayBeElsewhere: true), .moved): return nil
+            case (.authenticate(isOptional: true), _): return nil
             case (.authenticate, _): return RedisError(.server(error.kind), "the server refuses the user or the password")
             default: return RedisError(error)
             }
@@ -63,7 +68,7 @@ struct RedisHandshakeStep: Equatable {
             return RedisError(.notPrimary, role == "slave" ? "it is a replica" : "it is no primary: its role is \(role ?? "unknown")")
         case .load(let script) where reply.string != script.sha1:
             return RedisError(.protocolViolation, "the server computed another digest for the script \(script.name)")
-        case .admit(let admission): return admission.error(given: reply)
+        case .admit(let admission, _): return admission.error(given: reply)
         case .authenticate, .selectDatabase, .nameClient, .checkRole, .load, .ping: return nil
         }
     }

@@ -4,6 +4,10 @@ enum RedisWaiter {
     case completion((Result<RedisValue, RedisError>) -> Void)
     /// One place of a pipeline's answer.
     case place(RedisPipelineReplies, Int)
+    /// A router, which decides by the reply whether the command of this id has to go to another node.
+    case routed(RedisRouter, UInt64)
+    /// Nobody reads the reply.
+    case nobody
 
     /// Ends the wait, on the loop. For a single command the server's error reply is a failure.
     func resume(_ result: Result<RedisValue, RedisError>) {
@@ -11,6 +15,8 @@ enum RedisWaiter {
         case .continuation(let continuation): continuation.resume(returning: result.failingOnErrorReply)
         case .completion(let completion): completion(result.failingOnErrorReply)
         case .place(let replies, let index): replies.settle(index, result)
+        case .routed(let router, let id): router.received(result, for: id)
+        case .nobody: break
         }
     }
 }

@@ -11,6 +11,8 @@ package struct RedisCommand: Sendable, Equatable {
     let content: Content
     /// Whether the command is sent again, until its deadline, if the connection breaks before its reply.
     package let isRepeatable: Bool
+    /// The slot of the key that the command was placed beside; nil where its own keys decide.
+    private(set) var placement: RedisSlot?
 
     /// A command by its words, for example `RedisCommand("SET", "key", 1)`.
     package init(_ words: RedisArgument..., isRepeatable: Bool = false) {
@@ -35,6 +37,13 @@ package struct RedisCommand: Sendable, Equatable {
     package init(_ call: RedisPreparedCall, arguments: [Int64]) {
         content = .prepared(call, arguments)
         isRepeatable = call.script.isRepeatable
+    }
+
+    /// The same command, sent to the node that holds `key`: for commands without keys, such as `TIME`. With one server it changes nothing.
+    package func beside(_ key: String) -> RedisCommand {
+        var command = self
+        command.placement = RedisSlot(of: key.utf8)
+        return command
     }
 
     /// The script this command calls, if it calls one.
@@ -84,6 +93,8 @@ package final class RedisPreparedCall: Sendable, Equatable {
     let arguments: [RedisArgument]
     /// `EVALSHA digest keyCount key ... argument ...` as RESP, without the array header, whose count differs from call to call.
     let encoded: [UInt8]
+    /// The slot of the first key; nil without keys.
+    let slot: RedisSlot?
 
     /// Renders the call; any number of arguments may follow.
     package init(_ script: RedisScript, keys: [RedisArgument], arguments: [RedisArgument] = []) {
@@ -94,6 +105,7 @@ package final class RedisPreparedCall: Sendable, Equatable {
         self.script = script
         (self.keys, self.arguments) = (keys, arguments)
         encoded = Array(buffer.readableBytesView)
+        slot = keys.first.map { RedisSlot(of: $0) }
     }
 
     package static func == (left: RedisPreparedCall, right: RedisPreparedCall) -> Bool {

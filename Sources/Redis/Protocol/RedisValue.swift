@@ -46,4 +46,9 @@ extension RedisValue {
     package var isNull: Bool {
         if case .null = self { true } else { false }
     }
+
+    /// True for the refusal of a cluster's node that does not serve the key's slot.
+    var isMoved: Bool {
+        if case .error(let error) = self { error.kind == .moved } else { false }
+    }
 }

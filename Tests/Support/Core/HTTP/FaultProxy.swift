@@ -2,7 +2,7 @@ package import NIOCore
 import NIOPosix
 import Synchronization
 
-/// A proxy between clients on a unix socket and a server that drops replies, holds requests or moves to another server on demand.
+/// A proxy between clients on a unix socket or a port of loopback and a server that drops replies, holds requests or moves to another server on demand.
 ///
 /// The injected fault and the list of connections are in mutexes; the bytes stay on the loops of their connections.
 package final class FaultProxy: Sendable {
@@ -12,6 +12,7 @@ package final class FaultProxy: Sendable {
         case cut(afterReplyBytes: Int)
     }
 
+    /// The socket of a proxy on a unix socket; empty for one on a port.
     package let socketPath: String
     private let faults = FaultSwitch()
     private let upstream: Mutex<SocketAddress>
@@ -24,13 +25,24 @@ package final class FaultProxy: Sendable {
     }
 
     /// - Parameter directory: the folder of the proxy's socket.
-    package init(to address: SocketAddress, in directory: String) async throws {
-        socketPath = directory + "/proxy.sock"
+    package convenience init(to address: SocketAddress, in directory: String) async throws {
+        let path = directory + "/proxy.sock"
+        try await self.init(to: address, socketPath: path) { try await $0.bind(unixDomainSocketPath: path).get() }
+    }
+
+    /// - Parameter port: the port of 127.0.0.1 that it listens on.
+    package convenience init(to address: SocketAddress, port: Int) async throws {
+        try await self.init(to: address, socketPath: "") { try await $0.bind(host: "127.0.0.1", port: port).get() }
+    }
+
+    private init(to address: SocketAddress, socketPath: String, listen: (ServerBootstrap) async throws -> any Channel) async throws {
+        self.socketPath = socketPath
         upstream = Mutex(address)
-        let listener = try await ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton)
+        let bootstrap = ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton)
+            .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
             .childChannelOption(.autoRead, value: false)
             .childChannelInitializer { [self] client in connect(client) }
-            .bind(unixDomainSocketPath: socketPath).get()
+        let listener = try await listen(bootstrap)
         server.withLock { $0 = listener }
     }
 
@@ -78,6 +90,12 @@ package final class FaultProxy: Sendable {
     /// Cuts the oldest connections: that many, or all. What the proxy holds of them is lost.
     package func cutConnections(_ count: Int = .max) {
         for (channel, _) in connections.all.prefix(count) { channel.close(promise: nil) }
+    }
+
+    /// Begins to close the proxy and all its connections.
+    package func stop() {
+        server.withLock { $0.take() }?.close(promise: nil)
+        cutConnections()
     }
 
     package func close() async throws { try await server.withLock { $0.take() }?.close() }

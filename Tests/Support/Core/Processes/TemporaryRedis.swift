@@ -9,6 +9,11 @@ import Synchronization
 package final class TemporaryRedis: Sendable {
     package struct Failure: Error, CustomStringConvertible {
         package let description: String
+
+        package init(description: String) { self.description = description }
+
+        /// Whether the server did not start because another process has its port.
+        fileprivate var isCollision: Bool { description.contains("Address already in use") }
     }
 
     /// The folder with the socket, the log and the server's files. Removed at the end.
@@ -17,7 +22,10 @@ package final class TemporaryRedis: Sendable {
     /// The port on 127.0.0.1; nil without `onTCP`.
     package let port: Int?
     private let arguments: [String]
+    private let hasConfigurationFile: Bool
     private let server = Mutex<Server?>(nil)
+    /// By ``pause()``.
+    private let stopped = Mutex(false)
 
     private struct Server {
         /// The server's own process id, not the shell's.
@@ -31,14 +39,24 @@ package final class TemporaryRedis: Sendable {
     /// - Parameters:
     ///   - arguments: for example `["--requirepass", "secret"]`; they come last and override the defaults.
     ///   - onTCP: listen on a free port of 127.0.0.1 too.
-    package init(arguments: [String] = [], onTCP: Bool = false) throws {
+    package convenience init(arguments: [String] = [], onTCP: Bool = false) throws {
+        try self.init(arguments: arguments, port: onTCP ? Self.freePort() : nil)
+    }
+
+    /// - Parameters:
+    ///   - port: the port of 127.0.0.1 that it listens on; nil for the unix socket alone.
+    ///   - configuration: the lines of its configuration file, which a Sentinel must have; nil for none.
+    /// - Throws: also where another process has taken the port.
+    package init(arguments: [String] = [], port: Int?, configuration: String? = nil) throws {
         // Not the usual temporary folder: a unix socket's path holds 107 bytes at most (sun_path).
         directory = "/tmp/fc-\(UInt32.random(in: 0 ... .max))"
         socketPath = directory + "/redis.sock"
-        port = onTCP ? try Self.freePort() : nil
+        self.port = port
         self.arguments = arguments
+        hasConfigurationFile = configuration != nil
         try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
         do {
+            try configuration?.write(toFile: directory + "/redis.conf", atomically: true, encoding: .utf8)
             try start()
         } catch {
             end()
@@ -54,12 +72,15 @@ package final class TemporaryRedis: Sendable {
     /// Starts the server again, with the same folder and arguments. Returns once it answers.
     package func start() throws {
         let (lifeline, output) = (Pipe(), Pipe())
+        let script = #"redis-server "$@" >/dev/null 2>&1 & echo $!; read -r _ || rm -rf "$0"; kill -KILL $! 2>/dev/null"#
+        let defaults = [
+            "--port", "\(port ?? 0)", "--bind", "127.0.0.1", "--unixsocket", socketPath, "--dir", directory,
+            "--logfile", directory + "/redis.log", "--save", "", "--appendonly", "no", "--enable-debug-command", "yes",
+        ]
+        // A configuration file is the first argument.
+        let file = hasConfigurationFile ? [directory + "/redis.conf"] : []
         let shell = try BlockingChildProcess(
-            [
-                "sh", "-c", #"redis-server "$@" >/dev/null 2>&1 & echo $!; read -r _ || rm -rf "$0"; kill -KILL $!"#, directory,
-                "--port", "\(port ?? 0)", "--bind", "127.0.0.1", "--unixsocket", socketPath, "--dir", directory,
-                "--logfile", directory + "/redis.log", "--save", "", "--appendonly", "no", "--enable-debug-command", "yes",
-            ] + arguments, input: lifeline, output: output, errors: false)
+            ["sh", "-c", script, directory] + file + defaults + arguments, input: lifeline, output: output, errors: false)
         let line = String(decoding: output.fileHandleForReading.availableData, as: UTF8.self)
         guard let pid = Int32(line.filter(\.isNumber))
         else { throw Failure(description: "the shell did not start redis-server") }
@@ -79,18 +100,20 @@ package final class TemporaryRedis: Sendable {
             running.shell.wait()
             server = nil
         }
+        stopped.withLock { $0 = false }
         try? FileManager.default.removeItem(atPath: socketPath)
     }
 
     /// Waits until a killed server, which is the shell's child, has ended.
     private static func waitForEnd(of pid: Int32) {
         let start = ContinuousClock.now
+        while !hasEnded(pid), start.duration(to: .now) < hangLimit { usleep(1_000) }
+    }
+
+    private static func hasEnded(_ pid: Int32) -> Bool {
         // "pid (name) state ...": Z is an ended process that its parent has not waited for (proc_pid_stat(5)).
-        while let status = try? String(contentsOfFile: "/proc/\(pid)/stat", encoding: .utf8), !status.contains(") Z "),
-            start.duration(to: .now) < hangLimit
-        {
-            usleep(1_000)
-        }
+        guard let status = try? String(contentsOfFile: "/proc/\(pid)/stat", encoding: .utf8) else { return true }
+        return status.contains(") Z ")
     }
 
     package func restart() throws {
@@ -99,9 +122,18 @@ package final class TemporaryRedis: Sendable {
     }
 
     /// Stops the server by SIGSTOP: it keeps its connections and answers nothing.
-    package func pause() { signal(SIGSTOP) }
+    package func pause() {
+        stopped.withLock { $0 = true }
+        signal(SIGSTOP)
+    }
 
-    package func resume() { signal(SIGCONT) }
+    package func resume() {
+        signal(SIGCONT)
+        stopped.withLock { $0 = false }
+    }
+
+    /// Whether it runs and answers: it is neither killed nor paused.
+    package var isAnswering: Bool { pid != nil && !stopped.withLock { $0 } }
 
     /// Runs `redis-cli` with these arguments against the server and returns what it prints, without the last newline.
     @discardableResult
@@ -150,7 +182,7 @@ extension TemporaryRedis {
     private func waitUntilReady(_ pid: Int32) throws {
         let deadline = Date(timeIntervalSinceNow: Self.startTimeout)
         while !answers() {
-            guard Date() < deadline, Foundation.kill(pid, 0) == 0 else {
+            guard Date() < deadline, !Self.hasEnded(pid) else {
                 throw Failure(description: "redis-server does not answer on \(socketPath):\n\(log)")
             }
             usleep(2_000)
@@ -182,16 +214,34 @@ extension TemporaryRedis {
 
     /// A port of 127.0.0.1 that is free now and outside the range of which the kernel assigns ports. A server that is restarted on it
     /// finds it free, however many connections were opened meanwhile.
-    package static func freePort() throws -> Int {
+    ///
+    /// - Parameter busOffset: the port that lies so much higher is free too, as a node of a cluster needs it.
+    package static func freePort(busOffset: Int? = nil) throws -> Int {
         // "32768	60999": the ports for outgoing connections (ip(7), ip_local_port_range).
         let range = try String(contentsOfFile: "/proc/sys/net/ipv4/ip_local_port_range", encoding: .utf8)
         let lowest = range.split(whereSeparator: \.isWhitespace).first.flatMap { Int($0) } ?? 32_768
-        let candidates = lowest > 12_000 ? 10_000..<lowest : 10_000..<65_536
+        let offset = busOffset ?? 0
+        let candidates = lowest > 12_000 + offset ? 10_000..<lowest - offset : 10_000..<65_536 - offset
         for _ in 0..<100 {
             let port = Int.random(in: candidates)
-            if isFree(port) { return port }
+            if isFree(port), offset == 0 || isFree(port + offset) { return port }
         }
         throw Failure(description: "no free port")
+    }
+
+    /// How often a server is started on other ports because another process has taken one of them meanwhile.
+    private static let attempts = 5
+
+    /// Starts a server on ports that were free, and on others if another process has taken one of them meanwhile.
+    package static func retryingOnCollision<Result>(_ start: () async throws -> Result) async throws -> Result {
+        var attempt = 1
+        while true {
+            do {
+                return try await start()
+            } catch let failure as Failure where attempt < attempts && failure.isCollision {
+                attempt += 1
+            }
+        }
     }
 
     private static func isFree(_ port: Int) -> Bool {
