@@ -20,11 +20,12 @@ package final class PostgresEngine: StoreEngine {
     private let browseReads: SnapshotLane
     private let shared = SharedState()
     private let isReadOnly: Bool
+    private let configuration: PostgresStoreConfiguration
 
     /// Opens the store, and creates or migrates its schema where needed. Blocks until then.
     package init(_ configuration: PostgresStoreConfiguration, options: StoreOptions, logger: Logger) throws(StoreError) {
         let (identity, users) = try Self.prepare(configuration, options, logger)
-        self.identity = identity
+        (self.identity, self.configuration) = (identity, configuration)
         isReadOnly = options.isReadOnly
         let (rules, shared) = (StoreRules(options), shared)
         shared.users.raise(to: users)
@@ -84,6 +85,10 @@ package final class PostgresEngine: StoreEngine {
     package var rowVersions: RowVersions { shared.rowVersions }
     package var dueWork: DueWorkListeners { shared.dueWork }
     package var writerLoad: WriterLoad? { isReadOnly ? nil : money.load }
+
+    package func makeDutyLease() -> (any DutyLease)? {
+        isReadOnly ? nil : PostgresDutyLease(configuration, on: shared.currentServer)
+    }
 
     package func makePointReader() throws(StoreError) -> PointReader { PointReader(lane: lookups) }
 }

@@ -19,33 +19,62 @@ extension CommerceServices: Service {
     /// Every piece of background work. All start together; a graceful shutdown ends them one by one from the last to the first, so a
     /// piece that others need comes before them.
     private func backgroundWork(following connects: AsyncStream<RedisClient.ConnectEvent>) -> [BackgroundService] {
-        let recovery = CheckedRecovery(check: redisCheck, recovery: recovery, redis: redis, relay: relay, delivery: delivery)
+        let recovery = CheckedRecovery(
+            check: redisCheck, recovery: recovery, redis: redis, relay: relay, delivery: delivery, duties: duties)
         let follower = ReconnectFollower(recovery: recovery, redis: redis, logger: logger)
         let regular = RegularRecovery(
-            recovery: recovery, interval: configuration.recoveryInterval, steps: backgroundSteps, logger: logger)
+            recovery: recovery, interval: configuration.recoveryInterval, wakeup: duties?.begun ?? Wakeup(), steps: backgroundSteps,
+            logger: logger)
         let sales = RankedRelay(relay: relay, ranking: ranking)
         let refresh = RankingRefresh(ranking: ranking, interval: configuration.rankingRefresh)
-        return privateRedisRestart + [
+        return privateRedisRestart + lease + [
             BackgroundService(name: "reconnects") { await follower.run(connects) },
             BackgroundService(name: "recovery") { await regular.run() },
-            woken("sales relay", by: relay.wakeup, pause: .milliseconds(25)) { try await sales.step() },
+            duty(woken("sales relay", by: relay.wakeup, pause: .milliseconds(25)) { try await sales.step() }) { [relay] in
+                relay.forgetOffset()
+            },
             every(refresh.interval, "ranking") { try await refresh.step() },
         ] + rankedProducts + [
-            woken("event delivery", by: delivery.wakeup, pause: .milliseconds(50)) { [delivery] in try await delivery.step() },
+            duty(
+                woken("event delivery", by: delivery.wakeup, pause: .milliseconds(50)) { [delivery] in try await delivery.step() }
+            ) { [delivery] in await delivery.startOver() },
             // The first view after a flush is flushed at once; later views are collected until the pause is over.
             woken("view counts", by: views.wakeup, pause: .milliseconds(500), interval: .seconds(60)) { [views] in
                 try await views.flush()
                 return nil
             },
             // The machine's clock may be set forward, so the expiry is compared with it each second. That reads no database.
-            woken("order expiry", by: expiry.wakeup, pause: .milliseconds(100), interval: .seconds(1)) { [expiry] in
-                try await expiry.step()
-            },
-            woken("outbox watch", by: outbox.wakeup, pause: OutboxWatch.pause, interval: .seconds(60)) { [outbox] in
-                try await outbox.step()
-            },
-            every(.seconds(60), "retention") { [retention] in try await retention.step() },
+            duty(
+                woken("order expiry", by: expiry.wakeup, pause: .milliseconds(100), interval: .seconds(1)) { [expiry] in
+                    try await expiry.step()
+                }
+            ) { [expiry] in expiry.forgetNext() },
+            duty(
+                woken("outbox watch", by: outbox.wakeup, pause: OutboxWatch.pause, interval: .seconds(60)) { [outbox] in
+                    try await outbox.step()
+                }
+            ) { [outbox] in outbox.forget() },
+            duty(every(.seconds(60), "retention") { [retention] in try await retention.step() }),
         ]
+    }
+
+    /// Takes and renews the lease of the duties; empty where this service does them alone.
+    private var lease: [BackgroundService] {
+        duties.map { duties in [BackgroundService(name: "lease of the duties") { await duties.run() }] } ?? []
+    }
+
+    /// Work that one of several services on the store does: it runs as long as this one has the lease.
+    ///
+    /// - Parameter startOver: drops what the work knows, before each term and after it, since another service goes on with it.
+    private func duty(_ work: BackgroundService, startOver: @escaping @Sendable () async -> Void = {}) -> BackgroundService {
+        guard let duties else { return work }
+        return BackgroundService(name: work.name) {
+            await duties.whileHeld {
+                await startOver()
+                await work.work()
+                await startOver()
+            }
+        }
     }
 
     /// Restarts the private Redis; empty where the Redis is not private.
@@ -69,7 +98,9 @@ extension CommerceServices: Service {
         _ step: @escaping @Sendable () async throws -> Duration?
     ) -> BackgroundService {
         let work = BackgroundWork(name: name, wakeup: wakeup, pause: pause, interval: interval, steps: backgroundSteps)
-        return BackgroundService(name: name) { [logger] in await work.run(logger: logger, step) }
+        return BackgroundService(name: name) { [logger] in
+            await work.run(logger: logger) { try await Duties.finishing(step) }
+        }
     }
 
     private func every(_ interval: Duration, _ name: String, _ step: @escaping @Sendable () async throws -> Void) -> BackgroundService {

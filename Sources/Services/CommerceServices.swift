@@ -28,6 +28,8 @@ package final class CommerceServices: Sendable {
     let expiry: OrderExpiry
     let outbox: OutboxWatch
     let found: FindingCounter
+    /// Which of several services on the store does the background duties; nil where this one does them alone.
+    let duties: Duties?
     /// Whether the store answers, for metrics; see ``isReady``.
     let storeProbe: LatestRow<Campaign?>
     let backgroundSteps = StepCounter()
@@ -79,15 +81,21 @@ package final class CommerceServices: Sendable {
         expiry = OrderExpiry(store: store, clock: clock)
         outbox = OutboxWatch(store: store)
         self.found = found
+        let wake = Self.wake(relay, delivery, expiry, outbox)
+        duties = store.makeDutyLease().map { lease in
+            Duties(lease, isRedisConnected: { redis.isConnected }, logger: logger, onDueWork: wake)
+        }
         storeProbe = LatestRow { () throws(StoreError) in try Self.probe(reader) }
         // The first scrape of a store on a server finds its answer.
         _ = storeProbe.row
-        subscribeToDueWork()
+        store.onDueWork(wake)
     }
 
-    /// Makes commits wake the background work that they concern.
-    private func subscribeToDueWork() {
-        store.onDueWork { [relay, delivery, expiry, outbox] work in
+    /// Wakes the background work that commits have made due.
+    private static func wake(
+        _ relay: SalesRelay, _ delivery: Delivery, _ expiry: OrderExpiry, _ outbox: OutboxWatch
+    ) -> @Sendable (DueWork) -> Void {
+        { work in
             switch work {
             case .newEvents:
                 relay.wakeup.raise()

@@ -82,6 +82,9 @@ package final class TransactionalStore: Sendable {
         }
     }
 
+    /// The lease by which one of several services on the store does the background duties; nil where there is one service alone.
+    package func makeDutyLease() -> (any DutyLease)? { anyEngine.makeDutyLease() }
+
     /// What looks rows up by key; each event loop makes one.
     package func makePointReader() throws(StoreError) -> PointReader { try anyEngine.makePointReader() }
 }

@@ -14,6 +14,7 @@ struct GroupNeeds {
     var events: Set<Int64> = []
     var answers: Set<AnswerKey> = []
     var outboxBounds = false
+    var duty = false
     /// How many orders are numbered on each day at most.
     var orderNumbers: [BusinessDay: Int] = [:]
     var new = NewRows()
@@ -36,6 +37,7 @@ struct GroupNeeds {
         events.formUnion(needs.events.lazy.map(\.rawValue))
         answers.formUnion(needs.answers.lazy.map { AnswerKey($0) })
         if needs.outboxBounds { outboxBounds = true }
+        if needs.duty != nil { duty = true }
         if let instant = needs.orderNumbersAt, let calendar { orderNumbers[calendar.day(of: instant), default: 0] += needs.new.orders }
         new.add(needs.new)
     }

@@ -427,6 +427,8 @@ extension GroupWrites {
         """, .int8, .int8)
     private static let pruneEvents = PostgresStatement(
         "prune_events", "DELETE FROM events WHERE id > $1 AND id <= $2 AND delivery = 1", .int8, .int8)
+    /// The service that delivers reads the events again when this has risen.
+    private static let countRetries = PostgresStatement("count_retries", "UPDATE counters SET last = last + 1 WHERE name = 'retries'")
     private static let notePruning = PostgresStatement(
         "note_pruning", "UPDATE pruned_events SET through = $1, payments = $2, refunds = $3", .int8, .int8, .int8)
     private static let insertUnits = PostgresStatement(
@@ -453,6 +455,7 @@ extension GroupWrites {
                 $0.textArray(changed.lazy.map(\.row.lastError))
             }
         }
+        if books.retriesEvents { batch.execute(Self.countRetries) }
         guard let pruning = books.pruning else { return }
         for statement in [Self.pruneUnits, Self.pruneEvents] {
             batch.execute(statement) {

@@ -20,6 +20,8 @@ final class PostgresBooks: Books, WorkingSetReading {
     var newAnswers: [AnswerKey: AnswerRow] = [:]
     var removedAnswers: [AnswerKey: Instant] = [:]
     var pruning: (from: PrunedEvents, to: PrunedEvents)?
+    /// Whether events wait again that were parked or delivered.
+    private(set) var retriesEvents = false
     /// Users that the group adds get the next numbers.
     private(set) var newestUser: Int64?
     /// What becomes due by the group, see ``DueWorkListeners``.
@@ -310,6 +312,7 @@ extension PostgresBooks {
     func changeDelivery(of event: EventID, if states: DeliveryStates, to change: DeliveryChange) throws -> Bool {
         guard let row = try held.events.find(event.rawValue), states.contains(DeliveryStates(row.delivery)) else { return false }
         wrote()
+        if case .again = change { retriesEvents = true }
         try held.events.change(event.rawValue) { row in
             switch change {
             case .delivered: (row.delivery, row.lastError) = (.delivered, nil)
@@ -320,6 +323,11 @@ extension PostgresBooks {
             }
         }
         return true
+    }
+
+    func isHeld(_ duty: DutyMark) throws -> Bool {
+        guard let present = held.duty else { throw RowTable<EventRow>.miss("the lease of the duties") }
+        return present == duty
     }
 
     func prunedEvents() throws -> PrunedEvents {

@@ -18,6 +18,8 @@ struct WorkingSet {
     var answers: [AnswerKey: AnswerRow?] = [:]
     /// The place of the newest event and how far events were removed; nil where nobody has asked.
     var outbox: (newest: EventID, pruned: PrunedEvents)?
+    /// The present term of the duties' lease; nil where nobody has asked.
+    var duty: DutyMark?
     /// The number of users; nil where nobody has asked.
     var userCount: Int64?
 

@@ -8,7 +8,7 @@ struct GroupReading {
     /// A statement of the trip.
     private enum Part {
         case payments, orders, lines, users, issuedCoupons, campaigns, products, events, units, owned, sequences, answers, userCount
-        case outbox, newIDs
+        case outbox, newIDs, duty
     }
 
     private let needs: GroupNeeds
@@ -27,6 +27,7 @@ struct GroupReading {
         parts = []
         let (orders, payments) = (needs.orders, needs.payments)
         let hasOrders = !orders.isEmpty || !payments.isEmpty
+        if needs.duty { add(.duty, ReadStatements.duty, &batch) }
         if !payments.isEmpty { add(.payments, statements.payments, &batch) { $0.int8Array(payments) } }
         if hasOrders {
             for (part, statement) in [(Part.orders, statements.orders), (.lines, statements.lines)] {
@@ -138,6 +139,7 @@ extension GroupReading {
                     let pruned = PrunedEvents(through: try row.id(1), payments: try row.int(2), refunds: try row.int(3))
                     set.outbox = (try row.id(0), pruned)
                 }
+            case .duty: set.duty = DutyMark(holder: try result.value(0, 0), term: try result.value(0, 1))
             case .newIDs: ids = try Self.newIDs(RowReader(result: result, row: 0))
             }
         }

@@ -116,6 +116,9 @@ struct ReadStatements {
     /// The number of users where none is added: it needs no lock.
     static let userCountNow = PostgresStatement("read_user_count_now", "SELECT last FROM counters WHERE name = 'users'")
 
+    /// The present term of the duties' lease, which nobody ends before the transaction does.
+    static let duty = PostgresStatement("lock_duty", "SELECT holder, term FROM duties WHERE name = 'background' FOR KEY SHARE")
+
     /// New ids, drawn after the rows are locked, so that those of one user or order rise in the order of the commits.
     static let newIDs = PostgresStatement(
         "new_ids",

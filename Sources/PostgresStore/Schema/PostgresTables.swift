@@ -4,7 +4,7 @@
 /// deleted that others refer to, and every parent is read in the same transaction. The audit looks for rows without their parents instead.
 enum PostgresTables {
     /// Each migration is a list of statements; the schema's version is how many were made.
-    static let migrations: [[String]] = [people + goods + coupons + orders + outbox + service, tokenKeys]
+    static let migrations: [[String]] = [people + goods + coupons + orders + outbox + service, tokenKeys, duties]
 
     /// Rows that are updated often leave room on their pages, so that an update need not change an index.
     private static let roomForUpdates = "WITH (fillfactor = 80)"
@@ -260,6 +260,23 @@ enum PostgresTables {
         )
         """,
         "CREATE UNIQUE INDEX token_keys_present ON token_keys ((true)) WHERE ends_at IS NULL",
+    ]
+
+    /// Which service does the background duties, see ``PostgresDutyLease``. The key with the term makes a take wait for transactions that
+    /// only the holder may commit.
+    private static let duties = [
+        """
+        CREATE TABLE duties (
+            name text PRIMARY KEY,
+            holder bigint NOT NULL,
+            term bigint NOT NULL,
+            until timestamptz NOT NULL,
+            successor_until timestamptz NOT NULL,
+            UNIQUE (name, term)
+        ) WITH (fillfactor = 50)
+        """,
+        "INSERT INTO duties VALUES ('background', 0, 0, to_timestamp(0), to_timestamp(0))",
+        "INSERT INTO counters (name, last) VALUES ('retries', 0)",
     ]
 
     /// Where new ids come from; none keeps ids for a session (CACHE 1), so that the ids of one user rise in the order of the commits.

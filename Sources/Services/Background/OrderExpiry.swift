@@ -25,6 +25,9 @@ final class OrderExpiry: Sendable {
         if isFirst { wakeup.raise() }
     }
 
+    /// Makes the next step read when the next order expires.
+    func forgetNext() { next.withLock { $0 = nil } }
+
     /// Expires the orders that are due.
     ///
     /// - Returns: the time until the next expiry; `nil` where no order is pending.

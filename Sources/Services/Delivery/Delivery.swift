@@ -31,6 +31,14 @@ enum Delivery: Sendable {
         }
     }
 
+    /// Drops what is known of the events, because another service may have delivered them meanwhile.
+    func startOver() async {
+        switch self {
+        case .platform(let delivery): await delivery.startOver()
+        case .stream(let delivery): delivery.forgetLast()
+        }
+    }
+
     /// Drops what is known of the stream. Call it after a reconnect, which may lead to another Redis or to an older copy.
     func forgetLast() {
         if case .stream(let delivery) = self { delivery.forgetLast() }

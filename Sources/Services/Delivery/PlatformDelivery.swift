@@ -85,6 +85,12 @@ actor PlatformDelivery {
         wakeup.raise()
     }
 
+    /// Drops all that is known of the events, because another service may have delivered them meanwhile.
+    func startOver() {
+        (queue, health) = (DeliveryQueue(), PlatformHealth(limit: WebhookSink.concurrency))
+        (doubtful, unmarked, cursor, lastRead) = ([:], [], EventID(0), LastRead())
+    }
+
     /// Delivers events until none may be sent now, including those that are appended meanwhile. An event that gets no answer holds up
     /// its own order only.
     ///
@@ -95,7 +101,7 @@ actor PlatformDelivery {
             var (inFlight, updates, isWaiting) = (0, 0, false)
             var failure: StoreError?
             while true {
-                if failure == nil, !Task.isCancelled {
+                if failure == nil, !Task.isCancelled, DutyTerm.isCurrentValid {
                     do throws(StoreError) {
                         try await refill(whileDelivering: inFlight > 0)
                         for event in try await take(inFlight: inFlight) {
@@ -237,6 +243,7 @@ extension PlatformDelivery {
 
 extension PlatformDelivery {
     private nonisolated func send(_ event: Message, at sentAt: Duration) async -> Progress {
+        guard DutyTerm.isCurrentValid else { return .stopped(event.id) }
         do throws(DeliveryFailure) {
             FaultPoint.beforeDelivery.reached()
             try await sink.post(event.payload, of: event.id, in: event.trace)

@@ -16,6 +16,12 @@ extension CommerceServices {
                 "firstcome_ready", "1 while /readyz answers 200, judged by the connections to Redis without a question to it.",
                 holds: isReady),
             Metric("firstcome_redis_connected", "1 while every event loop is connected to Redis.", holds: redis.isConnected),
+            Metric(
+                "firstcome_duties_held", "1 while this service does the background duties of all services on the store.",
+                holds: duties?.areHeld ?? true),
+            Metric(
+                "firstcome_duties_taken_total", .counter, "How often this service has taken the background duties from others or anew.",
+                duties?.taken ?? 0),
         ]
     }
 

@@ -17,8 +17,11 @@ final class OutboxWatch: Sendable {
 
     init(store: TransactionalStore) { self.store = store }
 
-    /// The outbox at most a few seconds ago; nil before the first look, and while the store cannot be read.
+    /// The outbox at most a few seconds ago; nil before the first look, while the store cannot be read, and where another service looks.
     var statistics: OutboxStatistics? { latest.withLock { $0 } }
+
+    /// Makes the state unknown until the next look.
+    func forget() { latest.withLock { $0 = nil } }
 
     /// Looks once.
     ///

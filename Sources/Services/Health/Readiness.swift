@@ -84,5 +84,10 @@ extension CommerceServices {
     }
 
     /// Makes ``readiness()`` report from now on that the service is about to stop. Requests are served as before.
-    package func announceEnd() { isEnding.store(true, ordering: .releasing) }
+    ///
+    /// The background duties are handed over to another service, where there is one.
+    package func announceEnd() {
+        isEnding.store(true, ordering: .releasing)
+        duties?.announceEnd()
+    }
 }

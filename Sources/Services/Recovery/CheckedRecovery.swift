@@ -8,12 +8,21 @@ struct CheckedRecovery: Sendable {
     let redis: RedisClient
     let relay: SalesRelay
     let delivery: Delivery
+    /// Nil where this service does all duties alone.
+    let duties: Duties?
 
-    /// Checks Redis and runs recovery. Throws also where campaigns have no gate yet, so that the caller tries again.
+    /// Checks Redis and runs recovery. Once it has compared all gates, a service that does not do the duties only looks. Throws also where
+    /// campaigns have no gate yet, so that the caller tries again.
     func run() async throws {
         try await check.run()
-        // A claim whose reply takes longer than the command deadline has failed for its client, so only recovery writes its row.
-        try await recovery.run(deep: false, grace: .nanoseconds(redis.configuration.commandDeadline.nanoseconds))
+        let isDuty = duties?.areHeld ?? true
+        if isDuty || !recovery.hasCompared {
+            // A claim whose reply takes longer than the command deadline has failed for its client, so only recovery writes its row.
+            try await recovery.run(
+                deep: false, grace: .nanoseconds(redis.configuration.commandDeadline.nanoseconds), archives: isDuty)
+        } else {
+            try await recovery.look()
+        }
         if let missing = recovery.unloadedCampaigns, !missing.isEmpty {
             throw ServiceError(.paused, "\(missing.count) campaigns have no gate yet")
         }

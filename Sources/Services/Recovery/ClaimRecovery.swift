@@ -105,7 +105,8 @@ final class ClaimRecovery: Sendable {
     ///   - deep: compares all claims, also where their number agrees. The first run after a start or a reconnect is always deep.
     ///   - grace: how long to wait before claims without a row are written. The request that made such a claim may be writing it right
     ///     now, and the request that writes the row is the one that answers 201. Zero is enough while no requests are served.
-    func run(deep: Bool, grace: Duration = .zero) async throws {
+    ///   - archives: whether gates of campaigns that ended long ago are removed too.
+    func run(deep: Bool, grace: Duration = .zero, archives: Bool = true) async throws {
         // The store is read before the gates: a claim that is in the store has passed the gate, so the gate must have it.
         let live = try await store.snapshot { snapshot throws(StoreError) in try snapshot.liveCampaigns() }
         let now = clock.now
@@ -119,10 +120,32 @@ final class ClaimRecovery: Sendable {
         try await recover(closed, areOpen: false, run, &findings)
         defer { report(findings, run) }
         try await persist(&findings, after: grace)
+        guard archives else { return }
         try await archive(live.filter(isDue), endedBefore: limit, at: now, &findings)
         if run.removesArchivedGates { try await removeArchivedGates(at: now, run) }
         try await persist(&findings, after: grace)
     }
+
+    /// Looks which open campaigns have a gate, for `/readyz`, and repairs nothing: another service does.
+    func look() async throws {
+        let live = try await store.snapshot { snapshot throws(StoreError) in try snapshot.liveCampaigns() }
+        let now = clock.now
+        let open = live.filter { $0.status(at: now) != .closed && !$0.isArchived }
+        let run = begin(open: open, closed: live.filter { $0.status(at: now) == .closed && !$0.isArchived }, deep: false)
+        var unloaded: Set<CouponID> = []
+        for chunk in Self.chunks(of: open) {
+            for (campaign, gate) in zip(chunk, try await CouponGate.states(of: chunk.map(\.id), through: redis)) {
+                guard let gate, gate.isOf(store.identity), gate.isOpen, gate.epoch == campaign.epoch else {
+                    unloaded.insert(campaign.id)
+                    continue
+                }
+            }
+        }
+        noteUnloaded(unloaded, run)
+    }
+
+    /// Whether every campaign was compared since the start or the last reconnect.
+    var hasCompared: Bool { state.withLock { $0.uncompared?.isEmpty ?? false } }
 
     /// The settings of one run, and the generation of Redis that it began with.
     struct Run: Sendable {

@@ -4,23 +4,29 @@ import Logging
 struct RegularRecovery: Sendable {
     let recovery: CheckedRecovery
     let interval: Duration
+    /// Raised where recovery has to run before the interval is over.
+    let wakeup: Wakeup
     let steps: StepCounter
     let logger: Logger
 
     /// Runs until the task is cancelled.
     func run() async {
+        let seen = wakeup.count
         do {
             try await recovery.run()
-            try? await Task.sleep(for: interval)
+            await wakeup.wait(past: seen, atMost: interval)
         } catch {
             // A failed first run is repeated at once, and not only after the interval.
             logger.log(
                 level: error.isLossOfRedis ? .debug : .warning, "recovery at the start failed, trying again",
                 metadata: ["error": "\(error)"])
         }
-        await BackgroundWork.every(interval, "recovery", logger: logger, steps: steps) {
+        let work = BackgroundWork(
+            name: "recovery", wakeup: wakeup, pause: min(interval, .milliseconds(100)), interval: interval, steps: steps)
+        await work.run(logger: logger) {
             recovery.forgetOffsets()
             try await recovery.run()
+            return nil
         }
     }
 }

@@ -32,6 +32,8 @@ package protocol StoreEngine: AnyObject, Sendable {
     var statistics: StoreStatistics { get }
     /// How busy the writer is; nil for an engine that only reads.
     var writerLoad: WriterLoad? { get }
+    /// The lease by which one of several services on the store does the background duties; nil where there is one service alone.
+    func makeDutyLease() -> (any DutyLease)?
     /// How long the oldest read that waits in a lane has waited, in nanoseconds; 0 without one.
     func age(of lane: ReadLane, at now: UInt64) -> Int64
 

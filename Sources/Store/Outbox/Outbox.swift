@@ -96,10 +96,17 @@ extension TransactionalStore {
     }
 
     /// Changes the delivery of those of the events that are in one of the states, in one write, and returns their number.
+    ///
+    /// - Throws: `unavailable` where the task does duties and another service has taken them over.
     private func change(
         _ ids: [EventID], _ states: DeliveryStates, to change: DeliveryChange, context: (any DeliveryContext)? = nil
     ) async throws(StoreError) -> Int {
-        ids.isEmpty ? 0 : try await write(ChangeDelivery(events: ids, states: states, change: change), context: context)
+        if ids.isEmpty { return 0 }
+        let useCase = ChangeDelivery(events: ids, states: states, change: change, duty: DutyTerm.current?.mark)
+        guard let count = try await write(useCase, context: context) else {
+            throw StoreError(.unavailable, "another service does the background duties now")
+        }
+        return count
     }
 
     /// Has a parked event delivered again: it is due at once and has all its attempts.
@@ -155,15 +162,21 @@ extension TransactionalStore {
     }
 }
 
-/// Changes the delivery of those of the events that are in one of the states.
+/// Changes the delivery of those of the events that are in one of the states; nil where the duty is another service's by now.
 struct ChangeDelivery: UseCase {
     let events: [EventID]
     let states: DeliveryStates
     let change: DeliveryChange
+    let duty: DutyMark?
 
-    var needs: Needs { Needs(events: events) }
+    var needs: Needs {
+        var needs = Needs(events: events)
+        needs.duty = duty
+        return needs
+    }
 
-    func decide(_ books: some Books) throws -> Outcome<Int> {
+    func decide(_ books: some Books) throws -> Outcome<Int?> {
+        if let duty, try !books.isHeld(duty) { return .done(nil) }
         var count = 0
         for event in events where try books.changeDelivery(of: event, if: states, to: change) { count += 1 }
         return .done(count)

@@ -66,6 +66,8 @@ final class SQLiteEngine: StoreEngine {
 
     func age(of lane: ReadLane, at now: UInt64) -> Int64 { lanes[lane].age(at: now) }
 
+    func makeDutyLease() -> (any DutyLease)? { nil }
+
     func makePointReader() throws(StoreError) -> PointReader { try PointReader(path: path, eventBase: eventBase) }
 
     func read<Value: Sendable>(

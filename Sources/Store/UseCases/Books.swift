@@ -120,6 +120,8 @@ package protocol Books: Rows {
     func eventHead(_ id: EventID) throws -> EventHead?
     /// Changes how far the event's message has come, if its delivery is one of `states`; returns whether it was.
     func changeDelivery(of event: EventID, if states: DeliveryStates, to change: DeliveryChange) throws -> Bool
+    /// Whether the lease of the duties is still of that term, which it is then until the transaction ends.
+    func isHeld(_ duty: DutyMark) throws -> Bool
     /// How far old events were removed.
     func prunedEvents() throws -> PrunedEvents
     /// Removes the events after `old` through `new` with their units, and notes that.

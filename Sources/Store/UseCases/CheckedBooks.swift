@@ -359,6 +359,11 @@ extension CheckedBooks {
         return try base.changeDelivery(of: event, if: states, to: change)
     }
 
+    func isHeld(_ duty: DutyMark) throws -> Bool {
+        check(needs.duty == duty, "the lease of the duties")
+        return try base.isHeld(duty)
+    }
+
     func prunedEvents() throws -> PrunedEvents {
         check(needs.outboxBounds, "how far events were removed")
         return try base.prunedEvents()

@@ -25,6 +25,8 @@ package struct Needs: Sendable, Equatable {
     package var events: [EventID] = []
     /// Keys under which responses may be stored, beside the key of the write itself.
     package var answers: [IdempotencyKey] = []
+    /// The term of the lease by which the duty is done that the use case is part of; nil for what anybody may do at any time.
+    package var duty: DutyMark?
     /// Whether the id of the newest event, or how far events were removed, is read.
     package var outboxBounds = false
     /// The instant whose business day numbers the new orders; nil without new orders.

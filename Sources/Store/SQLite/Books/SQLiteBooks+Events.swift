@@ -64,6 +64,9 @@ extension SQLiteBooks {
         return changed == 1
     }
 
+    /// A file has one service, which does all duties without a lease.
+    func isHeld(_ duty: DutyMark) -> Bool { true }
+
     func prunedEvents() throws -> PrunedEvents { try db.prunedEvents() }
 
     func pruneEvents(from old: PrunedEvents, to new: PrunedEvents) throws {
