@@ -78,6 +78,12 @@ package final class RedisClient: Sendable {
     /// True while every loop can reach the primary that holds `key`.
     package func isConnected(to key: String) -> Bool { connections.allSatisfy { $0.isConnected(to: key) } }
 
+    /// How many primaries the keys are divided among, and to how many of them every loop is connected. One without a cluster; none before
+    /// the nodes of a cluster are known.
+    package var reach: (primaries: Int, reachable: Int) {
+        connections.map(\.reach).reduce(connections[0].reach) { (max($0.primaries, $1.primaries), min($0.reachable, $1.reachable)) }
+    }
+
     /// What all connections have done together.
     package var statistics: RedisStatistics {
         connections.map(\.statistics).reduce(RedisStatistics(), +)
@@ -130,5 +136,10 @@ extension RedisClient {
     /// See `RedisConnection.pipeline`.
     package nonisolated(nonsending) func pipeline(_ commands: [RedisCommand]) async throws(RedisError) -> [RedisValue] {
         try await anyConnection.pipeline(commands)
+    }
+
+    /// See `RedisConnection.outcomes`.
+    package nonisolated(nonsending) func outcomes(of commands: [RedisCommand]) async -> [Result<RedisValue, RedisError>] {
+        await anyConnection.outcomes(of: commands)
     }
 }

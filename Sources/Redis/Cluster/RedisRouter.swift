@@ -240,7 +240,9 @@ extension RedisRouter {
         timer = eventLoop.assumeIsolated().scheduleTask(deadline: deadline) { [self] in
             timer = nil
             let now = NIODeadline.now()
-            while let first = pending.first, let command = first, command.deadline <= now { answer(firstID, .failure(command.errorAtDeadline)) }
+            while let first = pending.first, let command = first, command.deadline <= now {
+                answer(firstID, .failure(command.errorAtDeadline))
+            }
             if let first = pending.first, let command = first { armTimer(at: command.deadline) }
         }
     }

@@ -55,7 +55,9 @@ struct RedisSlotMap: Sendable, Equatable {
 
     /// A node: host, port, id and, since Redis 7.0, a list of further names and values. Nil where it does not say its host.
     private static func node(_ value: RedisValue, _ asked: RedisNodeAddress) throws(RedisError) -> RedisNodeAddress? {
-        guard let parts = value.array, parts.count >= 2, let number = parts[1].integer, (1...65535).contains(number) else { throw unreadable }
+        guard let parts = value.array, parts.count >= 2, let number = parts[1].integer, (1...65535).contains(number) else {
+            throw unreadable
+        }
         // Null and an empty host mean the host that was asked (Redis documentation, "CLUSTER SLOTS").
         var host = parts[0].string ?? ""
         if host == "?" {

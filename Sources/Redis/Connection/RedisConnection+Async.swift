@@ -22,16 +22,20 @@ extension RedisConnection {
     /// Other commands may run in between: for atomicity use a script. Throws the first failure that is not an error reply,
     /// once every command has its reply or failure. Where the queue has no room for all commands, none is sent.
     package nonisolated(nonsending) func pipeline(_ commands: [RedisCommand]) async throws(RedisError) -> [RedisValue] {
+        try await outcomes(of: commands).map { outcome throws(RedisError) in try outcome.get() }
+    }
+
+    /// As ``pipeline(_:)``, with the failure of each command in its place: in a cluster some may reach their node while others do not.
+    package nonisolated(nonsending) func outcomes(of commands: [RedisCommand]) async -> [Result<RedisValue, RedisError>] {
         if commands.isEmpty { return [] }
         let ticket = RedisTicket()
-        let outcome: Result<[RedisValue], RedisError> = await withTaskCancellationHandler {
+        return await withTaskCancellationHandler {
             await withUnsafeContinuation { continuation in
                 onLoop { connection in connection.enqueue(commands, ticket, continuation) }
             }
         } onCancel: {
             onLoop { $0.cancel(ticket) }
         }
-        return try outcome.get()
     }
 
     private nonisolated(nonsending) func outcome(of command: RedisCommand) async -> Result<RedisValue, RedisError> {
@@ -72,13 +76,13 @@ extension RedisConnection {
     private func enqueue(
         _ commands: [RedisCommand],
         _ ticket: RedisTicket,
-        _ continuation: UnsafeContinuation<Result<[RedisValue], RedisError>, Never>
+        _ continuation: UnsafeContinuation<[Result<RedisValue, RedisError>], Never>
     ) {
         if ticket.isCancelled {
-            continuation.resume(returning: .failure(Self.cancelledBeforeSending))
+            continuation.resume(returning: commands.map { _ in .failure(Self.cancelledBeforeSending) })
         } else if let refusal = refusal(ofCommands: commands.count) {
             if refusal.code == .overloaded { counters.overloaded.add(commands.count) }
-            continuation.resume(returning: .failure(refusal))
+            continuation.resume(returning: commands.map { _ in .failure(refusal) })
         } else {
             let replies = RedisPipelineReplies(count: commands.count, continuation)
             ticket.ids = nextCommandID..<(nextCommandID + UInt64(commands.count))

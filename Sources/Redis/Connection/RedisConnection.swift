@@ -39,6 +39,14 @@ package struct RedisConnection: Sendable {
         }
     }
 
+    /// How many primaries this loop's commands are divided among, and how many of them it is connected to. Readable anywhere.
+    var reach: (primaries: Int, reachable: Int) {
+        switch link {
+        case .node(let node): (1, node.isConnected ? 1 : 0)
+        case .router(let router): router.nodes.reach.withLock { ($0.usable.count, $0.usable.count(where: \.self)) }
+        }
+    }
+
     /// True while a command with that key can be sent. Readable anywhere.
     package func isConnected(to key: String) -> Bool {
         switch link {

@@ -36,7 +36,9 @@ struct RedisHandshakeStep: Equatable {
             steps.append(RedisHandshakeStep(purpose: .load(script), command: command))
         }
         if let admission = configuration.admission {
-            steps.append(RedisHandshakeStep(purpose: .admit(admission, mayBeElsewhere: configuration.role == .clusterNode), command: admission.command))
+            steps.append(
+                RedisHandshakeStep(
+                    purpose: .admit(admission, mayBeElsewhere: configuration.role == .clusterNode), command: admission.command))
         }
         steps.append(RedisHandshakeStep(purpose: .ping, command: RedisCommand("PING")))
         return steps

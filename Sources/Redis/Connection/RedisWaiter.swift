@@ -29,25 +29,20 @@ extension Result where Success == RedisValue, Failure == RedisError {
 
 /// Collects the replies to the commands of one pipeline. Loop-confined like the connection it belongs to.
 final class RedisPipelineReplies {
-    private var values: [RedisValue]
+    private var results: [Result<RedisValue, RedisError>]
     private var missing: Int
-    private var failure: RedisError?
-    private let continuation: UnsafeContinuation<Result<[RedisValue], RedisError>, Never>
+    private let continuation: UnsafeContinuation<[Result<RedisValue, RedisError>], Never>
 
-    init(count: Int, _ continuation: UnsafeContinuation<Result<[RedisValue], RedisError>, Never>) {
-        values = Array(repeating: .null, count: count)
+    init(count: Int, _ continuation: UnsafeContinuation<[Result<RedisValue, RedisError>], Never>) {
+        results = Array(repeating: .success(.null), count: count)
         missing = count
         self.continuation = continuation
     }
 
     /// Ends the pipeline once every command has its reply or failure.
     func settle(_ index: Int, _ result: Result<RedisValue, RedisError>) {
-        switch result {
-        case .success(let value): values[index] = value
-        case .failure(let error): failure = failure ?? error
-        }
+        results[index] = result
         missing -= 1
-        guard missing == 0 else { return }
-        continuation.resume(returning: failure.map(Result.failure) ?? .success(values))
+        if missing == 0 { continuation.resume(returning: results) }
     }
 }

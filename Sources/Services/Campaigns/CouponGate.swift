@@ -109,10 +109,33 @@ package enum CouponGate {
         }
     }
 
-    /// Reads gates in one round trip; `nil` for one that is absent or not a hash.
+    /// Reads gates in one round trip, or one to each primary of a cluster; `nil` for one that is absent or not a hash.
     package static func states(of coupons: [CouponID], through redis: RedisClient) async throws -> [GateState?] {
+        let isCluster = redis.configuration.endpoint.isCluster
+        let replies = try await redis.pipeline(stateCommands(of: coupons, isCluster: isCluster))
+        return try coupons.indices.map { index in
+            try state(replies[2 * index], replies[2 * index + 1], time: replies[2 * coupons.count + (isCluster ? index : 0)])
+        }
+    }
+
+    /// As ``states(of:through:)``, but of a cluster also while primaries are away: the gates that they hold are failures.
+    ///
+    /// - Throws: where a single server does not answer.
+    static func readableStates(of coupons: [CouponID], through redis: RedisClient) async throws -> [Result<GateState?, any Error>] {
+        guard redis.configuration.endpoint.isCluster else { return try await states(of: coupons, through: redis).map { .success($0) } }
+        let replies = await redis.outcomes(of: stateCommands(of: coupons, isCluster: true))
+        return coupons.indices.map { index in
+            Result {
+                try state(
+                    try replies[2 * index].get(), try replies[2 * index + 1].get(), time: try replies[2 * coupons.count + index].get())
+            }
+        }
+    }
+
+    /// Two commands for each gate, and then `TIME` of the server; in a cluster, for each gate `TIME` of the primary that holds it.
+    private static func stateCommands(of coupons: [CouponID], isCluster: Bool) -> [RedisCommand] {
         var commands: [RedisCommand] = []
-        commands.reserveCapacity(2 * coupons.count + 1)
+        commands.reserveCapacity(3 * coupons.count)
         for coupon in coupons {
             commands.append(
                 RedisCommand(
@@ -120,20 +143,23 @@ package enum CouponGate {
                     "epoch", "builtAt", "store", isRepeatable: true))
             commands.append(RedisCommand("ZCARD", .string(RedisKeys.claims(of: coupon)), isRepeatable: true))
         }
-        commands.append(RedisCommand("TIME", isRepeatable: true))
-        let replies = try await redis.pipeline(commands)
-        guard let time = replies.last?.array, time.count == 2, let seconds = time[0].integer, let microseconds = time[1].integer else {
+        for coupon in isCluster ? coupons[...] : coupons.prefix(1) {
+            commands.append(RedisCommand("TIME", isRepeatable: true).beside(RedisKeys.coupon(coupon)))
+        }
+        return commands
+    }
+
+    private static func state(_ gate: RedisValue, _ claims: RedisValue, time: RedisValue) throws(ServiceError) -> GateState? {
+        guard let time = time.array, time.count == 2, let seconds = time[0].integer, let microseconds = time[1].integer else {
             throw ServiceError(.internal, "TIME gave a reply of unknown form")
         }
         let now = seconds * 1_000 + microseconds / 1_000
-        return coupons.indices.map { index in
-            guard let fields = replies[2 * index].array, fields.count == 9, let state = fields[0].string else { return nil }
-            guard case .integer(let claims) = replies[2 * index + 1] else { return nil }
-            return GateState(
-                isOpen: state == "open", quantity: fields[1].integer, remaining: fields[2].integer, sequence: fields[3].integer,
-                opensAtMilliseconds: fields[4].integer, closesAtMilliseconds: fields[5].integer, epoch: fields[6].integer, claims: claims,
-                silenceMilliseconds: now - (fields[7].integer.flatMap { (0...now).contains($0) ? $0 : nil } ?? 0), store: fields[8].string)
-        }
+        guard let fields = gate.array, fields.count == 9, let state = fields[0].string, case .integer(let claims) = claims
+        else { return nil }
+        return GateState(
+            isOpen: state == "open", quantity: fields[1].integer, remaining: fields[2].integer, sequence: fields[3].integer,
+            opensAtMilliseconds: fields[4].integer, closesAtMilliseconds: fields[5].integer, epoch: fields[6].integer, claims: claims,
+            silenceMilliseconds: now - (fields[7].integer.flatMap { (0...now).contains($0) ? $0 : nil } ?? 0), store: fields[8].string)
     }
 
     /// One page of a gate's claims from a sequence on, in the order of their sequences.

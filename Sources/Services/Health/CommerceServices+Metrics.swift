@@ -15,7 +15,16 @@ extension CommerceServices {
             Metric(
                 "firstcome_ready", "1 while /readyz answers 200, judged by the connections to Redis without a question to it.",
                 holds: isReady),
-            Metric("firstcome_redis_connected", "1 while every event loop is connected to Redis.", holds: redis.isConnected),
+            Metric(
+                "firstcome_redis_connected",
+                "1 while every event loop is connected to Redis; in a cluster, to the primary of the ranking.",
+                holds: redis.isConnected(to: RedisKeys.store)),
+            Metric(
+                "firstcome_redis_primaries_expected", .gauge, "Primaries among which the keys are divided; 1 without a cluster.",
+                redis.reach.primaries),
+            Metric(
+                "firstcome_redis_primaries_reachable", .gauge, "Of these, those to which every event loop is connected.",
+                redis.reach.reachable),
             Metric(
                 "firstcome_duties_held", "1 while this service does the background duties of all services on the store.",
                 holds: duties?.areHeld ?? true),

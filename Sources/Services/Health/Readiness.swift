@@ -5,14 +5,21 @@ import Store
 import Synchronization
 
 /// What `/readyz` reports: whether the service can decide claims and serve all other requests.
+///
+/// In a cluster the service is ready while it reaches the primary of the keys `ranking:{sales}:*`, which say whose store the cluster serves.
+/// The others hold gates alone: while one is away, claims of its campaigns are answered 503, and all services would have to be taken out
+/// for it.
 package struct Readiness: Sendable, Equatable {
     package let storeAnswers: Bool
+    /// Whether Redis answers and is suitable; in a cluster, whether the primary of the ranking does.
     package let redisAnswers: Bool
     /// Whether the Redis serves another store, or another incarnation of this one.
     package let isRedisForeign: Bool
-    /// Open campaigns without an open gate of the store's epoch; `nil` before the first run of recovery.
+    /// Open campaigns without an open gate of the store's epoch; `nil` before the first run of recovery. Without those whose primary in a
+    /// cluster is away.
     package let unloadedCampaigns: [CouponID]?
-    /// How many open campaigns have a gate that was not compared with the store yet; `nil` before the first run of recovery.
+    /// How many open campaigns have a gate that was not compared with the store yet; `nil` before the first run of recovery. In a cluster
+    /// they count until a first recovery has succeeded: after the failover of one primary, its campaigns keep no service from being ready.
     package let uncomparedCampaigns: Int?
     /// Whether the service is about to stop.
     package let isEnding: Bool
@@ -32,7 +39,7 @@ extension CommerceServices {
         async let storeAnswers = storeAnswers()
         var (answers, isForeign) = (false, redisCheck.isForeign)
         do {
-            answers = try await redis.send(RedisCommand("PING", isRepeatable: true)).string == "PONG"
+            answers = try await redis.send(RedisCommand("PING", isRepeatable: true).beside(RedisKeys.store)).string == "PONG"
         } catch {
             // A handshake may have found that Redis serves another store before recovery checks it again.
             isForeign = isForeign || (error.cause as? RedisError)?.code == .notAdmitted
@@ -43,7 +50,9 @@ extension CommerceServices {
     /// The readiness without a question to Redis, or to a store on a server: a connected Redis is taken to answer, and the store to do what
     /// it did last.
     var isReady: Bool {
-        readiness(storeAnswers: storeProbe.row != nil, redisAnswers: redis.isConnected, isRedisForeign: redisCheck.isForeign).isReady
+        readiness(
+            storeAnswers: storeProbe.row != nil, redisAnswers: redis.isConnected(to: RedisKeys.store), isRedisForeign: redisCheck.isForeign
+        ).isReady
     }
 
     /// Looks up campaign 0. There is none, which is an answer too.
@@ -77,9 +86,12 @@ extension CommerceServices {
     }
 
     private func readiness(storeAnswers: Bool, redisAnswers: Bool, isRedisForeign: Bool) -> Readiness {
-        Readiness(
+        var unloaded = recovery.unloadedCampaigns?.filter(recovery.isReachable)
+        var uncompared = recovery.uncompared?.count(where: recovery.isReachable)
+        if redis.configuration.endpoint.isCluster, recovery.lastSuccess != nil { (unloaded, uncompared) = (unloaded ?? [], 0) }
+        return Readiness(
             storeAnswers: storeAnswers, redisAnswers: redisAnswers && redisCheck.isSuitable, isRedisForeign: isRedisForeign,
-            unloadedCampaigns: recovery.unloadedCampaigns, uncomparedCampaigns: recovery.uncomparedCampaigns,
+            unloadedCampaigns: unloaded, uncomparedCampaigns: uncompared,
             isEnding: isEnding.load(ordering: .acquiring))
     }
 

@@ -6,7 +6,7 @@ package import Redis
 ///
 /// A service first charges its own buckets in memory, which see a part of all requests and so never refuse one that the shared buckets
 /// would grant. Requests that pass are decided by one call of `lua/take_tokens.lua` each; calls of one tick leave in one write. While
-/// Redis does not answer, the buckets in memory decide alone.
+/// Redis does not answer, the buckets in memory decide alone; so does a cluster of which only the primary of the buckets is away.
 ///
 /// Safety of `@unchecked Sendable`: every `private var` is touched on the connection's event loop alone; ``take(_:then:)`` checks.
 package final class SharedTokenBuckets: @unchecked Sendable {
@@ -55,7 +55,7 @@ package final class SharedTokenBuckets: @unchecked Sendable {
     /// Whether Redis may be asked now. Where it may not, the buckets in memory decide.
     package func isUsable(at now: NIODeadline) -> Bool {
         connection.eventLoop.assertInEventLoop()
-        guard connection.isConnected else {
+        guard connection.isConnected(to: RedisKeys.buckets) else {
             outage.began(because: nil)
             return false
         }

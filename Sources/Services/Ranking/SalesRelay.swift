@@ -142,7 +142,8 @@ final class SalesRelay: Sendable {
         let days = RankingDays.all(until: calendar.day(of: clock.now))
         let replies = try await redis.pipeline(
             [
-                RedisCommand("GET", .string(RedisKeys.applied), isRepeatable: true), RedisCommand("TIME", isRepeatable: true),
+                RedisCommand("GET", .string(RedisKeys.applied), isRepeatable: true),
+                RedisCommand("TIME", isRepeatable: true).beside(RedisKeys.applied),
                 RedisCommand("HGETALL", .string(RedisKeys.products), isRepeatable: true),
             ] + days.map { RedisCommand("ZCARD", .string(RedisKeys.sales(on: $0)), isRepeatable: true) })
         for case .error(let error) in replies where error.kind != .wrongType { throw RedisError(error) }

@@ -23,10 +23,11 @@ struct CheckedRecovery: Sendable {
         } else {
             try await recovery.look()
         }
-        if let missing = recovery.unloadedCampaigns, !missing.isEmpty {
-            throw ServiceError(.paused, "\(missing.count) campaigns have no gate yet")
-        }
-        recovery.noteSuccess()
+        let missing = recovery.unloadedCampaigns ?? []
+        if missing.isEmpty { return recovery.noteSuccess() }
+        // Gates of a primary that is away are recovered after its reconnect.
+        let reachable = missing.count(where: recovery.isReachable)
+        if reachable > 0 { throw ServiceError(.paused, "\(reachable) campaigns have no gate yet") }
     }
 
     /// Makes the sales relay and the stream delivery read their offsets from Redis again.

@@ -18,10 +18,9 @@ extension ClaimRecovery {
     ) async throws {
         var count = 0
         for chunk in Self.chunks(of: campaigns) {
-            let states = try await CouponGate.states(of: chunk.map(\.id), through: redis)
+            let states = try await readableStates(of: chunk, &findings)
             var (gates, candidates): ([ArchivedGate], [ArchivalCandidate]) = ([], [])
-            for ((campaign, gate), result) in await concurrently(Array(zip(chunk, states)), { [self] in try await lastComparison($0, $1) })
-            {
+            for ((campaign, gate), result) in await concurrently(states, { [self] in try await lastComparison($0, $1) }) {
                 let unwritten: [GrantedClaim]
                 switch result {
                 case .success(let claims?): unwritten = claims

@@ -77,9 +77,15 @@ final class ClaimRecovery: Sendable {
     /// Open campaigns that had no open gate of the store's epoch in the last run; `nil` before the first run.
     var unloadedCampaigns: [CouponID]? { state.withLock { $0.unloaded?.sorted() } }
 
-    /// How many open campaigns were not compared in full since the start or the last reconnect; `nil` before the first run.
-    var uncomparedCampaigns: Int? {
-        state.withLock { state in state.uncompared.map { $0.count { state.open.contains($0) } } }
+    /// Open campaigns that were not compared in full since the start or the last reconnect; `nil` before the first run.
+    var uncompared: Set<CouponID>? { state.withLock { state in state.uncompared?.intersection(state.open) } }
+
+    /// How many campaigns are ``uncompared``; `nil` before the first run.
+    var uncomparedCampaigns: Int? { uncompared?.count }
+
+    /// Whether the campaign's gate can be reached: false in a cluster while the primary that holds it is away.
+    func isReachable(_ campaign: CouponID) -> Bool {
+        !redis.configuration.endpoint.isCluster || redis.isConnected(to: RedisKeys.coupon(campaign))
     }
 
     /// The number of claims that were read from gates and store to compare them.
@@ -199,9 +205,8 @@ extension ClaimRecovery {
     private func recover(_ campaigns: [Campaign], areOpen: Bool, _ run: Run, _ findings: inout Findings) async throws {
         var gates: [(Campaign, Gate)] = []
         for chunk in Self.chunks(of: campaigns) {
-            let states = try await CouponGate.states(of: chunk.map(\.id), through: redis)
-            let results = await concurrently(Array(zip(chunk, states))) { [self] campaign, gate in try await ensureGate(campaign, gate, run)
-            }
+            let states = try await readableStates(of: chunk, &findings)
+            let results = await concurrently(states) { [self] campaign, gate in try await ensureGate(campaign, gate, run) }
             for ((campaign, _), result) in results {
                 switch result {
                 case .success(let gate): if let gate { gates.append((campaign, gate)) }
@@ -217,6 +222,19 @@ extension ClaimRecovery {
             }
         }
         if areOpen { noteUnloaded(findings.failed, run) }
+    }
+
+    /// The gates of the campaigns; in a cluster, without those whose primary is away.
+    func readableStates(of campaigns: ArraySlice<Campaign>, _ findings: inout Findings) async throws -> [(Campaign, Gate?)] {
+        let states = try await CouponGate.readableStates(of: campaigns.map(\.id), through: redis)
+        var readable: [(Campaign, Gate?)] = []
+        for (campaign, state) in zip(campaigns, states) {
+            switch state {
+            case .success(let gate): readable.append((campaign, gate))
+            case .failure(let error): findings.add(error, of: campaign.id)
+            }
+        }
+        return readable
     }
 
     private func noteUnloaded(_ campaigns: Set<CouponID>, _ run: Run) {

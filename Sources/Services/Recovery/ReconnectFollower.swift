@@ -42,7 +42,7 @@ struct ReconnectFollower: Sendable {
                 }
                 // Without a connection, the next connect event begins another recovery. An unsuitable server is checked again by the
                 // regular recovery.
-                if isUnsuitable || !redis.isConnected { return }
+                if isUnsuitable || !redis.isConnected(to: RedisKeys.store) { return }
                 try? await Task.sleep(for: .milliseconds(Self.backoff.milliseconds(afterFailures: failures)))
             }
         }

@@ -7,6 +7,8 @@ final class RedisCheck: Sendable {
     private let redis: RedisClient
     private let logger: Logger
     private let suitable = Atomic<Bool>(false)
+    /// The advice that was logged last.
+    private let advice = Mutex<[String]>([])
     /// The error message about a Redis that serves another store; nil where it serves this one.
     private let foreign = Mutex<String?>(nil)
 
@@ -26,6 +28,7 @@ final class RedisCheck: Sendable {
             try await RedisSuitability.check(redis)
             suitable.store(true, ordering: .releasing)
             if foreign.withLock({ $0.take() }) != nil { logger.notice("Redis serves this store now") }
+            await advise()
         } catch let error as ServiceError where error.code == .unsuitableRedis {
             suitable.store(false, ordering: .releasing)
             throw error
@@ -39,5 +42,15 @@ final class RedisCheck: Sendable {
             }
             throw error
         }
+    }
+
+    /// Logs settings that make failures worse, once.
+    private func advise() async {
+        let advice = await RedisSuitability.advice(redis)
+        let known = self.advice.withLock { known in
+            defer { known = advice }
+            return known
+        }
+        for line in advice where !known.contains(line) { logger.warning("\(line)") }
     }
 }

@@ -36,10 +36,12 @@ package enum RedisKeys {
         return !id.isEmpty && ["}", "}:claims"].contains(rest.dropFirst(id.count))
     }
 
+    /// What all token buckets begin with. In a cluster one primary has them all, because a request's two buckets change together.
+    static let buckets = "limit:{requests}:"
     /// The token bucket of a client address, see ``SharedTokenBuckets``.
-    package static func bucket(ofAddress network: String) -> String { "limit:{requests}:address:\(network)" }
+    package static func bucket(ofAddress network: String) -> String { "\(buckets)address:\(network)" }
     /// The token bucket of a user.
-    package static func bucket(of id: UserID) -> String { "limit:{requests}:user:\(id.rawValue)" }
+    package static func bucket(of id: UserID) -> String { "\(buckets)user:\(id.rawValue)" }
 
     /// The stream of paid and refunded orders, which is used where no data platform is configured.
     package static let events = "events:{orders}"

@@ -122,15 +122,20 @@ extension RedisTakeover {
         return replies[1].string.map { $0 == "0" ? .none : .unnamed } ?? .none
     }
 
-    /// The connections of services that are in every list. A service that Redis does not admit reconnects again and again, and each of its
+    /// The connections of services that are in every list, of all primaries of a cluster. A service that Redis does not admit reconnects again and again, and each of its
     /// connections is in one list at most.
     private func services(_ redis: RedisClient) async throws -> Set<String> {
         var lasting: Set<String>?
         for look in 0..<Self.looks {
             if look > 0 { try await Task.sleep(for: Self.pause) }
-            let list = try await redis.send(RedisCommand("CLIENT", "LIST", isRepeatable: true)).string ?? ""
-            let found = list.split(separator: "\n").filter { $0.contains(" name=firstcome ") }.compactMap { $0.split(separator: " ").first }
-            lasting = Set(found.map(String.init)).intersection(lasting ?? Set(found.map(String.init)))
+            var found: Set<String> = []
+            for primary in try await redis.primaries() {
+                let list = try await redis.send(RedisCommand("CLIENT", "LIST", isRepeatable: true), to: primary).string ?? ""
+                for line in list.split(separator: "\n") where line.contains(" name=firstcome ") {
+                    found.insert("\(primary) \(line.prefix { $0 != " " })")
+                }
+            }
+            lasting = found.intersection(lasting ?? found)
             if lasting?.isEmpty == true { break }
         }
         return lasting ?? []
@@ -143,9 +148,18 @@ extension RedisTakeover {
     private func take(_ redis: RedisClient) async throws -> Int {
         let name = RedisArgument.string(RedisKeys.store)
         _ = try await redis.send(RedisCommand("SET", name, .string("being taken over by \(store)"), isRepeatable: true))
+        var removed = 0
+        for primary in try await redis.primaries() { removed += try await removeKeys(of: primary, redis) }
+        _ = try await redis.send(RedisCommand("SET", name, .string(store.description), isRepeatable: true))
+        return removed
+    }
+
+    /// Removes the keys of gates and ranking that one server holds.
+    private func removeKeys(of primary: RedisPrimary, _ redis: RedisClient) async throws -> Int {
         var (cursor, removed) = ("0", 0)
         repeat {
-            let reply = try await redis.send(RedisCommand("SCAN", .string(cursor), "COUNT", .integer(Self.keysPerScan), isRepeatable: true))
+            let scan = RedisCommand("SCAN", .string(cursor), "COUNT", .integer(Self.keysPerScan), isRepeatable: true)
+            let reply = try await redis.send(scan, to: primary)
             guard let page = reply.array, page.count == 2, let next = page[0].string else {
                 throw ServiceError(.internal, "SCAN gave a reply of unknown form")
             }
@@ -157,7 +171,6 @@ extension RedisTakeover {
             }
             cursor = next
         } while cursor != "0"
-        _ = try await redis.send(RedisCommand("SET", name, .string(store.description), isRepeatable: true))
         return removed
     }
 }
