@@ -198,8 +198,8 @@ let package = Package(
         .testTarget(
             name: "ServicesTests",
             dependencies: [
-                "Services", "Store", "Redis", "Commerce", "JSON", "HTTPServer", "Histograms", "TestSupport", "TraceContext", nioCore,
-                nioPosix, logging,
+                "Services", "Store", "Postgres", "PostgresStore", "Redis", "Commerce", "JSON", "HTTPServer", "Histograms", "TestSupport",
+                "TraceContext", nioCore, nioPosix, logging,
                 crypto, grdb, httpClient, lifecycle,
             ],
             swiftSettings: strict

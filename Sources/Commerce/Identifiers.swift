@@ -29,5 +29,12 @@ package typealias RefundID = Identifier<Refund>
 package typealias ChargeID = Identifier<Charge>
 /// The id of one movement of a user's balance.
 package typealias EntryID = Identifier<BalanceEntry>
-/// The id of an outbox event; within an incarnation of the store, ids rise by 1 in commit order.
+/// The id of an outbox event. The ids of one order's events rise in the order of their commits.
 package typealias EventID = Identifier<OrderEvent>
+/// The place of an outbox event in the order of all commits, which rises by 1: whoever sees an event also sees those at earlier places.
+///
+/// In a store in a file it is the event's id. On a server an event with a smaller id may be committed after one with a greater id.
+package typealias EventPlace = Identifier<CommittedEvent>
+
+/// What an ``EventPlace`` counts.
+package enum CommittedEvent {}

@@ -90,4 +90,48 @@ import Testing
             }
         }
     }
+
+    /// What the planner knows of the events: nothing, that none of them waits, that all wait.
+    enum Knowledge: CaseIterable { case none, noneWaits, allWait }
+
+    @Test(
+        "a look at the waiting events and a page of a list read no more than they show, however many events wait",
+        arguments: Knowledge.allCases)
+    func waiting(knowledge: Knowledge) async throws {
+        try await PostgresHome.with { home in
+            try home.open().close()
+            func insert(_ events: ClosedRange<Int>, delivery: String) throws {
+                try home.sql(
+                    """
+                    INSERT INTO events (id, place, kind, order_id, occurred_at, sale_day, payload, delivery, next_attempt_at)
+                    SELECT n, n, 0, n, 0, 20000, repeat('x', 500), \(delivery), 0
+                    FROM generate_series(\(events.lowerBound), \(events.upperBound)) n
+                    """)
+            }
+            let count = 20_000
+            if knowledge == .noneWaits { try insert(1...count, delivery: "1") }
+            if knowledge == .allWait { try insert(1...count, delivery: "0") }
+            if knowledge != .none { try home.sql("ANALYZE events") }
+            if knowledge == .allWait { try home.sql("UPDATE events SET delivery = 1") }
+            // One in ten is parked.
+            try insert(count + 1...3 * count, delivery: "CASE WHEN n % 10 = 0 THEN 2 ELSE 0 END")
+            let read = "SELECT sum(seq_tup_read) + sum(idx_tup_fetch) FROM pg_stat_user_tables WHERE relname = 'events'"
+            let entries = "SELECT sum(idx_tup_read) FROM pg_stat_user_indexes WHERE relname = 'events'"
+            func work() throws -> Int { try [read, entries].reduce(0) { try $0 + #require(Int(home.sql($1))) } }
+            let store = try home.open()
+            _ = try await store.events(state: nil, page: PageRequest(limit: 1))
+            store.close()
+            let before = try work()
+            let reader = try home.open()
+            let waiting = try await reader.waitingEvents(after: EventPlace(Int64(count) + 5), limit: 256)
+            #expect(waiting.events.count == 256 && waiting.mayHaveMore)
+            for state in [nil, OrderEvent.Delivery.waiting, .parked] {
+                #expect(try await reader.events(state: state, page: PageRequest(limit: 20)).items.count == 20)
+            }
+            // A session notes its counts when it ends at the latest.
+            reader.close()
+            let rows = try work() - before
+            #expect(rows < 3_000, "\(rows) rows and entries read")
+        }
+    }
 }

@@ -28,14 +28,72 @@ import Testing
         }
     }
 
-    @Test("a schema of a newer program is refused and stays as it is")
+    /// How many migrations a program must know, and how many were made.
+    private static let versions = "SELECT version, made FROM firstcome_schema"
+
+    @Test("a schema that only later programs may use is refused and stays as it is")
     func newer() async throws {
         try await PostgresHome.with { home in
             try home.open().close()
-            try home.sql("UPDATE firstcome_schema SET version = version + 1")
+            let newer = PostgresTables.migrations.count + 1
+            try home.sql("UPDATE firstcome_schema SET version = \(newer), made = \(newer)")
             #expect(Self.failure(home) == .newerVersion)
             #expect(Self.failure(home) { $0.isReadOnly = true } == .newerVersion)
-            #expect(try home.sql("SELECT version - \(PostgresTables.migrations.count) FROM firstcome_schema") == "1")
+            #expect(try home.sql(Self.versions) == "\(newer)|\(newer)")
+        }
+    }
+
+    @Test("a schema to which a later release has added is used, also for reading, and stays as it is")
+    func addedTo() async throws {
+        try await PostgresHome.with { home in
+            try home.open().close()
+            try home.sql("UPDATE firstcome_schema SET made = made + 7; ALTER TABLE users ADD COLUMN later bigint")
+            let before = try home.sql(Self.versions)
+            let user = try await home.open().createUser(name: "Jin", in: .at(noon)).value
+            #expect(try home.open { $0.isReadOnly = true }.makePointReader().user(user.id) == user)
+            #expect(try home.sql(Self.versions) == before)
+        }
+    }
+
+    @Test("a schema of the first releases gets what is new, and they may still use it", arguments: [1, 2])
+    func former(version: Int) async throws {
+        try await PostgresHome.with { home in
+            // As a program made it that knew no more than that.
+            try home.sql(
+                "CREATE TABLE firstcome_schema (id bigint PRIMARY KEY CHECK (id = 1), version bigint NOT NULL);"
+                    + "INSERT INTO firstcome_schema VALUES (1, \(version))")
+            for migration in PostgresTables.migrations[..<version] { for statement in migration.statements { try home.sql(statement) } }
+            try home.sql(
+                "INSERT INTO identity (id, store) VALUES (1, '0123456789abcdef'); INSERT INTO incarnations VALUES (0, 0);"
+                    + "INSERT INTO counters VALUES ('users', 0), ('events', 0)")
+            #expect(Self.failure(home) { $0.isReadOnly = true } == .unavailable)
+            _ = try await home.open().createUser(name: "Jin", in: .at(noon)).value
+            #expect(try home.open { $0.isReadOnly = true }.userCount == 1)
+            #expect(try home.sql(Self.versions) == "2|\(PostgresTables.migrations.count)")
+            #expect(try home.sql("SELECT to_regclass('events_waiting_by_place') IS NOT NULL") == "t")
+        }
+    }
+
+    @Test("a new schema may be used by the releases that its migrations leave in use")
+    func new() async throws {
+        try await PostgresHome.with { home in
+            try home.open().close()
+            let least = PostgresTables.migrations.map(\.leastKnown).max() ?? 0
+            #expect(try home.sql(Self.versions) == "\(least)|\(PostgresTables.migrations.count)")
+        }
+    }
+
+    @Test("a migration that leaves the release before it in use only adds")
+    func twoSteps() {
+        for (index, migration) in PostgresTables.migrations.enumerated() {
+            #expect(migration.leastKnown <= index + 1)
+            guard migration.leastKnown <= index else { continue }
+            for statement in migration.statements {
+                let adds =
+                    ["CREATE TABLE ", "CREATE INDEX ", "CREATE SEQUENCE ", "INSERT INTO "].contains { statement.hasPrefix($0) }
+                    || statement.contains(/^ALTER TABLE \w+ ADD COLUMN \w+ \w+$/)
+                #expect(adds, "\(statement)")
+            }
         }
     }
 

@@ -3,6 +3,10 @@ import Postgres
 import Store
 
 /// Creates and migrates the store's schema, and reads which store it is.
+///
+/// `firstcome_schema.made` is how many migrations were made. `version` is how many a program must know to use the store, so that services
+/// of the release before run and start beside those of this one; the first releases know only that column, and `made` is NULL where they
+/// made the schema.
 enum PostgresSchema {
     /// Between two instances that create the schema at once, the later one meets the tables of the other.
     private static let attempts = 5
@@ -10,7 +14,7 @@ enum PostgresSchema {
     /// Creates or migrates the schema where needed, and returns the store's identity. Several instances may do it at once.
     ///
     /// - Parameter firstIncarnation: the number of a new store's first incarnation; nil for the present time.
-    /// - Throws: `newerVersion` for a schema of a newer program; `corrupt` for a database with tables of another program.
+    /// - Throws: `newerVersion` for a schema that this program may not use; `corrupt` for a database with tables of another program.
     static func prepare(
         _ connection: PostgresConnection, firstIncarnation: Int64?, within time: Duration
     ) throws(StoreError) -> StoreIdentity {
@@ -29,14 +33,14 @@ enum PostgresSchema {
         }
     }
 
-    /// Reads the identity of a store whose schema has this program's version, and changes nothing.
+    /// Reads the identity of a store whose schema has what this program needs, and changes nothing.
     static func identity(of connection: PostgresConnection, within time: Duration) throws(StoreError) -> StoreIdentity {
         do {
             let found = try connection.send(within: time) { $0.execute(hasVersion) }[0]
             guard try found.value(0, 0, as: Bool.self) else { throw notSetUp }
             let version = try connection.send(within: time) { $0.execute(readVersion) }[0]
             try refuseNewer(try version.value(0, 0))
-            guard try version.value(0, 0, as: Int.self) == PostgresTables.migrations.count else { throw notSetUp }
+            guard try version.value(0, 1, as: Int.self) >= PostgresTables.migrations.count else { throw notSetUp }
             return try identity(connection, time)
         } catch {
             throw StoreError(of: error)
@@ -45,8 +49,9 @@ enum PostgresSchema {
 
     private static let notSetUp = StoreError(.unavailable, "the store was not set up by this version yet; start the service once")
 
-    private static func refuseNewer(_ version: Int) throws {
-        guard version > PostgresTables.migrations.count else { return }
+    /// - Parameter leastKnown: how many migrations a program must know to use the store.
+    private static func refuseNewer(_ leastKnown: Int) throws {
+        guard leastKnown > PostgresTables.migrations.count else { return }
         throw StoreError(.newerVersion, "the store was written by a newer version of this program; use that version or a backup")
     }
 
@@ -70,45 +75,57 @@ enum PostgresSchema {
     }
 
     private static let hasVersion = PostgresStatement(nil, "SELECT to_regclass('firstcome_schema') IS NOT NULL")
-    private static let readVersion = PostgresStatement(nil, "SELECT version FROM firstcome_schema")
-    /// Whether the schema is there, and whether any table is where the store's tables would be made. One statement, because another
+    private static let readVersion = PostgresStatement(nil, "SELECT \(versions) FROM firstcome_schema s")
+    /// How many migrations a program must know, and how many were made; the column of the latter may be missing.
+    private static let versions = "version, coalesce((to_jsonb(s) ->> 'made')::bigint, version)"
+    /// Whether the schema is there, whether it has the column `made`, and whether any table is where the store's tables would be made. One
+    /// statement, because another
     /// instance may create the schema meanwhile: then it sees the schema at least as soon as a table of it.
     private static let look = PostgresStatement(
         nil,
         """
         SELECT to_regclass('firstcome_schema') IS NOT NULL,
+            EXISTS (SELECT FROM pg_attribute WHERE attrelid = to_regclass('firstcome_schema') AND attname = 'made'),
             EXISTS (SELECT FROM pg_class WHERE relnamespace = to_regnamespace(current_schema()) AND relkind IN ('r', 'p'))
         """)
     private static let createVersion = PostgresStatement(
-        nil, "CREATE TABLE firstcome_schema (id bigint PRIMARY KEY CHECK (id = 1), version bigint NOT NULL)")
-    private static let insertVersion = PostgresStatement(nil, "INSERT INTO firstcome_schema VALUES (1, 0)")
+        nil, "CREATE TABLE firstcome_schema (id bigint PRIMARY KEY CHECK (id = 1), version bigint NOT NULL, made bigint)")
+    private static let insertVersion = PostgresStatement(nil, "INSERT INTO firstcome_schema VALUES (1, 0, 0)")
+    private static let addMade = PostgresStatement(nil, "ALTER TABLE firstcome_schema ADD COLUMN IF NOT EXISTS made bigint")
     /// Another instance that migrates waits here until this transaction has ended.
-    private static let lockVersion = PostgresStatement(nil, "SELECT version FROM firstcome_schema FOR UPDATE")
-    private static let setVersion = PostgresStatement(nil, "UPDATE firstcome_schema SET version = $1", .int8)
+    private static let lockVersion = PostgresStatement(nil, "SELECT \(versions) FROM firstcome_schema s FOR UPDATE")
+    private static let setVersion = PostgresStatement(nil, "UPDATE firstcome_schema SET version = $1, made = $2", .int8, .int8)
 
     private static func migrate(_ connection: PostgresConnection, firstIncarnation: Int64, _ time: Duration) throws {
         let found = try connection.send(within: time) { $0.execute(look) }[0]
         if try !found.value(0, 0, as: Bool.self) {
-            if try found.value(0, 1, as: Bool.self) { throw StoreError(.corrupt, "the database has tables of another program") }
+            if try found.value(0, 2, as: Bool.self) { throw StoreError(.corrupt, "the database has tables of another program") }
             _ = try connection.send(within: time) { batch in
                 batch.execute(createVersion)
                 batch.execute(insertVersion)
             }
+        } else if try !found.value(0, 1, as: Bool.self) {
+            // Before the row is locked: it waits for whoever uses the table.
+            _ = try connection.send(within: time) { $0.execute(addMade) }
         }
         let locked = try connection.send(within: time) { batch in
             batch.begin()
             batch.execute(lockVersion)
         }
-        let version: Int = try locked[1].value(0, 0)
-        try refuseNewer(version)
+        let (leastKnown, made): (Int, Int) = (try locked[1].value(0, 0), try locked[1].value(0, 1))
+        try refuseNewer(leastKnown)
         // A commit would wait for ever on an old primary, which a service that starts must be able to pass over.
-        guard version < PostgresTables.migrations.count else { return try connection.rollBack(within: time) }
+        guard made < PostgresTables.migrations.count else { return try connection.rollBack(within: time) }
+        let missing = PostgresTables.migrations[made...]
         _ = try connection.send(within: time) { batch in
-            for migration in PostgresTables.migrations[version...] {
-                for statement in migration { batch.execute(PostgresStatement(nil, statement)) }
+            for migration in missing {
+                for statement in migration.statements { batch.execute(PostgresStatement(nil, statement)) }
             }
-            if version == 0 { makeIdentity(firstIncarnation, &batch) }
-            batch.execute(setVersion) { $0.int8(Int64(PostgresTables.migrations.count)) }
+            if made == 0 { makeIdentity(firstIncarnation, &batch) }
+            batch.execute(setVersion) {
+                $0.int8(Int64(missing.map(\.leastKnown).reduce(leastKnown, max)))
+                $0.int8(Int64(PostgresTables.migrations.count))
+            }
             batch.commit()
         }
     }

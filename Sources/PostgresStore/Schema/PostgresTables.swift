@@ -1,10 +1,25 @@
 /// The store's tables in PostgreSQL, as migrations. A migration that was released is never edited; a change is a new one.
 ///
+/// Services of two releases run on one store while they are replaced one by one, so a change takes two releases: the first adds what is
+/// new and goes on writing what the former one reads, the second removes what no release before it needs.
+///
 /// The tables are those of SQLite, but without foreign keys: their triggers take a third of a payment's cost and lock hot rows, no row is
 /// deleted that others refer to, and every parent is read in the same transaction. The audit looks for rows without their parents instead.
 enum PostgresTables {
-    /// Each migration is a list of statements; the schema's version is how many were made.
-    static let migrations: [[String]] = [people + goods + coupons + orders + outbox + service, tokenKeys, duties]
+    /// One step of the schema.
+    struct Migration: Sendable {
+        /// How many migrations a program must know, at the least, to use a store on which this one was made. A migration that only adds
+        /// leaves the number as it was; one that removes something names the release that did without it first.
+        let leastKnown: Int
+        let statements: [String]
+    }
+
+    static let migrations = [
+        Migration(leastKnown: 1, statements: people + goods + coupons + orders + outbox + service),
+        Migration(leastKnown: 2, statements: tokenKeys),
+        Migration(leastKnown: 2, statements: waitingByPlace),
+        Migration(leastKnown: 2, statements: duties),
+    ]
 
     /// Rows that are updated often leave room on their pages, so that an update need not change an index.
     private static let roomForUpdates = "WITH (fillfactor = 80)"
@@ -221,6 +236,9 @@ enum PostgresTables {
         """,
         "INSERT INTO pruned_events VALUES (1, 0, 0, 0)",
     ]
+
+    /// Waiting events are delivered in the order of their places. An operator may have made the index before, without holding up writers.
+    private static let waitingByPlace = ["CREATE INDEX IF NOT EXISTS events_waiting_by_place ON events (place) WHERE delivery = 0"]
 
     /// `lanes` has the fence row of each write lane, see ``LaneFence``. `counters` has the number of users and the place of the newest
     /// event, which have no gaps.

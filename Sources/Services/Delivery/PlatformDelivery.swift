@@ -27,8 +27,10 @@ actor PlatformDelivery {
     private var doubtful: [EventID: Doubt] = [:]
     /// Events that the platform has taken and that the store could not mark as delivered.
     private var unmarked: Set<EventID> = []
-    /// Everything up to this event was read from the store.
-    private var cursor = EventID(0)
+    /// Everything up to this place was read from the store.
+    private var cursor = EventPlace(0)
+    /// How far the events before the cursor were looked at again.
+    private var review = EventPlace(0)
     private var retriesSeen: UInt64 = 0
     private var lastRead = LastRead()
     private nonisolated let retries = Wakeup()
@@ -42,6 +44,8 @@ actor PlatformDelivery {
     private struct LastRead {
         /// The count of ``wakeup`` at that time.
         var seen: UInt64?
+        /// When the store was last read for what nothing here tells of.
+        var unasked: Duration?
         var mayHaveMore = true
         /// Whether the store may be read again while events are in flight: at most every 50 ms.
         var isDue = true
@@ -70,6 +74,8 @@ actor PlatformDelivery {
     private static let (pageSize, lowWater) = (256, 64)
     /// The least time between two reads of new events while others are in flight.
     private static let pauseBetweenReads: Duration = .milliseconds(50)
+    /// How often the store is read unasked: other services append events, and make parked ones wait again.
+    static let unaskedReads: Duration = .seconds(2)
 
     init(
         store: TransactionalStore, sink: WebhookSink, clock: WallClock, steady: SteadyClock = .system, wakeup: Wakeup = Wakeup(),
@@ -88,7 +94,8 @@ actor PlatformDelivery {
     /// Drops all that is known of the events, because another service may have delivered them meanwhile.
     func startOver() {
         (queue, health) = (DeliveryQueue(), PlatformHealth(limit: WebhookSink.concurrency))
-        (doubtful, unmarked, cursor, lastRead) = ([:], [], EventID(0), LastRead())
+        (doubtful, unmarked, lastRead) = ([:], [], LastRead())
+        (cursor, review) = (EventPlace(0), EventPlace(0))
     }
 
     /// Delivers events until none may be sent now, including those that are appended meanwhile. An event that gets no answer holds up
@@ -103,7 +110,7 @@ actor PlatformDelivery {
             while true {
                 if failure == nil, !Task.isCancelled, DutyTerm.isCurrentValid {
                     do throws(StoreError) {
-                        try await refill(whileDelivering: inFlight > 0)
+                        try await refill(whileDelivering: inFlight > 0, whileUpdating: updates > 0)
                         for event in try await take(inFlight: inFlight) {
                             inFlight += 1
                             group.addTask { [self] in await send(event, at: steady.now) }
@@ -116,7 +123,7 @@ actor PlatformDelivery {
                 guard inFlight + updates > 0 else { break }
                 if !isWaiting {
                     isWaiting = true
-                    let (seen, rest) = (lastRead.seen ?? wakeup.count, timeUntilDue ?? .seconds(60))
+                    let (seen, rest) = (lastRead.seen ?? wakeup.count, min(timeUntilDue ?? .seconds(60), Self.unaskedReads))
                     group.addTask { [wakeup] in
                         try? await Task.sleep(for: Self.pauseBetweenReads)
                         await wakeup.wait(past: seen, atMost: rest)
@@ -171,22 +178,44 @@ actor PlatformDelivery {
 
 extension PlatformDelivery {
     /// Reads further events from the store, where it may have some and few are left to send.
-    private func refill(whileDelivering: Bool) async throws(StoreError) {
+    private func refill(whileDelivering: Bool, whileUpdating: Bool) async throws(StoreError) {
         let seen = wakeup.count
         let retried = retries.count
         if retried != retriesSeen {
-            (retriesSeen, cursor) = (retried, EventID(0))
+            (retriesSeen, cursor) = (retried, EventPlace(0))
             lastRead.mayHaveMore = true
         }
         if seen != lastRead.seen, !whileDelivering || lastRead.isDue { lastRead.mayHaveMore = true }
+        if lastRead.unasked.map({ steady.now - $0 >= Self.unaskedReads }) ?? true {
+            lastRead.unasked = steady.now
+            lastRead.mayHaveMore = true
+            // An event that is just being parked still waits in the store.
+            if !whileUpdating { try await readAgain() }
+        }
         while lastRead.mayHaveMore, queue.readyCount < Self.lowWater, !queue.isFull {
-            let page = try await store.waitingEvents(after: cursor, limit: Self.pageSize)
+            let page = try await read(after: cursor)
+            cursor = page.through ?? cursor
             lastRead.isDue = false
-            for event in page where !unmarked.contains(event.id) { queue.add(event, pausingUntil: restOfPause(of: event)) }
-            cursor = page.last?.id ?? cursor
-            lastRead.mayHaveMore = page.count == Self.pageSize
+            lastRead.mayHaveMore = page.mayHaveMore
             lastRead.seen = seen
         }
+    }
+
+    /// Reads the next page of the waiting events up to the cursor again. Another service may have made some wait again that were parked, and
+    /// those that an event held back are free once it is delivered after all.
+    private func readAgain() async throws(StoreError) {
+        guard review < cursor, !queue.isFull else {
+            review = EventPlace(0)
+            return
+        }
+        let page = try await read(after: review)
+        review = page.mayHaveMore ? page.through ?? EventPlace(0) : EventPlace(0)
+    }
+
+    private func read(after place: EventPlace) async throws(StoreError) -> WaitingEvents {
+        let page = try await store.waitingEvents(after: place, limit: Self.pageSize)
+        for event in page.events where !unmarked.contains(event.id) { queue.add(event, pausingUntil: restOfPause(of: event)) }
+        return page
     }
 
     /// When the pause of an event that failed before a restart ends; nil where it is over.

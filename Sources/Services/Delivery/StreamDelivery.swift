@@ -7,7 +7,7 @@ import Synchronization
 import TraceContext
 
 /// Appends the events of the outbox to the Redis stream `events:{orders}`, where no data platform is configured: at least once and in
-/// the order of their ids.
+/// the order of their places.
 ///
 /// Redis may lose its latest writes in a crash or a failover, or be restored from an older copy, after the store has marked these events
 /// as delivered. So Redis keeps the id of the stream's last event, which the appending script moves. That id is compared with the store
@@ -44,21 +44,26 @@ final class StreamDelivery: Sendable {
     /// Appends the waiting events.
     func step() async throws {
         var (known, generation) = last.withLock { $0 }
-        var after = EventID(0)
+        var after = EventPlace(0)
         if known == nil { known = try await compare() }
         while let expected = known {
-            let events = try await store.waitingEvents(after: after, limit: Self.eventsPerCall)
-            guard let newest = events.last else { break }
+            let found = try await store.waitingEvents(after: after, limit: Self.eventsPerCall)
+            let events = found.events
+            guard let through = found.through else { break }
+            guard let newest = events.last else {
+                after = through
+                continue
+            }
             FaultPoint.beforeDelivery.reached()
             guard try await append(events, after: expected) else {
                 known = try await compare()
-                after = EventID(0)
+                after = EventPlace(0)
                 continue
             }
             FaultPoint.afterDelivery.reached()
             known = "\(newest.id)"
             try await store.markDelivered(events.map(\.id))
-            after = newest.id
+            after = through
         }
         last.withLock { [known] last in
             // After a reconnect, an id that was read before it is no longer valid.
@@ -97,7 +102,8 @@ final class StreamDelivery: Sendable {
         let isThere = replies[1].integer == 1
         // A stream of an earlier version, which had no such key: its events are taken as delivered.
         if value.isEmpty, isThere { return value }
-        let lost = try await store.redeliver(after: EventID(Int64(value) ?? 0), atMost: Int(Self.length), at: clock.now)
+        let last = try await store.place(of: EventID(Int64(value) ?? 0))
+        let lost = try await store.redeliver(after: last, atMost: Int(Self.length), at: clock.now)
         if lost > 0 {
             found.add(.streamEventLost, lost)
             logger.warning(

@@ -77,7 +77,7 @@ final class Duties: Sendable {
             await group.waitForAll()
         }
         // The task is cancelled, and the release must not be.
-        await Task { [self] in if let term = drop() { await release(term) } }.value
+        await Task { [self] in await end() }.value
         lease.close()
     }
 }
@@ -135,6 +135,12 @@ extension Duties {
             // The lease of a service that was killed is taken as soon as it ends.
             return isFit ? min(Self.interval, rest + .milliseconds(20)) : Self.interval
         }
+    }
+
+    /// Releases the lease, unless the store's server did not answer the last time: then it ends by itself.
+    private func end() async {
+        guard let term = drop(), !state.withLock({ $0.isOut }) else { return }
+        await release(term)
     }
 
     private func release(_ term: DutyTerm) async {

@@ -5,6 +5,7 @@ package import TraceContext
 /// A waiting event with what its delivery needs; the payload goes to the data platform or to the stream.
 package struct OutgoingEvent: Sendable, Equatable {
     package let id: EventID
+    package let place: EventPlace
     package let kind: OrderEvent.Kind
     package let orderID: OrderID
     package let payload: String
@@ -14,6 +15,16 @@ package struct OutgoingEvent: Sendable, Equatable {
     package let nextAttemptAt: Instant
     /// The trace of the request that caused the event; nil where it had none.
     package let trace: TraceParent?
+}
+
+/// What one look at the waiting events found.
+package struct WaitingEvents: Sendable, Equatable {
+    /// Those that may be sent, in the order of their places.
+    package fileprivate(set) var events: [OutgoingEvent] = []
+    /// Up to where the look went, past events that are held back too; nil where nothing waits there.
+    package fileprivate(set) var through: EventPlace?
+    /// Whether more events may wait after ``through``.
+    package fileprivate(set) var mayHaveMore = false
 }
 
 /// The units that one event adds to the scores of its day.
@@ -57,17 +68,38 @@ extension TransactionalStore {
         try await read(.service) { [identity] db in EventID(max(try db.newestEvent().rawValue, identity.eventBase)) }
     }
 
-    /// Waiting events after `id`, in the order of their ids.
+    /// Looks at up to `limit` waiting events after `place`, in the order of their places.
     ///
-    /// A parked event holds back the later events of its order: they are left out until it is retried.
-    package func waitingEvents(after id: EventID, limit: Int) async throws(StoreError) -> [OutgoingEvent] {
-        try await read(.service) { db in try db.all(Outbox.waiting, id, limit, read: Outbox.outgoing) }
+    /// A parked event holds back the later events of its order: they are left out until it is retried. They count against the limit, so that
+    /// a look has a bounded cost.
+    package func waitingEvents(after place: EventPlace, limit: Int) async throws(StoreError) -> WaitingEvents {
+        try await read(.service) { db in
+            let sql = db.sqlite == nil ? Outbox.waitingByPlace : Outbox.waitingByID
+            var (found, count) = (WaitingEvents(), 0)
+            try db.forEach(sql, place, limit) { row in
+                let event = Outbox.outgoing(row)
+                if !row.bool(8) { found.events.append(event) }
+                found.through = event.place
+                count += 1
+            }
+            found.mayHaveMore = count == limit
+            return found
+        }
+    }
+
+    /// The place of an event; of one that the store does not have, that of the event with the next smaller id, or 0 where there is none.
+    package func place(of id: EventID) async throws(StoreError) -> EventPlace {
+        try await read(.service) { db in
+            let place = try db.first("SELECT \(db.eventNumber) FROM events WHERE id <= ? ORDER BY id DESC LIMIT 1", id) { $0.int(0) }
+            return EventPlace(place ?? 0)
+        }
     }
 
     /// The waiting events among `ids`, in their order.
     package func waitingEvents(_ ids: [EventID]) async throws(StoreError) -> [OutgoingEvent] {
         try await read(.service) { db in
-            try ids.compactMap { id in try db.first(Outbox.waitingByID, id, read: Outbox.outgoing) }
+            let sql = "SELECT \(Outbox.columns(place: db.eventNumber)) FROM events WHERE id = ? AND delivery = 0"
+            return try ids.compactMap { id in try db.first(sql, id, read: Outbox.outgoing) }
         }
     }
 
@@ -138,20 +170,24 @@ extension TransactionalStore {
         }
     }
 
-    /// Has delivered events after `id` delivered again, because their sink lost them: at most the newest `limit`. Returns their number.
-    package func redeliver(after id: EventID, atMost limit: Int, at now: Instant, step: Int = 500) async throws(StoreError) -> Int {
-        let last = try await newestEvent()
+    /// Has delivered events after `place` delivered again, because their sink lost them: at most the newest `limit`. Returns their number.
+    package func redeliver(after place: EventPlace, atMost limit: Int, at now: Instant, step: Int = 500) async throws(StoreError) -> Int {
+        let last = try await lastEventID()
         // Below the oldest event there is nothing to write: in a new store that spares a look for each step.
-        let oldest = try await read(.service) { try $0.first("SELECT id FROM events ORDER BY id LIMIT 1") { $0.int(0) } }
-        let first = max(id.rawValue, last.rawValue - Int64(limit), (oldest ?? last.rawValue + 1) - 1)
+        let oldest = try await read(.service) { db in
+            try db.first("SELECT \(db.eventNumber) FROM events ORDER BY \(db.eventNumber) LIMIT 1") { $0.int(0) }
+        }
+        let first = max(place.rawValue, last.rawValue - Int64(limit), (oldest ?? last.rawValue + 1) - 1)
         var count = 0
-        // From the newest down: if this ends early, the events that are left are still after `id`, and the next call finds them.
+        // From the newest down: if this ends early, the events that are left are still after `place`, and the next call finds them.
         var before = last.rawValue + 1
         while before > first + 1 {
             let range = max(first, before - 1 - Int64(step))..<before
             let ids: [EventID] = try await read(.service) { db in
-                try db.all(
-                    "SELECT id FROM events WHERE id > ? AND id < ? AND delivery = 1 ORDER BY id", range.lowerBound, range.upperBound
+                let number = db.eventNumber
+                return try db.all(
+                    "SELECT id FROM events WHERE \(number) > ? AND \(number) < ? AND delivery = 1 ORDER BY \(number)", range.lowerBound,
+                    range.upperBound
                 ) { $0.id(0) }
             }
             count += try await change(ids, .delivered, to: .again(at: now))
@@ -167,7 +203,7 @@ struct ChangeDelivery: UseCase {
     let events: [EventID]
     let states: DeliveryStates
     let change: DeliveryChange
-    let duty: DutyMark?
+    var duty: DutyMark?
 
     var needs: Needs {
         var needs = Needs(events: events)
@@ -199,22 +235,27 @@ struct RetryParked: UseCase {
 }
 
 enum Outbox {
-    private static let columns = "id, kind, order_id, payload, attempts, next_attempt_at, traceparent"
+    /// - Parameter place: the column that has an event's place.
+    static func columns(place: String) -> String { "id, \(place), kind, order_id, payload, attempts, next_attempt_at, traceparent" }
 
-    static let waiting = """
-        SELECT \(columns) FROM events INDEXED BY events_waiting
-        WHERE delivery = 0 AND id > ? AND NOT EXISTS (
-            SELECT 1 FROM events earlier INDEXED BY events_undelivered_by_order
-            WHERE earlier.order_id = events.order_id AND earlier.id < events.id AND earlier.delivery <> 1 AND earlier.delivery = 2)
-        ORDER BY id LIMIT ?
+    /// Waiting events in the order of their places, and whether each is held back. There are few parked events, but one look for all of
+    /// them per waiting event would be many: `+ 0` hides from PostgreSQL that their own index would do.
+    private static func waiting(place: String, index: String) -> String {
         """
+        SELECT \(columns(place: place)), EXISTS (
+            SELECT 1 FROM events earlier INDEXED BY events_undelivered_by_order
+            WHERE earlier.order_id = events.order_id AND earlier.id < events.id AND earlier.delivery <> 1 AND earlier.delivery + 0 = 2)
+        FROM events INDEXED BY \(index) WHERE delivery = 0 AND \(place) > ? ORDER BY \(place) LIMIT ?
+        """
+    }
 
-    static let waitingByID = "SELECT \(columns) FROM events WHERE id = ? AND delivery = 0"
+    static let waitingByID = waiting(place: "id", index: "events_waiting")
+    static let waitingByPlace = waiting(place: "place", index: "events_waiting_by_place")
 
     static func outgoing(_ row: some RowColumns) -> OutgoingEvent {
         OutgoingEvent(
-            id: row.id(0), kind: row.int(1) == 0 ? .paid : .refunded, orderID: row.id(2), payload: row.text(3), attempts: row.int(4),
-            nextAttemptAt: row.instant(5), trace: row.optionalText(6).flatMap { TraceParent($0) })
+            id: row.id(0), place: row.id(1), kind: row.int(2) == 0 ? .paid : .refunded, orderID: row.id(3), payload: row.text(4),
+            attempts: row.int(5), nextAttemptAt: row.instant(6), trace: row.optionalText(7).flatMap { TraceParent($0) })
     }
 
     static let parked = "SELECT id FROM events INDEXED BY events_parked WHERE delivery = 2 AND id > ? AND id <= ? ORDER BY id LIMIT ?"

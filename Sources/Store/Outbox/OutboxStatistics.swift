@@ -22,7 +22,7 @@ extension TransactionalStore {
                 waiting: try db.integer("SELECT count(*) FROM events INDEXED BY events_waiting WHERE delivery = 0"),
                 parked: try db.integer("SELECT count(*) FROM events INDEXED BY events_parked WHERE delivery = 2"),
                 oldestWaiting: try db.first(
-                    "SELECT occurred_at FROM events INDEXED BY events_waiting WHERE delivery = 0 ORDER BY id LIMIT 1"
+                    "SELECT occurred_at FROM events INDEXED BY events_waiting WHERE delivery = 0 ORDER BY \(db.eventNumber) LIMIT 1"
                 ) { $0.instant(0) })
         }
     }

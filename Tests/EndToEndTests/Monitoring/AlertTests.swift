@@ -79,6 +79,22 @@ extension EndToEnd.AlertTests {
         }
     }
 
+    @Test("a lease of the duties that a service took which is gone for good")
+    func dutiesNotDone() async throws {
+        try await Engine.$current.withValue(.postgres) {
+            try await Self.withRedis { live, _, prometheus in
+                try await eventually("the service has the duties") {
+                    try await live.guest.get("/metrics").text.contains("firstcome_duties_held 1")
+                }
+                let database = try #require(live.storeDatabase)
+                _ = try await offPool {
+                    try database.sql("UPDATE duties SET holder = 1, term = term + 1, until = now() + interval '1 hour'")
+                }
+                try await prometheus.expect("FirstcomeDutiesNotDone")
+            }
+        }
+    }
+
     @Test("a Redis that is lost again and again")
     func redisFlaps() async throws {
         try await Self.withRedis { live, redis, prometheus in

@@ -55,7 +55,7 @@ import Testing
         try old.close()
         let store = try TemporaryStore.open(folder)
         defer { store.close() }
-        let events = try await store.waitingEvents(after: EventID(0), limit: 10)
+        let events = try await store.waitingEvents(after: EventPlace(0), limit: 10).events
         #expect(events.map(\.id) == [EventID(1)] && events.map(\.trace) == [nil])
     }
 

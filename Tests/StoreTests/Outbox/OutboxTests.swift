@@ -15,7 +15,7 @@ import TraceContext
     }
 
     private func waiting(after id: Int64 = 0, limit: Int = 10) async throws -> [Int64] {
-        try await store.waitingEvents(after: EventID(id), limit: limit).map(\.id.rawValue)
+        try await store.waitingEvents(after: EventPlace(id), limit: limit).events.map(\.id.rawValue)
     }
 
     @Test("events count up without a gap and are read from any of them on")
@@ -45,7 +45,7 @@ import TraceContext
     @Test("nothing is written to deliver events again where there are none")
     func redeliverNothing() async throws {
         let before = store.statistics.groups
-        #expect(try await store.redeliver(after: EventID(0), atMost: 100_000, at: noon) == 0)
+        #expect(try await store.redeliver(after: EventPlace(0), atMost: 100_000, at: noon) == 0)
         #expect(store.statistics.groups == before)
     }
 
@@ -84,7 +84,7 @@ import TraceContext
         #expect(try await waiting() == [1, 3])
         #expect(try await store.waitingEvents([EventID(3), EventID(2), EventID(9)]).map(\.id) == [EventID(3)])
         let events = try await store.events(after: nil, limit: 10)
-        let first = try #require(try await store.waitingEvents(after: EventID(0), limit: 1).first)
+        let first = try #require(try await store.waitingEvents(after: EventPlace(0), limit: 1).events.first)
         #expect(first.payload == events[0].payload && first.orderID == events[0].orderID && first.kind == .paid && first.attempts == 0)
     }
 
@@ -104,7 +104,7 @@ import TraceContext
             paymentID: sale.payment.id, items: wishes([(tea, 1)]), in: WriteContext(at: noon, trace: traces[2])
         ).value
         _ = try await store.refund(paymentID: sale.payment.id, items: wishes([(tea, 1)]), in: .at(noon)).value
-        #expect(try await store.waitingEvents(after: EventID(0), limit: 10).map(\.trace) == traces + [nil])
+        #expect(try await store.waitingEvents(after: EventPlace(0), limit: 10).events.map(\.trace) == traces + [nil])
         #expect(try await store.waitingEvents([EventID(2), EventID(4)]).map(\.trace) == [traces[1], nil])
     }
 
@@ -112,7 +112,7 @@ import TraceContext
     func failing() async throws {
         try await threeEvents()
         #expect(try await store.markFailed(EventID(1), nextAttemptAt: after(1_000), error: "status 500"))
-        let failed = try #require(try await store.waitingEvents(after: EventID(0), limit: 1).first)
+        let failed = try #require(try await store.waitingEvents(after: EventPlace(0), limit: 1).events.first)
         #expect(failed.attempts == 1 && failed.nextAttemptAt == after(1_000))
         #expect(try await store.park(EventID(1), error: "status 400"))
         #expect(try await waiting() == [2], "event 3 is of the same order as the parked one")
@@ -140,7 +140,7 @@ import TraceContext
         #expect(try await store.retryAllParked(at: after(5), step: step) == 4)
         #expect(try await waiting() == [1, 2, 3, 5, 6, 7, 8, 9])
         #expect(try await store.events(state: .parked, page: PageRequest()).items.isEmpty)
-        let retried = try #require(try await store.waitingEvents(after: EventID(4), limit: 1).first)
+        let retried = try #require(try await store.waitingEvents(after: EventPlace(4), limit: 1).events.first)
         #expect(retried.attempts == 0 && retried.nextAttemptAt == after(5))
         #expect(try await store.retryAllParked(at: after(6), step: step) == 0)
     }
@@ -149,11 +149,11 @@ import TraceContext
     func redeliver(step: Int) async throws {
         for _ in 0..<3 { try await threeEvents() }
         try await store.markDelivered((1...8).map { EventID($0) })
-        #expect(try await store.redeliver(after: EventID(6), atMost: 100, at: noon, step: step) == 2)
+        #expect(try await store.redeliver(after: EventPlace(6), atMost: 100, at: noon, step: step) == 2)
         #expect(try await waiting() == [7, 8, 9])
-        #expect(try await store.redeliver(after: EventID(0), atMost: 5, at: noon, step: step) == 2, "events 5 and 6 of the last five")
+        #expect(try await store.redeliver(after: EventPlace(0), atMost: 5, at: noon, step: step) == 2, "events 5 and 6 of the last five")
         #expect(try await waiting() == [5, 6, 7, 8, 9])
-        #expect(try await store.redeliver(after: EventID(9), atMost: 5, at: noon, step: step) == 0)
+        #expect(try await store.redeliver(after: EventPlace(9), atMost: 5, at: noon, step: step) == 0)
     }
 
     @Test("listeners hear of what a commit has made due, once it is durable, and of nothing that is refused")

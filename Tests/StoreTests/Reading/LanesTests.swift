@@ -54,7 +54,7 @@ import Testing
         #expect(store.statistics.reads[.browse]?.refused == 2)
         #expect(try await store.orders(of: user, page: PageRequest()).items == [order])
         #expect(try await store.events(state: nil, page: PageRequest()).items.isEmpty)
-        #expect(try await store.waitingEvents(after: EventID(0), limit: 1).isEmpty)
+        #expect(try await store.waitingEvents(after: EventPlace(0), limit: 1).events.isEmpty)
         #expect(try await store.counts().products == 1)
         try await occupant.leave()
         #expect(try await waiting.value.items.map(\.id) == [tea])

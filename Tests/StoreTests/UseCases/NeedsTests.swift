@@ -126,7 +126,8 @@ private struct Shelf {
             ("users", { $0.users = [] }), ("products", { $0.products = [] }), ("campaigns", { $0.campaigns = [] }),
             ("issued coupons", { $0.issuedCoupons = [] }), ("owned coupons", { $0.ownedCoupons = [] }), ("orders", { $0.orders = [] }),
             ("payments", { $0.payments = [] }), ("events", { $0.events = [] }), ("answers", { $0.answers = [] }),
-            ("bounds of the outbox", { $0.outboxBounds = false }), ("order numbers", { $0.orderNumbersAt = nil }),
+            ("duty", { $0.duty = nil }), ("bounds of the outbox", { $0.outboxBounds = false }),
+            ("order numbers", { $0.orderNumbersAt = nil }),
             ("new users", { $0.new.users = 0 }), ("new transfers", { $0.new.transfers = 0 }), ("new charges", { $0.new.charges = 0 }),
             ("new products", { $0.new.products = 0 }), ("new campaigns", { $0.new.campaigns = 0 }),
             ("new issued coupons", { $0.new.issuedCoupons = 0 }), ("new orders", { $0.new.orders = 0 }),
@@ -179,6 +180,8 @@ private struct Shelf {
             Row(CheckOut(request: request, now: noon, trace: nil), parts: 8),
             Row(RefundPayment(payment: payment.id, items: nil, now: noon, trace: nil), parts: 4),
             Row(ChangeDelivery(events: [last], states: .delivered, change: .again(at: noon)), parts: 1),
+            Row(
+                ChangeDelivery(events: [last], states: .waiting, change: .delivered, duty: DutyMark(holder: 1, term: 1)), parts: 2),
             Row(PruneEvents(events: [last], pruned: PrunedEvents(through: EventID(0), payments: 0, refunds: 0), instant: later), parts: 2),
             Row(RemoveAnswers(keys: [key], instant: noon), parts: 1),
         ]

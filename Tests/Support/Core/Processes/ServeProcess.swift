@@ -16,14 +16,15 @@ package final class ServeProcess: Sendable {
     ///
     /// - Parameters:
     ///   - log: the file to which standard error is appended.
+    ///   - executable: the path of another build of `firstcome`; nil for the built one.
     ///   - wrapping: puts a command before the executable that replaces itself with it by `exec`.
     package static func start(
         _ folder: String, _ arguments: [String] = ["--port", "0"], environment: [String: String] = [:], log: String? = nil,
-        wrapping: ([String]) -> [String] = { $0 }
+        executable: String? = nil, wrapping: ([String]) -> [String] = { $0 }
     ) async throws -> ServeProcess {
         // A service whose store and Redis are both on servers takes no folder.
         let needsFolder = !(arguments.contains("--store") && arguments.contains("--redis"))
-        let command = wrapping([try Tool.executable().path, "serve"] + (needsFolder ? ["--data", folder] : []) + arguments)
+        let command = wrapping([try executable ?? Tool.executable().path, "serve"] + (needsFolder ? ["--data", folder] : []) + arguments)
         let log = log ?? folder + "/serve.log"
         let logged = (try? FileManager.default.attributesOfItem(atPath: log)[.size] as? NSNumber)?.uint64Value ?? 0
         let process = try await ChildProcess.start(command, environment: environment, output: .collected, errors: .file(log))
