@@ -34,7 +34,7 @@ struct RedisClusterTests {
             let slot = try cluster.slot(of: "a")
             #expect(try old.server.cli("SET", "a", "1") == "OK")
             #expect(try old.server.cli("WAIT", "1", "60000") == "1")
-            try cluster.cutReplication(of: old)
+            try old.server.cutReplication()
             #expect(try old.server.cli("SET", "a", "2") == "OK")
             old.server.kill()
             try await cluster.untilPrimaryMoved(ofSlot: slot, from: old)
@@ -47,10 +47,10 @@ struct RedisClusterTests {
         try await withTemporaryRedisCluster { cluster in
             let primary = try cluster.primary(of: "a")
             let replica = try cluster.replica(of: primary)
-            try cluster.cutReplication(of: primary)
+            try primary.server.cutReplication()
             #expect(try primary.server.cli("SET", "a", "1") == "OK")
             #expect(try primary.server.cli("WAIT", "1", "1500") == "0")
-            try cluster.restoreReplication(of: primary)
+            try primary.server.restoreReplication()
             try await eventually("the replica has the key") { try replica.server.cli("DBSIZE") == "1" }
         }
     }

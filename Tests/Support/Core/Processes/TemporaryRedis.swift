@@ -121,6 +121,15 @@ package final class TemporaryRedis: Sendable {
         try start()
     }
 
+    /// Ends the replication from this server: its later writes do not reach its replicas, and a failover loses them.
+    package func cutReplication() throws {
+        // The replicas ask for the data every second, and are refused.
+        try cli("ACL", "SETUSER", "default", "-psync", "-sync")
+        try cli("CLIENT", "KILL", "TYPE", "replica")
+    }
+
+    package func restoreReplication() throws { try cli("ACL", "SETUSER", "default", "+psync", "+sync") }
+
     /// Stops the server by SIGSTOP: it keeps its connections and answers nothing.
     package func pause() {
         stopped.withLock { $0 = true }

@@ -184,6 +184,11 @@ package final class TemporaryRedisCluster: Sendable {
 
     // A node is killed, paused and resumed by its server's own functions.
 
+    /// Ends the replication from a primary: its later writes do not reach its replicas, and a failover loses them.
+    package func cutReplication(of primary: Node) throws { try primary.server.cutReplication() }
+
+    package func restoreReplication(of primary: Node) throws { try primary.server.restoreReplication() }
+
     /// Starts a killed node again: empty, and as a replica where its slots have another primary now.
     package func restart(_ node: Node) async throws { try await offPool { try node.server.start() } }
 
@@ -202,15 +207,6 @@ package final class TemporaryRedisCluster: Sendable {
         try replica.run("CLUSTER", "FAILOVER")
         try await eventually("node \(replica.index) is a primary") { try replica.myself()?.isPrimary ?? false }
     }
-
-    /// Ends the replication from a primary: its later writes do not reach its replicas, and a failover loses them.
-    package func cutReplication(of primary: Node) throws {
-        // The replicas ask for the data every second, and are refused.
-        try primary.run("ACL", "SETUSER", "default", "-psync", "-sync")
-        try primary.server.cli("CLIENT", "KILL", "TYPE", "replica")
-    }
-
-    package func restoreReplication(of primary: Node) throws { try primary.run("ACL", "SETUSER", "default", "+psync", "+sync") }
 
     // MARK: - Slots
 
