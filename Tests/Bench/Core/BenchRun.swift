@@ -4,7 +4,8 @@ import Foundation
 package struct BenchRun: Sendable {
     /// Every part, in the order in which they run.
     static let parts: [any BenchPart] = [
-        ClaimRows(), ReadRows(), MoneyRows(), PostgresRows(), FlashSale(), OpenLoopPart(), OverloadPart(), Growth(), RecoveryAndAudit(),
+        ClaimRows(), ReadRows(), MoneyRows(), PostgresRows(), ServicesRows(), FlashSale(), OpenLoopPart(), OverloadPart(), Growth(),
+        RecoveryAndAudit(),
     ]
 
     private let settings: BenchSettings
@@ -60,6 +61,8 @@ package struct BenchRun: Sendable {
         }
         add(nil, report.rowTable, when: !findings.rows.isEmpty)
         add("Store on PostgreSQL", report.postgresTable.text, when: report.hasPostgresRows)
+        add("Several services", report.servicesTable.text, when: report.hasServicesRows)
+        add("Without requests", report.idleTable.text, when: findings.idle != nil)
         if let sale = findings.flashSale { add("A flash sale: \(sale.coupons) coupons, \(sale.users) users", sale.table, when: true) }
         add("At a fixed rate", report.openLoopTable, when: !findings.openLoop.isEmpty)
         add("Overload", report.overloadTable, when: !findings.overload.isEmpty)

@@ -1,5 +1,6 @@
-import Bench
 import Testing
+
+@testable import Bench
 
 @Suite("What the load generators print")
 struct OutputTests {
@@ -14,6 +15,23 @@ struct OutputTests {
                     """))
         #expect((output.requests, output.seconds, output.refused, output.broken) == (275_986, 2.035882, 7, 1))
         #expect((output.p50, output.p99, output.p999) == (245, 29_595, 47_596))
+    }
+
+    @Test("generators that ran at the same time count together, for as long as the last one ran, and with the longest latencies")
+    func several() throws {
+        let outputs = try [
+            #require(WrkOutput(parsing: "RESULT requests=10 microseconds=2000000 p50=5 p99=80 p999=90 refused=3 broken=0")),
+            #require(WrkOutput(parsing: "RESULT requests=20 microseconds=1000000 p50=7 p99=60 p999=95 refused=0 broken=2")),
+        ]
+        let output = try #require(WrkOutput(of: outputs))
+        #expect((output.requests, output.seconds, output.refused, output.broken) == (30, 2, 3, 2))
+        #expect((output.p50, output.p99, output.p999) == (7, 80, 95))
+        #expect(WrkOutput(of: []) == nil)
+    }
+
+    @Test("generators share connections and requests equally", arguments: [(64, [22, 21, 21]), (63, [21, 21, 21]), (2, [1, 1, 0])])
+    func shares(whole: Int, parts: [Int]) {
+        #expect((0..<3).map { WrkShare(index: $0, count: 3).of(whole) } == parts)
     }
 
     @Test("a run of wrk that printed no result is no result", arguments: ["", "RESULT requests=1", "RESULT requests=x microseconds=1"])

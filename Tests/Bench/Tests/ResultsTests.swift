@@ -13,13 +13,14 @@ struct ResultsTests {
         #expect(
             headings(text) == [
                 "# Benchmark results", "## Targets", "## Requests", "### Firstcome", "### Peers", "### Beside the peers",
-                "## Store on PostgreSQL", "## Open loop", "## Growth", "## Memory", "## Flash sale", "## Recovery and audit",
+                "## Store on PostgreSQL", "## Several services",
+                "## Open loop", "## Growth", "## Memory", "## Flash sale", "## Recovery and audit",
             ])
         for part in ["2026-11-20 03:00:00 UTC", "2 rounds", "Some Processor", "| 7.0.15 ", "make bench QUICK=1"] {
             #expect(text.contains(part), "\(part) in \(text)")
         }
         let tables = tables(text)
-        #expect(tables.count == 11)
+        #expect(tables.count == 13)
         for table in tables {
             #expect(table.count > 2 && Set(table.map { $0.split(separator: "|").count }).count == 1, "\(table.joined(separator: "\n"))")
         }
@@ -78,8 +79,9 @@ private func report() -> Report {
     report.seconds = 271
     report.findings.rows = [
         measured(.claimSoldOut, cpu: 8, peers: [.webdisSoldOut]), measured(.webdisSoldOut, cpu: 20), measured(.payment, cpu: 40),
-        measured(.storePayment, cpu: 300),
+        measured(.storePayment, cpu: 300), measured(.onePayment, cpu: 300), measured(.threePayments, cpu: 310, peers: [.onePayment]),
     ]
+    report.findings.idle = [IdleUse(name: IdleUse.severalServices, seconds: 20, services: 1, redis: 1, database: 0.5)]
     report.findings.memory = [MemoryPoint(moment: .afterWins, count: 60_000, service: 62 << 20, redis: 9 << 20)]
     var curve = OpenLoopCurve(title: "claims that win", maximum: 10_000)
     curve.points = [0.25, 0.5].map { OpenLoopPoint(share: $0, expected: 201, result: openLoopResult($0)) }

@@ -1,5 +1,6 @@
-import Bench
 import Testing
+
+@testable import Bench
 
 @Suite("The service's own numbers")
 struct ServiceMetricsTests {
@@ -22,6 +23,13 @@ struct ServiceMetricsTests {
         let before = ServiceMetrics(#"firstcome_shed_total{queue="redis"} 3"#)
         let after = ServiceMetrics("firstcome_shed_total{queue=\"redis\"} 3\nfirstcome_shed_total{queue=\"store_writes\"} 5")
         #expect(after.shed(since: before) == ["store_writes": 5])
+    }
+
+    @Test("what several services have counted is added line by line")
+    func several() {
+        let sum = ServiceMetrics(sumOf: [metrics(won: 5, refused: 7), metrics(won: 1, refused: 3)])
+        #expect(sum.statuses(method: "POST", route: "/claims") == ["2xx": 6, "4xx": 10])
+        #expect(sum.value("firstcome_ranking_lag_events") == 8)
     }
 
     @Test("the size of the store's groups is that of the groups since the last look")

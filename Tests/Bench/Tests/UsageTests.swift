@@ -33,6 +33,16 @@ struct UsageTests {
         await server.end(SIGKILL)
     }
 
+    @Test("several processes count together")
+    func several() throws {
+        let own = getpid()
+        let twice = try Watched(pids: [own, own]).residentBytes()
+        #expect(try twice > Watched(pid: own).residentBytes() * 3 / 2)
+        let before = try Watched(pids: [own]).cpuMicroseconds()
+        #expect(try Watched(pids: [own, own]).cpuMicroseconds() >= 2 * before && before > 0)
+        #expect(try Watched(pids: []).cpuMicroseconds() == 0)
+    }
+
     @Test("the machine is busy with all but idling and waiting for disks")
     func machine() throws {
         let time = try #require(MachineTime(stat: "cpu  10 1 20 300 40 2 3 4 5 6\ncpu0 1 1 1 1 1 1 1 1 1 1\n"))

@@ -17,6 +17,8 @@ package struct Findings: Codable, Sendable {
     package var rows: [Measured] = []
     package var memory: [MemoryPoint] = []
     package var flashSale: FlashSaleResult?
+    /// Nil where it was not measured, and in files of earlier runs.
+    package var idle: [IdleUse]?
     package var growth: [GrowthResult] = []
     package var openLoop: [OpenLoopCurve] = []
     package var overload: [OverloadPoint] = []
@@ -30,6 +32,7 @@ package struct Findings: Codable, Sendable {
         rows += other.rows
         memory += other.memory
         flashSale = other.flashSale ?? flashSale
+        idle = other.idle ?? idle
         growth += other.growth
         openLoop += other.openLoop
         overload += other.overload

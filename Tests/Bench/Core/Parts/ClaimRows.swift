@@ -5,7 +5,7 @@ struct ClaimRows: BenchPart {
     let title = "claims"
     let rows: [Row] =
         Row.allCases.filter { row in
-            !PostgresRows.all.contains(row) && ["claim", "sold out", "win"].contains { row.rawValue.contains($0) }
+            !(PostgresRows.all + ServicesRows.all).contains(row) && ["claim", "sold out", "win"].contains { row.rawValue.contains($0) }
         } + [.bareChannel]
 
     /// Users with a coupon of the campaign that is sold out, and as many without.
@@ -129,7 +129,7 @@ extension ClaimStage {
 }
 
 extension Shop {
-    fileprivate func claimLoad(expected: String, probe: @escaping @Sendable () async throws -> Void = {}) -> ServiceLoad {
+    func claimLoad(expected: String, probe: @escaping @Sendable () async throws -> Void = {}) -> ServiceLoad {
         ServiceLoad(shop: self, method: "POST", route: "/api/v1/coupons/{couponId}/claims", expected: expected, probe: probe)
     }
 

@@ -23,7 +23,7 @@ struct FlashSale: BenchPart {
             let before = try await shop.metrics()
             async let watching = watch(shop, campaign: campaign, seconds: seconds, progress)
             let (sample, output) = try await shop.wrk.load(
-                port: shop.service.port, file, .seconds(seconds), server: shop.watched, redis: shop.watchedRedis)
+                ports: shop.ports, file, .seconds(seconds), server: shop.watched, redis: shop.watchedRedis)
             var findings = Findings()
             findings.flashSale = FlashSaleResult(
                 users: users, coupons: coupons, command: sample.command, whole: sample, seconds: try await watching)
@@ -92,13 +92,13 @@ extension FlashSale {
     private func watch(_ shop: Shop, campaign: Int64, seconds: Int, _ progress: Progress) async throws -> [FlashSaleSecond] {
         var result: [FlashSaleSecond] = []
         var (last, lastCPU, lastRedis, lastTime) = (
-            try await shop.metrics(), try shop.watched.cpuMicroseconds(), try shop.watchedRedis?.cpuMicroseconds() ?? 0,
+            try await shop.metrics(), try shop.watched.cpuMicroseconds(), try shop.watchedRedis.cpuMicroseconds(),
             ContinuousClock.now
         )
         for second in 1...seconds {
             try await Task.sleep(for: .seconds(1))
             let (metrics, cpu, redis, now) = (
-                try await shop.metrics(), try shop.watched.cpuMicroseconds(), try shop.watchedRedis?.cpuMicroseconds() ?? 0,
+                try await shop.metrics(), try shop.watched.cpuMicroseconds(), try shop.watchedRedis.cpuMicroseconds(),
                 ContinuousClock.now
             )
             let claims = metrics.statuses(method: "POST", route: Self.claims).since(last.statuses(method: "POST", route: Self.claims))

@@ -69,7 +69,7 @@ struct OpenLoopPart: BenchPart {
             let count = Int(rate * settings.openLoopSeconds) + 1
             let requests = try await load.requests(count).map { ByteBuffer(string: $0.text) }
             let result = try await OpenLoop.run(
-                port: shop.service.port, requests: requests, rate: rate, seconds: settings.openLoopSeconds, connections: Self.connections)
+                port: shop.ports[0], requests: requests, rate: rate, seconds: settings.openLoopSeconds, connections: Self.connections)
             let point = OpenLoopPoint(share: share, expected: load.status, result: result)
             curve.points.append(point)
             progress.tell("\(load.title) at \(Int(share * 100)) %: \(point.line)")
@@ -82,7 +82,7 @@ struct OpenLoopPart: BenchPart {
         let file = try RequestFile(try await load.requests(settings.openLoopProbe), in: shop.folder.path)
         defer { file.remove() }
         return try await shop.wrk.load(
-            port: shop.service.port, file, .requests(settings.openLoopProbe), server: shop.watched, redis: shop.watchedRedis
+            ports: shop.ports, file, .requests(settings.openLoopProbe), server: shop.watched, redis: shop.watchedRedis
         ).sample.perSecond
     }
 }

@@ -41,7 +41,7 @@ struct OverloadPart: BenchPart {
     ) async throws -> [OverloadPoint] {
         progress.tell("overload, \(isShedding ? "with" : "without") shedding: making \(Self.users) users")
         let shop = try await Shop.open(cleanup, arguments: isShedding ? [] : ["--shed-after", "0"])
-        try await pin(shop.service.pid, to: Self.serviceCores)
+        for pid in shop.watched.pids { try await pin(pid, to: Self.serviceCores) }
         if let redis = shop.redis.pid { try await pin(redis, to: Self.serviceCores) }
         let tokens = try await shop.makeUsers(Self.users)
         for number in 1...Self.products {
@@ -56,7 +56,7 @@ struct OverloadPart: BenchPart {
             let (rate, seconds) = (capacity * share, settings.overloadSeconds)
             let requests = try await mix(Int(rate * seconds) + 1, shop, tokens).map { ByteBuffer(string: $0.text) }
             var load = OpenLoop(
-                port: shop.service.port, requests: requests, rate: rate, seconds: seconds, connections: Self.openConnections)
+                port: shop.ports[0], requests: requests, rate: rate, seconds: seconds, connections: Self.openConnections)
             load.warmUpSeconds = settings.overloadWarmUpSeconds
             load.patience = .seconds(60)
             let point = OverloadPoint(share: share, isShedding: isShedding, capacity: capacity, result: try await load.run())
@@ -72,7 +72,7 @@ struct OverloadPart: BenchPart {
         let file = try RequestFile(try await mix(settings.openLoopProbe, shop, tokens), in: shop.folder.path)
         defer { file.remove() }
         return try await shop.wrk.load(
-            port: shop.service.port, file, .requests(settings.openLoopProbe), server: shop.watched, redis: shop.watchedRedis,
+            ports: shop.ports, file, .requests(settings.openLoopProbe), server: shop.watched, redis: shop.watchedRedis,
             connections: Self.closedConnections
         ).sample.perSecond
     }

@@ -50,11 +50,20 @@ package enum Row: String, Codable, Sendable, Hashable, CaseIterable {
     case pgbenchWins16 = "pgbench wins on the store's rows, 16 clients"
     case pgbenchWins64 = "pgbench wins on the store's rows, 64 clients"
 
+    case onePayment = "payment, one service"
+    case threePayments = "payment, 3 services"
+    case oneRefused = "refused claim, one service"
+    case threeRefused = "refused claim, 3 services"
+    case oneWins = "wins of 12 campaigns, one service"
+    case threeWins = "wins of 12 campaigns, 3 services"
+
     /// Whether this is another program, or an earlier build of the service.
     var isPeer: Bool {
         switch self {
         case .claimSoldOut, .claimSoldOutOnce, .claimSoldOutTwoLoops, .claimAlready, .claimWins, .claimWinsAlone, .top, .product,
-            .balance, .order, .payment, .checkout, .charge, .storePayment, .storeHotPayment, .storeWins:
+            .balance, .order, .payment, .checkout, .charge, .storePayment, .storeHotPayment, .storeWins, .onePayment, .threePayments,
+            .oneRefused, .threeRefused,
+            .oneWins, .threeWins:
             false
         case .claimWinsBefore, .claimWinsAloneBefore, .webdisSoldOut, .webdisAlready, .webdisWins, .redisSoldOut, .redisSoldOutPipelined,
             .redisAlready, .redisAlreadyPipelined, .redisWins, .redisWinsPipelined, .nginxClaim, .bareChannel, .nginx, .bareServer,

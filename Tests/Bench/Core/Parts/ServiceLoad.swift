@@ -16,7 +16,7 @@ struct ServiceLoad: Sendable {
         await note(&problems) { try await probe() }
         let before = try await shop.metrics()
         var (sample, output) = try await shop.wrk.load(
-            port: shop.service.port, file, amount, server: shop.watched, database: shop.watchedDatabase, redis: shop.watchedRedis,
+            ports: shop.ports, file, amount, server: shop.watched, database: shop.watchedDatabase, redis: shop.watchedRedis,
             connections: connections)
         // wrk closes its connections with requests in flight; the service counts them a moment later.
         try await shop.waitUntilIdle()

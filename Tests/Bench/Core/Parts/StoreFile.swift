@@ -60,6 +60,7 @@ extension PostgresDatabase: SalesStore {
     /// Asks the store and Redis, because the service's metric of the lag may be older than the last payments here.
     func isCounted(by shop: Shop) async throws -> Bool {
         let newest = try await sql("SELECT last FROM counters WHERE name = 'events'")
-        return try shop.redis.cli("GET", "ranking:{sales}:applied") == newest
+        // `-c` follows a node's answer to the one that has the key.
+        return try shop.redis.cli("-c", "GET", "ranking:{sales}:applied") == newest
     }
 }

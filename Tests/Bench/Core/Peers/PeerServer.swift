@@ -43,7 +43,7 @@ final class PeerServer: Sendable {
 
     /// - Parameter file: the requests to send; without it, a minimal one.
     func run(_ wrk: Wrk, _ amount: Wrk.Amount, sending file: RequestFile? = nil) async throws -> Sample {
-        var (sample, output) = try await wrk.load(port: port, file ?? requests, amount, server: Watched(pid: process.pid))
+        var (sample, output) = try await wrk.load(ports: [port], file ?? requests, amount, server: Watched(pid: process.pid))
         sample.unexpected = output.refused + output.broken
         if sample.unexpected > 0 { sample.problems.append("\(name) failed \(sample.unexpected) times") }
         return sample

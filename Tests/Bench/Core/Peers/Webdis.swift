@@ -21,7 +21,7 @@ struct Webdis: Sendable {
             cleanup.add { await process.end() }
             try await Listening.wait(port: port, process)
             var (sample, output) = try await shop.wrk.load(
-                port: port, file, amount, server: Watched(pid: process.pid), redis: shop.watchedRedis)
+                ports: [port], file, amount, server: Watched(pid: process.pid), redis: shop.watchedRedis)
             sample.unexpected = output.refused + output.broken
             if sample.unexpected > 0 { sample.problems.append("webdis failed \(sample.unexpected) times") }
             let pool = HTTPPool(port: port, maximumConnections: 1)

@@ -25,4 +25,14 @@ package struct WrkOutput: Sendable, Equatable {
         seconds = Double(microseconds) / 1e6
         (self.p50, self.p99, self.p999) = (Double(p50), Double(p99), Double(p999))
     }
+
+    /// What generators that ran at the same time have measured together: the sum of their requests, the time of the last one to end, and
+    /// of each latency the longest. Nil for none.
+    init?(of outputs: [WrkOutput]) {
+        func sum(_ value: (WrkOutput) -> Int) -> Int { outputs.map(value).reduce(0, +) }
+        func longest(_ value: (WrkOutput) -> Double) -> Double { outputs.map(value).max() ?? 0 }
+        guard !outputs.isEmpty else { return nil }
+        (requests, refused, broken) = (sum(\.requests), sum(\.refused), sum(\.broken))
+        (seconds, p50, p99, p999) = (longest(\.seconds), longest(\.p50), longest(\.p99), longest(\.p999))
+    }
 }

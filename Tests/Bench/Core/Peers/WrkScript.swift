@@ -1,6 +1,7 @@
 /// The script that tells wrk what to send and how to print what it measured.
 enum WrkScript {
-    /// Requests come from a file, each after a line with its length; after the last one the file is read from the start again.
+    /// Requests come from a file, each after a line with its length; after the last one the file is read from the start again. Several
+    /// generators share a file: each begins at a request of its own and takes every request whose number is theirs modulo their count.
     ///
     /// With a total, each connection that asks for more gets an unfinished request, and so waits. Once all connections wait, every
     /// request has its answer, and the script stops wrk: exactly this many requests are sent, and all answers are counted. wrk asks for
@@ -10,12 +11,13 @@ enum WrkScript {
         ffi.cdef("int getpid(void); int kill(int pid, int sig);")
 
         local requests, count = {}, 0
-        local total, connections = 0, 0
+        local total, connections, first, step = 0, 0, 0, 1
         local sent, waiting, asked = 0, 0, false
 
         function init(arguments)
           local file = assert(io.open(arguments[1], "rb"))
           total, connections = tonumber(arguments[2]), tonumber(arguments[3])
+          first, step = tonumber(arguments[4]), tonumber(arguments[5])
           while true do
             local length = file:read("*n")
             if not length then break end
@@ -40,7 +42,7 @@ enum WrkScript {
             return "GET /healthz HTTP/1.1\r\n"
           end
           sent = sent + 1
-          return requests[(sent - 1) % count + 1]
+          return requests[(first + (sent - 1) * step) % count + 1]
         end
 
         function done(summary, latency)

@@ -34,6 +34,12 @@ package struct BenchSettings: Sendable {
     /// Payments of a store on PostgreSQL in one round.
     var storePayments: Int { isQuick ? 10_000 : 40_000 }
 
+    /// Each user's claims on each of several campaigns of a store on PostgreSQL win, in one round.
+    var storeClaimants: Int { isQuick ? 1_500 : 5_000 }
+
+    /// How long services that nobody asks anything are watched, in seconds.
+    var idleSeconds: Int { isQuick ? 20 : 60 }
+
     /// Users who claim once and are too late: more than the service's token cache holds.
     var newcomers: Int { isQuick ? 55_000 : 200_000 }
 

@@ -36,14 +36,16 @@ extension Report {
 extension Report {
     var hasPostgresRows: Bool { PostgresRows.all.contains { !samples($0).isEmpty } }
 
-    /// One line for each row, with the CPU of every process that works for it.
-    var postgresTable: Table {
+    var postgresTable: Table { storeTable(of: PostgresRows.all) }
+
+    /// One line for each row whose store is on PostgreSQL, with the CPU of every process that works for it.
+    func storeTable(of rows: [Row]) -> Table {
         var table = Table(
             [
                 "Request", "requests/s", "with what follows", "service CPU", "PostgreSQL CPU", "CPU of what follows", "generator CPU",
                 "Redis CPU", "writes per commit", "p50, ms", "p99, ms",
             ], numeric: 1...10)
-        for measured in findings.rows where PostgresRows.all.contains(measured.row) {
+        for measured in findings.rows where rows.contains(measured.row) {
             func median(_ value: (Sample) -> Double?, _ number: (Double) -> String = Figure.short) -> String {
                 measured.spread(value).map { number($0.median) } ?? ""
             }

@@ -49,18 +49,25 @@ struct CPUTime: Equatable {
 
 /// The server processes whose CPU time is counted.
 struct Watched: Sendable {
-    let pid: Int32
-    /// Whether the process's children, including those that have ended, belong to the server too.
-    var withChildren = false
+    let pids: [Int32]
+    /// Whether the processes' children, including those that have ended, belong to the server too.
+    let withChildren: Bool
 
-    /// CPU time used so far.
+    init(pids: [Int32], withChildren: Bool = false) { (self.pids, self.withChildren) = (pids, withChildren) }
+
+    init(pid: Int32, withChildren: Bool = false) { self.init(pids: [pid], withChildren: withChildren) }
+
+    /// CPU time used so far, by all processes together.
     func cpu() throws -> CPUTime {
-        let usage = try usage(pid)
-        var ticks = usage.own
-        if withChildren {
-            ticks += usage.endedChildren
-            // A child that ends meanwhile counts with its parent at the next reading.
-            for child in children { ticks += (try? self.usage(child))?.own ?? CPUTicks() }
+        var ticks = CPUTicks()
+        for pid in pids {
+            let usage = try usage(pid)
+            ticks += usage.own
+            if withChildren {
+                ticks += usage.endedChildren
+                // A child that ends meanwhile counts with its parent at the next reading.
+                for child in children(of: pid) { ticks += (try? self.usage(child))?.own ?? CPUTicks() }
+            }
         }
         return CPUTime(ticks)
     }
@@ -68,8 +75,10 @@ struct Watched: Sendable {
     /// User and system time together.
     func cpuMicroseconds() throws -> Double { try cpu().all }
 
-    /// Resident memory of the process itself, in bytes.
-    func residentBytes() throws -> Int64 {
+    /// Resident memory of the processes themselves, in bytes; what they share counts with each.
+    func residentBytes() throws -> Int64 { try pids.reduce(0) { try $0 + residentBytes(of: $1) } }
+
+    private func residentBytes(of pid: Int32) throws -> Int64 {
         let status = try String(contentsOfFile: "/proc/\(pid)/status", encoding: .utf8)
         guard let line = status.split(separator: "\n").first(where: { $0.hasPrefix("VmRSS:") }),
             let kilobytes = line.split(whereSeparator: \.isWhitespace).dropFirst().first.flatMap({ Int64($0) })
@@ -77,13 +86,13 @@ struct Watched: Sendable {
         return kilobytes * 1024
     }
 
-    private var children: [Int32] {
+    private func children(of pid: Int32) -> [Int32] {
         let text = (try? String(contentsOfFile: "/proc/\(pid)/task/\(pid)/children", encoding: .utf8)) ?? ""
         return text.split(separator: " ").compactMap { Int32($0) }
     }
 
     /// How many children run now.
-    var childCount: Int { children.count }
+    var childCount: Int { pids.map { children(of: $0).count }.reduce(0, +) }
 
     private func usage(_ pid: Int32) throws -> ProcessUsage {
         guard let usage = ProcessUsage(stat: try String(contentsOfFile: "/proc/\(pid)/stat", encoding: .utf8)) else {

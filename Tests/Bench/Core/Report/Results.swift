@@ -8,7 +8,8 @@ extension Report {
         var sections = ["# Benchmark results", origin, environmentTable]
         if !problems.isEmpty { sections += ["## Failures", problems.map { "- \($0)" }.joined(separator: "\n")] }
         sections +=
-            targetSection + requestSection + postgresSection + openLoopSection + overloadSection + growthSection + memorySection
+            targetSection + requestSection + postgresSection + servicesSection + openLoopSection + overloadSection + growthSection
+            + memorySection
             + flashSaleSection
             + operationSection
         return sections.joined(separator: "\n\n") + "\n"
@@ -132,6 +133,17 @@ extension Report {
             of that store on the same server. What follows a payment is its event and the ranking. CPU is in microseconds for one request.
             """
         return section("Store on PostgreSQL", note, [postgresTable.text])
+    }
+
+    private var servicesSection: [String] {
+        guard hasServicesRows || findings.idle != nil else { return [] }
+        let note = """
+            One service on one Redis, and three services on one Redis Cluster of three primaries, each with a replica. Each of the two has \
+            a PostgreSQL of its own. Both get the same requests on as many connections. Redis CPU is that of all nodes. CPU is in \
+            microseconds for one request, and in percent of one core where there are no requests.
+            """
+        return section(
+            "Several services", note, (hasServicesRows ? [servicesTable.text] : []) + (findings.idle == nil ? [] : [idleTable.text]))
     }
 
     private var openLoopSection: [String] {

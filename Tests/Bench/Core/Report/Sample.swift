@@ -46,6 +46,12 @@ package struct Sample: Codable, Sendable, Equatable {
     /// CPU of the server for one request, with the work after the last answer.
     package var finishedCPU: Double { cpu + (lateCPU ?? 0) }
 
+    /// Requests for one second of CPU time of the service and its Redis. The database is left out: for requests that do not need it.
+    package var perSecondOfCPU: Double? {
+        let used = cpu - (databaseCPU ?? 0) + (redisCPU ?? 0)
+        return used > 0 ? 1e6 / used : nil
+    }
+
     package init(requests: Int, seconds: Double, cpu: Double = 0) {
         (self.requests, self.seconds, self.cpu) = (requests, seconds, cpu)
     }

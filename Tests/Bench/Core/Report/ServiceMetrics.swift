@@ -19,6 +19,16 @@ package struct ServiceMetrics: Sendable {
         }
     }
 
+    /// What several services have counted together: lines with the same name and labels are added.
+    init(sumOf services: [ServiceMetrics]) {
+        var sums: [String: Line] = [:]
+        for line in services.flatMap(\.lines) {
+            let key = "\(line.name)\(line.labels)"
+            sums[key] = Line(name: line.name, labels: line.labels, value: (sums[key]?.value ?? 0) + line.value)
+        }
+        lines = Array(sums.values)
+    }
+
     /// The one value of a metric without labels; nil where there is none.
     package func value(_ name: String) -> Double? { lines.first { $0.name == name }?.value }
 

@@ -1,7 +1,8 @@
 /// The targets, each with the measurement that it is checked against.
 extension Report {
     package func judgedTargets() -> [TargetResult] {
-        claimTargets + readTargets + moneyTargets + postgresTargets + openLoopTargets + overloadTargets + growthTargets + memoryTargets
+        claimTargets + readTargets + moneyTargets + postgresTargets + servicesTargets + openLoopTargets + overloadTargets + growthTargets
+            + memoryTargets
             + operationTargets
     }
 
