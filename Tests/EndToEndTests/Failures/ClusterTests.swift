@@ -76,12 +76,10 @@ extension EndToEnd.ClusterTests {
                     let answers = try await together(town.users) { try await $0.claim(coupon) }
                     #expect(answers.statusCounts == ["201": 3, "409 COUPON_SOLD_OUT": 1])
                 }
-                let won = try await town.users[0].claim(coupons[0])
                 for user in town.users {
                     try await user.charge(100_000)
                     _ = try await user.checkout(product).expect(201)
                 }
-                #expect([201, 409].contains(won.status))
                 try await eventually("the ranking counts them") {
                     let top = try await town.admin.get("/products/top").expect(200)
                     return try top.value("items").elements?.first?["unitsSold"]?.int == 4
