@@ -1,4 +1,5 @@
 import Commerce
+import NIOCore
 import NIOPosix
 import Redis
 import Store
