@@ -139,7 +139,7 @@ extension EndToEnd.SeveralServicesTests {
         }
     }
 
-    @Test("a POST that took effect at a service that died before its answer is not repeated by the proxy, and a GET is")
+    @Test("a POST that took effect at a service that died before its answer is not repeated by the proxy")
     func notRepeated() async throws {
         try await ShopBehindProxy.run(firstService: ["FIRSTCOME_FAULT_POINT": "beforeAnswer:4"]) { shop in
             // The fourth success of the first service is one of these.
