@@ -66,8 +66,8 @@ final class ShopBehindProxy: Sendable {
             }
             for serve in shop.services.withLock({ Array($0.values) }) { _ = try? await serve.end(SIGKILL) }
             try? await shop.client.shutdown()
-            await offPool { postgres.end() }
-            await offPool { redis.end() }
+            try? await offPool { postgres.end() }
+            try? await offPool { redis.end() }
             if let failure { throw failure }
         }
     }
