@@ -10,8 +10,8 @@ TEST_PACKAGES := openssl gnuplot-nox python3 postgresql-15
 # What makes the Debian package and the tarball, and what checks them.
 DIST_PACKAGES := debhelper dpkg-dev chrpath python3 binutils
 DIST_TEST_PACKAGES := mmdebstrap lintian man-db systemd
-# What several services need in `make torture`, and what moves the clock of one.
-SEVERAL_PACKAGES := postgresql-15 libfaketime
+# What several services need in `make torture`.
+SEVERAL_PACKAGES := postgresql-15
 COSTS_PACKAGES := valgrind binutils
 # `make contract` installs the rest from PyPI into .build/contract.
 CONTRACT_PACKAGES := python3-venv
@@ -90,6 +90,7 @@ upgrade-test: packages test-packages ## Replace services under load by those of 
 
 torture: packages $(if $(filter-out 1,$(SERVICES)),several-packages) ## Inject faults while customers shop, and check what was lost: SERVICES=3 ROUNDS=50 SEED=1 ONLY=Redis
 	swift build --product firstcome
+	swift build --product WrongClock
 	swift build --product firstcome-torture
 	@$$(swift build --show-bin-path)/firstcome-torture --rounds '$(or $(ROUNDS),50)' --services '$(or $(SERVICES),1)' $(if $(SEED),--seed '$(SEED)') $(if $(ONLY),--only '$(ONLY)')
 

@@ -42,6 +42,7 @@ let package = Package(
         .library(name: "CountingAllocator", type: .dynamic, targets: ["CountingAllocator"]),
         // For a test alone, which preloads it.
         .library(name: "SlowDisk", type: .dynamic, targets: ["SlowDisk"]),
+        .library(name: "WrongClock", type: .dynamic, targets: ["WrongClock"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser.git", from: "1.8.0"),
@@ -138,6 +139,7 @@ let package = Package(
             swiftSettings: strict),
         .target(name: "BenchPlots", dependencies: ["TestSupport"], path: "Tests/Bench/Plots", swiftSettings: strict),
         .target(name: "SlowDisk", path: "Tests/Support/SlowDisk"),
+        .target(name: "WrongClock", path: "Tests/Support/WrongClock"),
         .target(name: "CountingAllocator", path: "Tests/Costs/CountingAllocator"),
         .target(
             name: "Bench",

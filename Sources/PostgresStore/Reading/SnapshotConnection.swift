@@ -5,7 +5,8 @@ import Store
 final class SnapshotConnection: QueryRunner {
     private let configuration: PostgresStoreConfiguration
     private let server: ProvenConnection
-    /// How long one query may take. In the service's own lane an audit reads whole tables; people wait for no server that is silent.
+    /// How long one query may take. An audit, which opens the store for reading alone, reads whole tables; nobody else waits for a server
+    /// that is silent.
     private let queryTime: Duration
     /// That of the present snapshot.
     private var connection: PostgresConnection?
@@ -18,7 +19,11 @@ final class SnapshotConnection: QueryRunner {
     /// - Parameter current: nil for a store that is opened for reading.
     init(_ lane: ReadLane, _ configuration: PostgresStoreConfiguration, on current: CurrentServer?) {
         self.configuration = configuration
-        queryTime = lane == .service ? .seconds(3_600) : configuration.tripTimeout
+        queryTime =
+            switch lane {
+            case .service: current == nil ? .seconds(3_600) : configuration.dutyQueryTimeout
+            case .personal, .browse: configuration.tripTimeout
+            }
         server = ProvenConnection(
             Self.session("\(lane.rawValue) reads", configuration), committingWithin: configuration.tripTimeout, on: current)
     }

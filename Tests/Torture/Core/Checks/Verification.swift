@@ -10,15 +10,21 @@ struct Verification {
     /// How long to wait for conditions that must become true; one that does not is a finding.
     var patience = hangLimit
 
+    /// Prints each step.
+    var printStep: @Sendable (String) -> Void = { _ in }
+
     private var findings: Findings { environment.findings }
 
     /// Runs all checks, and returns how many rows the audit checked.
     func run() async throws -> Int64 {
         try await waitForRest()
+        printStep("comparing accounts")
         let accounts = try await compareAccounts()
+        printStep("comparing campaigns, stock, scores and events")
         try await campaigns(accounts)
         try await stockAndScores(accounts)
         events(accounts)
+        printStep("running the audit")
         return try await audit()
     }
 
@@ -28,6 +34,7 @@ struct Verification {
         let admin = environment.admin
         func atRest(_ what: String, _ condition: () async throws -> Bool) async {
             guard !Task.isCancelled else { return }
+            printStep("until \(what)")
             do {
                 try await eventually(what, within: patience) {
                     // A broken connection is opened again by the next attempt.

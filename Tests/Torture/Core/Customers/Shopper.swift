@@ -31,18 +31,14 @@ struct Shopper: Sendable {
     private mutating func chance(_ percent: Int) -> Bool { Int.random(in: 0..<100, using: &random) < percent }
 
     /// Sends that many copies of a request at once; returns the answers that came.
-    private func send(_ request: ServiceClient.Request, copies: Int, retrying: Bool) async -> [TestSupport.HTTPAnswer] {
+    private func send(_ request: ServiceClient.Request, copies: Int, retrying: Bool) async -> [ServiceClient.Outcome] {
         await withTaskGroup { [client] group in
             for _ in 0..<copies {
-                group.addTask {
-                    if retrying { return await client.askUntilFinal(request) }
-                    guard case .answer(let answer) = await client.ask(request) else { return nil }
-                    return answer
-                }
+                group.addTask { retrying ? await client.outcome(of: request) : await client.outcomeOnce(of: request) }
             }
-            var answers: [TestSupport.HTTPAnswer] = []
-            for await case let answer? in group { answers.append(answer) }
-            return answers
+            var outcomes: [ServiceClient.Outcome] = []
+            for await case let outcome? in group { outcomes.append(outcome) }
+            return outcomes
         }
     }
 
@@ -58,7 +54,7 @@ struct Shopper: Sendable {
     func claim(_ campaign: Int64, by customer: Customer, key: String?, copies: Int, retrying: Bool) async {
         let hadCoupon = customer.known.claims[campaign].map { !$0.wins.isEmpty || !$0.shown.isEmpty } ?? false
         let request = ServiceClient.Request(caller: customer.caller, path: "/coupons/\(campaign)/claims", key: key)
-        for answer in await send(request, copies: copies, retrying: retrying) {
+        for answer in await send(request, copies: copies, retrying: retrying).map(\.answer) {
             client.compare(answer, key: key, of: customer)
             switch (answer.status, answer.code) {
             case (201, _):
@@ -99,13 +95,14 @@ struct Shopper: Sendable {
         let answers = await send(request, copies: key != nil && chance(30) ? 3 : 1, retrying: key != nil)
         if key != nil, answers.isEmpty { return }
         var fresh = 0
-        for answer in answers {
+        for outcome in answers {
+            let answer = outcome.answer
             client.compare(answer, key: key, of: customer)
             if answer.status == 201 {
                 if !ServiceClient.isReplay(answer) { fresh += 1 }
                 let (id, balance) = (try? answer.int("chargeId"), try? answer.int("balance"))
                 customer.note { $0.charges[amount] = ChargeRecord(told: .yes, chargeID: id, balance: balance) }
-            } else if !client.isUnknown(answer) {
+            } else if !outcome.isUncertain {
                 // Refused or unavailable, so nothing has changed.
                 customer.note { if $0.charges[amount]?.told == .unknown { $0.charges[amount]?.told = .no } }
             }
@@ -143,13 +140,19 @@ struct Shopper: Sendable {
         }
     }
 
+    /// Counts an order that may exist although no answer shows it.
+    private func noteUnknown(_ outcomes: [ServiceClient.Outcome], of customer: Customer) {
+        let isKnown = outcomes.contains { $0.answer.status == 201 }
+        if !isKnown, outcomes.isEmpty || outcomes.contains(where: \.isUncertain) { customer.note { $0.unknownOrders += 1 } }
+    }
+
     private mutating func order(_ customer: Customer) async {
         guard let basket = basket(of: customer) else { return }
         let key = chance(66) ? ServiceClient.newKey() : nil
         let request = ServiceClient.Request(caller: customer.caller, path: "/orders", body: basket.body, key: key)
         let answers = await send(request, copies: key != nil && chance(15) ? 2 : 1, retrying: key != nil)
-        if answers.allSatisfy(client.isUnknown) { customer.note { $0.unknownOrders += 1 } }
-        for answer in answers where answer.status == 201 {
+        noteUnknown(answers, of: customer)
+        for answer in answers.map(\.answer) where answer.status == 201 {
             client.compare(answer, key: key, of: customer)
             if !ServiceClient.isReplay(answer) { client.counts.count { $0.ordered += 1 } }
             note(try? answer.json(), basket.units, basket.coupon, of: customer, payment: nil)
@@ -161,8 +164,8 @@ struct Shopper: Sendable {
         let key = chance(66) ? ServiceClient.newKey() : nil
         let request = ServiceClient.Request(caller: customer.caller, path: "/checkout", body: basket.body, key: key)
         let answers = await send(request, copies: 1, retrying: key != nil)
-        if answers.allSatisfy(client.isUnknown) { customer.note { $0.unknownOrders += 1 } }
-        for answer in answers where answer.status == 201 {
+        noteUnknown(answers, of: customer)
+        for answer in answers.map(\.answer) where answer.status == 201 {
             client.compare(answer, key: key, of: customer)
             client.counts.count { $0.paid += 1 }
             let json = try? answer.json()

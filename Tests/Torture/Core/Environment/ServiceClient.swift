@@ -8,7 +8,8 @@ struct ServiceClient: Sendable {
     let counts: RequestCounter
     let findings: Findings
     let balancer: Balancer
-    /// Whether 503 may mean that the request has taken effect: a store on a server may go away between a commit and its answer.
+    /// Whether 503 may mean that the request has taken effect, and one that was not answered may take effect later: a store on a server may
+    /// go away between a commit and its answer, and customers do not wait for a service that is stopped.
     let isUnavailableUnknown: Bool
 
     /// How long a request is retried, outages included.
@@ -58,16 +59,37 @@ struct ServiceClient: Sendable {
     }
 
     /// Retries until there is a final answer; nil, with a finding, where none comes in time.
-    func askUntilFinal(_ request: Request) async -> TestSupport.HTTPAnswer? {
+    func askUntilFinal(_ request: Request) async -> TestSupport.HTTPAnswer? { await outcome(of: request)?.answer }
+
+    /// A final answer.
+    struct Outcome: Sendable {
+        let answer: TestSupport.HTTPAnswer
+        /// Whether the request may take effect, or have taken it, although the answer does not say so: a refusal is not kept under its key,
+        /// so an earlier attempt that a stopped service still has may succeed where a later one was refused.
+        let isUncertain: Bool
+    }
+
+    /// Sends a request once; nil where no answer comes.
+    func outcomeOnce(of request: Request) async -> Outcome? {
+        guard case .answer(let answer) = await ask(request) else { return nil }
+        return Outcome(answer: answer, isUncertain: isUnavailableUnknown && answer.status == 503)
+    }
+
+    /// Retries until there is a final answer; nil, with a finding, where none comes in time.
+    func outcome(of request: Request) async -> Outcome? {
         let deadline = ContinuousClock.now + Self.patience
         var last: Int?
+        var mayRunLater = false
         while ContinuousClock.now < deadline, !Task.isCancelled {
             let (reply, service) = await ask(request, besides: last)
             last = service
-            if case .answer(let answer) = reply, ![503, 429].contains(answer.status), answer.status < 500,
-                answer.code != "IDEMPOTENCY_KEY_IN_USE"
-            {
-                return answer
+            switch reply {
+            case .answer(let answer):
+                if ![503, 429].contains(answer.status), answer.status < 500, answer.code != "IDEMPOTENCY_KEY_IN_USE" {
+                    return Outcome(answer: answer, isUncertain: mayRunLater && answer.status >= 400)
+                }
+                if isUnavailableUnknown, answer.status == 503 { mayRunLater = true }
+            case .lost: if isUnavailableUnknown { mayRunLater = true }
             }
             try? await Task.sleep(for: .milliseconds(.random(in: 10...40)))
         }
@@ -75,9 +97,6 @@ struct ServiceClient: Sendable {
         findings.add(.wrong, "\(request.method) \(request.path): no final answer within \(Self.patience)")
         return nil
     }
-
-    /// Whether a request with this answer may have taken effect although the answer does not say so.
-    func isUnknown(_ answer: TestSupport.HTTPAnswer) -> Bool { isUnavailableUnknown && answer.status == 503 }
 
     /// Whether a success is the stored answer of an earlier one.
     static func isReplay(_ answer: TestSupport.HTTPAnswer) -> Bool { answer[header: "idempotent-replayed"] == "true" }

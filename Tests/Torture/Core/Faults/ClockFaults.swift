@@ -1,35 +1,20 @@
 import Foundation
 import TestSupport
 
-/// A service whose clock is wrong, by Debian's package libfaketime.
+/// A service whose time of day is wrong: a library that is preloaded into it adds an offset.
 extension Environment {
-    private static let library = "/usr/lib/\(machine)-linux-gnu/faketime/libfaketimeMT.so.1"
-
-    #if arch(arm64)
-    private static let machine = "aarch64"
-    #else
-    private static let machine = "x86_64"
-    #endif
-
-    static var whyClockCannotBeMoved: String? {
-        FileManager.default.fileExists(atPath: library) ? nil : "libfaketime is not installed"
-    }
-
     /// The file that holds the offset of the target's clock.
     private var offsetFile: String { target.logFile + ".clock" }
 
     /// Moves the clock of the service that was started with ``launchWithMovableClock()``.
     fileprivate func moveClock(bySeconds seconds: Int) throws {
-        try "\(seconds < 0 ? "" : "+")\(seconds)".write(toFile: offsetFile, atomically: true, encoding: .utf8)
+        try "\(seconds)".write(toFile: offsetFile, atomically: true, encoding: .utf8)
     }
 
-    fileprivate func launchWithMovableClock() -> ServiceInstance.Launch {
+    fileprivate func launchWithMovableClock() throws -> ServiceInstance.Launch {
         var launch = launch(of: target)
-        // Leases and deadlines do not follow the wall clock, and neither does the machine's monotonic clock. The file is read at each look.
-        launch.wrapping = [
-            "env", "LD_PRELOAD=\(Self.library)", "FAKETIME_TIMESTAMP_FILE=\(offsetFile)", "FAKETIME_NO_CACHE=1",
-            "FAKETIME_DONT_FAKE_MONOTONIC=1", "FAKETIME_DONT_RESET=1",
-        ]
+        let library = try Tool.executable().deletingLastPathComponent().appending(path: "libWrongClock.so").path
+        launch.wrapping = ["env", "LD_PRELOAD=\(library)", "FIRSTCOME_WRONG_CLOCK=\(offsetFile)"]
         return launch
     }
 }
@@ -37,11 +22,11 @@ extension Environment {
 extension Fault {
     static let clock = [
         Fault(
-            "clock of one service: 3 s off", obstacle: { Environment.whyClockCannotBeMoved },
+            "clock of one service: 3 s off",
             prepare: { environment in
                 try await environment.stopService()
                 try environment.moveClock(bySeconds: 0)
-                try await environment.target.start(environment.launchWithMovableClock())
+                try await environment.target.start(try environment.launchWithMovableClock())
             },
             inject: { environment in
                 let offset = Bool.random(using: &environment.random) ? 3 : -3
@@ -54,7 +39,7 @@ extension Fault {
                 try await environment.stopService()
                 try environment.moveClock(bySeconds: offset)
                 do {
-                    try await environment.target.start(environment.launchWithMovableClock())
+                    try await environment.target.start(try environment.launchWithMovableClock())
                     environment.findings.add(.wrong, "a service with a clock that is \(offset) s off has started")
                     try await environment.stopService()
                 } catch let error as ServeProcess.NotServing {

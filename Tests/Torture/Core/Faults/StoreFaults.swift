@@ -13,12 +13,21 @@ extension Environment {
     }
 
     /// Promotes the standby, measures how long it takes from then until a write succeeds, and makes a new standby.
-    fileprivate func promote() async throws {
+    ///
+    /// - Parameter limit: longer where the old primary is silent, because a service waits 5 s for an answer.
+    fileprivate func promote(limit: Duration = .seconds(3)) async throws {
         try await withPair { try $0.promote() }
-        try await measure(.seconds(3)) { await probe.charge() }
+        try await measure(limit) { await probe.charge() }
         try await pause(milliseconds: 0...500)
         try await withPair { try $0.makeNewStandby() }
         for service in services { try connect(service) }
+    }
+
+    /// Cuts all services off from the primary, which runs on.
+    fileprivate func cutPrimaryOff(silently: Bool) throws {
+        let pair = try pair()
+        guard let place = pair.both.firstIndex(where: { $0 === pair.primary }) else { return }
+        for service in services { try service.cut([service.storeProxies[place]], silently: silently) }
     }
 
     fileprivate func commitsWaitForStandby() async throws {
@@ -40,16 +49,18 @@ extension Fault {
             try await environment.promote()
         },
         ofStore("cut off alive, promotion") { environment in
-            let pair = environment.stores
-            guard let place = pair?.both.firstIndex(where: { $0 === pair?.primary }) else { return }
-            let silently = Bool.random(using: &environment.random)
-            for service in environment.services { try service.cut([service.storeProxies[place]], silently: silently) }
+            try environment.cutPrimaryOff(silently: false)
             try await environment.pause(milliseconds: 0...1_500)
             try await environment.promote()
         },
+        ofStore("silent, promotion") { environment in
+            try environment.cutPrimaryOff(silently: true)
+            try await environment.pause(milliseconds: 0...1_500)
+            try await environment.promote(limit: .seconds(8))
+        },
         ofStore("standby promoted beside a primary that is reached") { environment in
             try await environment.pause(milliseconds: 0...300)
-            try await environment.promote()
+            try await environment.promote(limit: .seconds(8))
         },
         ofStore("SIGKILL, no promotion") { environment in
             try await environment.withPair { $0.primary.stop(.killed) }

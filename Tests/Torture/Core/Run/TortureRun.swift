@@ -145,7 +145,9 @@ struct Round {
         torture.printStep("verifying")
         report.counts = environment.client.counts.take()
         (report.firstSuccess, environment.firstSuccess) = (environment.firstSuccess, nil)
-        report.rowsAudited = try await Verification(environment: environment, customers: environment.customers).run()
+        report.rowsAudited = try await Verification(
+            environment: environment, customers: environment.customers, printStep: torture.printStep
+        ).run()
         try await fault.finish(environment)
         report.findings = environment.findings.take()
         return report
