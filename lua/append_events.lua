@@ -4,7 +4,7 @@
 -- KEYS[2]  events:{orders}:last  string: the id of the last event appended
 -- ARGV[1]  the expected value of KEYS[2]; empty if the key must not exist
 -- ARGV[2]  number of entries that the stream keeps (approximate: Redis trims whole nodes only)
--- ARGV[3..] event id, type, order id, payload, traceparent or nothing, event id, type, ...: in the order of the ids
+-- ARGV[3..] event id, type, order id, payload, traceparent or nothing, event id, type, ...: in the order of their places
 --
 -- RETURNS  an array of integers, the code first:
 --   1 APPENDED         events

@@ -46,34 +46,17 @@ package enum RedisSuitability {
         return answers
     }
 
-    /// Settings of a cluster, or of a primary that Sentinels watch, that make a failure worse than it has to be: their names, with a line
-    /// for each.
+    /// A setting of a cluster that makes a failure worse than it has to be: its name, with a line for the log; empty otherwise.
     static func advice(_ redis: RedisClient) async -> [String: String] {
-        let settings: [(name: String, unwanted: String, advice: String)]
-        switch redis.configuration.endpoint.address {
-        case .tcp, .unix: return [:]
-        case .sentinel: settings = [replicated]
-        case .cluster: settings = [partlyAvailable, replicated]
-        }
-        var lines: [String: String] = [:]
-        for (name, unwanted, advice) in settings {
-            let question = RedisCommand("CONFIG", "GET", .string(name), isRepeatable: true)
-            // Where a user may not ask, there is no advice.
-            let answers = (try? await redis.sendToEveryPrimary(question)) ?? []
-            let places = answers.filter { (try? $0.answer.get())?.array?.last?.string == unwanted }.map(\.primary.description)
-            if !places.isEmpty { lines[name] = "\(name) is \(unwanted) at \(places.joined(separator: ", ")): \(advice)" }
-        }
-        return lines
+        guard redis.configuration.endpoint.isCluster else { return [:] }
+        let name = "cluster-require-full-coverage"
+        // Where a user may not ask, there is no advice.
+        let answers = (try? await redis.sendToEveryPrimary(RedisCommand("CONFIG", "GET", .string(name), isRepeatable: true))) ?? []
+        let places = answers.filter { (try? $0.answer.get())?.array?.last?.string == "yes" }.map(\.primary.description)
+        if places.isEmpty { return [:] }
+        let reason = "while one primary and its replicas are away, no campaign can be claimed; set it to no"
+        return [name: "\(name) is yes at \(places.joined(separator: ", ")): \(reason)"]
     }
-
-    private static let partlyAvailable = (
-        name: "cluster-require-full-coverage", unwanted: "yes",
-        advice: "while one primary and its replicas are away, no campaign can be claimed; set it to no"
-    )
-    private static let replicated = (
-        name: "min-replicas-to-write", unwanted: "0",
-        advice: "a primary that is cut off from its replicas goes on granting coupons, which a failover forgets; set it to 1"
-    )
 
     /// Why the service and the server cannot work together as they are configured; nil where the server is away, or not ready yet.
     private static func refusal(_ error: RedisError) -> String? {
