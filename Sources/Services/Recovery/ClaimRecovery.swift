@@ -140,8 +140,9 @@ final class ClaimRecovery: Sendable {
         let run = begin(open: open, closed: live.filter { $0.status(at: now) == .closed && !$0.isArchived }, deep: false)
         var unloaded: Set<CouponID> = []
         for chunk in Self.chunks(of: open) {
-            for (campaign, gate) in zip(chunk, try await CouponGate.states(of: chunk.map(\.id), through: redis)) {
-                guard let gate, gate.isOf(store.identity), gate.isOpen, gate.epoch == campaign.epoch else {
+            for (campaign, gate) in zip(chunk, try await CouponGate.readableStates(of: chunk.map(\.id), through: redis)) {
+                // A gate on a primary that is away is a failure.
+                guard let gate = try? gate.get(), gate.isOf(store.identity), gate.isOpen, gate.epoch == campaign.epoch else {
                     unloaded.insert(campaign.id)
                     continue
                 }
