@@ -29,7 +29,6 @@ extension EndToEnd.DutiesTests {
             try await eventually("the sale is delivered") { shop.platform.taken.count == 2 }
             let delivered = try await shop.databaseTime() - killed
             try await eventually("and counted") { try shop.unitsSold(product) == 4 }
-            print("taken over \(taken) s after the kill, delivered after \(delivered) s")
             #expect(taken <= Self.takeover + Self.slack, "\(taken) s")
             #expect(delivered <= Self.takeover + 2 * Self.slack, "\(delivered) s")
             var holders = 0
@@ -46,7 +45,6 @@ extension EndToEnd.DutiesTests {
             let (term, start) = (try await shop.term, try await shop.databaseTime())
             shop.services[0].process.send(SIGTERM)
             let taken = try await shop.taken(after: term) - start
-            print("taken over \(taken) s after SIGTERM")
             #expect(taken <= 2 + Self.slack, "\(taken) s")
             #expect(try await !shop.services[0].hasDuties())
             _ = try await user.checkout(product).expect(201)
@@ -117,7 +115,6 @@ extension EndToEnd.DutiesTests {
             let given = try await shop.databaseTime() - start
             #expect(try await shop.term == term, "before anybody has taken them")
             let taken = try await shop.taken(after: term) - start
-            print("given up after \(given) s, taken over after \(taken) s")
             #expect(taken <= Self.takeover + Self.slack, "\(taken) s")
             _ = try await user.checkout(product).expect(201)
             try await eventually("the sale is delivered") { shop.platform.taken.count == 1 }
@@ -138,7 +135,6 @@ extension EndToEnd.DutiesTests {
             shop.proxies.redis.hold()
             shop.proxies.redis.cutConnections()
             let taken = try await shop.taken(after: term) - start
-            print("taken over \(taken) s after the loss of Redis")
             #expect(taken <= 10 + Self.slack, "\(taken) s")
             _ = try await user.checkout(product, 2).expect(201)
             try await eventually("the sale is counted") { try shop.unitsSold(product) == 2 }
@@ -172,7 +168,6 @@ extension EndToEnd.DutiesTests {
                 try await eventually("the sale is counted") { try shop.unitsSold(product) == count }
                 times.append(ContinuousClock.now - start)
             }
-            print("sales of another service are counted after \(times)")
             // Without the news it would be up to 5 s, 2.5 s in the middle.
             #expect(times.sorted()[1] < .seconds(1.1 + Self.slack / 2), "\(times)")
             try await eventually("the events are parked") { try await shop.sql("SELECT count(*) FROM events WHERE delivery = 2") == "4" }
@@ -181,12 +176,10 @@ extension EndToEnd.DutiesTests {
             let event = try await shop.sql("SELECT min(id) FROM events")
             _ = try await shop.admin.post("/admin/events/\(event)/retry").expect(200)
             try await eventually("the retried event is delivered") { shop.platform.taken == [event] }
-            print("a retried event is delivered after \(ContinuousClock.now - retried)")
             #expect(ContinuousClock.now - retried < .seconds(2 + Self.slack))
             let order = try await user.order(product).expect(201).int("orderId")
             let placed = ContinuousClock.now
             try await eventually("the order expires") { try await shop.sql("SELECT status <> 0 FROM orders WHERE id = \(order)") == "t" }
-            print("an order of 3 s expires after \(ContinuousClock.now - placed)")
             #expect(ContinuousClock.now - placed < .seconds(5 + Self.slack))
         }
     }
