@@ -156,6 +156,30 @@ import Testing
         }
     }
 
+    @Test("a primary that is stopped without closing its connections is replaced when its silence is noticed")
+    func stopped() async throws {
+        try await withTemporaryRedisCluster { cluster in
+            try await withClient(
+                try RedisEndpoint(url: cluster.url),
+                configure: { configuration in
+                    configuration.commandDeadline = .milliseconds(500)
+                    configuration.stallTimeout = .minutes(5)
+                    configuration.clusterRefreshInterval = .minutes(5)
+                }
+            ) { client in
+                let victim = try cluster.primary(of: "k")
+                victim.server.pause()
+                try await eventually("its replica answers") {
+                    if case .success = await outcome({ () async throws(RedisError) in try await client.send(RedisCommand("INCR", "k")) }) {
+                        return true
+                    }
+                    return false
+                }
+                victim.server.resume()
+            }
+        }
+    }
+
     @Test("while slots have no node, their commands wait until their deadline and then have not run")
     func clusterDown() async throws {
         try await withTemporaryRedisCluster(

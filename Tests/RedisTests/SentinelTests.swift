@@ -69,6 +69,19 @@ import Testing
         }
     }
 
+    @Test("a Sentinel that names a server that is gone is not believed for long")
+    func stale() async throws {
+        try await withTemporarySentinels { sentinels in
+            let stale = sentinels.sentinels[0]
+            try stale.cli("SENTINEL", "REMOVE", "shop")
+            try stale.cli("SENTINEL", "MONITOR", "shop", "127.0.0.1", "\(try TemporaryRedis.freePort())", "2")
+            try await withClient(try RedisEndpoint(url: sentinels.url)) { client in
+                let reply = try await client.send(RedisCommand("SET", "k", "v"))
+                #expect(reply == .simple("OK"))
+            }
+        }
+    }
+
     @Test("a name that no Sentinel watches is the reason that there is no connection")
     func unknownName() async throws {
         try await withTemporarySentinels { sentinels in

@@ -1,3 +1,4 @@
+import Commerce
 import EventLoops
 import HTTPServer
 import NIOCore
@@ -39,7 +40,8 @@ final class LoadShedding: @unchecked Sendable {
     private var personal: Gate
     private var newWrites: Gate
     private var finishingWrites: Gate
-    private var redis: StandingQueue
+    /// One for each primary of a cluster, so that one that answers slowly stops its own campaigns alone; otherwise one.
+    private var redis: [StandingQueue]
     /// Refusals whose `Retry-After` differ, used in turn so that clients do not come back together.
     private let refusals: [HTTPResponse]
     private var nextRefusal = 0
@@ -73,7 +75,7 @@ final class LoadShedding: @unchecked Sendable {
         personal = Gate(eventLoop: loop(target / Self.lagShare), queue: queue(target))
         newWrites = Gate(eventLoop: loop(2 * target / Self.lagShare), queue: queue(target))
         finishingWrites = Gate(eventLoop: loop(4 * target / Self.lagShare), queue: queue(Self.patience * target))
-        redis = queue(target)
+        redis = [queue(target)]
         refusals = Self.retryAfterSeconds.map { seconds in
             Problem(
                 code: .temporarilyUnavailable, detail: "The service has more work than it can do. Try again later.",
@@ -99,12 +101,13 @@ final class LoadShedding: @unchecked Sendable {
     }
 
     /// The refusal of work that would join a queue that stands; nil where it may begin.
-    func refusal(of work: WorkClass) -> HTTPResponse? {
+    ///
+    /// - Parameter coupon: the campaign of a claim.
+    func refusal(of work: WorkClass, claiming coupon: CouponID? = nil) -> HTTPResponse? {
         eventLoop.assertInEventLoop()
         guard isOn else { return nil }
         let now = NIODeadline.now()
         lag.sample(at: now)
-        let instant = Int64(now.uptimeNanoseconds)
         let queue: Queue? =
             switch work {
             case .kept: nil
@@ -113,7 +116,7 @@ final class LoadShedding: @unchecked Sendable {
             case .newWrite: check(&newWrites, .writes, wait: writeWait(now), now)
             case .finishingWrite: check(&finishingWrites, .writes, wait: writeWait(now), now)
             case .claim:
-                redis.admits(wait: redisWait(now), at: instant)
+                redisAdmits(claimOf: coupon, now)
                     ? check(&newWrites, .writes, wait: writeWait(now), now) : .redis
             }
         guard let queue else { return nil }
@@ -122,8 +125,16 @@ final class LoadShedding: @unchecked Sendable {
         return refusals[nextRefusal]
     }
 
-    /// How much longer the oldest command waits for Redis than a reply takes when there is no queue.
-    private func redisWait(_ now: NIODeadline) -> Int64 { max(0, context.redis.age(at: now) - context.redis.leastRoundTrip) }
+    /// Judges the queue by how much longer the oldest command waits for Redis than a reply takes when there is no queue.
+    private func redisAdmits(claimOf coupon: CouponID?, _ now: NIODeadline) -> Bool {
+        let instant = Int64(now.uptimeNanoseconds)
+        guard context.redis.isCluster, let coupon else {
+            return redis[0].admits(wait: max(0, context.redis.age(at: now) - context.redis.leastRoundTrip), at: instant)
+        }
+        let queue = context.redis.queue(of: RedisKeys.coupon(coupon), at: now)
+        while redis.count <= queue.primary { redis.append(StandingQueue(interval: redis[0].interval, target: redis[0].target)) }
+        return redis[queue.primary].admits(wait: max(0, queue.age - queue.leastRoundTrip), at: instant)
+    }
 
     private func writeWait(_ now: NIODeadline) -> Int64 { store.writerLoad?.wait(at: now.uptimeNanoseconds) ?? 0 }
 

@@ -42,8 +42,8 @@ enum Failure: Sendable {
 
     private init(_ kind: RedisServerError.Kind) {
         switch kind {
-        case .loading, .readOnly, .primaryDown, .outOfMemory, .busy, .cannotPersist, .noScript, .transactionAborted, .moved, .ask, .tryAgain,
-            .clusterDown:
+        case .loading, .readOnly, .primaryDown, .outOfMemory, .busy, .cannotPersist, .noScript, .transactionAborted,
+            .moved, .ask, .tryAgain, .clusterDown:
             self = .unavailable(retryAfterSeconds: 1)
         case .authenticationRequired, .wrongPassword, .notPermitted, .wrongType, .other: self = .broken
         }

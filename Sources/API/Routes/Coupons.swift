@@ -60,7 +60,7 @@ enum Coupons {
         switch call.services.claims.claim(id, by: user, on: call.loop.context, idempotency: idempotency) {
         case .now(let outcome): return .now(try response(to: outcome, call))
         case .later(let begin):
-            if let refusal = call.loop.shedding.refusal(of: .claim) { return .now(refusal) }
+            if let refusal = call.loop.shedding.refusal(of: .claim, claiming: id) { return .now(refusal) }
             return .callback { done in begin { outcome in done(Result { try response(to: outcome, call) }) } }
         }
     }

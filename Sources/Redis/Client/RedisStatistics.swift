@@ -5,7 +5,7 @@ package import Histograms
 package struct RedisStatistics: Sendable, Equatable {
     /// Commands written to a connection; a command written twice counts twice.
     package var sent = 0
-    /// Connections made after the first of each event loop.
+    /// Connections made after the first of each event loop; in a cluster, after the first ones to all primaries.
     package var reconnects = 0
     /// Commands refused because the queue was full.
     package var overloaded = 0
@@ -32,11 +32,10 @@ package struct RedisStatistics: Sendable, Equatable {
 }
 
 extension RedisStatistics {
-    /// These counts of a router's callers, with what one of its connections has written, read and reconnected.
+    /// These counts of a router's callers, with what one of its connections has written and read.
     func adding(_ connection: RedisStatistics) -> RedisStatistics {
         var sum = self
         sum.sent += connection.sent
-        sum.reconnects += connection.reconnects
         sum.roundTrips = sum.roundTrips + connection.roundTrips
         return sum
     }

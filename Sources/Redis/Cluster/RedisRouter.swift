@@ -21,6 +21,8 @@ final class RedisRouter: @unchecked Sendable {
     let configuration: RedisConfiguration
     /// Counts what callers see; the nodes' own counters hold the rest.
     let counters = RedisCounters()
+    /// Connections made after the first ones to all primaries were ready together.
+    let reconnects = LoopCounter()
     let nodes: RedisMembers
 
     private let topology: RedisTopology
@@ -50,6 +52,7 @@ final class RedisRouter: @unchecked Sendable {
             switch change {
             case .usable(let isReconnect):
                 counters.connects.add()
+                if isReconnect { reconnects.add() }
                 onReady(self, isReconnect)
             case .lost(let node):
                 topology.refresh(doubting: node)
@@ -241,6 +244,8 @@ extension RedisRouter {
             timer = nil
             let now = NIODeadline.now()
             while let first = pending.first, let command = first, command.deadline <= now {
+                // A node that does not answer may have been replaced; its connection can hold for long.
+                if let node = command.node { topology.refresh(doubting: node) }
                 answer(firstID, .failure(command.errorAtDeadline))
             }
             if let first = pending.first, let command = first { armTimer(at: command.deadline) }

@@ -15,6 +15,8 @@ final class RedisTopology: @unchecked Sendable {
     private let outageLog: RedisOutageLog
     private var routers: [RedisRouter] = []
     private var map: RedisSlotMap?
+    /// Whoever told the map.
+    private var answered: RedisNodeAddress?
     /// Nodes that routers lost since the last answer; they are asked last.
     private let doubted = Mutex<Set<RedisNodeAddress>>([])
     private let isRequested = Atomic(false)
@@ -90,12 +92,20 @@ extension RedisTopology {
         let known: [RedisNodeAddress] =
             switch configuration.endpoint.address {
             case .cluster(let seeds): (map?.primaries.shuffled() ?? []) + (map?.replicas.shuffled() ?? []) + seeds
-            case .sentinel(let sentinels, _): sentinels
+            case .sentinel(let sentinels, _): inTurn(sentinels, beginningAfterLast: !doubted.isEmpty)
             case .tcp, .unix: []
             }
         var seen: Set<RedisNodeAddress> = []
         let distinct = known.filter { seen.insert($0).inserted }
         return distinct.filter { !doubted.contains($0) } + distinct.filter(doubted.contains)
+    }
+
+    /// Beginning with the Sentinel that answered last, so that a dead one is not asked every time, or with the next one if the server
+    /// that it named cannot be reached: it may have been cut off from the others.
+    private func inTurn(_ sentinels: [RedisNodeAddress], beginningAfterLast: Bool) -> [RedisNodeAddress] {
+        guard let last = answered.flatMap(sentinels.firstIndex) else { return sentinels }
+        let first = (last + (beginningAfterLast ? 1 : 0)) % sentinels.count
+        return Array(sentinels[first...] + sentinels[..<first])
     }
 
     private func ask(_ rest: ArraySlice<RedisNodeAddress>, _ lastError: RedisError) {
@@ -111,15 +121,16 @@ extension RedisTopology {
             .completion { [self] reply in
                 _ = connection.close()
                 do throws(RedisError) {
-                    found(try question.map(from: try reply.get()))
+                    found(try question.map(from: try reply.get()), from: address)
                 } catch {
                     ask(rest.dropFirst(), error.code == .notConnected ? error.cause as? RedisError ?? error : error)
                 }
             })
     }
 
-    private func found(_ found: RedisSlotMap) {
+    private func found(_ found: RedisSlotMap, from address: RedisNodeAddress) {
         map = found
+        answered = address
         doubted.withLock { $0 = [] }
         failures = 0
         outageLog.ready(ObjectIdentifier(self))

@@ -58,6 +58,27 @@ package struct RedisConnection: Sendable {
     /// How often this loop's connection has become ready; in a cluster, those to all primaries together. Readable anywhere.
     package var connectCount: Int { counters.connects.value }
 
+    /// Whether commands are divided among several primaries by their keys.
+    package var isCluster: Bool {
+        switch link {
+        case .node: false
+        case .router(let router): router.configuration.endpoint.isCluster
+        }
+    }
+
+    /// The queue of the primary that holds `key`: its place among the primaries, and what ``age(at:)`` and ``leastRoundTrip`` say of it
+    /// alone. Readable anywhere.
+    package func queue(of key: String, at now: NIODeadline) -> (primary: Int, age: Int64, leastRoundTrip: Int64) {
+        switch link {
+        case .node(let node): (0, node.age(at: now), node.leastRoundTrip)
+        case .router(let router):
+            router.nodes.reach.withLock { reach in
+                guard let place = reach.map?.owner(of: RedisSlot(of: key.utf8)) else { return (0, 0, 0) }
+                return (place, reach.primaries[place].age(at: now), reach.primaries[place].leastRoundTrip)
+            }
+        }
+    }
+
     /// How long the oldest command that a server has not answered has waited, in nanoseconds; 0 without one. Readable anywhere.
     package func age(at now: NIODeadline) -> Int64 {
         switch link {
@@ -92,8 +113,7 @@ extension RedisConnection {
         case .node(let node): return node.counters.snapshot
         case .router(let router):
             var own = router.counters.snapshot
-            // The connections count their own.
-            own.reconnects = 0
+            own.reconnects = router.reconnects.value
             return router.nodes.reach.withLock { reach in
                 reach.all.reduce(own.adding(reach.former)) { $0.adding($1.counters.snapshot) }
             }

@@ -7,8 +7,8 @@ final class RedisCheck: Sendable {
     private let redis: RedisClient
     private let logger: Logger
     private let suitable = Atomic<Bool>(false)
-    /// The advice that was logged last.
-    private let advice = Mutex<[String]>([])
+    /// The settings that were unwanted at the last check.
+    private let unwanted = Mutex<Set<String>>([])
     /// The error message about a Redis that serves another store; nil where it serves this one.
     private let foreign = Mutex<String?>(nil)
 
@@ -47,10 +47,11 @@ final class RedisCheck: Sendable {
     /// Logs settings that make failures worse, once.
     private func advise() async {
         let advice = await RedisSuitability.advice(redis)
-        let known = self.advice.withLock { known in
-            defer { known = advice }
+        let known = unwanted.withLock { known in
+            defer { known = Set(advice.keys) }
             return known
         }
-        for line in advice where !known.contains(line) { logger.warning("\(line)") }
+        // Their places change with every failover, which is not worth a line.
+        for (name, line) in advice.sorted(by: { $0.key < $1.key }) where !known.contains(name) { logger.warning("\(line)") }
     }
 }

@@ -46,21 +46,22 @@ package enum RedisSuitability {
         return answers
     }
 
-    /// Settings of a cluster, or of a primary that Sentinels watch, that make a failure worse than it has to be: a line for each.
-    static func advice(_ redis: RedisClient) async -> [String] {
+    /// Settings of a cluster, or of a primary that Sentinels watch, that make a failure worse than it has to be: their names, with a line
+    /// for each.
+    static func advice(_ redis: RedisClient) async -> [String: String] {
         let settings: [(name: String, unwanted: String, advice: String)]
         switch redis.configuration.endpoint.address {
-        case .tcp, .unix: return []
+        case .tcp, .unix: return [:]
         case .sentinel: settings = [replicated]
         case .cluster: settings = [partlyAvailable, replicated]
         }
-        var lines: [String] = []
+        var lines: [String: String] = [:]
         for (name, unwanted, advice) in settings {
             let question = RedisCommand("CONFIG", "GET", .string(name), isRepeatable: true)
             // Where a user may not ask, there is no advice.
             let answers = (try? await redis.sendToEveryPrimary(question)) ?? []
             let places = answers.filter { (try? $0.answer.get())?.array?.last?.string == unwanted }.map(\.primary.description)
-            if !places.isEmpty { lines.append("\(name) is \(unwanted) at \(places.joined(separator: ", ")): \(advice)") }
+            if !places.isEmpty { lines[name] = "\(name) is \(unwanted) at \(places.joined(separator: ", ")): \(advice)" }
         }
         return lines
     }

@@ -8,7 +8,10 @@ struct RedisOption: ParsableArguments {
     @Option(
         name: .customLong("redis"),
         help: ArgumentHelp(
-            "redis://[user[:password]@]host:port/db, rediss://... or unix:///path; without it, a private one in the data folder.",
+            """
+            redis://[user[:password]@]host:port/db, rediss://..., unix:///path, redis+cluster://host:port,host:port or \
+            redis+sentinel://host:port,host:port/name; without it, a private one in the data folder.
+            """,
             valueName: "url"))
     var url: String?
 

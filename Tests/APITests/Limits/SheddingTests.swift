@@ -185,6 +185,36 @@ struct SheddingTests {
         try await proxy.close()
     }
 
+    @Test("claims are refused where the primary of their campaign hangs, and the campaigns of other primaries go on")
+    func hangingPrimary() async throws {
+        try await withTemporaryRedisCluster(replicasEach: 0) { cluster in
+            let endpoint = try RedisEndpoint(url: cluster.url)
+            try await ApplicationFixture.run(redis: endpoint, limits: limits(.milliseconds(100))) { app in
+                for _ in 1...3 { _ = try await app.send(.post, "/api/v1/coupons", as: .anyAdmin, Self.campaign) }
+                for number in 1...400 { _ = try await app.send(.post, "/api/v1/users", as: .anyAdmin, #"{"name":"User \#(number)"}"#) }
+                let hanging = try cluster.primary(of: "coupon:{1}")
+                try #require(try cluster.primary(of: "coupon:{3}") != hanging)
+                for coupon in [1, 3] {
+                    try await eventually("claims win") { try await app.claim(coupon, by: 1) == 201 }
+                }
+                hanging.server.pause()
+                var waiting: [Task<Int, any Error>] = []
+                try await eventually("claims are refused") {
+                    let user = waiting.count % 399 + 2
+                    waiting.append(Task { try await app.claim(1, by: user) })
+                    return try await Self.metric(app, "firstcome_shed_total", queue: "redis") > 0
+                }
+                let refused = try await Self.metric(app, "firstcome_shed_total", queue: "redis")
+                var statuses: Set<Int> = []
+                for user in 2...20 { statuses.insert(try await app.claim(3, by: user)) }
+                #expect(statuses.contains(201))
+                #expect(try await Self.metric(app, "firstcome_shed_total", queue: "redis") == refused)
+                hanging.server.resume()
+                for task in waiting { _ = try await task.value }
+            }
+        }
+    }
+
     private static let campaign = """
         {"name":"Sale","discount":{"type":"FIXED","amount":1000},"quantity":1000,"opensAt":"2026-01-01T00:00:00Z",\
         "closesAt":"2027-12-31T00:00:00Z"}
@@ -231,5 +261,12 @@ private struct Blocker: UseCase {
     func decide(_ books: some Books) throws -> Outcome<Void> {
         mayEnd.wait()
         return .done(())
+    }
+}
+
+extension ApplicationFixture {
+    /// The status of a user's claim.
+    fileprivate func claim(_ coupon: Int, by user: Int) async throws -> Int {
+        try await send(.post, "/api/v1/coupons/\(coupon)/claims", as: .user(UserID(Int64(user)))).status
     }
 }

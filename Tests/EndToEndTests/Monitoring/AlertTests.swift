@@ -95,6 +95,27 @@ extension EndToEnd.AlertTests {
         }
     }
 
+    @Test("without one primary of a cluster: the service is ready, and the alert names the loss and ends with it")
+    func primaryAway() async throws {
+        try await withTemporaryRedisCluster(replicasEach: 0) { cluster in
+            var setup = LiveService.Setup()
+            setup.redis = try RedisEndpoint(url: cluster.url)
+            try await LiveService.run(setup) { live in
+                try await PrometheusServer.run(scraping: live.port) { prometheus in
+                    let sales = try cluster.primary(of: "ranking:{sales}:store")
+                    let gone = try #require(cluster.nodes.first { $0 != sales })
+                    try await eventually("ready") { try await live.guest.get("/readyz").status == 200 }
+                    gone.server.kill()
+                    try await prometheus.expect("FirstcomeRedisPrimariesAway")
+                    _ = try await live.guest.get("/readyz").expect(200)
+                    #expect(try await !prometheus.fires("FirstcomeRedisDisconnected"))
+                    try await cluster.restart(gone)
+                    try await eventually("the alert ends") { try await !prometheus.fires("FirstcomeRedisPrimariesAway") }
+                }
+            }
+        }
+    }
+
     @Test("a Redis that is lost again and again")
     func redisFlaps() async throws {
         try await Self.withRedis { live, redis, prometheus in

@@ -1,4 +1,6 @@
 import Commerce
+import NIOCore
+import NIOPosix
 import Redis
 import Store
 import TestSupport
@@ -102,7 +104,8 @@ struct ClusterFailureTests {
             try await shop.untilReady()
             try await eventually("compared") { shop.services.recovery.lastSuccess != nil }
             let sales = try cluster.primaryOfSales()
-            let gone = try #require(try cluster.primaries().first { $0 != sales })
+            let limits = try cluster.primary(of: RedisKeys.buckets)
+            let gone = try #require(try cluster.primaries().first { $0 != sales && $0 != limits })
             let (stopped, running) = (
                 try coupons.filter { try cluster.primary(of: $0) == gone }, try coupons.filter { try cluster.primary(of: $0) != gone }
             )
@@ -120,6 +123,7 @@ struct ClusterFailureTests {
             }
             #expect(await shop.services.readiness().isReady)
             #expect(try shop.value("firstcome_redis_connected") == 1 && shop.value("firstcome_ready") == 1)
+            #expect(try await shop.sharesLimits())
             try await cluster.restart(gone)
             try await eventually("recovered") {
                 try shop.primaries == [3, 3] && shop.services.recovery.unloadedCampaigns == []
@@ -148,6 +152,7 @@ struct ClusterFailureTests {
             #expect(try await shop.claim(other, by: users[0]) == .won(1))
             try await cluster.restart(sales)
             try await shop.untilReady()
+            try await eventually("every loop is connected") { shop.redis.isConnected }
             #expect(try await shop.redis.send(RedisCommand("GET", .string(RedisKeys.store))).string == shop.store.identity.description)
         }
     }
@@ -158,6 +163,14 @@ extension ClaimAnswer {
 }
 
 extension Shop {
+    /// Whether rate limits are still those of all services together.
+    fileprivate func sharesLimits() async throws -> Bool {
+        let loop = MultiThreadedEventLoopGroup.singleton.next()
+        let buckets = SharedTokenBuckets(
+            connection: redis.connection(on: loop), address: RateLimit("10/h"), user: nil, outage: RateLimitOutage(logger: Self.logger))
+        return try await loop.submit { buckets.isUsable(at: .now()) }.get()
+    }
+
     func value(_ name: String) throws -> Double {
         let metric = try #require(services.metrics().first { $0.name == name })
         return try #require(metric.samples.first).value

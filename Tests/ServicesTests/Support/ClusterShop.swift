@@ -1,4 +1,5 @@
 import Commerce
+import NIOCore
 import NIOPosix
 import Redis
 import Store
@@ -31,8 +32,8 @@ extension TemporaryRedisCluster {
 typealias ClaimAnswers = [CouponID: [UserID: ClaimAnswer]]
 
 extension Shop {
-    /// Settings with which recovery looks often.
-    static var eager: Setup { Setup(configure: { $0.recoveryInterval = .milliseconds(200) }) }
+    /// Settings with which recovery looks often, and waits less for the requests whose claims it finds.
+    static var eager: Setup { Setup(commandDeadline: .seconds(10), configure: { $0.recoveryInterval = .milliseconds(200) }) }
 
     /// Campaigns of that quantity, of which each primary has some.
     func makeCampaigns(on cluster: TemporaryRedisCluster, count: Int = 12, quantity: Int64) async throws -> [CouponID] {
