@@ -11,6 +11,7 @@ func withClient<Result>(
     waitsForConnection: Bool = true,
     handlers: @escaping @Sendable () -> [any ChannelHandler] = { [] },
     configure: (inout RedisConfiguration) -> Void = { _ in },
+    logger: Logger = Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() }),
     isolation: isolated (any Actor)? = #isolation,
     _ body: (RedisClient) async throws -> Result
 ) async throws -> Result {
@@ -26,7 +27,7 @@ func withClient<Result>(
         configuration: configuration,
         eventLoopGroup: MultiThreadedEventLoopGroup.singleton,
         connector: connector,
-        logger: Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() })
+        logger: logger
     )
     client.start()
     do {

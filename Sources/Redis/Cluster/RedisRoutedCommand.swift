@@ -38,8 +38,8 @@ struct RedisRoutedCommand {
     private(set) var wasSent = false
     /// A connection broke before its reply.
     private(set) var mayHaveRun = false
-    /// Why it has not run yet.
-    private(set) var obstacle: RedisError?
+    /// Why it has not run yet, boxed: commands are copied, and hardly one meets an obstacle.
+    private(set) var obstacle: (any Error)?
     private var redirections = 0
 
     /// More would mean that the nodes disagree about a slot for longer than they need to agree.

@@ -139,7 +139,7 @@ extension RedisRouter {
 
     /// Ends a command's wait. A command that has its answer already is left alone.
     private func answer(_ id: UInt64, _ answer: Result<RedisValue, RedisError>) {
-        guard let place = place(of: id), let command = pending[place] else { return }
+        guard let place = place(of: id), let waiter = pending[place]?.waiter else { return }
         pending[place] = nil
         outstanding -= 1
         counters.pending.set(outstanding)
@@ -148,7 +148,7 @@ extension RedisRouter {
             firstID += 1
         }
         if case .failure(let error) = answer { count(error) }
-        command.waiter.resume(answer)
+        waiter.resume(answer)
     }
 
     private func count(_ error: RedisError) {
@@ -165,15 +165,15 @@ extension RedisRouter {
 
 extension RedisRouter {
     private func dispatch(_ id: UInt64) {
-        guard let place = place(of: id), let command = pending[place] else { return }
-        switch nodes.place(for: command.target) {
+        guard let place = place(of: id), let target = pending[place]?.target else { return }
+        switch nodes.place(for: target) {
         case .usable(let member): send(id, to: member)
         case .connecting: held.append(id)
-        case .unreachable where command.wasSent: held.append(id)
+        case .unreachable where pending[place]?.wasSent == true: held.append(id)
         case .unreachable(let error): answer(id, .failure(error))
         case .unassigned(let error):
             topology.refresh()
-            if command.wasSent { held.append(id) } else { answer(id, .failure(error)) }
+            if pending[place]?.wasSent == true { held.append(id) } else { answer(id, .failure(error)) }
         }
     }
 
