@@ -37,11 +37,11 @@ PORT ?= 8080
 # the torture, SERVICES may be set too.
 ROUNDS ?=
 
-.PHONY: help run test contract dist dist-test costs thresholds torture fuzz bench build lint format clean
+.PHONY: help run test upgrade-test contract dist dist-test costs thresholds torture fuzz bench build lint format clean
 .PHONY: dist-packages dist-test-packages costs-build packages test-packages contract-packages costs-packages bench-packages several-packages lint-packages
 
 help: ## Print this list
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-10s %s\n", $$1, $$2 }'
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-12s %s\n", $$1, $$2 }'
 
 run: build ## Build a release and start the service on 127.0.0.1:8080, with sample data on the first start: STORE=postgresql://...
 	@$(if $(STORE),export FIRSTCOME_STORE='$(STORE)';) $(BINARY) demo --data '$(DATA)' --url 'http://$(HOST):$(PORT)'
@@ -75,6 +75,17 @@ costs-build: packages costs-packages
 	swift build $(RELEASE) --product firstcome
 	swift build $(RELEASE) --product CountingAllocator
 	swift build $(RELEASE) --product firstcome-costs
+
+# The last commit whose services knew nothing of others beside them.
+FORMER ?= a900b34
+
+upgrade-test: packages test-packages ## Replace services under load by those of this build, and by those of an earlier commit: FORMER=COMMIT
+	swift build --build-tests
+	@folder="$$PWD/.build-former/$$(git rev-parse --short '$(FORMER)')"; former="$$folder/.build/debug/firstcome"; \
+	if [ ! -x "$$former" ]; then \
+		mkdir -p "$$folder" && git archive '$(FORMER)' | tar -x -C "$$folder" && swift build --package-path "$$folder" --product firstcome; \
+	fi; \
+	FIRSTCOME_FORMER_BINARY="$$former" swift test --skip-build --filter RollingUpgradeTests
 
 torture: packages $(if $(filter-out 1,$(SERVICES)),several-packages) ## Inject faults while customers shop, and check what was lost: SERVICES=3 ROUNDS=50 SEED=1 ONLY=Redis
 	swift build --product firstcome

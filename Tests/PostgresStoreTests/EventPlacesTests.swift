@@ -20,14 +20,18 @@ import Testing
         let (store, engine) = try home.openEngine()
         let other = try home.open()
         let user = try await store.createUser(name: "Jin", in: .at(noon)).value.id
-        _ = try await store.charge(userID: user, amount: Won(50_000), in: .at(noon)).value
+        let buyer = try await store.createUser(name: "Ada", in: .at(noon)).value.id
+        _ = try await store.charge(userID: buyer, amount: Won(50_000), in: .at(noon)).value
         let tea = try await store.createProduct(name: "Tea", price: Won(700), stock: 10, in: .at(noon)).value.id
-        let items = [RequestedItem(productID: tea, quantity: 1)]
-        let order = try await store.placeOrder(userID: user, items: items, issuedCouponID: nil, in: .at(noon)).value
+        let cup = try await store.createProduct(name: "Cup", price: Won(700), stock: 10, in: .at(noon)).value.id
+        let held = [RequestedItem(productID: tea, quantity: 1)]
+        let order = try await store.placeOrder(userID: user, items: held, issuedCouponID: nil, in: .at(noon)).value
         let gate = Gate()
         async let append: Void = gate.append(engine, eventOf: order.id)
         try await eventually("the event has its id") { gate.isReached }
-        _ = try await other.checkout(userID: user, items: items, issuedCouponID: nil, in: .at(noon)).value
+        // Its order's rows are locked meanwhile.
+        let items = [RequestedItem(productID: cup, quantity: 1)]
+        _ = try await other.checkout(userID: buyer, items: items, issuedCouponID: nil, in: .at(noon)).value
         let first = try #require(try await other.waitingEvents(after: EventPlace(0), limit: 10).events.first).id
         try await body(Late(store: other, first: first, late: EventID(first.rawValue - 1))) {
             gate.open()

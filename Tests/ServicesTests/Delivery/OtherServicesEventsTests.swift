@@ -1,3 +1,4 @@
+import AsyncHTTPClient
 import Commerce
 import Logging
 import NIOPosix

@@ -73,7 +73,7 @@ import TraceContext
         #expect(try await store.events(state: .delivered, page: PageRequest(limit: 10)).items.count == 3)
     }
 
-    @Test("waiting events are read in the order of their ids, from any of them on and no more than asked for, as long as they wait")
+    @Test("waiting events are read in the order of their places, from any of them on and no more than asked for, as long as they wait")
     func waitingEvents() async throws {
         try await threeEvents()
         #expect(try await waiting() == [1, 2, 3])
