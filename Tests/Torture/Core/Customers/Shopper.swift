@@ -75,12 +75,22 @@ struct Shopper: Sendable {
                 }
                 customer.note { $0.claims[campaign, default: ClaimRecord()].shown.append(facts) }
             case (409, "COUPON_SOLD_OUT"):
-                if hadCoupon { client.findings.add(.lost, "user \(customer.id) has coupon \(campaign) and was refused as sold out") }
+                if hadCoupon, await isStillSoldOut(request) {
+                    client.findings.add(.lost, "user \(customer.id) has coupon \(campaign) and was refused as sold out")
+                }
             // Without retries, a copy may be answered while the first one still runs.
             case (503, _), (429, _), (_, "IDEMPOTENCY_KEY_IN_USE"): break
             default: client.findings.add(.wrong, "a claim of open campaign \(campaign) answered \(answer.status) \(answer.text)")
             }
         }
+    }
+
+    /// Whether a refusal is no matter of a lease. After Redis has lost claims, another service may give out again what was lost; the others
+    /// learn of that when their cached refusals end, after 1 s.
+    private func isStillSoldOut(_ request: ServiceClient.Request) async -> Bool {
+        guard client.balancer.hasSeveral else { return true }
+        try? await Task.sleep(for: .milliseconds(1_500))
+        return await client.askUntilFinal(request)?.code == "COUPON_SOLD_OUT"
     }
 
     // MARK: - Money

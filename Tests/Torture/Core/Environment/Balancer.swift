@@ -21,8 +21,9 @@ final class Balancer: Sendable {
         state = Mutex(State(random: random, avoidedUntil: pools.map { _ in nil }))
     }
 
+    var hasSeveral: Bool { pools.count > 1 }
     /// How long a service may take to answer while there are others to ask; nil for a single service.
-    var timeLimit: Duration? { pools.count > 1 ? .seconds(3) : nil }
+    var timeLimit: Duration? { hasSeveral ? .seconds(3) : nil }
 
     /// The caller at a random service.
     ///
