@@ -43,22 +43,42 @@ import Testing
         }
     }
 
+    /// Sets when the lease ends, or the note of a successor, from now on by the server's clock.
+    private static func set(_ column: String, _ home: PostgresHome, toSeconds seconds: Double) throws {
+        try home.sql("UPDATE duties SET \(column) = clock_timestamp() + \(seconds) * interval '1 second'")
+    }
+
+    /// Whether the time in `column` is that many seconds after an instant during `body`.
+    private static func sets<Value>(
+        _ column: String, _ home: PostgresHome, toSeconds seconds: Double, _ body: () async throws -> Value
+    ) async throws -> (Value, isSet: Bool) {
+        let from = try home.sql("SELECT clock_timestamp()")
+        let value = try await body()
+        let isSet = try home.sql(
+            """
+            SELECT \(column) - \(seconds) * interval '1 second' BETWEEN '\(from)' AND clock_timestamp() FROM duties
+            """)
+        return (value, isSet == "t")
+    }
+
     @Test("the lease lasts 5 s from its last renewal by the server's clock, and no longer")
     func length() async throws {
         try await PostgresHome.with { home in
             let leases = try Self.leases(home, 2)
-            let mark = try #require(try await Self.take(leases[0]))
-            let rest = { try home.sql("SELECT extract(epoch FROM until - clock_timestamp()) BETWEEN 3 AND 5 FROM duties") }
-            #expect(try rest() == "t")
-            try Self.age(home, bySeconds: 4)
+            let (taken, lasts) = try await Self.sets("until", home, toSeconds: 5) { try await Self.take(leases[0]) }
+            let mark = try #require(taken)
+            #expect(lasts)
+            try Self.set("until", home, toSeconds: 60)
             #expect(try await Self.take(leases[1]) == nil)
-            #expect(try await leases[0].renew(mark) != nil)
-            #expect(try rest() == "t")
-            try Self.age(home, bySeconds: 4)
+            let (renewed, lastsAgain) = try await Self.sets("until", home, toSeconds: 5) { try await leases[0].renew(mark) }
+            #expect(renewed != nil && lastsAgain)
+            try Self.set("until", home, toSeconds: 60)
             guard case .held(let left) = try await leases[1].take(after: .zero, isSuccessor: false) else { throw NotDone(result: "taken") }
-            #expect(left <= .seconds(1), "\(left)")
-            try Self.age(home, bySeconds: 2)
-            let next = try #require(try await Self.take(leases[1]))
+            #expect(left > .zero && left <= .seconds(60), "\(left)")
+            try Self.set("until", home, toSeconds: 0)
+            let (second, lastsForNext) = try await Self.sets("until", home, toSeconds: 5) { try await Self.take(leases[1]) }
+            let next = try #require(second)
+            #expect(lastsForNext)
             #expect(next.term == mark.term + 1 && next.holder != mark.holder)
             #expect(try await leases[0].renew(mark) == nil, "a former holder renews nothing")
             #expect(try await leases[1].renew(next) != nil)
@@ -87,13 +107,15 @@ import Testing
             let first = try #require(try await Self.take(leases[0]))
             try await leases[0].release(first)
             #expect(try await leases[0].renew(first) == nil)
-            if case .taken = try await leases[1].take(after: .seconds(3), isSuccessor: false) { Issue.record("it was not free for 3 s") }
+            if case .taken = try await leases[1].take(after: .seconds(60), isSuccessor: false) {
+                Issue.record("it was not free for a minute")
+            }
             let second = try #require(try await Self.take(leases[2]))
             try await leases[0].release(first)
             #expect(try await leases[2].renew(second) != nil)
             try await leases[2].release(second)
-            try Self.age(home, bySeconds: 3.5)
-            guard case .taken = try await leases[1].take(after: .seconds(3), isSuccessor: false) else { throw NotDone(result: "held") }
+            try Self.age(home, bySeconds: 60)
+            guard case .taken = try await leases[1].take(after: .seconds(60), isSuccessor: false) else { throw NotDone(result: "held") }
             for lease in leases { lease.close() }
         }
     }
@@ -108,12 +130,21 @@ import Testing
             #expect(!news.hasSuccessor, "not itself")
             _ = try await leases[1].take(after: .seconds(3), isSuccessor: false)
             #expect(try await leases[0].renew(mark)?.hasSuccessor == false)
-            _ = try await leases[1].take(after: .zero, isSuccessor: true)
+            for rest in [-1.0, 1] {
+                try Self.set("until", home, toSeconds: 60)
+                try Self.set("successor_until", home, toSeconds: rest)
+                let (_, isNoted) = try await Self.sets("successor_until", home, toSeconds: 3) {
+                    try await leases[1].take(after: .zero, isSuccessor: true)
+                }
+                #expect(isNoted)
+            }
+            try Self.set("successor_until", home, toSeconds: 60)
             #expect(try await leases[0].renew(mark)?.hasSuccessor == true)
             let noted = try home.sql("SELECT successor_until FROM duties")
+            try Self.set("until", home, toSeconds: 60)
             for lease in leases[1...] { _ = try await lease.take(after: .zero, isSuccessor: true) }
             #expect(try home.sql("SELECT successor_until FROM duties") == noted, "one note serves all")
-            try home.sql("UPDATE duties SET successor_until = successor_until - interval '3 seconds'")
+            try Self.set("successor_until", home, toSeconds: 0)
             #expect(try await leases[0].renew(mark)?.hasSuccessor == false)
             for lease in leases { lease.close() }
         }
