@@ -2,9 +2,11 @@ import Foundation
 import TestSupport
 
 extension Environment {
-    /// Runs a step for every service at once.
-    fileprivate func forAll(_ step: @escaping @Sendable (ServiceInstance, ServiceInstance.Launch) async throws -> Void) async throws {
-        let launches = services.map { ($0, launch(of: $0)) }
+    /// Runs a step for several services at once, for all by default.
+    func forEach(
+        of some: [ServiceInstance]? = nil, _ step: @escaping @Sendable (ServiceInstance, ServiceInstance.Launch) async throws -> Void
+    ) async throws {
+        let launches = (some ?? services).map { ($0, launch(of: $0)) }
         try await withThrowingTaskGroup { group in
             for (service, launch) in launches { group.addTask { try await step(service, launch) } }
             try await group.waitForAll()
@@ -67,9 +69,9 @@ extension Fault {
         Fault(
             "all services: SIGKILL",
             inject: { environment in
-                try await environment.forAll { service, _ in try await service.kill() }
+                try await environment.forEach { service, _ in try await service.kill() }
                 try await environment.pause(milliseconds: 0...500)
-                try await environment.forAll { service, launch in try await service.start(launch) }
+                try await environment.forEach { service, launch in try await service.start(launch) }
             }),
         cutOff("one service cut off from PostgreSQL", \.storeProxies), cutOff("one service cut off from Redis", \.redisProxies),
     ]
