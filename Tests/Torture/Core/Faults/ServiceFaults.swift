@@ -38,10 +38,10 @@ extension Environment {
     }
 
     /// Measures whether requests go on.
-    func requestsGoOn() async throws {
+    func requestsGoOn(within limit: Duration = .seconds(1)) async throws {
         // Nobody else could answer them.
         guard services.count > 1 else { return }
-        try await measure(.seconds(1)) { await probe.charge() }
+        try await measure(limit) { await probe.charge() }
     }
 }
 
@@ -74,15 +74,20 @@ extension Fault {
                 try await environment.forEach { service, launch in try await service.start(launch) }
             }),
         cutOff("one service cut off from PostgreSQL", \.storeProxies), cutOff("one service cut off from Redis", \.redisProxies),
+        cutOff("one service: PostgreSQL silent", \.storeProxies, silently: true),
+        cutOff("one service: Redis silent", \.redisProxies, silently: true),
     ]
 
-    private static func cutOff(_ name: String, _ proxies: KeyPath<ServiceInstance, [FaultProxy]> & Sendable) -> Fault {
+    /// A customer waits 3 s for a service whose server is silent, and such a service may hold locks in PostgreSQL for 3 s more.
+    private static func cutOff(
+        _ name: String, _ proxies: KeyPath<ServiceInstance, [FaultProxy]> & Sendable, silently: Bool = false
+    ) -> Fault {
         Fault(
             name,
             inject: { environment in
                 let service = environment.target
-                try service.cut(service[keyPath: proxies], silently: Bool.random(using: &environment.random))
-                try await environment.requestsGoOn()
+                try service.cut(service[keyPath: proxies], silently: silently)
+                try await environment.requestsGoOn(within: silently ? .seconds(8) : .seconds(1))
                 try await environment.pause(milliseconds: 500...6_000)
                 try environment.connect(service)
             })
