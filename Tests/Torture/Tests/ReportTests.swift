@@ -19,6 +19,9 @@ struct ReportTests {
         #expect(lines[3].contains("|                     - |       - |       - |"), "\(report.table)")
         #expect(report.late.map(\.firstSuccess?.time) == [.milliseconds(1_500)])
         #expect(report.isClean)
+        var single = TortureReport(seed: 1)
+        single.add(RoundReport(fault: "b"))
+        #expect(!single.table.contains("first success"), "nothing was measured")
     }
 
     @Test("requests go to every service, one that failed is repeated elsewhere, and a service whose connection broke gets none for a while")

@@ -31,13 +31,11 @@ struct TortureRunTests {
 
     @Test("faults of three services on PostgreSQL while customers shop: nothing is lost and nothing doubled")
     func several() async throws {
-        var torture = TortureRun(seed: TestSettings.seed, rounds: 4, services: 3)
+        var torture = TortureRun(seed: TestSettings.seed, rounds: 3, services: 3)
         (torture.shoppers, torture.shopping, torture.leastSuccesses) = (30, 200...500, 60)
-        torture.faults.removeAll {
-            !["service: SIGKILL", "one service cut off from PostgreSQL", "PostgreSQL: SIGKILL, promotion", "all services: SIGKILL"]
-                .contains($0.name)
-        }
-        #expect(torture.faults.count == 4)
+        let names = ["one service cut off from PostgreSQL", "PostgreSQL: SIGKILL, promotion", "Redis primary: SIGKILL"]
+        torture.faults.removeAll { !names.contains($0.name) }
+        #expect(torture.faults.count == names.count)
         let report = try await torture.run()
         #expect(report.findings == [], "SEED=\(report.seed)\n\(report.table)")
         #expect(report.rounds.allSatisfy { $0.counts.successes >= 60 && $0.rowsAudited > 500 }, "\(report.table)")

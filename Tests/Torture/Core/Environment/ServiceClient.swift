@@ -1,6 +1,7 @@
 import Foundation
 import JSON
 import NIOCore
+import Synchronization
 import TestSupport
 
 /// Sends the requests of shoppers, counts the answers, and retries as a patient client does.
@@ -11,6 +12,7 @@ struct ServiceClient: Sendable {
     /// Whether 503 may mean that the request has taken effect, and one that was not answered may take effect later: a store on a server may
     /// go away between a commit and its answer, and customers do not wait for a service that is stopped.
     let isUnavailableUnknown: Bool
+    let clocks = Clocks()
 
     /// How long a request is retried, outages included.
     static let patience = hangLimit
@@ -113,4 +115,14 @@ struct ServiceClient: Sendable {
     }
 
     static func newKey() -> String { UUID().uuidString }
+}
+
+/// Whether a service has a clock that is further off than services may be: then it may call an order expired that another still lets pay.
+final class Clocks: Sendable {
+    private let state = Atomic(false)
+
+    var differ: Bool {
+        get { state.load(ordering: .relaxed) }
+        set { state.store(newValue, ordering: .relaxed) }
+    }
 }

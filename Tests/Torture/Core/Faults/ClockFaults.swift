@@ -27,6 +27,7 @@ extension Fault {
                 try await environment.stopService()
                 try environment.moveClock(bySeconds: 0)
                 try await environment.target.start(try environment.launchWithMovableClock())
+                environment.client.clocks.differ = true
             },
             inject: { environment in
                 let offset = Bool.random(using: &environment.random) ? 3 : -3
@@ -48,6 +49,6 @@ extension Fault {
                     }
                 }
                 try await environment.startService()
-            })
+            }, finish: { $0.client.clocks.differ = false })
     ]
 }

@@ -107,9 +107,10 @@ extension Fault {
                 // Set at a restart of its own, so that the round waits until the service is ready before customers shop.
                 let trap = ServiceInstance.Trap(point: point, passage: environment.somePassage(of: point))
                 // Whichever service does the duty ends.
-                for service in point.anyServiceMayPass ? environment.services : [environment.target] {
-                    try await service.stop(environment.findings)
-                    try await service.start(environment.launch(of: service), trap: trap)
+                let findings = environment.findings
+                try await environment.forEach(of: point.anyServiceMayPass ? nil : [environment.target]) { service, launch in
+                    try await service.stop(findings)
+                    try await service.start(launch, trap: trap)
                 }
             },
             inject: { environment in
@@ -142,9 +143,10 @@ extension Environment {
 
     /// Restarts the other services that would still end themselves.
     fileprivate func removeTraps() async throws {
-        for service in services where service.isTrapped {
+        let findings = findings
+        try await forEach(of: services.filter(\.isTrapped)) { service, launch in
             try await service.stop(findings)
-            try await service.start(launch(of: service))
+            try await service.start(launch)
         }
     }
 }

@@ -2,9 +2,11 @@ import Foundation
 import TestSupport
 
 extension Environment {
-    /// Runs a step for every service at once.
-    fileprivate func forAll(_ step: @escaping @Sendable (ServiceInstance, ServiceInstance.Launch) async throws -> Void) async throws {
-        let launches = services.map { ($0, launch(of: $0)) }
+    /// Runs a step for several services at once, for all by default.
+    func forEach(
+        of some: [ServiceInstance]? = nil, _ step: @escaping @Sendable (ServiceInstance, ServiceInstance.Launch) async throws -> Void
+    ) async throws {
+        let launches = (some ?? services).map { ($0, launch(of: $0)) }
         try await withThrowingTaskGroup { group in
             for (service, launch) in launches { group.addTask { try await step(service, launch) } }
             try await group.waitForAll()
@@ -36,10 +38,10 @@ extension Environment {
     }
 
     /// Measures whether requests go on.
-    func requestsGoOn() async throws {
+    func requestsGoOn(within limit: Duration = .seconds(1)) async throws {
         // Nobody else could answer them.
         guard services.count > 1 else { return }
-        try await measure(.seconds(1)) { await probe.charge() }
+        try await measure(limit) { await probe.charge() }
     }
 }
 
@@ -67,20 +69,25 @@ extension Fault {
         Fault(
             "all services: SIGKILL",
             inject: { environment in
-                try await environment.forAll { service, _ in try await service.kill() }
+                try await environment.forEach { service, _ in try await service.kill() }
                 try await environment.pause(milliseconds: 0...500)
-                try await environment.forAll { service, launch in try await service.start(launch) }
+                try await environment.forEach { service, launch in try await service.start(launch) }
             }),
         cutOff("one service cut off from PostgreSQL", \.storeProxies), cutOff("one service cut off from Redis", \.redisProxies),
+        cutOff("one service: PostgreSQL silent", \.storeProxies, silently: true),
+        cutOff("one service: Redis silent", \.redisProxies, silently: true),
     ]
 
-    private static func cutOff(_ name: String, _ proxies: KeyPath<ServiceInstance, [FaultProxy]> & Sendable) -> Fault {
+    /// A customer waits 3 s for a service whose server is silent, and such a service may hold locks in PostgreSQL for 3 s more.
+    private static func cutOff(
+        _ name: String, _ proxies: KeyPath<ServiceInstance, [FaultProxy]> & Sendable, silently: Bool = false
+    ) -> Fault {
         Fault(
             name,
             inject: { environment in
                 let service = environment.target
-                try service.cut(service[keyPath: proxies], silently: Bool.random(using: &environment.random))
-                try await environment.requestsGoOn()
+                try service.cut(service[keyPath: proxies], silently: silently)
+                try await environment.requestsGoOn(within: silently ? .seconds(8) : .seconds(1))
                 try await environment.pause(milliseconds: 500...6_000)
                 try environment.connect(service)
             })

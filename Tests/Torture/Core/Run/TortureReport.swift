@@ -38,15 +38,13 @@ package struct TortureReport: Sendable {
 
     /// One line for each fault, with what was lost and doubled.
     package var table: String {
-        let columns = [
-            "fault", "rounds", "answers", "successes", "429 or 503", "no answer", "ready after", "first success: median", "longest",
-            "limit",
-            "lost", "doubled", "wrong",
-        ]
+        let columns =
+            ["fault", "rounds", "answers", "successes", "429 or 503", "no answer", "ready after"]
+            + (measuresFirstSuccess ? ["first success: median", "longest", "limit"] : []) + ["lost", "doubled", "wrong"]
         var lines: [[String]] = [columns]
         let grouped = Dictionary(grouping: rounds, by: \.fault)
-        for (fault, rounds) in grouped.sorted(by: { $0.key < $1.key }) { lines.append(Self.line(fault, rounds)) }
-        lines.append(Self.line("all", rounds, and: atTheEnd))
+        for (fault, rounds) in grouped.sorted(by: { $0.key < $1.key }) { lines.append(line(fault, rounds)) }
+        lines.append(line("all", rounds, and: atTheEnd))
         let widths = columns.indices.map { column in lines.map { $0[column].count }.max() ?? 0 }
         let table = lines.map { line in
             "| "
@@ -62,14 +60,17 @@ package struct TortureReport: Sendable {
         return ([table[0], rule] + table.dropFirst()).joined(separator: "\n")
     }
 
-    private static func line(_ name: String, _ rounds: [RoundReport], and more: [Finding] = []) -> [String] {
+    private var measuresFirstSuccess: Bool { rounds.contains { $0.firstSuccess != nil } }
+
+    private func line(_ name: String, _ rounds: [RoundReport], and more: [Finding] = []) -> [String] {
         let counts = rounds.reduce(RequestCounts()) { $0 + $1.counts }
         let findings = rounds.flatMap(\.findings) + more
         let slowest = rounds.map(\.recoveryTime).max() ?? .zero
         return [
             name, "\(rounds.count)", "\(counts.answers)", "\(counts.successes)", "\(counts.unavailable)", "\(counts.lostReplies)",
             "\(slowest.milliseconds) ms",
-        ] + firstSuccesses(rounds) + Finding.Kind.allCases.map { kind in "\(findings.count { $0.kind == kind })" }
+        ] + (measuresFirstSuccess ? Self.firstSuccesses(rounds) : [])
+            + Finding.Kind.allCases.map { kind in "\(findings.count { $0.kind == kind })" }
     }
 }
 

@@ -72,10 +72,19 @@ package struct TortureRun: Sendable {
             if !round.findings.isEmpty { printLine("    the logs end with:\n\(environment.logs(3_000))") }
         }
         printLine("comparing the customers of all rounds once more")
-        for customer in environment.allCustomers where !environment.customers.contains(where: { $0 === customer }) {
-            let payments = Set(customer.known.orders.values.flatMap(\.payments))
-            let account = try await Account.read(customer.caller, payments: payments.sorted())
-            Comparison(customer: customer, account: account, findings: environment.findings).run()
+        let present = environment.customers
+        let earlier = environment.allCustomers.filter { customer in !present.contains { $0 === customer } }
+        let findings = environment.findings
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            for (index, customer) in earlier.enumerated() {
+                if index >= 24 { try await group.next() }
+                group.addTask {
+                    let payments = Set(customer.known.orders.values.flatMap(\.payments))
+                    let account = try await Account.read(customer.caller, payments: payments.sorted())
+                    Comparison(customer: customer, account: account, findings: findings).run()
+                }
+            }
+            try await group.waitForAll()
         }
         report.atTheEnd = environment.findings.take()
         for finding in report.atTheEnd { printLine("    \(finding)") }
