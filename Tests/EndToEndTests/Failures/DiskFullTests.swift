@@ -75,7 +75,9 @@ extension EndToEnd.DiskFullTests {
         }
 
         /// What everybody can read of it, byte for byte, without what moves by itself.
-        func reads() async throws -> [String] {
+        ///
+        /// - Parameter withCampaign: whether what is left of the campaign is among it.
+        func reads(withCampaign: Bool = true) async throws -> [String] {
             let user = users[0]
             var texts: [String] = []
             for path in [
@@ -84,7 +86,7 @@ extension EndToEnd.DiskFullTests {
             ] {
                 let answer = try await (path == "/users/2/coupons" ? users[1] : user).get(path)
                 #expect(answer.status == 200, "\(path): \(answer.text)")
-                texts.append(answer.text)
+                if withCampaign || path != "/coupons/\(coupon)" { texts.append(answer.text) }
             }
             for path in ["/healthz", "/metrics", "/openapi.json", "/products/top", "/coupons"] {
                 #expect(try await user.get(path).status == 200, "\(path)")
@@ -198,7 +200,8 @@ extension EndToEnd.DiskFullTests {
         try await ServiceOnDisk.withDisk(redis: redis) { disk, log, redisURL in
             let first = try await ServiceOnDisk.start(on: disk, redisURL: redisURL, log: log)
             let shop = try await Shop(first)
-            let before = try await shop.reads()
+            // A service that starts has room for a moment, and stores claims that Redis had decided.
+            let before = try await shop.reads(withCampaign: false)
             try await first.fillDisk()
             try await shop.expectRefusals("while-full")
             #expect(try await first.serve.end(SIGKILL) == nil)
@@ -210,7 +213,7 @@ extension EndToEnd.DiskFullTests {
             try disk.fill()
             let second = try await ServiceOnDisk.start(on: disk, redisURL: redisURL, log: log)
             let shopAgain = try await shop.reopened(by: second)
-            #expect(try await shopAgain.reads() == before)
+            #expect(try await shopAgain.reads(withCampaign: false) == before)
             // Opening the store gives the room of its write-ahead log back.
             try await second.fillDisk()
             try await shopAgain.expectRefusals("after-the-restart", afterRestart: true)
