@@ -73,21 +73,24 @@ extension Fault {
                 try await environment.pause(milliseconds: 0...500)
                 try await environment.forEach { service, launch in try await service.start(launch) }
             }),
-        cutOff("one service cut off from PostgreSQL", \.storeProxies), cutOff("one service cut off from Redis", \.redisProxies),
-        cutOff("one service: PostgreSQL silent", \.storeProxies, silently: true),
-        cutOff("one service: Redis silent", \.redisProxies, silently: true),
+        cutOff("one service cut off from PostgreSQL", \.storeProxies, within: .seconds(8)),
+        cutOff("one service cut off from Redis", \.redisProxies),
+        cutOff("one service: PostgreSQL silent", \.storeProxies, silently: true, within: .seconds(8)),
+        cutOff("one service: Redis silent", \.redisProxies, silently: true, within: .seconds(8)),
     ]
 
-    /// A customer waits 3 s for a service whose server is silent, and such a service may hold locks in PostgreSQL for 3 s more.
+    /// - Parameter limit: longer where the service waits for its server, as it does 10 s for PostgreSQL: a customer waits 3 s for the service,
+    ///   which may hold locks for 3 s more.
     private static func cutOff(
-        _ name: String, _ proxies: KeyPath<ServiceInstance, [FaultProxy]> & Sendable, silently: Bool = false
+        _ name: String, _ proxies: KeyPath<ServiceInstance, [FaultProxy]> & Sendable, silently: Bool = false,
+        within limit: Duration = .seconds(1)
     ) -> Fault {
         Fault(
             name,
             inject: { environment in
                 let service = environment.target
                 try service.cut(service[keyPath: proxies], silently: silently)
-                try await environment.requestsGoOn(within: silently ? .seconds(8) : .seconds(1))
+                try await environment.requestsGoOn(within: limit)
                 try await environment.pause(milliseconds: 500...6_000)
                 try environment.connect(service)
             })
