@@ -7,7 +7,7 @@ import TestSupport
 /// loop on every machine and that no order expires before it is paid.
 final class Shop: Sendable {
     let folder: TemporaryFolder
-    private let redisServers: RedisServers
+    let redisServers: RedisServers
     /// At least one. Those of one store and one Redis.
     let services: [ServeProcess]
     /// Where the load goes, a port for each generator.

@@ -60,7 +60,6 @@ extension PostgresDatabase: SalesStore {
     /// Asks the store and Redis, because the service's metric of the lag may be older than the last payments here.
     func isCounted(by shop: Shop) async throws -> Bool {
         let newest = try await sql("SELECT last FROM counters WHERE name = 'events'")
-        // `-c` follows a node's answer to the one that has the key.
-        return try shop.redis.cli("-c", "GET", "ranking:{sales}:applied") == newest
+        return try shop.redisServers.value(of: "ranking:{sales}:applied") == newest
     }
 }

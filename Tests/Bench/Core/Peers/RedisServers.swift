@@ -25,6 +25,15 @@ struct RedisServers: Sendable {
         return RedisServers(url: cluster.url, nodes: cluster.nodes.map(\.server))
     }
 
+    /// What a key holds; empty where there is none. In a cluster only the node that has the key tells it.
+    func value(of key: String) throws -> String? {
+        for node in nodes {
+            let answer = try node.cli("GET", key)
+            if !answer.hasPrefix("MOVED ") { return answer }
+        }
+        return nil
+    }
+
     /// All of them, in whichever role.
     var watched: Watched { Watched(pids: nodes.compactMap(\.pid)) }
 }
