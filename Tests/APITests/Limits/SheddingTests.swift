@@ -51,16 +51,16 @@ struct SheddingTests {
             // One that comes after a pause may be accepted, and waits: so these have tasks of their own too.
             var orders: [(path: String, key: String, answer: Task<HTTPResponse, any Error>)] = []
             for path in ["/api/v1/checkout", "/api/v1/orders"] {
-                let isRefused = Mutex(false)
+                let refused = RefusedFlag()
                 try await eventually("\(path) is refused") {
                     let key = "key-\(orders.count)"
                     let answer = Task {
                         let answer = try await app.send(.post, path, as: lee, key: key, order)
-                        if answer.status == 503 { isRefused.withLock { $0 = true } }
+                        if answer.status == 503 { refused.isSet.store(true, ordering: .releasing) }
                         return answer
                     }
                     orders.append((path, key, answer))
-                    return isRefused.withLock { $0 }
+                    return refused.isSet.load(ordering: .acquiring)
                 }
             }
             for path in ["/api/v1/products/1", "/api/v1/products", "/api/v1/users/1/orders", "/api/v1/users/1/balance"] {
@@ -275,4 +275,9 @@ extension ApplicationFixture {
     fileprivate func claim(_ coupon: Int, by user: Int) async throws -> Int {
         try await send(.post, "/api/v1/coupons/\(coupon)/claims", as: .user(UserID(Int64(user)))).status
     }
+}
+
+/// Whether one of several requests was refused.
+private final class RefusedFlag: Sendable {
+    let isSet = Atomic(false)
 }

@@ -82,7 +82,7 @@ extension Fault {
     /// - Parameter limit: longer where the service waits for its server, as it does 10 s for PostgreSQL: a customer waits 3 s for the service,
     ///   which may hold locks for 3 s more.
     private static func cutOff(
-        _ name: String, _ proxies: KeyPath<ServiceInstance, [FaultProxy]> & Sendable, silently: Bool = false,
+        _ name: String, _ proxies: any KeyPath<ServiceInstance, [FaultProxy]> & Sendable, silently: Bool = false,
         within limit: Duration = .seconds(1)
     ) -> Fault {
         Fault(
