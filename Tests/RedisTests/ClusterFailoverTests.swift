@@ -81,7 +81,7 @@ extension ChangingClusters {
                 try await withClient(try RedisEndpoint(url: cluster.url), configure: Self.configure) { client in
                     let victim = try cluster.primary(of: "k")
                     _ = try await client.send(RedisCommand("SET", "k", "v"))
-                    try victim.server.cli("WAIT", "1", "1000")
+                    #expect(try victim.server.isReplicated())
                     victim.server.pause()
                     async let read = client.send(RedisCommand("GET", "k", isRepeatable: true))
                     async let write = outcome { () async throws(RedisError) in try await client.send(RedisCommand("INCR", "k")) }

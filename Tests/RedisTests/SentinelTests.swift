@@ -30,7 +30,7 @@ extension ChangingClusters {
                     var events = client.connectEvents().makeAsyncIterator()
                     _ = try await client.send(RedisCommand("SET", "k", "v"))
                     let old = try #require(try sentinels.primary())
-                    try old.cli("WAIT", "1", "1000")
+                    #expect(try old.isReplicated())
                     old.kill()
                     try await eventually("the new primary answers") {
                         await outcome { () async throws(RedisError) in try await client.send(RedisCommand("APPEND", "k", "w")) }

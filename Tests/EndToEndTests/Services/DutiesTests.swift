@@ -121,7 +121,7 @@ extension EndToEnd.DutiesTests {
             let taken = try await shop.taken(after: term) - start
             #expect(taken <= Self.takeover + Self.slack, "\(taken) s")
             try await eventually("the follower posts") { shop.platform.posts.count == 2 }
-            try await eventually("the post of the former holder has ended") { shop.platform.underWay == 1 }
+            try await eventually("the post of the former holder has ended") { try shop.platform.connections == 1 }
             isOpen.raise()
             try await eventually("the sale is delivered") {
                 try await shop.sql("SELECT count(*) FROM events WHERE delivery = 1") == "1"

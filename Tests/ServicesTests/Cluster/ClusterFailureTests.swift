@@ -55,7 +55,7 @@ struct ClusterFailureTests {
             let lost = try #require(try coupons.first { try cluster.primary(of: $0) == old })
             let other = try #require(try coupons.first { try cluster.primary(of: $0) != old })
             var answers = try await shop.claimEverywhere([lost], by: Array(users[..<20]))
-            #expect(try old.server.cli("WAIT", "1", "60000") == "1")
+            #expect(try old.server.isReplicated())
             try old.server.cutReplication()
             answers[lost]?.merge(try await shop.claimTogether(lost, by: Array(users[20..<40]))) { _, new in new }
             old.server.kill()

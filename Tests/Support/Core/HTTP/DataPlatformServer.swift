@@ -1,3 +1,4 @@
+import Foundation
 import HTTPServer
 import Logging
 import NIOCore
@@ -53,6 +54,20 @@ package final class DataPlatformServer: Sendable {
     package var underWay: Int { holder.underWay.now }
     /// The most posts that ever waited at once.
     package var mostAtOnce: Int { holder.underWay.most }
+
+    /// How many connections the senders hold and have not closed. The server itself goes on with a post whose sender has closed.
+    package var connections: Int {
+        get throws {
+            // Each line begins "sl local_address rem_address st", in hexadecimal; 01 is an established connection (proc(5)).
+            let here = "0100007F:" + String(format: "%04X", server.port ?? 0)
+            // Read to its end: a `String` of the file's contents has no more than its first 4 KB.
+            let file = try FileHandle(forReadingFrom: URL(fileURLWithPath: "/proc/net/tcp"))
+            return String(decoding: try file.readToEnd() ?? Data(), as: UTF8.self).split(separator: "\n").count { line in
+                let fields = line.split(separator: " ", maxSplits: 4)
+                return fields.count > 3 && fields[2] == here && fields[3] == "01"
+            }
+        }
+    }
 
     package func react(_ react: @escaping @Sendable (Post) -> Reaction) { holder.react(react) }
     package func close() async { await server.drain(deadline: .zero) }

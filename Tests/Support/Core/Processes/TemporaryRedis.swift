@@ -149,9 +149,26 @@ package final class TemporaryRedis: Sendable {
     package func cli(_ arguments: String...) throws -> String { try cli(arguments) }
 
     @discardableResult
-    package func cli(_ arguments: [String]) throws -> String {
-        let output = Pipe()
-        let process = try BlockingChildProcess(["redis-cli", "-s", socketPath] + arguments, output: output)
+    package func cli(_ arguments: [String]) throws -> String { try cli(arguments, lines: []) }
+
+    /// Runs commands, a line each, on one connection.
+    @discardableResult
+    package func cli(lines: [String]) throws -> String { try cli([], lines: lines) }
+
+    /// Waits until so many replicas have all that the server has written; returns whether they have within a minute.
+    ///
+    /// WAIT goes by the last command of its own connection, so it waits for nothing on a new one.
+    package func isReplicated(to count: Int = 1) throws -> Bool {
+        try cli(lines: ["PING", "WAIT \(count) 60000"]).split(separator: "\n").last.flatMap { Int($0) }.map { $0 >= count } ?? false
+    }
+
+    private func cli(_ arguments: [String], lines: [String]) throws -> String {
+        let (input, output) = (lines.isEmpty ? nil : Pipe(), Pipe())
+        let process = try BlockingChildProcess(["redis-cli", "-s", socketPath] + arguments, input: input, output: output)
+        if let writing = input?.fileHandleForWriting {
+            try writing.write(contentsOf: Data(lines.map { $0 + "\n" }.joined().utf8))
+            try writing.close()
+        }
         let text = String(decoding: output.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
         process.wait()
         return text.hasSuffix("\n") ? String(text.dropLast()) : text
