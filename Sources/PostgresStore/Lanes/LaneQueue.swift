@@ -26,6 +26,20 @@ final class LaneQueue<Work: Sendable>: Sendable {
         case closed
     }
 
+    /// What a lane waits for before it takes work that waits already.
+    struct Gathering {
+        /// So many writes end the wait.
+        let writes: Int
+        /// When the wait ends, whatever waits by then.
+        let end: DispatchTime
+    }
+
+    private enum Step {
+        case take
+        case sleep(until: DispatchTime)
+        case end
+    }
+
     private struct State {
         var waiting: [Work] = []
         /// Weight of the work that was admitted and not answered.
@@ -33,7 +47,8 @@ final class LaneQueue<Work: Sendable>: Sendable {
         /// When the first of `waiting` was queued, and when the first of what the lane has taken was; 0 without one.
         var waitingSince: UInt64 = 0
         var takenSince: UInt64 = 0
-        var laneSleeps = false
+        /// The depth that wakes the lane; 0 while it works.
+        var wakesAt = 0
         var isClosed = false
     }
 
@@ -60,8 +75,9 @@ final class LaneQueue<Work: Sendable>: Sendable {
             state.waiting.append(work)
             state.depth += weight
             load.setDepth(state.depth)
-            defer { state.laneSleeps = false }
-            return (.admitted, state.laneSleeps)
+            guard state.wakesAt > 0, state.depth >= state.wakesAt else { return (.admitted, false) }
+            state.wakesAt = 0
+            return (.admitted, true)
         }
         if wakes { wakeup.signal() }
         return admission
@@ -71,36 +87,48 @@ final class LaneQueue<Work: Sendable>: Sendable {
     func close() {
         let wakes = state.withLock { state -> Bool in
             state.isClosed = true
-            defer { state.laneSleeps = false }
-            return state.laneSleeps
+            defer { state.wakesAt = 0 }
+            return state.wakesAt > 0
         }
         if wakes { wakeup.signal() }
     }
 
     /// Sleeps until work waits and swaps it with the empty array given; `false` once the queue is closed and empty.
-    func takeAll(into work: inout [Work]) -> Bool {
+    ///
+    /// - Parameter gathering: until when the lane sleeps although work waits; nil to take it at once.
+    func takeAll(into work: inout [Work], gathering: Gathering? = nil) -> Bool {
         while true {
-            let sleeps = state.withLock { state -> Bool? in
-                (state.takenSince, state.waitingSince) = (state.waitingSince, 0)
-                load.setOldest(state.takenSince)
-                guard state.waiting.isEmpty else {
-                    swap(&state.waiting, &work)
-                    return false
+            let step = state.withLock { state -> Step in
+                state.takenSince = 0
+                load.setOldest(state.waitingSince)
+                guard !state.waiting.isEmpty else {
+                    guard !state.isClosed else { return .end }
+                    state.wakesAt = 1
+                    return .sleep(until: .distantFuture)
                 }
-                guard !state.isClosed else { return nil }
-                state.laneSleeps = true
-                return true
+                if let gathering, !state.isClosed, state.depth < gathering.writes, .now() < gathering.end {
+                    state.wakesAt = gathering.writes
+                    return .sleep(until: gathering.end)
+                }
+                (state.takenSince, state.waitingSince, state.wakesAt) = (state.waitingSince, 0, 0)
+                swap(&state.waiting, &work)
+                return .take
             }
-            guard let sleeps else { return false }
-            guard sleeps else { return true }
-            wakeup.wait()
+            switch step {
+            case .take: return true
+            case .end: return false
+            case .sleep(let end): _ = wakeup.wait(timeout: end)
+            }
         }
     }
 
-    func answered(weight: Int) {
+    /// Notes that work was answered, and returns the weight of what waits.
+    @discardableResult
+    func answered(weight: Int) -> Int {
         state.withLock { state in
             state.depth -= weight
             load.setDepth(state.depth)
+            return state.depth
         }
     }
 }
