@@ -10,6 +10,9 @@ import Testing
 /// Three services whose store has two hosts, a primary and its synchronous standby: whatever happens to the primary, no answered write is
 /// lost, none takes effect twice, no caller gets an error, and none reads what is out of date.
 @Suite(.serialized) struct FailoverTests {
+    /// A deadline of trips that no test waits for: what ends them is that another server was found to be the primary.
+    private static let never = hangLimit * 2
+
     @Test("a primary that is killed and starts again goes on, twice under load")
     func restarts() async throws {
         try await PostgresHome.onPair { home, pair in
@@ -59,7 +62,7 @@ import Testing
     func cutOff() async throws {
         try await PostgresHome.onPair { home, pair in
             try await pair.withProxy { proxy, url in
-                let stores = try home.openThree(url)
+                let stores = try home.openThree(url, leavingAfter: Self.never)
                 let load = Workload()
                 var left = ""
                 try await load.run(on: stores) {
@@ -86,7 +89,7 @@ import Testing
     @Test("a primary whose standby was promoted while both are in reach can commit nothing, and its services leave it")
     func twoPrimaries() async throws {
         try await PostgresHome.onPair { home, pair in
-            let stores = try home.openThree(pair.url)
+            let stores = try home.openThree(pair.url, leavingAfter: Self.never)
             let load = Workload()
             try await load.run(on: stores) {
                 try await load.goesOn("before the promotion")
@@ -94,6 +97,26 @@ import Testing
                 try await load.goesOn("after the promotion")
             }
             try await Self.expectSound(load, on: pair.standby, stores)
+        }
+    }
+
+    @Test("a primary that is silent for a while and has its standby beside it is waited for")
+    func silence() async throws {
+        try await PostgresHome.onPair(settings: ["log_connections": "on"]) { home, pair in
+            try await pair.withProxy { proxy, url in
+                let store = try home.openThree(url, leavingAfter: Self.never)[0]
+                let user = try await store.createUser(name: "이바다", in: .at(noon)).value
+                let sessions = try await offPool { try Self.sessions(of: pair.primary) }
+                proxy.hold()
+                let charge = Task { try await store.charge(userID: user.id, amount: Won(1_000), in: .at(noon)).value }
+                try await eventually("the standby was asked whether it is the primary, twice") {
+                    try String(contentsOfFile: pair.standby.folder.path + "/log", encoding: .utf8)
+                        .split(separator: "application_name=firstcome looking for a primary").count > 2
+                }
+                proxy.release()
+                #expect(try await charge.value.balance == Won(1_000))
+                #expect(try await offPool { try Self.sessions(of: pair.primary) } == sessions)
+            }
         }
     }
 
@@ -125,6 +148,11 @@ extension FailoverTests {
         #expect(try await stores[0].snapshot { snapshot throws(StoreError) in try snapshot.audit() }.filter { !$0.holds } == [])
         let deadlocks = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
         #expect(try await offPool { try server.sql(deadlocks, in: database) } == "0")
+    }
+
+    /// The processes of the lanes' sessions.
+    private static func sessions(of server: TemporaryPostgres) throws -> String {
+        try server.sql("SELECT pid FROM pg_stat_activity WHERE application_name LIKE 'firstcome % lane' ORDER BY pid")
     }
 
     /// Ends some sessions of the services, or all, in any order.

@@ -85,7 +85,7 @@ private final class Taking: Sendable {
     private let outcome = Mutex<(isOver: Bool, work: [Int]?)>((false, nil))
 
     init(from queue: LaneQueue<Int>, _ gathering: LaneQueue<Int>.Gathering?) {
-        Thread { [outcome] in
+        Thread { [self] in
             var work: [Int] = []
             let isWork = queue.takeAll(into: &work, gathering: gathering)
             outcome.withLock { $0 = (true, isWork ? work : nil) }

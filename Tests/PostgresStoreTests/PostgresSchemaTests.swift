@@ -83,7 +83,7 @@ import Testing
         }
     }
 
-    @Test("a migration that leaves the release before it in use only adds")
+    @Test("a migration that leaves the release before it in use only adds, or tells the planner something")
     func twoSteps() {
         for (index, migration) in PostgresTables.migrations.enumerated() {
             #expect(migration.leastKnown <= index + 1)
@@ -92,7 +92,10 @@ import Testing
                 let adds =
                     ["CREATE TABLE ", "CREATE INDEX ", "CREATE SEQUENCE ", "INSERT INTO "].contains { statement.hasPrefix($0) }
                     || statement.contains(/^ALTER TABLE \w+ ADD COLUMN \w+ \w+$/)
-                #expect(adds, "\(statement)")
+                let tells =
+                    statement.hasPrefix("ANALYZE ")
+                    || statement.contains(/^ALTER TABLE \w+ ALTER COLUMN \w+ SET \(n_distinct = [-0-9.]+\)$/)
+                #expect(adds || tells, "\(statement)")
             }
         }
     }

@@ -60,15 +60,27 @@ extension PostgresConnection {
             let unsent = PQflush(connection)
             let socket = PQsocket(connection)
             guard socket >= 0 else { throw lost(connection) }
-            guard deadline.wait(for: unsent == 1 ? .both : .readable, on: socket) else {
-                var error = PostgresError(.timedOut, .unknown, "the server did not answer in time")
-                error.statement = notices.statement
-                throw error
-            }
+            try wait(for: unsent == 1 ? .both : .readable, on: socket, deadline)
             // After a failure, libpq may still hold what the server has said before.
             if PQconsumeInput(connection) == 0 && PQisBusy(connection) == 1 { throw lost(connection) }
         }
         return PQgetResult(connection)
+    }
+
+    private func wait(for readiness: Deadline.Readiness, on socket: Int32, _ deadline: Deadline) throws(PostgresError) {
+        var reason = "the server did not answer in time"
+        while true {
+            let next = silence.map { min(deadline, Deadline(in: $0.interval)) } ?? deadline
+            if next.wait(for: readiness, on: socket) { return }
+            if deadline.hasPassed { break }
+            if let silence, silence.givesUp(host) {
+                reason = "the server did not answer, and another one has taken its place"
+                break
+            }
+        }
+        var error = PostgresError(.timedOut, .unknown, reason)
+        error.statement = notices.statement
+        throw error
     }
 
     /// - Throws: the error, where the session or the connection ended with it.

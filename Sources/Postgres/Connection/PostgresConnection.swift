@@ -23,6 +23,7 @@ package final class PostgresConnection {
     /// The server that it is connected to.
     package let host: PostgresEndpoint.Host
     let notices: NoticeReceiver
+    let silence: SilenceCheck?
     /// Nil once it is closed.
     var connection: OpaquePointer?
     var batch = PostgresBatch()
@@ -31,8 +32,8 @@ package final class PostgresConnection {
     /// What the trip under way still has to read.
     var expected: [ExpectedResult] = []
 
-    private init(_ connected: PostgresConnector.Connected, _ notices: NoticeReceiver) {
-        (connection, host, self.notices) = (connected.connection, connected.host, notices)
+    private init(_ connected: PostgresConnector.Connected, _ notices: NoticeReceiver, _ silence: SilenceCheck?) {
+        (connection, host, self.notices, self.silence) = (connected.connection, connected.host, notices, silence)
     }
 
     deinit { close() }
@@ -45,7 +46,8 @@ package final class PostgresConnection {
         _ configuration: PostgresConfiguration, onNotice: @escaping (PostgresNotice) -> Void = { _ in }
     ) throws(PostgresError) -> PostgresConnection {
         let notices = NoticeReceiver(onNotice)
-        return PostgresConnection(try PostgresConnector(configuration: configuration, notices: notices).connect(), notices)
+        let connected = try PostgresConnector(configuration: configuration, notices: notices).connect()
+        return PostgresConnection(connected, notices, configuration.silence)
     }
 
     /// Whether it was closed neither by its user nor because of a failure.

@@ -7,6 +7,8 @@ package struct PostgresConfiguration: Sendable {
     package var addressTimeout: Duration = .seconds(3)
     package var session = PostgresSession()
     package var tcp = TCPSettings()
+    /// What is asked while the server does not answer; nil where every trip waits for its deadline.
+    package var silence: SilenceCheck?
 
     /// The option `connect_timeout` of the URL, in seconds, is for each host, as it is with libpq.
     package init(endpoint: PostgresEndpoint) {
@@ -27,6 +29,18 @@ package struct PostgresConfiguration: Sendable {
         package var keepalivesInterval = 5
         /// Unanswered probes after which the kernel closes the connection.
         package var keepalivesCount = 3
+    }
+}
+
+/// Whether a trip that is not answered is given up before its deadline.
+package struct SilenceCheck: Sendable {
+    /// How long the server has to be silent before it is asked, and between two times.
+    package var interval: Duration
+    /// Called on the thread that waits, which it may block. True closes the connection, as the end of the deadline does.
+    package var givesUp: @Sendable (PostgresEndpoint.Host) -> Bool
+
+    package init(interval: Duration, givesUp: @escaping @Sendable (PostgresEndpoint.Host) -> Bool) {
+        (self.interval, self.givesUp) = (interval, givesUp)
     }
 }
 

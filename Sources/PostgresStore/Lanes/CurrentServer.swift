@@ -4,7 +4,8 @@ import Synchronization
 /// Which of the store's hosts this service tries first.
 ///
 /// A primary whose standby was promoted does not know it: it takes connections and reads rows, and its commits wait for ever. So a host on
-/// which a commit did not end in time goes to the end, and one on which a new session has committed goes to the front.
+/// which a commit did not end in time goes to the end, and one on which a new session has committed goes to the front. While a host is
+/// silent, the others are asked each second whether one of them is a primary: then the silent one is left before its deadline.
 final class CurrentServer: Sendable {
     fileprivate struct State {
         /// Empty until a host was tried.
@@ -12,6 +13,15 @@ final class CurrentServer: Sendable {
         /// The host on which a session has committed last.
         var committed: PostgresEndpoint.Host?
         var moves = 0
+        /// The last look at the other hosts for a primary.
+        var look = Look()
+    }
+
+    fileprivate struct Look {
+        var silent: PostgresEndpoint.Host?
+        var end: ContinuousClock.Instant?
+        var hasFoundPrimary = false
+        var isUnderWay = false
     }
 
     private let state = Mutex(State())
@@ -29,7 +39,45 @@ final class CurrentServer: Sendable {
             if state.order.isEmpty { state.order = configuration.endpoint.hosts }
             return state.order
         }
+        if configuration.endpoint.hosts.count > 1 {
+            let others = configuration
+            configuration.silence = SilenceCheck(interval: Self.silence) { [self] host in isReplaced(host, others) }
+        }
         return try PostgresConnection.open(configuration)
+    }
+
+    /// How long a host does not answer before the others are looked at, how old a look may be, and how long it may take.
+    private static let silence = Duration.seconds(1)
+
+    /// Whether another host is a primary while this one, which was, does not answer. A primary that is only slow has standbys beside it.
+    ///
+    /// What became of a commit under way is the fence's to say, and a new session has to commit before it is used; see ``LaneFence``.
+    private func isReplaced(_ host: PostgresEndpoint.Host, _ configuration: PostgresConfiguration) -> Bool {
+        var others = configuration
+        others.endpoint.hosts.removeAll { $0 == host }
+        guard !others.endpoint.hosts.isEmpty else { return false }
+        let known = state.withLock { state -> Bool? in
+            if state.look.silent == host, let end = state.look.end, ContinuousClock.now - end < Self.silence {
+                return state.look.hasFoundPrimary
+            }
+            // Of all sessions that wait, one looks.
+            if state.look.isUnderWay { return false }
+            state.look.isUnderWay = true
+            return nil
+        }
+        if let known { return known }
+        others.endpoint.role = .primary
+        (others.connectTimeout, others.addressTimeout) = (Self.silence, Self.silence / others.endpoint.hosts.count)
+        others.session.applicationName = "firstcome looking for a primary"
+        let found: Bool
+        do throws(PostgresError) {
+            try PostgresConnection.open(others).close()
+            found = true
+        } catch {
+            found = false
+        }
+        state.withLock { $0.look = Look(silent: host, end: .now, hasFoundPrimary: found) }
+        return found
     }
 
     func committed(on host: PostgresEndpoint.Host) {

@@ -44,10 +44,10 @@ final class PostgresHome: Sendable {
 
     /// On a primary of its own that has a synchronous standby.
     static func onPair<Result: Sendable>(
-        _ body: @escaping @Sendable (PostgresHome, PostgresPair) async throws -> Result
+        settings: [String: String] = [:], _ body: @escaping @Sendable (PostgresHome, PostgresPair) async throws -> Result
     ) async throws -> Result {
         try await besidePool {
-            let pair = try PostgresPair()
+            let pair = try PostgresPair(settings: settings)
             defer { pair.end() }
             let home = PostgresHome(TemporaryDatabase(server: pair.primary, name: pair.database))
             defer { home.close() }
