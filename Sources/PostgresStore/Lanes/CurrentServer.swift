@@ -46,8 +46,10 @@ final class CurrentServer: Sendable {
         return try PostgresConnection.open(configuration)
     }
 
-    /// How long a host does not answer before the others are looked at, how old a look may be, and how long it may take.
+    /// How long a host does not answer before the others are looked at, and how long a look may take.
     private static let silence = Duration.seconds(1)
+    /// How old the look of another session may be.
+    private static let longestAge = Duration.milliseconds(500)
 
     /// Whether another host is a primary while this one, which was, does not answer. A primary that is only slow has standbys beside it.
     ///
@@ -57,7 +59,7 @@ final class CurrentServer: Sendable {
         others.endpoint.hosts.removeAll { $0 == host }
         guard !others.endpoint.hosts.isEmpty else { return false }
         let known = state.withLock { state -> Bool? in
-            if state.look.silent == host, let end = state.look.end, ContinuousClock.now - end < Self.silence {
+            if state.look.silent == host, let end = state.look.end, ContinuousClock.now - end < Self.longestAge {
                 return state.look.hasFoundPrimary
             }
             // Of all sessions that wait, one looks.

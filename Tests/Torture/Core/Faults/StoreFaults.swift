@@ -13,11 +13,9 @@ extension Environment {
     }
 
     /// Promotes the standby, measures how long it takes from then until a write succeeds, and makes a new standby.
-    ///
-    /// - Parameter limit: longer where the old primary is silent, because a service waits 5 s for an answer.
-    fileprivate func promote(limit: Duration = .seconds(3)) async throws {
+    fileprivate func promote() async throws {
         try await withPair { try $0.promote() }
-        try await measure(limit) { await probe.charge() }
+        try await measure(.seconds(3)) { await probe.charge() }
         try await pause(milliseconds: 0...500)
         try await withPair { try $0.makeNewStandby() }
         for service in services { try connect(service) }
@@ -56,11 +54,11 @@ extension Fault {
         ofStore("silent, promotion") { environment in
             try environment.cutPrimaryOff(silently: true)
             try await environment.pause(milliseconds: 0...1_500)
-            try await environment.promote(limit: .seconds(8))
+            try await environment.promote()
         },
         ofStore("standby promoted beside a primary that is reached") { environment in
             try await environment.pause(milliseconds: 0...300)
-            try await environment.promote(limit: .seconds(8))
+            try await environment.promote()
         },
         ofStore("SIGKILL, no promotion") { environment in
             try await environment.withPair { $0.primary.stop(.killed) }
