@@ -8,6 +8,8 @@ package struct PostgresStoreConfiguration: Sendable {
     package var patience: Duration = .seconds(10)
     /// How long a trip may take, its commit included. Past it, the connection is closed and the fence tells what became of the trip.
     package var tripTimeout: Duration = .seconds(5)
+    /// How long a trip for the lease of the duties may take: so short that a second one on another connection fits into ``DutyTerm/length``.
+    package var longestDutyTrip: Duration = .seconds(2)
     /// How long a query of the background duties may take, which read some thousand rows at most or sum the last days' sales: without a
     /// limit, a connection that has fallen silent would stop the duties of all services. Commands that read whole tables have an hour.
     package var dutyQueryTimeout: Duration = .seconds(30)

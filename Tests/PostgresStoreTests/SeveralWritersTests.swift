@@ -1,4 +1,5 @@
 import Commerce
+import Postgres
 import Store
 import Synchronization
 import TestSupport
@@ -141,6 +142,34 @@ import Testing
             }
             #expect(try home.sql("SELECT balance FROM users") == "20000")
             try await Self.expectSound(home, stores[0])
+        }
+    }
+
+    @Test("an order that expires while its payment waits for another service is not paid: that service may have called it expired")
+    func expiryWhileWaiting() async throws {
+        try await PostgresHome.with { home in
+            let store = try home.open()
+            let user = try await store.createUser(name: "이바다", in: .at(noon)).value.id
+            _ = try await store.charge(userID: user, amount: Won(50_000), in: .at(noon)).value
+            let tea = try await store.createProduct(name: "Tea", price: Won(700), stock: 10, in: .at(noon)).value.id
+            let items = [RequestedItem(productID: tea, quantity: 1)]
+            let order = try await store.placeOrder(userID: user, items: items, issuedCouponID: nil, in: .at(noon)).value
+            let other = try await store.placeOrder(userID: user, items: items, issuedCouponID: nil, in: .at(noon)).value
+            let blocker = try PostgresConnection.open(home.configuration().connection)
+            defer { blocker.close() }
+            _ = try blocker.send(within: hangLimit) { batch in
+                batch.begin()
+                batch.execute(PostgresStatement(nil, "SELECT FROM orders WHERE id = \(order.id) FOR UPDATE"))
+            }
+            let last = try #require(order.expiresAt.advanced(byMilliseconds: -1))
+            let paying = Task { try await store.pay(orderID: order.id, by: user, in: .at(last)) }
+            try await eventually("the payment waits for the order") {
+                try home.sql("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()") == "1"
+            }
+            try await Task.sleep(for: .milliseconds(5))
+            try blocker.rollBack(within: hangLimit)
+            #expect(try await paying.value == .refused(.orderNotPayable(.expired)))
+            _ = try await store.pay(orderID: other.id, by: user, in: .at(noon)).value
         }
     }
 }

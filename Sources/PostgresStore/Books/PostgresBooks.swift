@@ -11,6 +11,8 @@ final class PostgresBooks: Books, WorkingSetReading {
     /// Numbers of the lane's blocks; they are given back where the group is rolled back.
     var orderNumbers: OrderNumbers
     private(set) var writeCount = 0
+    /// How long the present use case has waited since it was submitted.
+    var waited = Duration.zero
 
     /// Rows that the group adds and no use case reads.
     var transfers: [(id: Int64, row: TransferRow)] = []
@@ -43,6 +45,8 @@ final class PostgresBooks: Books, WorkingSetReading {
             held.orders.added.count, held.payments.added.count, held.events.added.count, newAnswers.count,
         ]
     }
+
+    func decisionTime(_ now: Instant) -> Instant { now.advanced(byMilliseconds: Int64(waited / .milliseconds(1))) ?? now }
 
     private func wrote() { writeCount += 1 }
 }

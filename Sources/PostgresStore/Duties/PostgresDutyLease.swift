@@ -17,11 +17,8 @@ final class PostgresDutyLease: DutyLease, @unchecked Sendable {
     private let queue = DispatchQueue(label: "store-duties")
     private var connection: PostgresConnection?
 
-    /// How long a trip may take: so short that a second one on another connection fits into ``DutyTerm/length``.
-    private static let longestTrip = Duration.seconds(2)
-
     init(_ configuration: PostgresStoreConfiguration, on current: CurrentServer) {
-        time = min(configuration.tripTimeout, Self.longestTrip)
+        time = min(configuration.tripTimeout, configuration.longestDutyTrip)
         var session = configuration.session("duties")
         session.connectTimeout = min(session.connectTimeout, time)
         (session.session.statementTimeout, session.session.lockTimeout) = (time, time)

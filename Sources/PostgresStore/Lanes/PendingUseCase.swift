@@ -27,7 +27,11 @@ final class PendingUseCase<Value: Sendable>: LaneJob, @unchecked Sendable {
         (self.weight, self.needs, self.context, self.job, self.completion) = (weight, needs, context, job, completion)
     }
 
-    func run(_ books: PostgresBooks) throws { result = .success(try job(books)) }
+    func run(_ books: PostgresBooks) throws {
+        books.waited = submitted.duration(to: .now)
+        result = .success(try job(books))
+    }
+
     func fail(_ error: StoreError) { result = .failure(error) }
     func deliver() { completion(result) }
 }

@@ -73,7 +73,7 @@ struct CancelOrder: UseCase {
     func decide(_ books: some Books) throws -> Outcome<Order> {
         try refusable {
             let order = try books.order(order, for: user)
-            let status = order.status(at: now)
+            let status = order.status(at: books.decisionTime(now))
             guard status == .pending else { throw RefusedDecision(.orderNotCancellable(status)) }
             return try books.end(order, as: .cancelled)
         }

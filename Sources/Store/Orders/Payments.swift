@@ -34,7 +34,7 @@ struct PayOrder: UseCase {
     func decide(_ books: some Books) throws -> Outcome<Payment> {
         try refusable {
             let order = try books.order(order, for: user)
-            let status = order.status(at: now)
+            let status = order.status(at: books.decisionTime(now))
             guard status == .pending else { throw RefusedDecision(.orderNotPayable(status)) }
             guard let balance = try books.balance(of: user)?.amount else { throw RefusedDecision(.userNotFound) }
             let after = try balance.covering(order.finalAmount)

@@ -28,6 +28,9 @@ package protocol Rows {
 /// row before.
 package protocol Books: Rows {
     var rules: StoreRules { get }
+    /// The present time for a use case that was asked for at `now`. It is later by as long as the use case has waited where other services
+    /// decide beside this one: what they have refused as too late must not succeed afterwards.
+    func decisionTime(_ now: Instant) -> Instant
     /// Rises with each write, see ``UseCase/decide(_:)``.
     var writeCount: Int { get }
 
@@ -187,4 +190,9 @@ package enum DeliveryChange: Sendable, Equatable {
     case parked(error: String)
     /// The event is due at once and has all its attempts.
     case again(at: Instant)
+}
+
+extension Books {
+    /// One service alone decides in the order in which it was asked.
+    package func decisionTime(_ now: Instant) -> Instant { now }
 }

@@ -147,14 +147,15 @@ extension EndToEnd.AlertTests {
             let coupon = try await live.admin.makeCoupon()
             let product = try await live.admin.makeProduct(price: 1, stock: 100_000)
             let user = try await live.newUser(balance: 1_000_000)
-            _ = try redis.cli("CONFIG", "SET", "maxmemory", "1")
-            _ = try redis.cli("DEL", "coupon:{\(coupon)}", "coupon:{\(coupon)}:claims")
-            for _ in 0..<110 { _ = try await user.checkout(product).expect(201) }
             try await prometheus.expect(
                 "FirstcomeCampaignNotLoaded", "FirstcomeRecoveryFailing", "FirstcomeRankingLag", "FirstcomeRankingOld"
             ) {
                 // Without it a computation would find that nothing has changed.
                 _ = try redis.cli("DEL", "ranking:{sales}:unchanged")
+            } after: {
+                _ = try redis.cli("CONFIG", "SET", "maxmemory", "1")
+                _ = try redis.cli("DEL", "coupon:{\(coupon)}", "coupon:{\(coupon)}:claims")
+                for _ in 0..<110 { _ = try await user.checkout(product).expect(201) }
             }
         }
     }

@@ -115,9 +115,12 @@ struct PrometheusServer: Sendable {
 
     /// Waits until each of the alerts has fired, none of which has before.
     ///
-    /// - Parameter breaking: what is repeated until then, because some alerts are about a rate.
-    func expect(_ alerts: String..., while breaking: () async throws -> Void = {}) async throws {
+    /// - Parameters:
+    ///   - breaking: what is repeated until then, because some alerts are about a rate.
+    ///   - cause: what is done once, first.
+    func expect(_ alerts: String..., while breaking: () async throws -> Void = {}, after cause: () async throws -> Void = {}) async throws {
         for alert in alerts { #expect(try await !hasFired(alert), "\(alert) fires in a service that is well") }
+        try await cause()
         var missing = alerts
         do {
             try await eventually("alerts fire") {

@@ -90,7 +90,7 @@ final class PostgresHome: Sendable {
         (connection.connectTimeout, connection.addressTimeout) = (hangLimit, hangLimit)
         var configuration = PostgresStoreConfiguration(connection: connection)
         (configuration.patience, configuration.tripTimeout, configuration.lockTimeout) = (hangLimit, hangLimit, hangLimit)
-        configuration.idleInTransactionTimeout = hangLimit
+        (configuration.idleInTransactionTimeout, configuration.longestDutyTrip) = (hangLimit, hangLimit)
         configuration.allowsUnsuitableServer = true
         return configuration
     }
