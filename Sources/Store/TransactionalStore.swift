@@ -102,11 +102,15 @@ extension TransactionalStore {
         let result: Result<WriteResult<Case.Value>, StoreError> = await withUnsafeContinuation { continuation in
             switch engine {
             case .sqlite(let engine):
-                engine.submit(useCase, storing: context.idempotency, at: context.time, context: context.delivery) {
+                engine.submit(
+                    useCase, storing: context.idempotency, at: context.time, waited: context.waited, context: context.delivery
+                ) {
                     continuation.resume(returning: $0)
                 }
             case .other(let engine):
-                engine.submit(useCase, storing: context.idempotency, at: context.time, context: context.delivery) {
+                engine.submit(
+                    useCase, storing: context.idempotency, at: context.time, waited: context.waited, context: context.delivery
+                ) {
                     continuation.resume(returning: $0)
                 }
             }
@@ -157,7 +161,7 @@ extension TransactionalStore {
         _ useCase: Case, to engine: any StoreEngine, _ context: (any DeliveryContext)?,
         completion: @escaping @Sendable (Result<Outcome<Case.Value>, StoreError>) -> Void
     ) {
-        engine.submit(useCase, storing: nil, at: Instant(milliseconds: 0), context: context) { result in
+        engine.submit(useCase, storing: nil, at: Instant(milliseconds: 0), waited: .zero, context: context) { result in
             completion(
                 result.flatMap { result in
                     switch result {

@@ -11,7 +11,7 @@ final class PostgresBooks: Books, WorkingSetReading {
     /// Numbers of the lane's blocks; they are given back where the group is rolled back.
     var orderNumbers: OrderNumbers
     private(set) var writeCount = 0
-    /// How long the present use case has waited since it was submitted.
+    /// How long the present use case has waited since its request began.
     var waited = Duration.zero
 
     /// Rows that the group adds and no use case reads.

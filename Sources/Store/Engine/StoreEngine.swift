@@ -12,8 +12,10 @@ package protocol StoreEngine: AnyObject, Sendable {
     /// - Parameters:
     ///   - idempotency: how the response of a success is stored in the same transaction; nil where the request has no key.
     ///   - time: the service's time when the request began, by which a stored response may be past its lifetime.
+    ///   - waited: how long the request has waited since then.
     func submit<Case: UseCase>(
-        _ useCase: Case, storing idempotency: IdempotentWrite<Case.Value>?, at time: Instant, context: (any DeliveryContext)?,
+        _ useCase: Case, storing idempotency: IdempotentWrite<Case.Value>?, at time: Instant, waited: Duration,
+        context: (any DeliveryContext)?,
         completion: @escaping @Sendable (Result<WriteResult<Case.Value>, StoreError>) -> Void)
 
     /// What looks rows up by key; each event loop makes one.

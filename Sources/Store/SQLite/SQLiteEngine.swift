@@ -84,7 +84,8 @@ extension SQLiteEngine {
     // writes would cost a call through the tables of two protocols.
     @inline(__always)
     func submit<Case: UseCase>(
-        _ useCase: Case, storing idempotency: IdempotentWrite<Case.Value>?, at time: Instant, context: (any DeliveryContext)?,
+        _ useCase: Case, storing idempotency: IdempotentWrite<Case.Value>?, at time: Instant, waited: Duration,
+        context: (any DeliveryContext)?,
         completion: @escaping @Sendable (Result<WriteResult<Case.Value>, StoreError>) -> Void
     ) {
         submit(weight: useCase.weight, context: context, completion) { books in

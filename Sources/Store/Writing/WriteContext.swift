@@ -5,6 +5,8 @@ package import TraceContext
 package struct WriteContext<Value: Sendable>: Sendable {
     /// The service's time when the request began; what the write inserts carries it.
     package let time: Instant
+    /// How long the request had waited since then when the write was asked for.
+    package let waited: Duration
     /// How the answer is stored in the same transaction; nil where the request has no `Idempotency-Key`.
     package let idempotency: IdempotentWrite<Value>?
     /// Where the result is delivered once the commit is durable; nil for the caller's own task.
@@ -13,9 +15,10 @@ package struct WriteContext<Value: Sendable>: Sendable {
     package let trace: TraceParent?
 
     package init(
-        at time: Instant, idempotency: IdempotentWrite<Value>? = nil, delivery: (any DeliveryContext)? = nil, trace: TraceParent? = nil
+        at time: Instant, waited: Duration = .zero, idempotency: IdempotentWrite<Value>? = nil,
+        delivery: (any DeliveryContext)? = nil, trace: TraceParent? = nil
     ) {
-        (self.time, self.idempotency, self.delivery, self.trace) = (time, idempotency, delivery, trace)
+        (self.time, self.waited, self.idempotency, self.delivery, self.trace) = (time, waited, idempotency, delivery, trace)
     }
 
     /// A write whose answer is not stored.
