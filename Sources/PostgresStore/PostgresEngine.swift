@@ -97,7 +97,7 @@ package final class PostgresEngine: StoreEngine {
 
 extension PostgresEngine {
     package func submit<Case: UseCase>(
-        _ useCase: Case, storing idempotency: IdempotentWrite<Case.Value>?, at time: Instant, waited: Duration,
+        _ useCase: Case, storing idempotency: IdempotentWrite<Case.Value>?, at time: Instant, waited: (@Sendable () -> Duration)?,
         context: (any DeliveryContext)?,
         completion: @escaping @Sendable (Result<WriteResult<Case.Value>, StoreError>) -> Void
     ) {

@@ -161,7 +161,7 @@ extension TransactionalStore {
         _ useCase: Case, to engine: any StoreEngine, _ context: (any DeliveryContext)?,
         completion: @escaping @Sendable (Result<Outcome<Case.Value>, StoreError>) -> Void
     ) {
-        engine.submit(useCase, storing: nil, at: Instant(milliseconds: 0), waited: .zero, context: context) { result in
+        engine.submit(useCase, storing: nil, at: Instant(milliseconds: 0), waited: nil, context: context) { result in
             completion(
                 result.flatMap { result in
                     switch result {

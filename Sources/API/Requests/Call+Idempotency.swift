@@ -47,11 +47,12 @@ extension Call {
     }
 
     private func context<Value>(of success: Success<Value>) -> WriteContext<Value> {
-        // The request may have waited for a look-up of its key. A clock that was set meanwhile adds ten seconds at most.
-        let waited = min(max(services.configuration.clock.now.milliseconds - now.milliseconds, 0), 10_000)
-        return WriteContext(
-            at: now, waited: .milliseconds(waited), idempotency: idempotentWrite(of: success), delivery: loop.context,
-            trace: request.traceParent)
+        WriteContext(
+            at: now,
+            waited: { [now, clock = services.configuration.clock] in
+                // A clock that was set meanwhile adds ten seconds at most.
+                .milliseconds(min(max(clock.now.milliseconds - now.milliseconds, 0), 10_000))
+            }, idempotency: idempotentWrite(of: success), delivery: loop.context, trace: request.traceParent)
     }
 
     /// The answer to a write that succeeded.

@@ -16,14 +16,14 @@ final class PendingUseCase<Value: Sendable>: LaneJob, @unchecked Sendable {
     let weight: Int
     let needs: Needs
     let submitted = ContinuousClock.now
-    /// How long the request had waited before.
-    private let waited: Duration
+    /// How long its request has waited; nil for the time since it was submitted.
+    private let waited: (@Sendable () -> Duration)?
     private let job: @Sendable (PostgresBooks) throws -> Value
     private let completion: @Sendable (Result<Value, StoreError>) -> Void
     private var result: Result<Value, StoreError> = .failure(StoreError(.internal, "the write was never run"))
 
     init(
-        weight: Int, needs: Needs, waited: Duration, context: (any DeliveryContext)?,
+        weight: Int, needs: Needs, waited: (@Sendable () -> Duration)?, context: (any DeliveryContext)?,
         job: @escaping @Sendable (PostgresBooks) throws -> Value, completion: @escaping @Sendable (Result<Value, StoreError>) -> Void
     ) {
         (self.weight, self.needs, self.waited, self.context) = (weight, needs, waited, context)
@@ -31,7 +31,7 @@ final class PendingUseCase<Value: Sendable>: LaneJob, @unchecked Sendable {
     }
 
     func run(_ books: PostgresBooks) throws {
-        books.waited = waited + submitted.duration(to: .now)
+        books.waited = waited?() ?? submitted.duration(to: .now)
         result = .success(try job(books))
     }
 
