@@ -30,7 +30,7 @@ final class LaneQueue<Work: Sendable>: Sendable {
     struct Gathering {
         /// So many writes end the wait.
         let writes: Int
-        /// When the wait ends, whatever waits by then.
+        /// When the wait ends, also where fewer writes wait.
         let end: DispatchTime
     }
 

@@ -241,8 +241,8 @@ enum PostgresTables {
     /// Waiting events are delivered in the order of their places. An operator may have made the index before, without holding up writers.
     private static let waitingByPlace = ["CREATE INDEX IF NOT EXISTS events_waiting_by_place ON events (place) WHERE delivery = 0"]
 
-    /// A campaign has many coupons, whatever the rows say when they are analyzed: where each campaign had won one coupon so far, the planner
-    /// would look for a user's coupon among all of the campaign's, and keep that plan through the first sale. The number takes effect with
+    /// Tells the planner that a campaign has many coupons. Without this, where PostgreSQL analyzed the table while each campaign had one
+    /// coupon, it looks for a user's coupon among all of the campaign's, also during the first sale. The number takes effect with
     /// the next ANALYZE (PostgreSQL's manual, ALTER TABLE, "n_distinct": one campaign for a thousand rows).
     private static let couponStatistics = [
         "ALTER TABLE issued_coupons ALTER COLUMN coupon_id SET (n_distinct = -0.001)", "ANALYZE issued_coupons (coupon_id)",

@@ -15,7 +15,7 @@ final class RedisTopology: @unchecked Sendable {
     private let outageLog: RedisOutageLog
     private var routers: [RedisRouter] = []
     private var map: RedisSlotMap?
-    /// Whoever told the map.
+    /// The node that answered with the map.
     private var answered: RedisNodeAddress?
     /// Nodes that routers lost since the last answer; they are asked last.
     private let doubted = Mutex<Set<RedisNodeAddress>>([])
