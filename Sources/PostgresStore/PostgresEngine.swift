@@ -97,14 +97,14 @@ package final class PostgresEngine: StoreEngine {
 
 extension PostgresEngine {
     package func submit<Case: UseCase>(
-        _ useCase: Case, storing idempotency: IdempotentWrite<Case.Value>?, at time: Instant, waited: (@Sendable () -> Duration)?,
+        _ useCase: Case, storing idempotency: IdempotentWrite<Case.Value>?, at time: Instant, clock: WallClock?,
         context: (any DeliveryContext)?,
         completion: @escaping @Sendable (Result<WriteResult<Case.Value>, StoreError>) -> Void
     ) {
         guard !isReadOnly else { return completion(.failure(StoreError(.readOnly, "the store was opened for reading"))) }
         var needs = useCase.needs
         if let key = idempotency?.key { needs.answers.append(key) }
-        let job = PendingUseCase(weight: useCase.weight, needs: needs, waited: waited, context: context) { books in
+        let job = PendingUseCase(weight: useCase.weight, needs: needs, time: time, clock: clock, context: context) { books in
             try books.run(useCase, storing: idempotency, at: time)
         } completion: {
             completion($0)

@@ -103,13 +103,13 @@ extension TransactionalStore {
             switch engine {
             case .sqlite(let engine):
                 engine.submit(
-                    useCase, storing: context.idempotency, at: context.time, waited: context.waited, context: context.delivery
+                    useCase, storing: context.idempotency, at: context.time, clock: context.clock, context: context.delivery
                 ) {
                     continuation.resume(returning: $0)
                 }
             case .other(let engine):
                 engine.submit(
-                    useCase, storing: context.idempotency, at: context.time, waited: context.waited, context: context.delivery
+                    useCase, storing: context.idempotency, at: context.time, clock: context.clock, context: context.delivery
                 ) {
                     continuation.resume(returning: $0)
                 }
@@ -161,7 +161,7 @@ extension TransactionalStore {
         _ useCase: Case, to engine: any StoreEngine, _ context: (any DeliveryContext)?,
         completion: @escaping @Sendable (Result<Outcome<Case.Value>, StoreError>) -> Void
     ) {
-        engine.submit(useCase, storing: nil, at: Instant(milliseconds: 0), waited: nil, context: context) { result in
+        engine.submit(useCase, storing: nil, at: Instant(milliseconds: 0), clock: nil, context: context) { result in
             completion(
                 result.flatMap { result in
                     switch result {

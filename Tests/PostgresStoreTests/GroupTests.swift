@@ -98,7 +98,7 @@ private struct Faulty: UseCase {
     /// The error's code; nil without an error.
     func run(on engine: PostgresEngine) async -> StoreError.Code? {
         let result: Result<WriteResult<Won>, StoreError> = await withCheckedContinuation { continuation in
-            engine.submit(self, storing: nil, at: noon, waited: nil, context: nil) { continuation.resume(returning: $0) }
+            engine.submit(self, storing: nil, at: noon, clock: nil, context: nil) { continuation.resume(returning: $0) }
         }
         if case .failure(let error) = result { return error.code }
         return nil

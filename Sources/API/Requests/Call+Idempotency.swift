@@ -48,11 +48,8 @@ extension Call {
 
     private func context<Value>(of success: Success<Value>) -> WriteContext<Value> {
         WriteContext(
-            at: now,
-            waited: { [now, clock = services.configuration.clock] in
-                // A clock that was set meanwhile adds ten seconds at most.
-                .milliseconds(min(max(clock.now.milliseconds - now.milliseconds, 0), 10_000))
-            }, idempotency: idempotentWrite(of: success), delivery: loop.context, trace: request.traceParent)
+            at: now, clock: services.configuration.clock, idempotency: idempotentWrite(of: success), delivery: loop.context,
+            trace: request.traceParent)
     }
 
     /// The answer to a write that succeeded.

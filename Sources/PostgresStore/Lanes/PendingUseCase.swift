@@ -1,3 +1,4 @@
+import Commerce
 import Store
 
 /// A use case that waits for its lane, with its type erased.
@@ -16,23 +17,30 @@ final class PendingUseCase<Value: Sendable>: LaneJob, @unchecked Sendable {
     let weight: Int
     let needs: Needs
     let submitted = ContinuousClock.now
-    /// How long its request has waited; nil for the time since it was submitted.
-    private let waited: (@Sendable () -> Duration)?
+    /// When its request began, by the clock.
+    private let time: Instant
+    private let clock: WallClock?
     private let job: @Sendable (PostgresBooks) throws -> Value
     private let completion: @Sendable (Result<Value, StoreError>) -> Void
     private var result: Result<Value, StoreError> = .failure(StoreError(.internal, "the write was never run"))
 
     init(
-        weight: Int, needs: Needs, waited: (@Sendable () -> Duration)?, context: (any DeliveryContext)?,
+        weight: Int, needs: Needs, time: Instant, clock: WallClock?, context: (any DeliveryContext)?,
         job: @escaping @Sendable (PostgresBooks) throws -> Value, completion: @escaping @Sendable (Result<Value, StoreError>) -> Void
     ) {
-        (self.weight, self.needs, self.waited, self.context) = (weight, needs, waited, context)
+        (self.weight, self.needs, self.time, self.clock, self.context) = (weight, needs, time, clock, context)
         (self.job, self.completion) = (job, completion)
     }
 
     func run(_ books: PostgresBooks) throws {
-        books.waited = waited?() ?? submitted.duration(to: .now)
+        books.waited = waited
         result = .success(try job(books))
+    }
+
+    /// How long its request has waited; without a clock, how long it has waited itself. A clock that was set meanwhile adds 10 s at most.
+    private var waited: Duration {
+        guard let clock else { return submitted.duration(to: .now) }
+        return .milliseconds(min(max(clock.now.milliseconds - time.milliseconds, 0), 10_000))
     }
 
     func fail(_ error: StoreError) { result = .failure(error) }

@@ -12,9 +12,9 @@ package protocol StoreEngine: AnyObject, Sendable {
     /// - Parameters:
     ///   - idempotency: how the response of a success is stored in the same transaction; nil where the request has no key.
     ///   - time: the service's time when the request began, by which a stored response may be past its lifetime.
-    ///   - waited: how long the request has waited since then, see ``WriteContext``.
+    ///   - clock: what that time was read from, see ``WriteContext``.
     func submit<Case: UseCase>(
-        _ useCase: Case, storing idempotency: IdempotentWrite<Case.Value>?, at time: Instant, waited: (@Sendable () -> Duration)?,
+        _ useCase: Case, storing idempotency: IdempotentWrite<Case.Value>?, at time: Instant, clock: WallClock?,
         context: (any DeliveryContext)?,
         completion: @escaping @Sendable (Result<WriteResult<Case.Value>, StoreError>) -> Void)
 

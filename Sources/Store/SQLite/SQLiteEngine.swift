@@ -84,7 +84,7 @@ extension SQLiteEngine {
     // writes would cost a call through the tables of two protocols.
     @inline(__always)
     func submit<Case: UseCase>(
-        _ useCase: Case, storing idempotency: IdempotentWrite<Case.Value>?, at time: Instant, waited: (@Sendable () -> Duration)?,
+        _ useCase: Case, storing idempotency: IdempotentWrite<Case.Value>?, at time: Instant, clock: WallClock?,
         context: (any DeliveryContext)?,
         completion: @escaping @Sendable (Result<WriteResult<Case.Value>, StoreError>) -> Void
     ) {

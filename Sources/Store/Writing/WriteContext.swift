@@ -5,8 +5,8 @@ package import TraceContext
 package struct WriteContext<Value: Sendable>: Sendable {
     /// The service's time when the request began; what the write inserts carries it.
     package let time: Instant
-    /// How long the request has waited since then, by the service's clock; nil for the time that the write waits, by the machine's.
-    package let waited: (@Sendable () -> Duration)?
+    /// What that time was read from, which then also says how long the request has waited; nil for how long the write waits.
+    package let clock: WallClock?
     /// How the answer is stored in the same transaction; nil where the request has no `Idempotency-Key`.
     package let idempotency: IdempotentWrite<Value>?
     /// Where the result is delivered once the commit is durable; nil for the caller's own task.
@@ -15,10 +15,10 @@ package struct WriteContext<Value: Sendable>: Sendable {
     package let trace: TraceParent?
 
     package init(
-        at time: Instant, waited: (@Sendable () -> Duration)? = nil, idempotency: IdempotentWrite<Value>? = nil,
+        at time: Instant, clock: WallClock? = nil, idempotency: IdempotentWrite<Value>? = nil,
         delivery: (any DeliveryContext)? = nil, trace: TraceParent? = nil
     ) {
-        (self.time, self.waited, self.idempotency, self.delivery, self.trace) = (time, waited, idempotency, delivery, trace)
+        (self.time, self.clock, self.idempotency, self.delivery, self.trace) = (time, clock, idempotency, delivery, trace)
     }
 
     /// A write whose answer is not stored.

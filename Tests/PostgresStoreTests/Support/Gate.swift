@@ -17,7 +17,7 @@ final class Gate: Sendable {
 
     func pass(_ engine: PostgresEngine, _ user: UserID) async throws {
         let result: Result<WriteResult<Won>, StoreError> = await withCheckedContinuation { continuation in
-            engine.submit(GatedCharge(gate: self, user: user), storing: nil, at: noon, waited: nil, context: nil) {
+            engine.submit(GatedCharge(gate: self, user: user), storing: nil, at: noon, clock: nil, context: nil) {
                 continuation.resume(returning: $0)
             }
         }
@@ -28,7 +28,7 @@ final class Gate: Sendable {
     func append(_ engine: PostgresEngine, eventOf order: OrderID) async throws {
         let append = GatedEvent(gate: self, order: order)
         let result: Result<WriteResult<Int>, StoreError> = await withCheckedContinuation { continuation in
-            engine.submit(append, storing: nil, at: noon, waited: nil, context: nil) { continuation.resume(returning: $0) }
+            engine.submit(append, storing: nil, at: noon, clock: nil, context: nil) { continuation.resume(returning: $0) }
         }
         guard case .done = try result.get() else { throw NotDone(result: "\(result)") }
     }
