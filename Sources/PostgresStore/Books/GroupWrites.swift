@@ -3,20 +3,24 @@ import Postgres
 import Store
 import TraceContext
 
-/// Writes what a group has changed: one statement for each table, whatever the number of rows.
+/// Writes what a group has changed: one statement for most tables together, whatever the number of rows.
 ///
-/// The events come last, with the counter that numbers their places: every group that appends events waits there for the commit of the
+/// What depends on another statement has one of its own. The events come last, with the counter that numbers their places: every group that appends events waits there for the commit of the
 /// one before it, and this lock is held for no round trip.
 struct GroupWrites {
     let books: PostgresBooks
 
     func add(to batch: inout PostgresBatch) {
-        addUsers(&batch)
-        addProducts(&batch)
-        addCampaigns(&batch)
-        addCoupons(&batch)
-        addOrders(&batch)
-        addPayments(&batch)
+        batch.executeAsOne { batch in
+            addUsers(&batch)
+            addProducts(&batch)
+            addCampaigns(&batch)
+            addCoupons(&batch)
+            addOrders(&batch)
+            addPayments(&batch)
+            addUnits(&batch)
+        }
+        renameProducts(&batch)
         addAnswers(&batch)
         changeEvents(&batch)
         appendEvents(&batch)
@@ -134,7 +138,10 @@ extension GroupWrites {
                 $0.int8Array(changed.lazy.map(\.row.held))
             }
         }
-        let renamed = changed.filter { $0.row.folded != nil }
+    }
+
+    private func renameProducts(_ batch: inout PostgresBatch) {
+        let renamed = books.held.products.changes.filter { $0.row.folded != nil }
         if !renamed.isEmpty {
             batch.execute(Self.renameProducts) {
                 $0.int8Array(renamed.lazy.map(\.id))
@@ -470,7 +477,7 @@ extension GroupWrites {
         }
     }
 
-    private func appendEvents(_ batch: inout PostgresBatch) {
+    private func addUnits(_ batch: inout PostgresBatch) {
         let added = books.held.events.additions
         guard !added.isEmpty else { return }
         let units = added.flatMap { event in event.row.units.map { (event: event.id, units: $0) } }
@@ -479,6 +486,11 @@ extension GroupWrites {
             $0.int8Array(units.lazy.map(\.units.productID.rawValue))
             $0.int8Array(units.lazy.map(\.units.units))
         }
+    }
+
+    private func appendEvents(_ batch: inout PostgresBatch) {
+        let added = books.held.events.additions
+        guard !added.isEmpty else { return }
         batch.execute(Self.insertEvents) {
             $0.int8(Int64(added.count))
             $0.int8Array(added.lazy.map(\.id))

@@ -69,8 +69,9 @@ final class Lane: Sendable {
 extension Lane {
     private func work(on session: LaneSession) {
         var jobs: [any LaneJob] = []
-        var gathering: LaneQueue<any LaneJob>.Gathering?
-        while queue.takeAll(into: &jobs, gathering: gathering) {
+        var gathering = GroupGathering()
+        while queue.takeAll(into: &jobs, gathering: gathering.wait) {
+            gathering.took(Self.weight(of: jobs[...]))
             var start = 0
             while start < jobs.count {
                 let group = nextGroup(of: jobs[start...])
@@ -81,27 +82,12 @@ extension Lane {
                 let waiting = queue.answered(weight: weight)
                 group.map { $0 as any LaneWork }.deliverAll()
                 queue.load.endGroup()
-                gathering = group.count > 1 && !times.failed ? Self.gathering(after: weight, waiting: waiting, times) : nil
+                gathering.ended(
+                    group.count > 1 && !times.failed ? weight : nil, waiting: waiting, trips: times.reading + times.committing)
                 start = group.endIndex
             }
             jobs.removeAll(keepingCapacity: true)
         }
-    }
-
-    /// From so many writes on, a larger group saves little: for PostgreSQL, the trips of a group of payments cost as much as 29 payments
-    /// (1.6 ms and 55 us of its CPU, from groups of 16 and of 25 in `make bench ONLY=services`).
-    private static let sufficientGroup = 32
-
-    /// What the lane waits for after a group of several jobs: for as many writes as there were at its end, since those who were answered
-    /// often come back at once, but no longer than half the time of the group's trips. A caller who is alone never waits.
-    ///
-    /// Without the wait, the first to come back would be a group of their own and half of all callers the next, which takes more CPU the
-    /// more services there are to share the callers.
-    private static func gathering(after weight: Int, waiting: Int, _ times: LaneSession.Times) -> LaneQueue<any LaneJob>.Gathering {
-        let longest = (times.reading + times.committing) / 2
-        return LaneQueue.Gathering(
-            writes: min(weight + waiting, sufficientGroup),
-            end: DispatchTime(uptimeNanoseconds: DispatchTime.now().uptimeNanoseconds + longest))
     }
 
     /// The first jobs, as many as one transaction takes; at least one.

@@ -95,8 +95,9 @@ struct GroupReading {
             }
         }
         let counts = needs.new.fromSequences
-        if locks && counts.contains(where: { $0 > 0 }) {
-            add(.newIDs, ReadStatements.newIDs, &batch) { for count in counts { $0.int8(Int64(count)) } }
+        let drawn = counts.indices.filter { counts[$0] > 0 }
+        if locks && !drawn.isEmpty {
+            add(.newIDs, ReadStatements.newIDs(of: drawn), &batch) { for index in drawn { $0.int8(Int64(counts[index])) } }
         }
     }
 

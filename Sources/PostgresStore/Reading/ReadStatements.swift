@@ -1,4 +1,5 @@
 import Postgres
+import Synchronization
 
 /// The statements that read the rows of a group, one for each table. Those of a group that writes also lock the rows.
 ///
@@ -120,10 +121,24 @@ struct ReadStatements {
     static let duty = PostgresStatement("lock_duty", "SELECT holder, term FROM duties WHERE name = 'background' FOR KEY SHARE")
 
     /// New ids, drawn after the rows are locked, so that those of one user or order rise in the order of the commits.
-    static let newIDs = PostgresStatement(
-        "new_ids",
-        "SELECT "
-            + PostgresTables.sequences.enumerated().map { index, name in
-                "ARRAY(SELECT nextval('\(name)') FROM generate_series(1, $\(index + 1)))"
-            }.joined(separator: ", "), .int8, .int8, .int8, .int8, .int8, .int8, .int8, .int8, .int8)
+    ///
+    /// - Parameter sequences: of which of ``PostgresTables/sequences`` ids are drawn; each has a parameter, which says how many.
+    /// - Returns: a statement with one array for each of all sequences. To begin one that draws nothing would cost as much as some ids.
+    static func newIDs(of sequences: [Int]) -> PostgresStatement {
+        madeForNewIDs.withLock { made in
+            if let statement = made[sequences] { return statement }
+            var columns = PostgresTables.sequences.map { _ in "'{}'::bigint[]" }
+            for (index, sequence) in sequences.enumerated() {
+                columns[sequence] =
+                    "ARRAY(SELECT nextval('\(PostgresTables.sequences[sequence])') FROM generate_series(1, $\(index + 1)))"
+            }
+            let name = "new_ids_" + sequences.map(String.init).joined(separator: "_")
+            let statement = PostgresStatement(
+                name, "SELECT \(columns.joined(separator: ", "))", types: sequences.map { _ in .int8 })
+            made[sequences] = statement
+            return statement
+        }
+    }
+
+    private static let madeForNewIDs = Mutex<[[Int]: PostgresStatement]>([:])
 }

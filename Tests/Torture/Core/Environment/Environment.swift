@@ -240,13 +240,16 @@ extension Environment {
     /// Creates the campaigns of a round: one that is sold out at once, one for some of the customers, one for most of them.
     func openCampaigns() async throws {
         catalogue.currentCampaigns = []
-        for quantity in [20, min(90, customers.count / 2), customers.count * 3 / 4].map(Int64.init) {
-            let id = try await admin.makeCoupon(quantity: quantity)
-            catalogue.campaigns[id] = quantity
-            catalogue.currentCampaigns.append(id)
-        }
+        for quantity in [20, min(90, customers.count / 2), customers.count * 3 / 4] { try await openCampaign(of: quantity) }
         // Campaigns of earlier rounds stay open; the shoppers go on claiming from a few of them.
         for id in catalogue.campaigns.keys.sorted().dropLast(9) { catalogue.campaigns[id] = nil }
+    }
+
+    /// Opens one more campaign for the round.
+    func openCampaign(of quantity: Int) async throws {
+        let id = try await admin.makeCoupon(quantity: Int64(quantity))
+        catalogue.campaigns[id] = Int64(quantity)
+        catalogue.currentCampaigns.append(id)
     }
 
     /// Raises the quantity of one of the round's campaigns as an operator does, and retries until there is a final answer.
