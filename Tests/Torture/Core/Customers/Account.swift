@@ -1,3 +1,4 @@
+import Foundation
 import JSON
 import TestSupport
 
@@ -45,7 +46,7 @@ struct Account: Sendable {
 
     /// Reads everything through the user's own routes.
     static func read(_ caller: Caller, payments known: [Int64]) async throws -> Account {
-        let balance = try await caller.get("/users/\(caller.id)/balance").expect(200).int("balance")
+        let balance = try await served("/users/\(caller.id)/balance", caller).expect(200).int("balance")
         let coupons = try await all("/users/\(caller.id)/coupons", caller).compactMap { json -> Coupon? in
             guard let facts = CouponFacts(json), let status = json["status"]?.string else { return nil }
             return Coupon(facts: facts, status: status, order: json["orderId"]?.int)
@@ -66,7 +67,7 @@ struct Account: Sendable {
         }
         var payments: [Int64: Payment] = [:]
         for id in known {
-            let answer = try await caller.get("/payments/\(id)")
+            let answer = try await served("/payments/\(id)", caller)
             if answer.status == 404 { continue }
             _ = try answer.expect(200)
             payments[id] = Payment(
@@ -77,11 +78,22 @@ struct Account: Sendable {
             orders: Dictionary(orders.map { ($0.id, $0) }, uniquingKeysWith: { first, _ in first }), payments: payments)
     }
 
+    /// Asks until there is another answer than 503, which a service at rest gives only where the machine stands still; each is printed.
+    private static func served(_ path: String, _ caller: Caller) async throws -> HTTPAnswer {
+        let deadline = ContinuousClock.now + hangLimit
+        while true {
+            let answer = try await caller.get(path)
+            guard answer.status == 503, ContinuousClock.now < deadline else { return answer }
+            FileHandle.standardError.write(Data("    \(Date.now.formatted(.iso8601)) \(path) is asked for again: \(answer.text)\n".utf8))
+            try await Task.sleep(for: .milliseconds(200))
+        }
+    }
+
     private static func all(_ path: String, _ caller: Caller) async throws -> [JSONValue] {
         var items: [JSONValue] = []
         var cursor: String?
         repeat {
-            let page = try await caller.get(path + "?limit=100" + (cursor.map { "&cursor=\($0)" } ?? "")).expect(200)
+            let page = try await served(path + "?limit=100" + (cursor.map { "&cursor=\($0)" } ?? ""), caller).expect(200)
             items += try page.items()
             cursor = try page.json()["nextCursor"]?.string
         } while cursor != nil
