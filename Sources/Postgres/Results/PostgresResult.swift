@@ -51,6 +51,15 @@ package final class PostgresResult: @unchecked Sendable {
         return value
     }
 
+    // These have a type each: the compiler does not specialize the generic function above for callers in other modules.
+
+    /// Reads one `bigint`, like ``value(_:_:as:)``.
+    package func int8(_ row: Int, _ column: Int) throws(PostgresError) -> Int64 { try value(row, column) }
+    package func optionalInt8(_ row: Int, _ column: Int) throws(PostgresError) -> Int64? { try value(row, column) }
+    /// Reads one `text`, like ``value(_:_:as:)``.
+    package func text(_ row: Int, _ column: Int) throws(PostgresError) -> String { try value(row, column) }
+    package func optionalText(_ row: Int, _ column: Int) throws(PostgresError) -> String? { try value(row, column) }
+
     @usableFromInline func mismatch(_ field: PostgresField, _ column: Int, _ wanted: String) -> PostgresError {
         let name = columnName(column) ?? ""
         let value = field.bytes == nil ? "NULL" : "a value of type \(field.type)"

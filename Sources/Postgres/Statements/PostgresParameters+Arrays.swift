@@ -1,6 +1,32 @@
 /// Arrays of one dimension, in the format of `array_recv`: dimensions, whether there are NULLs, the elements' type, their count, the
 /// first index, and each element with its length, which is -1 for NULL.
 extension PostgresParameters {
+    // These are for arrays alone: the compiler does not specialize the generic functions below for callers in other modules, and then they
+    // look up types at run time for each element.
+
+    /// A `bigint[]`.
+    package mutating func int8Array(_ values: [Int64]) { array(values, .int8Array, of: .int8) { $0.element($1) } }
+
+    /// Nil is NULL.
+    package mutating func int8Array(_ values: [Int64?]) {
+        array(values, .int8Array, of: .int8) { $0.element(optional: $1) { $0.element($1) } }
+    }
+
+    /// A `text[]`.
+    package mutating func textArray(_ values: [String]) {
+        array(values, .textArray, of: .text) { $0.element(sized: $1) { $0.append(utf8: $1) } }
+    }
+
+    /// Nil is NULL.
+    package mutating func textArray(_ values: [String?]) {
+        array(values, .textArray, of: .text) { $0.element(optional: $1) { $0.element(sized: $1) { $0.append(utf8: $1) } } }
+    }
+
+    /// A `bytea[]`.
+    package mutating func byteaArray(_ values: [[UInt8]]) {
+        array(values, .byteaArray, of: .bytea) { $0.element(sized: $1) { $0.append(bytes: $1) } }
+    }
+
     /// A `bigint[]`.
     @inlinable package mutating func int8Array(_ values: some Sequence<Int64>) {
         array(values, .int8Array, of: .int8) { $0.element($1) }

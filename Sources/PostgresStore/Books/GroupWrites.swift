@@ -55,43 +55,43 @@ extension GroupWrites {
         let (added, changed) = (books.held.users.additions, books.held.users.changes)
         if let newest = books.newestUser {
             batch.execute(Self.insertUsers) {
-                $0.int8Array(added.lazy.map(\.id))
-                $0.textArray(added.lazy.map(\.row.name))
-                $0.int8Array(added.lazy.map(\.row.balance.rawValue))
-                $0.int8Array(added.lazy.map(\.row.balanceUpdatedAt?.milliseconds))
-                $0.int8Array(added.lazy.map(\.row.createdAt.milliseconds))
+                $0.int8Array(added.map(\.id))
+                $0.textArray(added.map(\.row.name))
+                $0.int8Array(added.map(\.row.balance.rawValue))
+                $0.int8Array(added.map(\.row.balanceUpdatedAt?.milliseconds))
+                $0.int8Array(added.map(\.row.createdAt.milliseconds))
             }
             batch.execute(Self.countUsers) { $0.int8(newest) }
         }
         if !changed.isEmpty {
             batch.execute(Self.updateUsers) {
-                $0.int8Array(changed.lazy.map(\.id))
-                $0.int8Array(changed.lazy.map(\.row.balance.rawValue))
-                $0.int8Array(changed.lazy.map(\.row.balanceUpdatedAt?.milliseconds))
+                $0.int8Array(changed.map(\.id))
+                $0.int8Array(changed.map(\.row.balance.rawValue))
+                $0.int8Array(changed.map(\.row.balanceUpdatedAt?.milliseconds))
             }
         }
         let transfers = books.transfers
         if !transfers.isEmpty {
             batch.execute(Self.insertTransfers) {
-                $0.int8Array(transfers.lazy.map(\.id))
-                $0.int8Array(transfers.lazy.map(\.row.movement.rawValue).map { Int64($0) })
-                $0.int8Array(transfers.lazy.map(\.row.user.rawValue))
-                $0.int8Array(transfers.lazy.map { $0.row.movement.accounts(of: $0.row.user).debit })
-                $0.int8Array(transfers.lazy.map { $0.row.movement.accounts(of: $0.row.user).credit })
-                $0.int8Array(transfers.lazy.map(\.row.amount.rawValue))
-                $0.int8Array(transfers.lazy.map(\.row.balanceAfter.rawValue))
-                $0.int8Array(transfers.lazy.map(\.row.order?.rawValue))
-                $0.int8Array(transfers.lazy.map(\.row.at.milliseconds))
+                $0.int8Array(transfers.map(\.id))
+                $0.int8Array(transfers.map(\.row.movement.rawValue).map { Int64($0) })
+                $0.int8Array(transfers.map(\.row.user.rawValue))
+                $0.int8Array(transfers.map { $0.row.movement.accounts(of: $0.row.user).debit })
+                $0.int8Array(transfers.map { $0.row.movement.accounts(of: $0.row.user).credit })
+                $0.int8Array(transfers.map(\.row.amount.rawValue))
+                $0.int8Array(transfers.map(\.row.balanceAfter.rawValue))
+                $0.int8Array(transfers.map(\.row.order?.rawValue))
+                $0.int8Array(transfers.map(\.row.at.milliseconds))
             }
         }
         let charges = books.charges
         if !charges.isEmpty {
             batch.execute(Self.insertCharges) {
-                $0.int8Array(charges.lazy.map(\.id))
-                $0.int8Array(charges.lazy.map(\.row.user.rawValue))
-                $0.int8Array(charges.lazy.map(\.row.amount.rawValue))
-                $0.int8Array(charges.lazy.map(\.row.transfer.rawValue))
-                $0.int8Array(charges.lazy.map(\.row.at.milliseconds))
+                $0.int8Array(charges.map(\.id))
+                $0.int8Array(charges.map(\.row.user.rawValue))
+                $0.int8Array(charges.map(\.row.amount.rawValue))
+                $0.int8Array(charges.map(\.row.transfer.rawValue))
+                $0.int8Array(charges.map(\.row.at.milliseconds))
             }
         }
     }
@@ -121,21 +121,21 @@ extension GroupWrites {
         let (added, changed) = (books.held.products.additions, books.held.products.changes)
         if !added.isEmpty {
             batch.execute(Self.insertProducts) {
-                $0.int8Array(added.lazy.map(\.id))
-                $0.textArray(added.lazy.map(\.row.name))
-                $0.textArray(added.lazy.map { $0.row.folded ?? "" })
-                $0.int8Array(added.lazy.map(\.row.price.rawValue))
-                $0.int8Array(added.lazy.map(\.row.stock))
-                $0.int8Array(added.lazy.map(\.row.held))
-                $0.int8Array(added.lazy.map(\.row.createdAt.milliseconds))
+                $0.int8Array(added.map(\.id))
+                $0.textArray(added.map(\.row.name))
+                $0.textArray(added.map { $0.row.folded ?? "" })
+                $0.int8Array(added.map(\.row.price.rawValue))
+                $0.int8Array(added.map(\.row.stock))
+                $0.int8Array(added.map(\.row.held))
+                $0.int8Array(added.map(\.row.createdAt.milliseconds))
             }
         }
         if !changed.isEmpty {
             batch.execute(Self.updateProducts) {
-                $0.int8Array(changed.lazy.map(\.id))
-                $0.int8Array(changed.lazy.map(\.row.price.rawValue))
-                $0.int8Array(changed.lazy.map(\.row.stock))
-                $0.int8Array(changed.lazy.map(\.row.held))
+                $0.int8Array(changed.map(\.id))
+                $0.int8Array(changed.map(\.row.price.rawValue))
+                $0.int8Array(changed.map(\.row.stock))
+                $0.int8Array(changed.map(\.row.held))
             }
         }
     }
@@ -144,9 +144,9 @@ extension GroupWrites {
         let renamed = books.held.products.changes.filter { $0.row.folded != nil }
         if !renamed.isEmpty {
             batch.execute(Self.renameProducts) {
-                $0.int8Array(renamed.lazy.map(\.id))
-                $0.textArray(renamed.lazy.map(\.row.name))
-                $0.textArray(renamed.lazy.map { $0.row.folded ?? "" })
+                $0.int8Array(renamed.map(\.id))
+                $0.textArray(renamed.map(\.row.name))
+                $0.textArray(renamed.map { $0.row.folded ?? "" })
             }
         }
     }
@@ -177,31 +177,31 @@ extension GroupWrites {
         if !added.isEmpty {
             let discounts = added.map { DiscountColumns($0.row.terms.discount) }
             batch.execute(Self.insertCampaigns) {
-                $0.int8Array(added.lazy.map(\.id))
-                $0.textArray(added.lazy.map(\.row.terms.name))
-                $0.int8Array(discounts.lazy.map(\.type))
-                $0.int8Array(discounts.lazy.map(\.value))
-                $0.int8Array(discounts.lazy.map(\.maximum?.rawValue))
-                $0.int8Array(added.lazy.map(\.row.terms.quantity))
-                $0.int8Array(added.lazy.map(\.row.terms.opensAt.milliseconds))
-                $0.int8Array(added.lazy.map(\.row.terms.closesAt?.milliseconds))
-                $0.int8Array(added.lazy.map(\.row.terms.validForSeconds))
-                $0.int8Array(added.lazy.map(\.row.terms.minOrderAmount.rawValue))
-                $0.boolArray(added.lazy.map(\.row.terms.restoreOnRefund))
-                $0.int8Array(added.lazy.map(\.row.epoch))
-                $0.int8Array(added.lazy.map(\.row.createdAt.milliseconds))
+                $0.int8Array(added.map(\.id))
+                $0.textArray(added.map(\.row.terms.name))
+                $0.int8Array(discounts.map(\.type))
+                $0.int8Array(discounts.map(\.value))
+                $0.int8Array(discounts.map(\.maximum?.rawValue))
+                $0.int8Array(added.map(\.row.terms.quantity))
+                $0.int8Array(added.map(\.row.terms.opensAt.milliseconds))
+                $0.int8Array(added.map(\.row.terms.closesAt?.milliseconds))
+                $0.int8Array(added.map(\.row.terms.validForSeconds))
+                $0.int8Array(added.map(\.row.terms.minOrderAmount.rawValue))
+                $0.boolArray(added.map(\.row.terms.restoreOnRefund))
+                $0.int8Array(added.map(\.row.epoch))
+                $0.int8Array(added.map(\.row.createdAt.milliseconds))
             }
         }
         if !changed.isEmpty {
             batch.execute(Self.updateCampaigns) {
-                $0.int8Array(changed.lazy.map(\.id))
-                $0.int8Array(changed.lazy.map(\.row.issued))
-                $0.int8Array(changed.lazy.map(\.row.terms.quantity))
-                $0.int8Array(changed.lazy.map(\.row.terms.opensAt.milliseconds))
-                $0.int8Array(changed.lazy.map(\.row.terms.closesAt?.milliseconds))
-                $0.int8Array(changed.lazy.map(\.row.epoch))
-                $0.int8Array(changed.lazy.map(\.row.archival.rawValue))
-                $0.int8Array(changed.lazy.map(\.row.archivedAt?.milliseconds))
+                $0.int8Array(changed.map(\.id))
+                $0.int8Array(changed.map(\.row.issued))
+                $0.int8Array(changed.map(\.row.terms.quantity))
+                $0.int8Array(changed.map(\.row.terms.opensAt.milliseconds))
+                $0.int8Array(changed.map(\.row.terms.closesAt?.milliseconds))
+                $0.int8Array(changed.map(\.row.epoch))
+                $0.int8Array(changed.map(\.row.archival.rawValue))
+                $0.int8Array(changed.map(\.row.archivedAt?.milliseconds))
             }
         }
     }
@@ -223,24 +223,24 @@ extension GroupWrites {
         let (added, changed) = (books.held.issuedCoupons.additions, books.held.issuedCoupons.changes)
         if !added.isEmpty {
             batch.execute(Self.insertCoupons) {
-                $0.int8Array(added.lazy.map(\.id))
-                $0.textArray(added.lazy.map(\.row.code.description))
-                $0.int8Array(added.lazy.map(\.row.campaign.rawValue))
-                $0.int8Array(added.lazy.map(\.row.user.rawValue))
-                $0.int8Array(added.lazy.map(\.row.sequence))
-                $0.int8Array(added.lazy.map { Int64($0.row.state.rawValue) })
-                $0.int8Array(added.lazy.map(\.row.issuedAt.milliseconds))
-                $0.int8Array(added.lazy.map(\.row.expiresAt.milliseconds))
-                $0.int8Array(added.lazy.map(\.row.usedAt?.milliseconds))
-                $0.int8Array(added.lazy.map(\.row.order?.rawValue))
+                $0.int8Array(added.map(\.id))
+                $0.textArray(added.map(\.row.code.description))
+                $0.int8Array(added.map(\.row.campaign.rawValue))
+                $0.int8Array(added.map(\.row.user.rawValue))
+                $0.int8Array(added.map(\.row.sequence))
+                $0.int8Array(added.map { Int64($0.row.state.rawValue) })
+                $0.int8Array(added.map(\.row.issuedAt.milliseconds))
+                $0.int8Array(added.map(\.row.expiresAt.milliseconds))
+                $0.int8Array(added.map(\.row.usedAt?.milliseconds))
+                $0.int8Array(added.map(\.row.order?.rawValue))
             }
         }
         if !changed.isEmpty {
             batch.execute(Self.updateCoupons) {
-                $0.int8Array(changed.lazy.map(\.id))
-                $0.int8Array(changed.lazy.map { Int64($0.row.state.rawValue) })
-                $0.int8Array(changed.lazy.map(\.row.usedAt?.milliseconds))
-                $0.int8Array(changed.lazy.map(\.row.order?.rawValue))
+                $0.int8Array(changed.map(\.id))
+                $0.int8Array(changed.map { Int64($0.row.state.rawValue) })
+                $0.int8Array(changed.map(\.row.usedAt?.milliseconds))
+                $0.int8Array(changed.map(\.row.order?.rawValue))
             }
         }
     }
@@ -279,44 +279,44 @@ extension GroupWrites {
         let (added, changed) = (books.held.orders.additions, books.held.orders.changes)
         if !added.isEmpty {
             batch.execute(Self.insertOrders) {
-                $0.int8Array(added.lazy.map(\.id))
-                $0.int8Array(added.lazy.map(\.row.number.day.number))
-                $0.int8Array(added.lazy.map(\.row.number.counter))
-                $0.int8Array(added.lazy.map(\.row.user.rawValue))
-                $0.int8Array(added.lazy.map(\.row.status.stored))
-                $0.int8Array(added.lazy.map(\.row.total.rawValue))
-                $0.int8Array(added.lazy.map(\.row.discount.rawValue))
-                $0.int8Array(added.lazy.map(\.row.coupon?.rawValue))
-                $0.int8Array(added.lazy.map(\.row.createdAt.milliseconds))
-                $0.int8Array(added.lazy.map(\.row.expiresAt.milliseconds))
-                $0.int8Array(added.lazy.map(\.row.paidAt?.milliseconds))
+                $0.int8Array(added.map(\.id))
+                $0.int8Array(added.map(\.row.number.day.number))
+                $0.int8Array(added.map(\.row.number.counter))
+                $0.int8Array(added.map(\.row.user.rawValue))
+                $0.int8Array(added.map(\.row.status.stored))
+                $0.int8Array(added.map(\.row.total.rawValue))
+                $0.int8Array(added.map(\.row.discount.rawValue))
+                $0.int8Array(added.map(\.row.coupon?.rawValue))
+                $0.int8Array(added.map(\.row.createdAt.milliseconds))
+                $0.int8Array(added.map(\.row.expiresAt.milliseconds))
+                $0.int8Array(added.map(\.row.paidAt?.milliseconds))
             }
             let lines = added.flatMap { order in
                 order.row.lines.enumerated().map { (order: order.id, position: $0.offset, row: $0.element) }
             }
             batch.execute(Self.insertLines) {
-                $0.int8Array(lines.lazy.map(\.order))
-                $0.int8Array(lines.lazy.map(\.row.line.productID.rawValue))
-                $0.int8Array(lines.lazy.map { Int64($0.position) })
-                $0.textArray(lines.lazy.map(\.row.line.name))
-                $0.int8Array(lines.lazy.map(\.row.line.unitPrice.rawValue))
-                $0.int8Array(lines.lazy.map(\.row.line.quantity))
-                $0.int8Array(lines.lazy.map(\.row.refunded))
+                $0.int8Array(lines.map(\.order))
+                $0.int8Array(lines.map(\.row.line.productID.rawValue))
+                $0.int8Array(lines.map { Int64($0.position) })
+                $0.textArray(lines.map(\.row.line.name))
+                $0.int8Array(lines.map(\.row.line.unitPrice.rawValue))
+                $0.int8Array(lines.map(\.row.line.quantity))
+                $0.int8Array(lines.map(\.row.refunded))
             }
         }
         if !changed.isEmpty {
             batch.execute(Self.updateOrders) {
-                $0.int8Array(changed.lazy.map(\.id))
-                $0.int8Array(changed.lazy.map(\.row.status.stored))
-                $0.int8Array(changed.lazy.map(\.row.paidAt?.milliseconds))
+                $0.int8Array(changed.map(\.id))
+                $0.int8Array(changed.map(\.row.status.stored))
+                $0.int8Array(changed.map(\.row.paidAt?.milliseconds))
             }
         }
         let lines = changed.flatMap { order in order.row.lines.filter(\.isChanged).map { (order: order.id, row: $0) } }
         if !lines.isEmpty {
             batch.execute(Self.updateLines) {
-                $0.int8Array(lines.lazy.map(\.order))
-                $0.int8Array(lines.lazy.map(\.row.line.productID.rawValue))
-                $0.int8Array(lines.lazy.map(\.row.refunded))
+                $0.int8Array(lines.map(\.order))
+                $0.int8Array(lines.map(\.row.line.productID.rawValue))
+                $0.int8Array(lines.map(\.row.refunded))
             }
         }
     }
@@ -346,35 +346,35 @@ extension GroupWrites {
         let (added, changed) = (books.held.payments.additions, books.held.payments.changes)
         if !added.isEmpty {
             batch.execute(Self.insertPayments) {
-                $0.int8Array(added.lazy.map(\.id))
-                $0.int8Array(added.lazy.map(\.row.order.rawValue))
-                $0.int8Array(added.lazy.map(\.row.user.rawValue))
-                $0.int8Array(added.lazy.map(\.row.amount.rawValue))
-                $0.int8Array(added.lazy.map(\.row.balanceAfter.rawValue))
-                $0.int8Array(added.lazy.map(\.row.paidAt.milliseconds))
-                $0.int8Array(added.lazy.map(\.row.saleDay.number))
-                $0.int8Array(added.lazy.map(\.row.refunded.rawValue))
+                $0.int8Array(added.map(\.id))
+                $0.int8Array(added.map(\.row.order.rawValue))
+                $0.int8Array(added.map(\.row.user.rawValue))
+                $0.int8Array(added.map(\.row.amount.rawValue))
+                $0.int8Array(added.map(\.row.balanceAfter.rawValue))
+                $0.int8Array(added.map(\.row.paidAt.milliseconds))
+                $0.int8Array(added.map(\.row.saleDay.number))
+                $0.int8Array(added.map(\.row.refunded.rawValue))
             }
         }
         if !changed.isEmpty {
             batch.execute(Self.updatePayments) {
-                $0.int8Array(changed.lazy.map(\.id))
-                $0.int8Array(changed.lazy.map(\.row.refunded.rawValue))
+                $0.int8Array(changed.map(\.id))
+                $0.int8Array(changed.map(\.row.refunded.rawValue))
             }
         }
         let refunds = books.refunds
         guard !refunds.isEmpty else { return }
         batch.execute(Self.insertRefunds) {
-            $0.int8Array(refunds.lazy.map(\.id))
-            $0.int8Array(refunds.lazy.map(\.row.payment.rawValue))
-            $0.int8Array(refunds.lazy.map(\.row.amount.rawValue))
-            $0.int8Array(refunds.lazy.map(\.row.at.milliseconds))
+            $0.int8Array(refunds.map(\.id))
+            $0.int8Array(refunds.map(\.row.payment.rawValue))
+            $0.int8Array(refunds.map(\.row.amount.rawValue))
+            $0.int8Array(refunds.map(\.row.at.milliseconds))
         }
         let lines = refunds.flatMap { refund in refund.row.items.map { (refund: refund.id, item: $0) } }
         batch.execute(Self.insertRefundLines) {
-            $0.int8Array(lines.lazy.map(\.refund))
-            $0.int8Array(lines.lazy.map(\.item.productID.rawValue))
-            $0.int8Array(lines.lazy.map(\.item.quantity))
+            $0.int8Array(lines.map(\.refund))
+            $0.int8Array(lines.map(\.item.productID.rawValue))
+            $0.int8Array(lines.map(\.item.quantity))
         }
     }
 }
@@ -399,20 +399,20 @@ extension GroupWrites {
         let removed = books.removedAnswers.sorted { ($0.key.scope, $0.key.key) < ($1.key.scope, $1.key.key) }
         if !removed.isEmpty {
             batch.execute(Self.deleteAnswers) {
-                $0.textArray(removed.lazy.map(\.key.scope))
-                $0.textArray(removed.lazy.map(\.key.key))
-                $0.int8Array(removed.lazy.map(\.value.milliseconds))
+                $0.textArray(removed.map(\.key.scope))
+                $0.textArray(removed.map(\.key.key))
+                $0.int8Array(removed.map(\.value.milliseconds))
             }
         }
         let added = books.newAnswers.sorted { ($0.key.scope, $0.key.key) < ($1.key.scope, $1.key.key) }
         if !added.isEmpty {
             batch.execute(Self.insertAnswers) {
-                $0.textArray(added.lazy.map(\.key.scope))
-                $0.textArray(added.lazy.map(\.key.key))
-                $0.byteaArray(added.lazy.map(\.value.fingerprint))
-                $0.int8Array(added.lazy.map(\.value.status))
-                $0.byteaArray(added.lazy.map(\.value.body))
-                $0.int8Array(added.lazy.map(\.value.createdAt.milliseconds))
+                $0.textArray(added.map(\.key.scope))
+                $0.textArray(added.map(\.key.key))
+                $0.byteaArray(added.map(\.value.fingerprint))
+                $0.int8Array(added.map(\.value.status))
+                $0.byteaArray(added.map(\.value.body))
+                $0.int8Array(added.map(\.value.createdAt.milliseconds))
             }
         }
     }
@@ -455,11 +455,11 @@ extension GroupWrites {
         let changed = books.held.events.changes
         if !changed.isEmpty {
             batch.execute(Self.updateEvents) {
-                $0.int8Array(changed.lazy.map(\.id))
-                $0.int8Array(changed.lazy.map(\.row.delivery.rawValue))
-                $0.int8Array(changed.lazy.map(\.row.attempts))
-                $0.int8Array(changed.lazy.map(\.row.nextAttemptAt.milliseconds))
-                $0.textArray(changed.lazy.map(\.row.lastError))
+                $0.int8Array(changed.map(\.id))
+                $0.int8Array(changed.map(\.row.delivery.rawValue))
+                $0.int8Array(changed.map(\.row.attempts))
+                $0.int8Array(changed.map(\.row.nextAttemptAt.milliseconds))
+                $0.textArray(changed.map(\.row.lastError))
             }
         }
         if books.retriesEvents { batch.execute(Self.countRetries) }
@@ -482,9 +482,9 @@ extension GroupWrites {
         guard !added.isEmpty else { return }
         let units = added.flatMap { event in event.row.units.map { (event: event.id, units: $0) } }
         batch.execute(Self.insertUnits) {
-            $0.int8Array(units.lazy.map(\.event))
-            $0.int8Array(units.lazy.map(\.units.productID.rawValue))
-            $0.int8Array(units.lazy.map(\.units.units))
+            $0.int8Array(units.map(\.event))
+            $0.int8Array(units.map(\.units.productID.rawValue))
+            $0.int8Array(units.map(\.units.units))
         }
     }
 
@@ -493,14 +493,14 @@ extension GroupWrites {
         guard !added.isEmpty else { return }
         batch.execute(Self.insertEvents) {
             $0.int8(Int64(added.count))
-            $0.int8Array(added.lazy.map(\.id))
-            $0.int8Array(added.lazy.map { $0.row.kind == .paid ? 0 : 1 })
-            $0.int8Array(added.lazy.map(\.row.order.rawValue))
-            $0.int8Array(added.lazy.map(\.row.occurredAt.milliseconds))
-            $0.int8Array(added.lazy.map(\.row.saleDay.number))
-            $0.textArray(added.lazy.map(\.row.payload))
-            $0.int8Array(added.lazy.map(\.row.nextAttemptAt.milliseconds))
-            $0.textArray(added.lazy.map { $0.row.trace?.description })
+            $0.int8Array(added.map(\.id))
+            $0.int8Array(added.map { $0.row.kind == .paid ? 0 : 1 })
+            $0.int8Array(added.map(\.row.order.rawValue))
+            $0.int8Array(added.map(\.row.occurredAt.milliseconds))
+            $0.int8Array(added.map(\.row.saleDay.number))
+            $0.textArray(added.map(\.row.payload))
+            $0.int8Array(added.map(\.row.nextAttemptAt.milliseconds))
+            $0.textArray(added.map { $0.row.trace?.description })
         }
     }
 }

@@ -78,20 +78,20 @@ struct GroupReading {
     private mutating func addByOtherKeys(_ statements: ReadStatements, _ batch: inout PostgresBatch) {
         if !needs.owners.isEmpty {
             add(.owned, statements.owned, &batch) { [owners = needs.owners] in
-                $0.int8Array(owners.lazy.map(\.campaign.rawValue))
-                $0.int8Array(owners.lazy.map(\.user.rawValue))
+                $0.int8Array(owners.map(\.campaign.rawValue))
+                $0.int8Array(owners.map(\.user.rawValue))
             }
         }
         if !needs.sequences.isEmpty {
             add(.sequences, statements.sequences, &batch) { [sequences = needs.sequences] in
-                $0.int8Array(sequences.lazy.map(\.campaign.rawValue))
-                $0.int8Array(sequences.lazy.map(\.sequence))
+                $0.int8Array(sequences.map(\.campaign.rawValue))
+                $0.int8Array(sequences.map(\.sequence))
             }
         }
         if !needs.answers.isEmpty {
             add(.answers, statements.answers, &batch) { [answers = needs.answers] in
-                $0.textArray(answers.lazy.map(\.scope))
-                $0.textArray(answers.lazy.map(\.key))
+                $0.textArray(answers.map(\.scope))
+                $0.textArray(answers.map(\.key))
             }
         }
         let counts = needs.new.fromSequences

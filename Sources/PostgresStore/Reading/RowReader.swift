@@ -7,13 +7,13 @@ struct RowReader {
     let result: PostgresResult
     let row: Int
 
-    func int(_ column: Int) throws -> Int64 { try result.value(row, column) }
-    func text(_ column: Int) throws -> String { try result.value(row, column) }
+    func int(_ column: Int) throws -> Int64 { try result.int8(row, column) }
+    func text(_ column: Int) throws -> String { try result.text(row, column) }
     func bool(_ column: Int) throws -> Bool { try result.value(row, column) }
     func bytes(_ column: Int) throws -> [UInt8] { try result.value(row, column) }
     func ints(_ column: Int) throws -> [Int64] { try result.value(row, column) }
-    func optionalInt(_ column: Int) throws -> Int64? { try result.value(row, column) }
-    func optionalText(_ column: Int) throws -> String? { try result.value(row, column) }
+    func optionalInt(_ column: Int) throws -> Int64? { try result.optionalInt8(row, column) }
+    func optionalText(_ column: Int) throws -> String? { try result.optionalText(row, column) }
 
     func won(_ column: Int) throws -> Won { Won(try int(column)) }
     func optionalWon(_ column: Int) throws -> Won? { try optionalInt(column).map { Won($0) } }
