@@ -3,7 +3,7 @@ import Postgres
 import Store
 import TraceContext
 
-/// Writes what a group has changed: one statement for most tables together, whatever the number of rows.
+/// Writes what a group has changed. One statement writes the rows of most tables, however many there are.
 ///
 /// What depends on another statement has one of its own. The events come last, with the counter that numbers their places: every group that appends events waits there for the commit of the
 /// one before it, and this lock is held for no round trip.
