@@ -72,7 +72,7 @@ let package = Package(
             name: "Redis", dependencies: ["CHiredis", "EventLoops", "Histograms", nioCore, nioPosix, nioSSL, collections, logging],
             swiftSettings: strict),
         .target(name: "Postgres", dependencies: ["CLibPQ"], swiftSettings: strict),
-        .target(name: "Commerce", swiftSettings: strict),
+        .target(name: "Commerce", dependencies: [crypto], swiftSettings: strict),
         .target(
             name: "PostgresStore",
             dependencies: ["Commerce", "FaultPoints", "Histograms", "Postgres", "Store", "TraceContext", logging], swiftSettings: strict),

@@ -54,6 +54,11 @@ extension CommerceServices: Service {
                     try await outbox.step()
                 }
             ) { [outbox] in outbox.forget() },
+            duty(
+                woken("win chains", by: sealer.feed.wakeup, pause: .milliseconds(200), interval: .seconds(10)) { [sealer] in
+                    try await sealer.step()
+                }
+            ) { [sealer] in sealer.startOver() },
             duty(every(.seconds(60), "retention") { [retention] in try await retention.step() }),
         ]
     }

@@ -184,6 +184,13 @@ extension TransactionalStore {
         try await anyEngine.read(lane) { try body($0.db) }
     }
 
+    /// Runs reads in one consistent snapshot, in a lane.
+    func readSnapshot<Value: Sendable>(
+        _ lane: ReadLane, _ body: @escaping @Sendable (Snapshot) throws(StoreError) -> Value
+    ) async throws(StoreError) -> Value {
+        try await anyEngine.read(lane) { try body($0) }
+    }
+
     /// Runs reads in one consistent snapshot, in the lane `service`.
     ///
     /// A snapshot may be ended as `unavailable` when it keeps the write-ahead log from starting over for too long.

@@ -21,6 +21,8 @@ final class PostgresBooks: Books, WorkingSetReading {
     /// The responses to store, and the keys of those to remove with the instant before which they were stored.
     var newAnswers: [AnswerKey: AnswerRow] = [:]
     var removedAnswers: [AnswerKey: Instant] = [:]
+    /// Hashes that are added to the chains of campaigns.
+    var chainPieces: [(campaign: Int64, piece: ChainBlock)] = []
     var pruning: (from: PrunedEvents, to: PrunedEvents)?
     /// Whether events wait again that were parked or delivered.
     private(set) var retriesEvents = false
@@ -151,6 +153,19 @@ extension PostgresBooks {
     func addIssued(_ count: Int64, to campaign: CouponID) throws {
         wrote()
         try held.campaigns.change(campaign.rawValue) { $0.issued += count }
+    }
+
+    func seal(_ growth: ChainGrowth, of campaign: CouponID) throws {
+        wrote()
+        try held.campaigns.change(campaign.rawValue) { $0.chain = growth.head }
+        for piece in growth.pieces {
+            // One statement may not change a row twice.
+            if let index = chainPieces.firstIndex(where: { $0.campaign == campaign.rawValue && $0.piece.number == piece.number }) {
+                chainPieces[index].piece.hashes += piece.hashes
+            } else {
+                chainPieces.append((campaign.rawValue, piece))
+            }
+        }
     }
 
     private func change(_ campaign: CouponID, _ body: (inout CampaignRow) -> Void) throws {

@@ -133,6 +133,12 @@ private final class ResultColumns: RowColumns {
 
     func isNull(_ index: CInt) -> Bool { read(index, else: true) { field in field.bytes == nil } }
 
+    func withBytes<Value>(_ index: CInt, _ body: (UnsafeRawBufferPointer) -> Value) -> Value {
+        read(index, else: body(UnsafeRawBufferPointer(start: nil, count: 0))) { field in
+            field.bytes.map(body) ?? body(UnsafeRawBufferPointer(start: nil, count: 0))
+        }
+    }
+
     private func read<Value>(_ index: CInt, else missing: Value, _ value: (PostgresField) -> Value?) -> Value {
         do throws(PostgresError) {
             if let value = value(try result.field(row, Int(index))) { return value }

@@ -20,7 +20,28 @@ enum PostgresTables {
         Migration(leastKnown: 2, statements: waitingByPlace),
         Migration(leastKnown: 2, statements: duties),
         Migration(leastKnown: 2, statements: couponStatistics),
+        Migration(leastKnown: 2, statements: winChains),
     ]
+
+    /// The chains of wins, see `WinChain`. The release before knows none of these columns: campaigns that it makes get a salt by themselves.
+    private static let winChains = [
+        "ALTER TABLE campaigns ADD COLUMN salt bytea NOT NULL DEFAULT \(randomBytes)",
+        "ALTER TABLE campaigns ADD COLUMN sealed bigint NOT NULL DEFAULT 0 CHECK (sealed >= 0)",
+        "ALTER TABLE campaigns ADD COLUMN sealed_count bigint NOT NULL DEFAULT 0 CHECK (sealed_count BETWEEN 0 AND sealed)",
+        "ALTER TABLE campaigns ADD COLUMN chain_head bytea",
+        """
+        CREATE TABLE chain_blocks (
+            coupon_id bigint NOT NULL,
+            block bigint NOT NULL CHECK (block >= 0),
+            before bytea NOT NULL CHECK (length(before) = 32),
+            hashes bytea NOT NULL CHECK (length(hashes) <= 2048),
+            PRIMARY KEY (coupon_id, block)
+        ) WITH (fillfactor = 50)
+        """,
+    ]
+
+    /// 32 bytes with 244 random bits, from the server's secure generator. The column's default gives each row its own.
+    private static let randomBytes = "decode(replace(gen_random_uuid()::text || gen_random_uuid()::text, '-', ''), 'hex')"
 
     /// Rows that are updated often leave room on their pages, so that an update need not change an index.
     private static let roomForUpdates = "WITH (fillfactor = 80)"

@@ -66,7 +66,7 @@ struct UpdateCampaign: UseCase {
         guard terms.quantity >= old.issued else { return .refused(.quantityIssued(issued: old.issued)) }
         if let fault = terms.windowFault { return .refused(fault) }
         try books.changeTerms(of: id, to: terms)
-        return .done(Campaign(id: id, terms: terms, issued: old.issued, createdAt: old.createdAt, epoch: old.epoch))
+        return .done(Campaign(id: id, terms: terms, issued: old.issued, createdAt: old.createdAt, epoch: old.epoch, chain: old.chain))
     }
 }
 
@@ -81,7 +81,7 @@ struct RaiseEpoch: UseCase {
         guard let old = try books.campaign(id) else { return .refused(.couponNotFound) }
         guard old.epoch < epoch, !old.isArchived else { return .done(nil) }
         try books.setEpoch(of: id, to: epoch)
-        return .done(Campaign(id: id, terms: old.terms, issued: old.issued, createdAt: old.createdAt, epoch: epoch))
+        return .done(Campaign(id: id, terms: old.terms, issued: old.issued, createdAt: old.createdAt, epoch: epoch, chain: old.chain))
     }
 }
 

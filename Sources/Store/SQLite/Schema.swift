@@ -23,8 +23,28 @@ enum Schema {
         }
         migrator.registerMigration("waiting events by id") { db in try db.execute(sql: waitingEventsByID) }
         migrator.registerMigration("events carry a trace") { db in try db.execute(sql: "ALTER TABLE events ADD COLUMN traceparent TEXT") }
+        migrator.registerMigration("wins form a chain") { db in try db.execute(sql: winChains) }
         return migrator
     }
+
+    /// The chains of wins, see `WinChain`: a campaign's secret salt and how far its wins are sealed, and the hashes in blocks of 64.
+    ///
+    /// The hashes are apart from the coupons, so that sealing changes no row and no index of them.
+    private static let winChains = """
+        ALTER TABLE campaigns ADD COLUMN salt BLOB NOT NULL DEFAULT x'';
+        UPDATE campaigns SET salt = randomblob(32);
+        ALTER TABLE campaigns ADD COLUMN sealed INTEGER NOT NULL DEFAULT 0 CHECK (sealed >= 0);
+        ALTER TABLE campaigns ADD COLUMN sealed_count INTEGER NOT NULL DEFAULT 0 CHECK (sealed_count BETWEEN 0 AND sealed);
+        ALTER TABLE campaigns ADD COLUMN chain_head BLOB;
+
+        CREATE TABLE chain_blocks (
+            coupon_id INTEGER NOT NULL REFERENCES campaigns (id),
+            block INTEGER NOT NULL CHECK (block >= 0),
+            before BLOB NOT NULL CHECK (length(before) = 32),
+            hashes BLOB NOT NULL CHECK (length(hashes) <= 2048),
+            PRIMARY KEY (coupon_id, block)
+        ) STRICT;
+        """
 
     /// How far old events were removed, in one row: see ``PrunedEvents``.
     private static let prunedEvents = """

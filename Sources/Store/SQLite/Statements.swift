@@ -192,6 +192,8 @@ struct Columns: RowColumns {
         return try body(UnsafeRawBufferPointer(start: bytes, count: bytes == nil ? 0 : Int(sqlite3_column_bytes(statement, index))))
     }
 
+    func withBytes<Value>(_ index: CInt, _ body: (UnsafeRawBufferPointer) -> Value) -> Value { withBlob(index, body) }
+
     func bool(_ index: CInt) -> Bool { int(index) != 0 }
     func won(_ index: CInt) -> Won { Won(int(index)) }
     /// An instant. One outside the representable range, which no version writes, is clamped to it: it must not end the process.

@@ -76,6 +76,8 @@ package protocol Books: Rows {
     /// Begins to archive the campaign under a later epoch.
     func beginArchiving(_ campaign: CouponID, epoch: Int64, at now: Instant) throws
     func finishArchiving(_ campaign: CouponID) throws
+    /// Adds hashes to the campaign's chain, whose head the use case has read.
+    func seal(_ growth: ChainGrowth, of campaign: CouponID) throws
     /// Adds to the campaign's number of issued coupons.
     func addIssued(_ count: Int64, to campaign: CouponID) throws
 

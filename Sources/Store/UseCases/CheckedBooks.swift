@@ -247,6 +247,11 @@ extension CheckedBooks {
         try base.finishArchiving(campaign)
     }
 
+    func seal(_ growth: ChainGrowth, of campaign: CouponID) throws {
+        check(campaign)
+        try base.seal(growth, of: campaign)
+    }
+
     func addIssued(_ count: Int64, to campaign: CouponID) throws {
         check(campaign)
         try base.addIssued(count, to: campaign)
