@@ -5,6 +5,8 @@ import GRDB
 package struct ReceivedCoupon: Sendable, Equatable {
     package let coupon: IssuedCoupon
     package let receipt: WinReceipt?
+
+    package init(coupon: IssuedCoupon, receipt: WinReceipt?) { (self.coupon, self.receipt) = (coupon, receipt) }
 }
 
 extension Database {
@@ -12,14 +14,17 @@ extension Database {
     static let receivedCouponQuery = """
         SELECT i.id, i.code, i.coupon_id, i.user_id, c.name, c.discount_type, c.discount_value, c.discount_max, c.min_order,
             i.sequence, i.state, i.issued_at, i.expires_at, i.used_at, i.order_id,
-            c.salt, b.block, b.before, substr(b.hashes, 1, CAST(\(ChainHash.byteCount) * ((i.sequence - 1) % \(ChainBlock.length) + 1) AS integer))
+            c.salt, b.block, b.before,
+            substr(b.hashes, 1, CAST(\(ChainHash.byteCount) * ((i.sequence - 1) % \(ChainBlock.length) + 1) AS integer))
         FROM issued_coupons i JOIN campaigns c ON c.id = i.coupon_id
             LEFT JOIN chain_blocks b ON b.coupon_id = i.coupon_id AND b.block = (i.sequence - 1) / \(ChainBlock.length)
         """
 
     static func receivedCoupon(_ row: some RowColumns) throws -> ReceivedCoupon {
         let coupon = try issuedCoupon(row)
-        guard !row.isNull(16), let before = row.withBytes(17, { ChainHash($0) }) else { return ReceivedCoupon(coupon: coupon, receipt: nil) }
+        guard !row.isNull(16), let before = row.withBytes(17, { ChainHash($0) }) else {
+            return ReceivedCoupon(coupon: coupon, receipt: nil)
+        }
         let block = ChainBlock(number: row.int(16), before: before, hashes: row.bytes(18))
         guard let sealed = block.hash(of: coupon.sequence) else { return ReceivedCoupon(coupon: coupon, receipt: nil) }
         let nonce = WinChain(salt: row.bytes(15)).nonce(of: coupon.userID)
