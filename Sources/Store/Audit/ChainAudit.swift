@@ -34,7 +34,7 @@ extension Snapshot {
                 let previous = head.previous(in: id)
                 let hash = chained.chain.hash(after: previous, sequence: win.sequence, user: win.userID, issuedAt: win.issuedAt)
                 guard let sealed = stored[ChainBlock.number(of: win.sequence)]?.hash(of: win.sequence), sealed == (previous, hash) else {
-                    return (head.count + 1, ["coupon \(id): the hash of sequence \(win.sequence) is not that of its win and the one before"])
+                    return (head.count + 1, ["coupon \(id): sequence \(win.sequence) has another hash than its win and the one before it give"])
                 }
                 head = ChainHead(sequence: win.sequence, count: head.count + 1, hash: hash)
             }
