@@ -34,7 +34,8 @@ extension Snapshot {
                 let previous = head.previous(in: id)
                 let hash = chained.chain.hash(after: previous, sequence: win.sequence, user: win.userID, issuedAt: win.issuedAt)
                 guard let sealed = stored[ChainBlock.number(of: win.sequence)]?.hash(of: win.sequence), sealed == (previous, hash) else {
-                    return (head.count + 1, ["coupon \(id): sequence \(win.sequence) has another hash than its win and the one before it give"])
+                    let what = "sequence \(win.sequence) has another hash than its win and the one before it give"
+                    return (head.count + 1, ["coupon \(id): \(what)"])
                 }
                 head = ChainHead(sequence: win.sequence, count: head.count + 1, hash: hash)
             }
