@@ -146,19 +146,20 @@ final class WinSealer: Sendable {
                 try await Task.sleep(for: Self.rest)
                 continue
             }
-            guard try await isFree(of: campaign, from: growth.head.sequence + 1, before: next.sequence) else { return false }
+            guard await isFree(of: campaign, from: growth.head.sequence + 1, before: next.sequence) else { return false }
             passed = (campaign.epoch, next.sequence - 1)
         }
     }
 
     /// Whether nobody has any of the sequences and nobody can get one: the present gate has granted later ones, and none of these.
     ///
-    /// The rows have to be read again afterwards: one of these sequences may have been written meanwhile.
-    private func isFree(of campaign: Campaign, from first: Int64, before next: Int64) async throws -> Bool {
-        guard let gate = try await CouponGate.states(of: [campaign.id], through: redis)[0], gate.isOf(store.identity), gate.isOpen,
-            gate.epoch == campaign.epoch, let granted = gate.sequence, granted >= next - 1
+    /// The rows have to be read again afterwards: one of these sequences may have been written meanwhile. Where Redis does not answer, the
+    /// gap waits, and other campaigns go on.
+    private func isFree(of campaign: Campaign, from first: Int64, before next: Int64) async -> Bool {
+        guard let gate = try? await CouponGate.states(of: [campaign.id], through: redis)[0], gate.isOf(store.identity), gate.isOpen,
+            gate.epoch == campaign.epoch, let granted = gate.sequence, granted >= next - 1,
+            let claims = try? await CouponGate.claims(of: campaign.id, from: first, limit: 1, through: redis)
         else { return false }
-        let claims = try await CouponGate.claims(of: campaign.id, from: first, limit: 1, through: redis)
         return claims.first.map { $0.sequence >= next } ?? true
     }
 }
