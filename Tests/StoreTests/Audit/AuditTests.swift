@@ -8,6 +8,9 @@ import Testing
     private func fill() async throws {
         let store = home.store
         let users = try await store.makeUsers(3, balance: 200_000)
+        for user in users.prefix(2) {
+            _ = try await store.charge(userID: user, amount: Won(1_000), in: WriteContext(at: noon, adminLog: .ofTests())).value
+        }
         let tea = try await store.makeProduct(price: 10_000, stock: 100)
         _ = try await store.makeProduct("Cup")
         let campaign = try await store.makeCampaign(quantity: 10)
@@ -96,6 +99,7 @@ import Testing
         ),
         ("UPDATE events SET id = 9 WHERE id = 5; UPDATE event_units SET event_id = 9 WHERE event_id = 5", ["events are numbered"]),
         ("UPDATE events SET delivery = 7 WHERE id = 1", ["events are numbered"]),
+        ("DROP TRIGGER admin_log_no_delete; DELETE FROM admin_log WHERE id = 1", ["no entry of the admin log"]),
     ]
 
     @Test("each injected violation fires its own rule and no other", arguments: injections.indices)
