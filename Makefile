@@ -37,7 +37,7 @@ PORT ?= 8080
 # the torture, SERVICES may be set too.
 ROUNDS ?=
 
-.PHONY: help run test upgrade-test contract dist dist-test costs thresholds torture fuzz bench build lint format clean
+.PHONY: help run demo test upgrade-test contract dist dist-test costs thresholds torture fuzz bench build lint format clean
 .PHONY: dist-packages dist-test-packages costs-build packages test-packages contract-packages costs-packages bench-packages
 .PHONY: several-packages lint-packages
 
@@ -47,6 +47,10 @@ help: ## Print this list
 run: build ## Build a release and start the service on 127.0.0.1:8080, with sample data on the first start: STORE=postgresql://...
 	@$(if $(STORE),export FIRSTCOME_STORE='$(STORE)';) $(BINARY) demo --data '$(DATA)' --url 'http://$(HOST):$(PORT)'
 	@$(if $(STORE),export FIRSTCOME_STORE='$(STORE)';) exec $(BINARY) serve --data '$(DATA)' --host '$(HOST)' --port '$(PORT)'
+
+demo: build ## Play a flash sale in under a minute, on a service in a temporary folder: SECONDS=30 KEEP=1
+	swift build $(RELEASE) --product firstcome-flash-sale
+	@exec $(BINARY)-flash-sale --seconds '$(or $(SECONDS),30)' --port '$(PORT)' $(if $(KEEP),--keep)
 
 build: packages ## Build a release
 	swift build $(RELEASE) --product firstcome

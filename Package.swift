@@ -134,6 +134,11 @@ let package = Package(
             name: "firstcome-torture", dependencies: ["TestSupport", "Torture", "firstcome", argumentParser], path: "Tests/Torture/Tool",
             swiftSettings: strict
         ),
+        .executableTarget(
+            name: "firstcome-flash-sale",
+            dependencies: ["JSON", "Services", "TestSupport", "firstcome", argumentParser, nioCore, nioPosix],
+            path: "Tests/FlashSale/Tool", swiftSettings: strict
+        ),
         .target(
             name: "LoadGenerator", dependencies: [nioCore, nioPosix, histogram], path: "Tests/Bench/LoadGenerator",
             swiftSettings: strict),

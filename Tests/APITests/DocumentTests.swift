@@ -179,6 +179,11 @@ struct AnswerTests {
                 $0.write(BalanceEntry(id: EntryID(1), kind: kind, amount: Won(-5), balanceAfter: .zero, orderID: order, at: Samples.now))
             }
         }
+        for requestID in [nil, "5f2c1a90b3d84e7700000001"] {
+            let action = AdminAction("product.update", on: "product:9", details: #"{"price":{"from":2,"to":1}}"#)
+            let entry = AdminLogEntry(id: Identifier(1), at: Samples.now, actor: "kim", action: action, requestID: requestID)
+            try check("AdminLogEntry") { $0.write(entry) }
+        }
         for status in Order.Status.allCases { try check("Order") { $0.write(Samples.order(status), at: Samples.now) } }
     }
 
@@ -221,7 +226,7 @@ struct AnswerTests {
             schemas[path] = parameter?["schema"]
         }
         let patterns = schemas
-        #expect(patterns.count == 6)
+        #expect(patterns.count == 7)
         try await ApplicationFixture.run { app in
             let user = Identity.user(UserID(1))
             _ = try await app.send(.post, "/api/v1/users", as: .anyAdmin, #"{"name":"a"}"#)

@@ -5,6 +5,7 @@ import HTTPServer
 enum Admission: Sendable {
     case plain(Route.Handler)
     case user(Route.UserHandler, UserID)
+    case acting(Route.ActingHandler, UserID, Identity)
     case identity(Route.IdentityHandler, Identity)
     case refused(HTTPResponse)
     /// The store is not known to have the user whom the token or the path names.
@@ -18,8 +19,10 @@ enum Admission: Sendable {
         _ access: Route.Access, _ identity: Identity, pathUser: UserID?, prepared: PreparedAnswers, userExists: (UserID) -> Bool
     ) {
         switch (access, identity) {
-        case (.open(let handler), _), (.admin(let handler), .admin):
+        case (.open(let handler), _):
             self = .plain(handler)
+        case (.admin(let handler), .admin):
+            self = .identity(handler, identity)
         case (.admin, .user):
             self = .refused(prepared.adminOnly)
         case (.user(let handler), .user(let id)):
@@ -32,6 +35,12 @@ enum Admission: Sendable {
                 return
             }
             self = userExists(pathUser) ? .user(handler, pathUser) : .unknownUser(pathUser)
+        case (.selfOrLoggedAdmin(let handler), _):
+            guard let pathUser, identity.mayRead(whatBelongsTo: pathUser) else {
+                self = .refused(prepared.notYours)
+                return
+            }
+            self = userExists(pathUser) ? .acting(handler, pathUser, identity) : .unknownUser(pathUser)
         case (.ownerOrAdmin(let handler), _):
             guard let user = identity.userID, !userExists(user) else {
                 self = .identity(handler, identity)
@@ -46,6 +55,7 @@ enum Admission: Sendable {
         switch self {
         case .plain(let handler): try handler(call)
         case .user(let handler, let id): try handler(call, id)
+        case .acting(let handler, let id, let identity): try handler(call, id, identity)
         case .identity(let handler, let identity): try handler(call, identity)
         case .refused(let response): .now(response)
         case .unknownUser: .now(call.loop.prepared.userNotFound)

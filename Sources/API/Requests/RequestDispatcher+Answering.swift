@@ -154,7 +154,7 @@ extension RequestDispatcher {
         switch admission {
         case .refused(let response): return .now(response)
         case .unknownUser(let id): return try replyToUnknown(id, call, by: access, as: identity)
-        case .plain, .user, .identity: break
+        case .plain, .user, .acting, .identity: break
         }
         guard call.endpoint.acceptsIdempotencyKey, let key = try IdempotencyKey(call.request, of: identity) else {
             if let refusal = shed(call, identity) { return .now(refusal) }

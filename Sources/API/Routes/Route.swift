@@ -5,14 +5,17 @@ import HTTPServer
 final class Route: Sendable {
     typealias Handler = @Sendable (Call) throws -> HTTPAnswer
     typealias UserHandler = @Sendable (Call, UserID) throws -> HTTPAnswer
+    typealias ActingHandler = @Sendable (Call, UserID, Identity) throws -> HTTPAnswer
     typealias IdentityHandler = @Sendable (Call, Identity) throws -> HTTPAnswer
 
     /// The handler of a route, by the rule of who may use it. A handler gets the identity that its rule ensures.
     enum Access: Sendable {
         case open(Handler)
         case user(UserHandler)
-        case admin(Handler)
+        case admin(IdentityHandler)
         case selfOrAdmin(UserHandler)
+        /// As `selfOrAdmin`, for what is logged where an admin does it.
+        case selfOrLoggedAdmin(ActingHandler)
         case ownerOrAdmin(IdentityHandler)
 
         var rule: Endpoint.Rule {
@@ -20,7 +23,7 @@ final class Route: Sendable {
             case .open: .open
             case .user: .user
             case .admin: .admin
-            case .selfOrAdmin: .selfOrAdmin
+            case .selfOrAdmin, .selfOrLoggedAdmin: .selfOrAdmin
             case .ownerOrAdmin: .ownerOrAdmin
             }
         }

@@ -23,6 +23,7 @@ struct GroupWrites {
         renameProducts(&batch)
         addAnswers(&batch)
         changeEvents(&batch)
+        addAdminLog(&batch)
         appendEvents(&batch)
     }
 }
@@ -434,6 +435,34 @@ extension GroupWrites {
                 $0.byteaArray(added.map(\.value.body))
                 $0.int8Array(added.map(\.value.createdAt.milliseconds))
             }
+        }
+    }
+}
+
+// MARK: - Admin log
+
+extension GroupWrites {
+    /// A counter numbers the entries, and not a sequence: so there is no gap, and ids rise in the order of the commits.
+    private static let insertAdminLog = PostgresStatement(
+        "insert_admin_log",
+        """
+        WITH counter AS (UPDATE counters SET last = last + $1 WHERE name = 'admin_log' RETURNING last)
+        INSERT INTO admin_log (id, at, actor, action, object, request_id, details)
+        SELECT counter.last - $1 + n.ordinal, n.at, n.actor, n.action, n.object, n.request_id, n.details
+        FROM counter, unnest($2, $3, $4, $5, $6, $7) WITH ORDINALITY AS n (at, actor, action, object, request_id, details, ordinal)
+        """, .int8, .int8Array, .textArray, .textArray, .textArray, .textArray, .textArray)
+
+    private func addAdminLog(_ batch: inout PostgresBatch) {
+        let added = books.adminLog
+        guard !added.isEmpty else { return }
+        batch.execute(Self.insertAdminLog) {
+            $0.int8(Int64(added.count))
+            $0.int8Array(added.map(\.at.milliseconds))
+            $0.textArray(added.map(\.actor))
+            $0.textArray(added.map(\.action.name))
+            $0.textArray(added.map(\.action.object))
+            $0.textArray(added.map(\.requestID))
+            $0.textArray(added.map(\.action.details))
         }
     }
 }

@@ -18,6 +18,7 @@ final class PostgresBooks: Books, WorkingSetReading {
     var transfers: [(id: Int64, row: TransferRow)] = []
     var charges: [(id: Int64, row: ChargeRow)] = []
     var refunds: [(id: Int64, row: RefundRow)] = []
+    var adminLog: [NewAdminLogEntry] = []
     /// The responses to store, and the keys of those to remove with the instant before which they were stored.
     var newAnswers: [AnswerKey: AnswerRow] = [:]
     var removedAnswers: [AnswerKey: Instant] = [:]
@@ -359,6 +360,11 @@ extension PostgresBooks {
         wrote()
         pruning = (pruning?.from ?? old, new)
         held.outbox = (outbox.newest, new)
+    }
+
+    func append(_ entry: NewAdminLogEntry) throws {
+        wrote()
+        adminLog.append(entry)
     }
 
     func keep(_ answer: StoredResponse, under key: IdempotencyKey, at now: Instant) throws {

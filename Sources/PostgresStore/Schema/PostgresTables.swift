@@ -21,6 +21,7 @@ enum PostgresTables {
         Migration(leastKnown: 2, statements: duties),
         Migration(leastKnown: 2, statements: couponStatistics),
         Migration(leastKnown: 2, statements: winChains),
+        Migration(leastKnown: 2, statements: adminLog),
     ]
 
     /// The chains of wins, see `WinChain`. The release before knows none of these columns: campaigns that it makes get a salt by themselves.
@@ -324,6 +325,32 @@ enum PostgresTables {
         """,
         "INSERT INTO duties VALUES ('background', 0, 0, to_timestamp(0), to_timestamp(0))",
         "INSERT INTO counters (name, last) VALUES ('retries', 0)",
+    ]
+
+    /// What admins did. The trigger is this schema's only one: it refuses to change or remove an entry, and fires in no work of the service.
+    private static let adminLog = [
+        """
+        CREATE TABLE admin_log (
+            id bigint PRIMARY KEY,
+            at bigint NOT NULL,
+            actor text NOT NULL,
+            action text NOT NULL,
+            object text NOT NULL,
+            request_id text,
+            details text NOT NULL
+        )
+        """,
+        "CREATE INDEX admin_log_by_actor ON admin_log (actor, id)",
+        "CREATE INDEX admin_log_by_object ON admin_log (object, id)",
+        """
+        CREATE FUNCTION refuse_change_of_admin_log() RETURNS trigger LANGUAGE plpgsql AS
+        $$ BEGIN RAISE EXCEPTION 'entries of the admin log are only appended'; END $$
+        """,
+        """
+        CREATE TRIGGER admin_log_is_only_appended BEFORE UPDATE OR DELETE OR TRUNCATE ON admin_log
+        FOR EACH STATEMENT EXECUTE FUNCTION refuse_change_of_admin_log()
+        """,
+        "INSERT INTO counters (name, last) VALUES ('admin_log', 0)",
     ]
 
     /// Where new ids come from; none keeps ids for a session (CACHE 1), so that the ids of one user rise in the order of the commits.

@@ -64,6 +64,7 @@ package struct StoreTable: Sendable {
             "id kind order_id occurred_at sale_day payload:text delivery attempts next_attempt_at last_error:text traceparent:text"),
         StoreTable("event_units", key: ["event_id", "product_id"], "event_id product_id units"),
         StoreTable("pruned_events", "id through payments refunds"),
+        StoreTable("admin_log", "id at actor:text action:text object:text request_id:text details:text"),
     ]
 }
 

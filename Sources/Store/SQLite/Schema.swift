@@ -24,6 +24,7 @@ enum Schema {
         migrator.registerMigration("waiting events by id") { db in try db.execute(sql: waitingEventsByID) }
         migrator.registerMigration("events carry a trace") { db in try db.execute(sql: "ALTER TABLE events ADD COLUMN traceparent TEXT") }
         migrator.registerMigration("wins form a chain") { db in try db.execute(sql: winChains) }
+        migrator.registerMigration("admin log") { db in try db.execute(sql: adminLog) }
         return migrator
     }
 
@@ -44,6 +45,28 @@ enum Schema {
             hashes BLOB NOT NULL CHECK (length(hashes) <= 2048),
             PRIMARY KEY (coupon_id, block)
         ) STRICT;
+        """
+
+    /// What admins did. Entries are only appended, which triggers ensure; those that replace a row by an INSERT fire no trigger for DELETE,
+    /// so they have one of their own. Where SQLite chooses the id, it is -1 in that trigger.
+    private static let adminLog = """
+        CREATE TABLE admin_log (
+            id INTEGER PRIMARY KEY,
+            at INTEGER NOT NULL,
+            actor TEXT NOT NULL,
+            action TEXT NOT NULL,
+            object TEXT NOT NULL,
+            request_id TEXT,
+            details TEXT NOT NULL
+        ) STRICT;
+        CREATE INDEX admin_log_by_actor ON admin_log (actor, id);
+        CREATE INDEX admin_log_by_object ON admin_log (object, id);
+        CREATE TRIGGER admin_log_no_update BEFORE UPDATE ON admin_log
+            BEGIN SELECT RAISE(ABORT, 'entries of the admin log are only appended'); END;
+        CREATE TRIGGER admin_log_no_delete BEFORE DELETE ON admin_log
+            BEGIN SELECT RAISE(ABORT, 'entries of the admin log are only appended'); END;
+        CREATE TRIGGER admin_log_no_replace BEFORE INSERT ON admin_log WHEN EXISTS (SELECT 1 FROM admin_log WHERE id = NEW.id)
+            BEGIN SELECT RAISE(ABORT, 'entries of the admin log are only appended'); END;
         """
 
     /// How far old events were removed, in one row: see ``PrunedEvents``.

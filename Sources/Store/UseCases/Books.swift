@@ -132,6 +132,11 @@ package protocol Books: Rows {
     /// Removes the events after `old` through `new` with their units, and notes that.
     func pruneEvents(from old: PrunedEvents, to new: PrunedEvents) throws
 
+    // MARK: Admin log
+
+    /// Appends an entry with the next id. Ids have no gap and rise in the order of the commits.
+    func append(_ entry: NewAdminLogEntry) throws
+
     // MARK: Stored responses
 
     func keep(_ answer: StoredResponse, under key: IdempotencyKey, at now: Instant) throws

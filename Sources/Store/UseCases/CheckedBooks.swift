@@ -380,6 +380,11 @@ extension CheckedBooks {
         try base.pruneEvents(from: old, to: new)
     }
 
+    func append(_ entry: NewAdminLogEntry) throws {
+        adding(\.adminLogEntries, "entry of the admin log")
+        try base.append(entry)
+    }
+
     func keep(_ answer: StoredResponse, under key: IdempotencyKey, at now: Instant) throws {
         check(key)
         try base.keep(answer, under: key, at: now)

@@ -73,6 +73,7 @@ package struct NewRows: Sendable, Equatable {
     package var payments = 0
     package var refunds = 0
     package var events = 0
+    package var adminLogEntries = 0
 
     package init(
         users: Int = 0, transfers: Int = 0, charges: Int = 0, products: Int = 0, campaigns: Int = 0, issuedCoupons: Int = 0,

@@ -8,6 +8,9 @@ import Testing
     private func fill() async throws {
         let store = home.store
         let users = try await store.makeUsers(3, balance: 200_000)
+        for user in users.prefix(2) {
+            _ = try await store.charge(userID: user, amount: Won(1_000), in: WriteContext(at: noon, adminLog: .ofTests())).value
+        }
         let tea = try await store.makeProduct(price: 10_000, stock: 100)
         _ = try await store.makeProduct("Cup")
         let campaign = try await store.makeCampaign(quantity: 10)
@@ -104,6 +107,7 @@ import Testing
         ("UPDATE campaigns SET salt = zeroblob(32)", ["the sealed wins"]),
         ("UPDATE chain_blocks SET hashes = zeroblob(96)", ["the sealed wins"]),
         ("DELETE FROM chain_blocks", ["the sealed wins"]),
+        ("DROP TRIGGER admin_log_no_delete; DELETE FROM admin_log WHERE id = 1", ["no entry of the admin log"]),
     ]
 
     @Test("each injected violation fires its own rule and no other", arguments: injections.indices)
