@@ -28,7 +28,6 @@ struct ClaimRush: Sendable {
     private static let clicks = Duration.milliseconds(1_500)
 
     func run(_ people: [Caller]) async throws -> Result {
-        try await shop.pool.warm(Shop.connections)
         let watching = Task { try await watch(people.count) }
         defer { watching.cancel() }
         let winners = try await withThrowingTaskGroup(of: Winner?.self) { group in

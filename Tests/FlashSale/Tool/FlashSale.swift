@@ -22,7 +22,11 @@ struct FlashSale: Sendable {
         introduce(keepsRunning)
         let people = try await gatherPeople()
         let products = try await makeProducts()
-        let opening = Opening(after: .seconds(seconds < 20 ? 4 : 7))
+        try await all(Self.customers, "balances are charged with 500,000 won each") { index in
+            _ = try await tally.timed(.setUp) { try await people[index].charge(500_000) }
+        }
+        try await shop.pool.warm(Shop.connections)
+        let opening = Opening(after: .seconds(seconds < 20 ? 3 : 5))
         let coupon = try await makeCoupon(opening)
         try await countDown(to: opening, people, coupon)
         let rush = try await ClaimRush(shop: shop, screen: screen, tally: tally, coupon: coupon, opening: opening).run(people)
@@ -77,11 +81,8 @@ struct FlashSale: Sendable {
         return try await shop.admin.post("/coupons", body).expect(201).int("couponId")
     }
 
-    /// People charge their balances, and some cannot wait.
+    /// Some cannot wait.
     private func countDown(to opening: Opening, _ people: [Caller], _ coupon: Int64) async throws {
-        async let charges: Void = all(Self.customers, "balances are charged with 500,000 won each") { index in
-            _ = try await tally.timed(.setUp) { try await people[index].charge(500_000) }
-        }
         while opening.remaining > .zero {
             try Task.checkCancellation()
             let text = "\(Names.coupon) opens in \(Text.seconds(opening.remaining))"
@@ -92,7 +93,6 @@ struct FlashSale: Sendable {
             }
             try await Task.sleep(for: min(.milliseconds(100), max(.zero, opening.remaining)))
         }
-        try await charges
     }
 
     /// Does something as often, over all connections.
