@@ -200,7 +200,7 @@ struct AnswerTests {
             for state in [IssuedCoupon.State.issued, .held, .used] {
                 let coupon = try Samples.coupon(discount, state: state)
                 for now in [Samples.now, Samples.later] { try check("IssuedCoupon") { $0.write(coupon, at: now) } }
-                let received = ReceivedCoupon(coupon: coupon, receipt: try Samples.receipt())
+                let received = CouponWithReceipt(coupon: coupon, receipt: try Samples.receipt())
                 try check("IssuedCoupon") { $0.write(received, at: Samples.now) }
             }
         }

@@ -107,7 +107,7 @@ extension JSONWriter {
         endObject()
     }
 
-    mutating func write(_ received: ReceivedCoupon, at now: Instant) {
+    mutating func write(_ received: CouponWithReceipt, at now: Instant) {
         write(received.coupon, at: now)
         guard let receipt = received.receipt else { return }
         beginObject("receipt")

@@ -2,7 +2,7 @@ package import Commerce
 import GRDB
 
 /// A user's coupon with the receipt of its win; nil as long as the win is not sealed.
-package struct ReceivedCoupon: Sendable, Equatable {
+package struct CouponWithReceipt: Sendable, Equatable {
     package let coupon: IssuedCoupon
     package let receipt: WinReceipt?
 
@@ -11,7 +11,7 @@ package struct ReceivedCoupon: Sendable, Equatable {
 
 extension Database {
     /// What ``issuedCouponQuery`` selects, and behind it the salt of the campaign, and the block of hashes up to the coupon's own.
-    static let receivedCouponQuery = """
+    static let couponWithReceiptQuery = """
         SELECT i.id, i.code, i.coupon_id, i.user_id, c.name, c.discount_type, c.discount_value, c.discount_max, c.min_order,
             i.sequence, i.state, i.issued_at, i.expires_at, i.used_at, i.order_id,
             c.salt, b.block, b.before,
@@ -20,16 +20,16 @@ extension Database {
             LEFT JOIN chain_blocks b ON b.coupon_id = i.coupon_id AND b.block = (i.sequence - 1) / \(ChainBlock.length)
         """
 
-    static func receivedCoupon(_ row: some RowColumns) throws -> ReceivedCoupon {
+    static func couponWithReceipt(_ row: some RowColumns) throws -> CouponWithReceipt {
         let coupon = try issuedCoupon(row)
         guard !row.isNull(16), let before = row.withBytes(17, { ChainHash($0) }) else {
-            return ReceivedCoupon(coupon: coupon, receipt: nil)
+            return CouponWithReceipt(coupon: coupon, receipt: nil)
         }
         let block = ChainBlock(number: row.int(16), before: before, hashes: row.bytes(18))
-        guard let sealed = block.hash(of: coupon.sequence) else { return ReceivedCoupon(coupon: coupon, receipt: nil) }
+        guard let sealed = block.hash(of: coupon.sequence) else { return CouponWithReceipt(coupon: coupon, receipt: nil) }
         let nonce = WinChain(salt: row.bytes(15)).nonce(of: coupon.userID)
         let receipt = WinReceipt(
             nonce: nonce, userHash: WinChain.userHash(of: coupon.userID, nonce: nonce), previousHash: sealed.previous, hash: sealed.hash)
-        return ReceivedCoupon(coupon: coupon, receipt: receipt)
+        return CouponWithReceipt(coupon: coupon, receipt: receipt)
     }
 }
