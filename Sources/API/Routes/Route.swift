@@ -34,11 +34,12 @@ final class Route: Sendable {
 
     init(
         _ method: HTTPMethod, _ template: String, _ operationID: String, _ access: Access, readsBody: Bool? = nil,
-        acceptsIdempotencyKey: Bool? = nil, location: ResourceLocation? = nil, refusals: [ProblemCode] = [], isForOperators: Bool = false
+        acceptsIdempotencyKey: Bool? = nil, location: ResourceLocation? = nil, refusals: [ProblemCode] = [], isForOperators: Bool = false,
+        stream: StreamKind? = nil
     ) {
         endpoint = Endpoint(
             method, template, operationID, access.rule, readsBody: readsBody, acceptsIdempotencyKey: acceptsIdempotencyKey,
-            location: location, refusals: refusals, isForOperators: isForOperators)
+            location: location, refusals: refusals, isForOperators: isForOperators, stream: stream)
         self.access = access
     }
 }
