@@ -12,14 +12,14 @@ const texts = {
     tokenMissing: "Paste a token.", tokenRefused: "The service refuses this token. It is wrong or has expired.",
     tokenEnded: "The service no longer accepts the token. Sign in again.",
     tokenOfUser: "This is not an admin's token.", unreachable: "The service does not answer. Try again.",
-    connecting: "Connecting", live: "Live", stale: s => `Stale: data of ${s} s ago`, waiting: s => `No connection, next attempt in ${s} s`,
+    connecting: "Connecting", live: "Live", stale: s => `Stale, ${s} s old`, waiting: s => `No connection, next attempt in ${s} s`,
     spokenStale: "The data is stale.", spokenWaiting: "The connection is lost. The numbers are old.", spokenLive: "Live again.",
     campaign: "Campaign", raise: "Raise quantity", edit: "Edit", noCampaign: "No campaign yet", noCampaignText: "Open a campaign to watch it here.",
     status: { SCHEDULED: "Scheduled", OPEN: "Open", SOLD_OUT: "Sold out", CLOSED: "Closed" },
     spokenStatus: (name, status) => `${name}: ${status}.`,
     remaining: "Remaining", ofQuantity: n => `of ${n}`, issued: "Issued", discount: "Discount", opensAt: "Opens", closesAt: "Closes", never: "Never",
-    opensIn: "Opens in", closesIn: "Closes in", openFor: "Open for", soldOutFor: "Sold out since", closedFor: "Closed since",
-    took: t => `${t} after it opened`, days: n => `${n} d `,
+    opensIn: "Opens in", closesIn: "Closes in", openFor: "Open for", soldOutFor: "Since it sold out", closedFor: "Since it closed",
+    took: t => `Sold out in ${t}`, days: n => `${n} d `,
     chain: "Chain head", chainAt: n => `#${n}`,
     winners: "Latest winners", sequence: "No.", user: "User", time: "Time", noWinners: "Nobody has won yet.",
     claims: "Claims", wonRate: "Won per second", refusedRate: "Refused per second",
@@ -29,7 +29,7 @@ const texts = {
     health: "Health", readiness: "Service", ready: "Ready", notReady: "Not ready", store: "Store", answers: "Answers", silent: "Does not answer",
     outboxLag: "Outbox lag", outboxWaiting: "Events waiting", outboxParked: "Events parked", parkedEvents: "Parked events",
     recovery: "Recovery", found: "Found and repaired", count: "Count", noRecovery: "Recovery has repaired nothing.",
-    services: "Services", service: "Service", role: "Role", seen: "Seen", thisOne: "this one", duties: "Runs the duties", noDuties: "Serves",
+    services: "Services", service: "Service", role: "Role", seen: "Seen", thisOne: "this one", duties: "Runs the duties", noDuties: "Serves requests",
     kinds: {
       gateMissing: "A gate was missing and was built", gateUnfinished: "An unfinished gate was taken over", gateDamaged: "A damaged gate was rebuilt",
       epochMoved: "A gate of another epoch was rebuilt", otherStore: "A gate of another store was rebuilt",
@@ -69,8 +69,8 @@ const texts = {
     status: { SCHEDULED: "예정", OPEN: "진행 중", SOLD_OUT: "소진", CLOSED: "종료" },
     spokenStatus: (name, status) => `${name}: ${status}.`,
     remaining: "남은 수량", ofQuantity: n => `/ ${n}`, issued: "발급", discount: "할인", opensAt: "시작", closesAt: "종료", never: "없음",
-    opensIn: "시작까지", closesIn: "종료까지", openFor: "진행 시간", soldOutFor: "소진 후 경과", closedFor: "종료 후 경과",
-    took: t => `시작 후 ${t} 만에 소진`, days: n => `${n}일 `,
+    opensIn: "시작까지", closesIn: "종료까지", openFor: "진행 시간", soldOutFor: "소진 후 지난 시간", closedFor: "종료 후 지난 시간",
+    took: t => `${t} 만에 소진`, days: n => `${n}일 `,
     chain: "체인 헤드", chainAt: n => `${n}번`,
     winners: "최근 발급", sequence: "순번", user: "사용자", time: "시각", noWinners: "아직 발급된 쿠폰이 없습니다.",
     claims: "쿠폰 신청", wonRate: "초당 발급", refusedRate: "초당 거절",
@@ -119,8 +119,10 @@ const known = format => value => value === null || value === undefined ? unknown
 const integer = known(value => whole.format(value));
 const rate = known(value => (value < 10 ? tenths : whole).format(value));
 const money = known(value => won.format(value));
+const compactWon = new Intl.NumberFormat(language, { style: "currency", currency: "KRW", notation: "compact", maximumSignificantDigits: 3 });
+const shortMoney = value => compactWon.format(value);
 const milliseconds = known(value => `${new Intl.NumberFormat(language, { maximumSignificantDigits: value < 10 ? 2 : 3 }).format(value)} ms`);
-const seconds = known(value => `${tenths.format(value)} s`);
+const seconds = known(value => new Intl.NumberFormat(language, { style: "unit", unit: "second", maximumFractionDigits: 1 }).format(value));
 const pad = number => String(number).padStart(2, "0");
 
 function duration(total) {
@@ -134,8 +136,10 @@ const zone = {
   use(name) {
     if (name === this.name && this.date) return;
     this.name = name;
+    for (const element of document.querySelectorAll(".zone")) put(element, `(${name})`);
     const clock = { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23", timeZone: name };
     this.date = new Intl.DateTimeFormat(language, { ...clock, year: "numeric", month: "short", day: "numeric" });
+    this.moment = new Intl.DateTimeFormat(language, { ...clock, month: "short", day: "numeric" });
     this.time = new Intl.DateTimeFormat(language, { ...clock, fractionalSecondDigits: 3 });
     this.parts = new Intl.DateTimeFormat("en-US", { ...clock, year: "numeric", month: "2-digit", day: "2-digit" });
   },
@@ -336,13 +340,16 @@ const live = {
 
 class Chart {
   static span = 120_000;
-  constructor(figure, format) {
-    this.format = format;
+  /** `format` writes the number, `short` the highest of the two minutes. */
+  constructor(figure, format, short) {
+    Object.assign(this, { format, short });
     this.points = [];
     this.number = make("span", "large", unknown);
-    this.max = make("span");
+    this.max = make("span", "max");
     const axis = make("div", "axis");
-    axis.append(make("span", "", text.chartStart), this.max, make("span", "", text.chartNow));
+    axis.append(make("span", "", text.chartStart), make("span", "", text.chartNow));
+    const numbers = make("div", "numbers");
+    numbers.append(this.number, this.max);
     const svg = (tag, attributes) => {
       const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
       for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
@@ -352,7 +359,7 @@ class Chart {
     this.area = svg("path", { class: "area" });
     this.curve = svg("path", { class: "curve" });
     image.append(...[1, 36, 71].map(y => svg("path", { class: "rule", d: `M0 ${y}H240` })), this.area, this.curve);
-    figure.append(this.number, image, axis);
+    figure.append(numbers, image, axis);
   }
   push(at, value) {
     this.points.push({ at, value });
@@ -363,7 +370,7 @@ class Chart {
   /** Draws each run of known values without a gap as a line of its own. */
   draw(now) {
     const highest = Math.max(0, ...this.points.map(point => point.value ?? 0)), top = highest || 1;
-    put(this.max, highest ? text.chartMax(this.format(highest)) : "");
+    put(this.max, highest ? text.chartMax(this.short(highest)) : "");
     let curve = "", area = "", run = [];
     const close = () => {
       if (run.length) {
@@ -387,8 +394,8 @@ class Chart {
 }
 
 const charts = {
-  won: new Chart($("chart-won"), rate), refused: new Chart($("chart-refused"), rate),
-  payments: new Chart($("chart-payments"), rate), amount: new Chart($("chart-amount"), money),
+  won: new Chart($("chart-won"), rate, rate), refused: new Chart($("chart-refused"), rate, rate),
+  payments: new Chart($("chart-payments"), rate, rate), amount: new Chart($("chart-amount"), money, shortMoney),
 };
 
 // ---- What is shown
@@ -438,9 +445,8 @@ function discountText({ type, amount, percent, maxAmount }) {
 }
 
 function showSale(campaign, sale) {
-  $("sale").hidden = !campaign;
+  $("sale").hidden = $("sale-head").hidden = !campaign;
   $("no-sale").hidden = Boolean(campaign);
-  for (const id of ["campaign", "raise", "edit"]) $(id).disabled = !campaign;
   putRows("winners", "no-winners", (sale?.latestWinners ?? []).map(({ sequence, userId, issuedAt }) =>
     [["", integer(sequence)], ["", String(userId)], ["time end", zone.time.format(new Date(issuedAt))]]));
   if (!campaign) return;
@@ -525,13 +531,12 @@ function showHealth({ ready, missing, store, redis, outbox }) {
 function showRecovery(findings) {
   putRows("recovery", "no-recovery", findings.map(({ at, kind, count }) => {
     const name = kind.replace(/_([a-z])/g, (_, letter) => letter.toUpperCase());
-    return [["time", zone.date.format(new Date(at))], ["", text.kinds[name] ?? kind], ["end", integer(count)]];
+    return [["time", zone.moment.format(new Date(at))], ["", text.kinds[name] ?? kind], ["end", integer(count)]];
   }));
 }
 
 function showServices(services, now) {
   $("services-panel").hidden = services.length === 0;
-  $("recovery-panel").classList.toggle("wide", services.length === 0);
   const ago = new Intl.RelativeTimeFormat(language, { numeric: "always", style: "short" });
   putRows("services", null, services.map(({ name, isThis, seenAt, duties }) => [
     ["", name, isThis ? text.thisOne : undefined], ["", duties ? text.duties : text.noDuties],
@@ -810,6 +815,7 @@ const parked = {
     about.append(make("p", "", text.event(eventId, orderId)),
       make("p", "quiet small", [text.eventTypes[type] ?? type, zone.date.format(new Date(occurredAt)), text.attempts(integer(attempts))].join(" · ")));
     if (lastError) about.append(make("p", "error", lastError));
+    about.lastChild.lang = lastError ? "en" : language;
     button.type = "button";
     button.setAttribute("aria-label", text.retryOne(eventId));
     button.addEventListener("click", async () => {
