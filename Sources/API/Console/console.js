@@ -136,7 +136,7 @@ const zone = {
   use(name) {
     if (name === this.name && this.date) return;
     this.name = name;
-    for (const element of document.querySelectorAll(".zone")) put(element, `(${name})`);
+    for (const element of document.querySelectorAll(".zone")) element.textContent = `(${name})`;
     const clock = { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23", timeZone: name };
     this.date = new Intl.DateTimeFormat(language, { ...clock, year: "numeric", month: "short", day: "numeric" });
     this.moment = new Intl.DateTimeFormat(language, { ...clock, month: "short", day: "numeric" });
@@ -161,9 +161,27 @@ const zone = {
 
 const $ = id => document.getElementById(id);
 
+// What was written into each element, so that nothing is written twice, and all of it can be removed.
+const contents = new Map();
+
 function put(id, value) {
   const element = typeof id === "string" ? $(id) : id;
-  if (element.textContent !== value) element.textContent = value;
+  if (contents.get(element) === value) return;
+  contents.set(element, value);
+  element.textContent = value;
+}
+
+/** Gives an element new children if `state`, from which they are made, is not the one that is shown. */
+function fill(element, state, children) {
+  const signature = JSON.stringify(state);
+  if (contents.get(element) === signature) return;
+  contents.set(element, signature);
+  element.replaceChildren(...children());
+}
+
+function forget() {
+  for (const element of contents.keys()) element.replaceChildren();
+  contents.clear();
 }
 
 function make(tag, className, content) {
@@ -175,12 +193,10 @@ function make(tag, className, content) {
 
 /** Replaces the rows of a table if `rows` differ from those shown; a cell is [class, text] or [class, text, tag]. */
 function putRows(id, empty, rows) {
-  const table = $(id), signature = JSON.stringify(rows);
+  const table = $(id);
   table.hidden = rows.length === 0;
   if (empty) $(empty).hidden = rows.length > 0;
-  if (table.shown === signature) return;
-  table.shown = signature;
-  table.tBodies[0].replaceChildren(...rows.map(cells => {
+  fill(table.tBodies[0], rows, () => rows.map(cells => {
     const row = make("tr");
     row.append(...cells.map(([className, content, tag]) => {
       const cell = make("td", className, content);
@@ -425,15 +441,12 @@ function show(snapshot) {
 }
 
 function showChoice(campaigns) {
-  const select = $("campaign"), signature = JSON.stringify(campaigns.map(({ couponId, name, status }) => [couponId, name, status]));
-  if (select.shown !== signature) {
-    select.shown = signature;
-    select.replaceChildren(...campaigns.map(({ couponId, name, status }) => {
-      const option = make("option", "", `#${couponId} ${name} (${text.status[status] ?? status})`);
-      option.value = couponId;
-      return option;
-    }));
-  }
+  const select = $("campaign"), choices = campaigns.map(({ couponId, name, status }) => [couponId, name, text.status[status] ?? status]);
+  fill(select, choices, () => choices.map(([id, name, status]) => {
+    const option = make("option", "", `#${id} ${name} (${status})`);
+    option.value = id;
+    return option;
+  }));
   // Another choice than the snapshot's is under way while the stream is opened anew.
   const wanted = session.watched ?? String(shown.sale?.couponId ?? "");
   if (select.value !== wanted && document.activeElement !== select) select.value = wanted;
@@ -491,13 +504,10 @@ function showClock() {
 }
 
 function showTop(top) {
-  const list = $("top"), items = top?.items ?? [], signature = JSON.stringify(items);
+  const items = top?.items ?? [], most = Math.max(1, ...items.map(item => item.unitsSold));
   $("no-top").hidden = items.length > 0;
   put("top-window", top ? `${top.window.from} – ${top.window.to}` : "");
-  if (list.shown === signature) return;
-  list.shown = signature;
-  const most = Math.max(1, ...items.map(item => item.unitsSold));
-  list.replaceChildren(...items.map(({ rank, name, price, stock, unitsSold }) => {
+  fill($("top"), items, () => items.map(({ rank, name, price, stock, unitsSold }) => {
     const row = make("li"), bar = make("progress");
     bar.max = most;
     bar.value = unitsSold;
@@ -509,14 +519,13 @@ function showTop(top) {
 }
 
 function putState(id, level, value, note = "") {
-  const element = $(id), signature = `${level} ${value} ${note}`;
-  if (element.shown === signature) return;
-  element.shown = signature;
-  const state = make("span", `state ${level}`), dot = make("span", "dot");
-  if (level) state.append(dot);
-  state.append(make("span", "", value));
-  if (note) state.append(make("small", "", note));
-  element.replaceChildren(state);
+  fill($(id), [level, value, note], () => {
+    const state = make("span", `state ${level}`);
+    if (level) state.append(make("span", "dot"));
+    state.append(make("span", "", value));
+    if (note) state.append(make("small", "", note));
+    return [state];
+  });
 }
 
 function showHealth({ ready, missing, store, redis, outbox }) {
@@ -565,6 +574,7 @@ function enter() {
 
 /** Removes the token and everything that was shown, and asks for a token again. */
 function leave(message = "", keepInput = false) {
+  const input = $("token").value;
   live.stop();
   session.token = null;
   session.watched = null;
@@ -572,12 +582,12 @@ function leave(message = "", keepInput = false) {
   for (const dialog of document.querySelectorAll("dialog[open]")) dialog.close();
   for (const id of ["board", "bar-end", "about", "toast"]) $(id).hidden = true;
   document.querySelector(".bar").classList.remove("inside");
+  $("events").replaceChildren();
+  for (const form of document.forms) form.reset();
   Object.assign(shown, { campaign: null, sale: null, statuses: new Map() });
+  forget();
   for (const chart of Object.values(charts)) chart.clear();
-  for (const id of ["sale-title", "remaining", "quantity", "chain-hash", "spoken"]) put(id, "");
-  for (const id of ["winners", "recovery", "services"]) putRows(id, null, []);
-  for (const id of ["campaign", "top", "events"]) { $(id).replaceChildren(); $(id).shown = undefined; }
-  if (!keepInput) $("token").value = "";
+  if (keepInput) $("token").value = input;
   $("gate").hidden = false;
   put("token-error", message);
   $("token").toggleAttribute("aria-invalid", false);
@@ -857,7 +867,7 @@ for (const button of document.querySelectorAll("[data-close]")) button.addEventL
 
 document.documentElement.lang = language;
 document.title = `Firstcome ${text.console}`;
-for (const element of document.querySelectorAll("[data-text]")) put(element, text[element.dataset.text]);
+for (const element of document.querySelectorAll("[data-text]")) element.textContent = text[element.dataset.text];
 for (const element of document.querySelectorAll("[data-label]")) element.setAttribute("aria-label", text[element.dataset.label]);
 zone.use("UTC");
 setInterval(() => { if (session.token && !document.hidden) tick(); }, 1000);
