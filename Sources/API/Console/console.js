@@ -291,7 +291,7 @@ const live = {
     this.controller = null;
   },
   async read(controller) {
-    let pause = 0;
+    let pause = 0, since = Infinity;
     try {
       const watched = session.watched;
       const answer = await request(`/admin/live${watched ? `?couponId=${watched}` : ""}`, { signal: controller.signal });
@@ -304,7 +304,7 @@ const live = {
       enter();
       const parser = new EventParser((type, data) => { if (type === "snapshot" && controller === this.controller) this.take(JSON.parse(data)); });
       const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
-      this.lastByte = performance.now();
+      this.lastByte = since = performance.now();
       for (;;) {
         const { done, value } = await reader.read();
         if (done) break;
@@ -312,7 +312,9 @@ const live = {
         parser.feed(value);
       }
     } catch { /* Whatever ended the stream, it is opened again below. */ }
-    if (controller === this.controller) this.reconnect(pause);
+    if (controller !== this.controller) return;
+    // The service ends each stream after a while, so that the token is checked again: that is no loss of the connection.
+    if (performance.now() - since > 10_000 && this.state === "live") this.start(); else this.reconnect(pause);
   },
   take(snapshot) {
     this.failures = 0;
@@ -332,7 +334,7 @@ const live = {
   },
   setState(state) {
     const former = this.state;
-    if (state === "connecting" && (former === "waiting" || former === "stale")) return;
+    if (state === "connecting" && former !== "connecting" && this.lastSnapshot > 0) return;
     this.state = state;
     if (former === state) return;
     if (state === "stale") say(text.spokenStale);
@@ -426,7 +428,7 @@ function show(snapshot) {
   shown.sale = snapshot.sale;
   shown.campaign = snapshot.campaigns.find(campaign => campaign.couponId === snapshot.sale?.couponId) ?? null;
   showChoice(snapshot.campaigns);
-  showSale(shown.campaign, snapshot.sale);
+  showSale(shown.campaign, snapshot.sale, snapshot.health.store.answers);
   charts.won.push(at, snapshot.claims.wonPerSecond);
   charts.refused.push(at, snapshot.claims.refusedPerSecond);
   charts.payments.push(at, snapshot.payments.perSecond);
@@ -457,9 +459,10 @@ function discountText({ type, amount, percent, maxAmount }) {
   return maxAmount ? text.percentUpTo(percent, money(maxAmount)) : text.percentOff(percent);
 }
 
-function showSale(campaign, sale) {
+/** `isKnown` is false where the service has not read its campaigns yet. */
+function showSale(campaign, sale, isKnown) {
   $("sale").hidden = $("sale-head").hidden = !campaign;
-  $("no-sale").hidden = Boolean(campaign);
+  $("no-sale").hidden = campaign || !isKnown;
   putRows("winners", "no-winners", (sale?.latestWinners ?? []).map(({ sequence, userId, issuedAt }) =>
     [["", integer(sequence)], ["", String(userId)], ["time end", zone.time.format(new Date(issuedAt))]]));
   if (!campaign) return;
@@ -873,6 +876,9 @@ zone.use("UTC");
 setInterval(() => { if (session.token && !document.hidden) tick(); }, 1000);
 document.addEventListener("visibilitychange", () => {
   if (!session.token) return;
-  if (document.hidden) live.stop(); else { live.failures = 0; live.start(); }
+  if (document.hidden) return live.stop();
+  Object.assign(live, { failures: 0, state: "connecting" });
+  live.start();
+  live.tick();
 });
 if (session.token) { enter(); live.start(); } else leave();
