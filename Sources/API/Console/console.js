@@ -143,6 +143,11 @@ const zone = {
     this.time = new Intl.DateTimeFormat(language, { ...clock, fractionalSecondDigits: 3 });
     this.parts = new Intl.DateTimeFormat("en-US", { ...clock, year: "numeric", month: "2-digit", day: "2-digit" });
   },
+  /** Date and time, without the year where it is this one. */
+  when(instant) {
+    const date = new Date(instant), now = performance.now() + shown.clockOffset;
+    return (this.local(date).slice(0, 4) === this.local(now).slice(0, 4) ? this.moment : this.date).format(date);
+  },
   /** "2026-11-23T12:00:00", as an input of type datetime-local wants it. */
   local(instant) {
     const part = Object.fromEntries(this.parts.formatToParts(new Date(instant)).map(({ type, value }) => [type, value]));
@@ -479,8 +484,8 @@ function showSale(campaign, sale, isKnown) {
   $("remaining-bar").value = remaining;
   put("discount", discountText(campaign.discount));
   put("issued", integer(quantity - remaining));
-  put("opens-at", zone.date.format(new Date(campaign.opensAt)));
-  put("closes-at", campaign.closesAt ? zone.date.format(new Date(campaign.closesAt)) : text.never);
+  put("opens-at", zone.when(campaign.opensAt));
+  put("closes-at", campaign.closesAt ? zone.when(campaign.closesAt) : text.never);
   $("chain").hidden = !campaign.chain;
   put("chain-sequence", campaign.chain ? text.chainAt(integer(campaign.chain.sequence)) : "");
   put("chain-hash", campaign.chain?.hash ?? "");
@@ -543,7 +548,7 @@ function showHealth({ ready, missing, store, redis, outbox }) {
 function showRecovery(findings) {
   putRows("recovery", "no-recovery", findings.map(({ at, kind, count }) => {
     const name = kind.replace(/_([a-z])/g, (_, letter) => letter.toUpperCase());
-    return [["time", zone.moment.format(new Date(at))], ["", text.kinds[name] ?? kind], ["end", integer(count)]];
+    return [["time", zone.when(at)], ["", text.kinds[name] ?? kind], ["end", integer(count)]];
   }));
 }
 
@@ -647,6 +652,7 @@ class DialogForm {
   }
   open() {
     this.clearErrors();
+    $("toast").hidden = true;
     this.dialog.showModal();
     this.form.querySelector("input").focus();
   }
@@ -826,7 +832,7 @@ const parked = {
   row({ eventId, orderId, type, attempts, occurredAt, lastError }) {
     const row = make("li"), about = make("div"), button = make("button", "", text.retry);
     about.append(make("p", "", text.event(eventId, orderId)),
-      make("p", "quiet small", [text.eventTypes[type] ?? type, zone.date.format(new Date(occurredAt)), text.attempts(integer(attempts))].join(" · ")));
+      make("p", "quiet small", [text.eventTypes[type] ?? type, zone.when(occurredAt), text.attempts(integer(attempts))].join(" · ")));
     if (lastError) about.append(make("p", "error", lastError));
     about.lastChild.lang = lastError ? "en" : language;
     button.type = "button";
