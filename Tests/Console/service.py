@@ -79,7 +79,11 @@ class Service:
         return subprocess.run([self.binary, *words], check=True, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True).stdout
 
     def __enter__(self):
-        self.start()
+        try:
+            self.start()
+        except BaseException:
+            self.stop()
+            raise
         return self
 
     def __exit__(self, *_):
@@ -92,9 +96,7 @@ class Service:
                 [self.binary, *words], stdout=subprocess.PIPE, stderr=log, stdin=subprocess.DEVNULL, text=True,
                 env={**os.environ, "FIRSTCOME_DATA_PLATFORM_SECRET": "the-secret-of-the-platform-7f3a"})
         line = self.process.stdout.readline()
-        if "http://" not in line:
-            self.stop()
-            raise Failure(f"the service did not start:\n{self.journal()}")
+        check("the service starts", "http://" in line, self.journal())
         self.port = int(line.split("http://")[1].split()[0].rstrip("/").rsplit(":", 1)[1])
         self.url = f"http://127.0.0.1:{self.port}"
         eventually("the service is ready", lambda: self.call("GET", "/readyz")[0] == 200, 120)
