@@ -113,7 +113,7 @@ const text = texts[language];
 // ---- Formats
 
 const unknown = "–";
-const whole = new Intl.NumberFormat(language), tenths = new Intl.NumberFormat(language, { maximumFractionDigits: 1 });
+const whole = new Intl.NumberFormat(language, { maximumFractionDigits: 0 }), tenths = new Intl.NumberFormat(language, { maximumFractionDigits: 1 });
 const won = new Intl.NumberFormat(language, { style: "currency", currency: "KRW", maximumFractionDigits: 0 });
 const known = format => value => value === null || value === undefined ? unknown : format(value);
 const integer = known(value => whole.format(value));
