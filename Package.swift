@@ -100,7 +100,10 @@ let package = Package(
                 "TraceContext", crypto,
                 cryptoExtras, collections, nioCore, logging,
             ],
-            resources: [.embedInCode("openapi.json"), .embedInCode("docs.css")],
+            resources: [
+                .embedInCode("openapi.json"), .embedInCode("docs.css"), .embedInCode("Console/console.html"),
+                .embedInCode("Console/console.css"), .embedInCode("Console/console.js"), .embedInCode("Console/icon.svg"),
+            ],
             swiftSettings: strict
         ),
         .target(

@@ -16,8 +16,8 @@ extension EndToEnd.GuideTests {
     }()
     private static let guides = "Sources/firstcome/Firstcome.docc"
     private static let pages =
-        ["README.md"]
-        + ["Firstcome", "Architecture", "Integrating", "Operating", "SeveralMachines", "Proving", "Testing", "Measuring"]
+        ["README.md", "README.ko.md"]
+        + ["Firstcome", "Architecture", "Integrating", "Operating", "Console", "SeveralMachines", "Proving", "Testing", "Measuring"]
         .map { "\(guides)/\($0).md" }
 
     private static func text(_ page: String) throws -> String {
