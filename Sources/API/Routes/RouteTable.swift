@@ -40,6 +40,12 @@ enum RouteTable {
                 .patch, "/api/v1/coupons/{couponId}", "updateCoupon", .admin(Coupons.update),
                 refusals: [.couponNotFound, .quantityIssued, .preconditionFailed]),
             Route(
+                .get, "/api/v1/coupons/{couponId}/issued.csv", "listWinners", .admin(WinLists.issued), refusals: [.couponNotFound],
+                stream: .export),
+            Route(
+                .get, "/api/v1/coupons/{couponId}/chain.csv", "listChain", .open(WinLists.chain), refusals: [.couponNotFound],
+                stream: .export),
+            Route(
                 .post, "/api/v1/coupons/{couponId}/claims", "claimCoupon", .user(Coupons.claim), readsBody: false,
                 refusals: [.couponNotFound, .couponSoldOut, .couponAlreadyClaimed, .couponNotOpen, .couponClosed]),
         ]
