@@ -1,6 +1,8 @@
 import API
 import App
 import Commerce
+import FaultPoints
+import Foundation
 import GRDB
 import JSON
 import NIOCore
@@ -139,5 +141,53 @@ extension EndToEnd.AdminLogTests {
         let operator4 = try await Operator("a\0b")
         _ = try await operator4.caller.post("/products", #"{"name": "귤", "price": 5, "stock": 1}"#).expect(201)
         #expect(try await operator4.caller.get("/admin/log?actor=a%EF%BF%BDb").expect(200).items().count == 1)
+    }
+}
+
+extension EndToEnd {
+    @Suite("The admin log after a crash")
+    struct AdminLogCrashTests {
+        @Test(
+            "a service that is killed around a commit leaves each action of an admin with its entry, and no entry without its action",
+            arguments: AdminLogAfterKill.points)
+        func killed(_ point: FaultPoint) async throws {
+            try await withDataFolder { folder in
+                try await AdminLogAfterKill(folder: folder, serve: [], token: ["--data", folder]).check(point)
+            }
+        }
+    }
+}
+
+/// An admin makes users until the service kills itself; after a restart, users and entries are compared.
+struct AdminLogAfterKill {
+    static let points = [FaultPoint.beforeCommit, .afterCommit, .beforeAnswer]
+
+    let folder: String
+    /// Arguments of `serve` and of `token` besides the usual ones.
+    let serve: [String]
+    let token: [String]
+
+    func check(_ point: FaultPoint) async throws {
+        let token = try await Tool.run(["token", "--admin", "--subject", "kim"] + token).lines[0]
+        var told: Int64 = 0
+        try await withServe(folder, ["--port", "0"] + serve, environment: [FaultPoint.variable: "\(point.rawValue):9"]) { serve in
+            let admin = Caller(pool: HTTPPool(port: serve.port, maximumConnections: 1), token: token)
+            try await eventually("the service is ready") { try await admin.get("/readyz").status == 200 }
+            while told < 50, let answer = try? await admin.post("/users", #"{"name": "이바다"}"#) {
+                #expect(answer.status == 201)
+                told += 1
+            }
+            try await eventually("the service is killed") { !serve.isRunning }
+            #expect(serve.endingSignal == SIGKILL)
+        }
+        try await withServe(folder, ["--port", "0"] + serve) { serve in
+            let admin = Caller(pool: HTTPPool(port: serve.port, maximumConnections: 1), token: token)
+            let entries = try await admin.get("/admin/log?limit=100").expect(200).items().reversed()
+            let count = Int64(entries.count)
+            #expect(count == (point == .beforeCommit ? told : told + 1) && told > 0, "\(told) were told, \(count) are logged")
+            #expect(entries.map { $0["object"]?.string } == (1...count).map { "user:\($0)" })
+            _ = try await admin.get("/users/\(count)").expect(200)
+            _ = try await admin.get("/users/\(count + 1)").expect(404)
+        }
     }
 }
