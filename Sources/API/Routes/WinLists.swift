@@ -6,7 +6,7 @@ import Store
 /// The handlers of whole lists of wins, which are streamed as CSV.
 enum WinLists {
     /// All winners with what proves them; those that are not sealed yet come without a hash.
-    static let issued: Route.Handler = { call in
+    static let issued: Route.IdentityHandler = { call, _ in
         try list(call, header: "couponId,sequence,userId,issuedAt,nonce,hash,issuedCouponId\n", named: "issued") { text, coupon, listed in
             text.writeFields(coupon.description, listed.win.sequence.description, listed.win.userID.description)
             text.writeFields(listed.win.issuedAt.description, listed.nonce, listed.hash?.description ?? "")
