@@ -11,6 +11,8 @@ package final class FirstcomeAPI: Sendable {
     private let dispatchers: [[ListenerRole: RequestDispatcher]]
     private let metrics: MetricsPage
     private let prepared = PreparedAnswers()
+    /// What makes snapshots for those who watch the service.
+    let live: LiveHub
     /// The places of streams.
     let streams = StreamLimits()
 
@@ -47,7 +49,8 @@ package final class FirstcomeAPI: Sendable {
         let outage = RateLimitOutage(logger: logger)
         let metrics = MetricsPage(services: services, endpoints: endpoints, loops: loops, shedding: shedding, tokenKeys: tokenKeys)
         let inFlightKeys = InFlightKeys()
-        let streams = streams
+        let (streams, live) = (streams, LiveHub(services: services, metrics: metrics))
+        self.live = live
         let roles: [ListenerRole] = servesOperatorsApart ? [.clients, .operators] : [.everybody]
         let documents = PublishedDocuments(chargeAmounts: services.configuration.policy.chargeAmounts)
         self.metrics = metrics
@@ -60,7 +63,7 @@ package final class FirstcomeAPI: Sendable {
                 return RequestLimiter(buckets, shared: limits.areShared ? shared : nil)
             }
             let resources = LoopResources(
-                eventLoop: eventLoop, services: services, metrics: metrics, claims: counters.claims, documents: documents,
+                eventLoop: eventLoop, services: services, metrics: metrics, live: live, counters: counters, documents: documents,
                 shedding: shedding[index], streams: streams)
             let notes = RequestNotes()
             // Listeners of one loop share its counters, its rendered answers and its notes. Operators are not limited.

@@ -52,7 +52,7 @@ package final class CommerceServices: Sendable {
             contexts.append(try LoopContext(eventLoop: loop, redis: redis.connection(on: loop), store: store, lease: lease))
         }
         let campaigns = Campaigns(store: store, reader: reader, redis: redis, logger: logger)
-        let found = FindingCounter()
+        let found = FindingCounter(clock: clock)
         let client = configuration.platform.map { WebhookSink.makeClient(for: $0, on: eventLoopGroup) }
         if let platform = configuration.platform, let client {
             let sink = WebhookSink(platform: platform, client: client, clock: clock)

@@ -46,11 +46,11 @@ struct AdmissionTests {
     func rules() {
         let open = [
             "listProducts", "getTopProducts", "getProduct", "listCoupons", "getCoupon", "getHealth", "getReadiness", "getMetrics",
-            "getAPIDocument", "getDocumentationPage",
+            "getAPIDocument", "getDocumentationPage", "getConsole", "getConsoleStyle", "getConsoleScript", "getConsoleIcon",
         ]
         let admin = [
             "createUser", "createProduct", "updateProduct", "createCoupon", "updateCoupon", "refundPayment", "listEvents", "retryEvent",
-            "retryEvents", "listAdminLog",
+            "retryEvents", "listAdminLog", "watchService",
         ]
         let user = ["claimCoupon", "placeOrder", "checkout", "payOrder"]
         let selfOrAdmin = ["getUser", "getBalance", "chargeBalance", "listBalanceHistory", "listIssuedCoupons", "listOrders"]

@@ -10,7 +10,8 @@ import Testing
 struct ListenerTests {
     private static let forOperatorsAlone: Set = [
         "createUser", "createProduct", "updateProduct", "createCoupon", "updateCoupon", "refundPayment", "listEvents", "retryEvent",
-        "retryEvents", "listAdminLog", "getReadiness", "getMetrics",
+        "retryEvents", "listAdminLog", "getReadiness", "getMetrics", "watchService", "getConsole", "getConsoleStyle", "getConsoleScript",
+        "getConsoleIcon",
     ]
     private static let forClientsAlone: Set = ["claimCoupon", "placeOrder", "checkout", "payOrder"]
     private static let origin = "https://shop.example"

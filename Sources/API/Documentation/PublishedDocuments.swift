@@ -2,12 +2,13 @@ import Commerce
 import HTTPServer
 import Synchronization
 
-/// The API document and the page that shows it, as they are served. Made at the first request for one of them, off the event loops,
+/// The API document, the page that shows it, and the console, as they are served. Made at the first request for one of them, off the event loops,
 /// because that takes milliseconds. A mutex guards what was made.
 final class PublishedDocuments: Sendable {
     struct Rendered: Sendable {
         let contract: EncodedDocument
         let page: EncodedDocument
+        let console: ConsoleFiles
     }
 
     private let chargeAmounts: ClosedRange<Won>
@@ -30,7 +31,8 @@ final class PublishedDocuments: Sendable {
             let page = DocumentationPage(of: document)
             return Rendered(
                 contract: EncodedDocument(document.json, contentType: "application/json"),
-                page: EncodedDocument(page.html, contentType: "text/html; charset=utf-8", headers: page.headers))
+                page: EncodedDocument(page.html, contentType: "text/html; charset=utf-8", headers: page.headers),
+                console: ConsoleFiles())
         }.value
         return rendered.withLock { rendered in
             if let rendered { return rendered }

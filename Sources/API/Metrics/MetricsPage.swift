@@ -13,6 +13,9 @@ final class MetricsPage: Sendable {
     /// The names of each route's lines, in the order of the route table, and of those of requests that no route answers.
     private let routes: [RouteSeries]
     private let tokenKeys: TokenKeys
+    /// The places of the routes by which coupons are claimed and orders are paid.
+    private let claimRoutes: [Int]
+    private let paymentRoutes: [Int]
     private let reporting = Mutex(ReportingParts())
 
     private static let requests = "firstcome_http_requests_total"
@@ -45,6 +48,8 @@ final class MetricsPage: Sendable {
         services: CommerceServices, endpoints: [Endpoint], loops: [LoopMetrics], shedding: [LoadShedding], tokenKeys: TokenKeys
     ) {
         (self.services, self.loops, self.shedding, self.tokenKeys) = (services, loops, shedding, tokenKeys)
+        claimRoutes = endpoints.indices.filter { endpoints[$0].operationID == "claimCoupon" }
+        paymentRoutes = endpoints.indices.filter { ["payOrder", "checkout"].contains(endpoints[$0].operationID) }
         routes =
             endpoints.map { RouteSeries(method: $0.method.rawValue, route: $0.template) } + [RouteSeries(method: "", route: "none")]
     }
@@ -60,6 +65,37 @@ final class MetricsPage: Sendable {
         let servers = reporting.withLock { $0.servers.compactMap(\.value) }
         guard let first = servers.first else { return nil }
         return servers.dropFirst().reduce(first.statistics) { $0 + $1.statistics }
+    }
+
+    /// The version of the program; nil where it is not known.
+    var version: String? { reporting.withLock { $0.version } }
+
+    /// What claims and payments have come to since the start.
+    func liveCounters() -> LiveCounters {
+        func times(_ places: [Int]) -> HistogramSnapshot {
+            var total = RouteCounters.Total()
+            for loop in loops {
+                for place in places { loop.routes[place].add(to: &total) }
+            }
+            return total.latencies
+        }
+        var counters = LiveCounters()
+        for loop in loops {
+            for outcome in ClaimOutcomes.Outcome.allCases {
+                switch outcome {
+                case .issued: counters.claimsWon += loop.claims.value(of: outcome)
+                case .replayed: break
+                case .alreadyClaimed, .soldOut, .notOpen, .closed, .couponNotFound, .userNotFound, .keyReused, .unavailable:
+                    counters.claimsRefused += loop.claims.value(of: outcome)
+                }
+            }
+            let paid = loop.payments.total
+            counters.payments += paid.payments
+            counters.paid += paid.amount
+        }
+        counters.claimTimes = times(claimRoutes)
+        counters.paymentTimes = times(paymentRoutes)
+        return counters
     }
 
     /// The refused tokens of each event loop.

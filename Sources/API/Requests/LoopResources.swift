@@ -18,6 +18,8 @@ final class LoopResources: @unchecked Sendable {
     let prepared = PreparedAnswers()
     let shedding: LoadShedding
     let streams: StreamLimits
+    let live: LiveHub
+    let payments: PaymentTotals
     private let eventLoop: any EventLoop
     private var renderedTop = TopProductsAnswer()
     private var alreadyClaimed = SlotCache<Int64, AlreadyClaimedResponse>(capacity: 4_096)
@@ -25,10 +27,12 @@ final class LoopResources: @unchecked Sendable {
     private var balances = SlotCache<Int64, RowAnswer<HTTPResponse>>(capacity: 4_096)
 
     init(
-        eventLoop: any EventLoop, services: CommerceServices, metrics: MetricsPage, claims: ClaimOutcomes, documents: PublishedDocuments,
+        eventLoop: any EventLoop, services: CommerceServices, metrics: MetricsPage, live: LiveHub, counters: LoopMetrics,
+        documents: PublishedDocuments,
         shedding: LoadShedding, streams: StreamLimits
     ) {
-        (self.eventLoop, self.services, self.metrics, self.claims) = (eventLoop, services, metrics, claims)
+        (self.eventLoop, self.services, self.metrics, self.live) = (eventLoop, services, metrics, live)
+        (claims, payments) = (counters.claims, counters.payments)
         (self.documents, self.shedding, self.streams) = (documents, shedding, streams)
         store = services.store
         context = services.context(for: eventLoop)

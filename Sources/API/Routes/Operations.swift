@@ -3,7 +3,7 @@ import JSON
 import NIOCore
 import Services
 
-/// The handlers of `/healthz`, `/readyz`, `/metrics`, `/openapi.json` and `/docs`, which are outside the versioned API.
+/// The handlers of `/healthz`, `/readyz`, `/metrics`, `/openapi.json`, `/docs` and `/console`, which are outside the versioned API.
 enum Operations {
     private static let alive = HTTPResponse.object(.personal) { $0.member("status", raw: "\"ok\"") }
     private static let ready = HTTPResponse.object(.personal) { $0.member("status", raw: "\"ready\"") }
@@ -13,6 +13,11 @@ enum Operations {
     static let document: Route.Handler = { call in call.loop.documents.answer(to: call.request) { $0.contract } }
 
     static let documentationPage: Route.Handler = { call in call.loop.documents.answer(to: call.request) { $0.page } }
+
+    /// A file of the console.
+    static func console(_ file: @escaping @Sendable (ConsoleFiles) -> EncodedDocument) -> Route.Handler {
+        { call in call.loop.documents.answer(to: call.request) { file($0.console) } }
+    }
 
     static let readiness: Route.Handler = { call in
         .task {
@@ -37,24 +42,29 @@ extension Problem {
     init(_ readiness: Readiness) {
         var json = JSONWriter()
         json.beginArray()
-        if readiness.isEnding { json.element("draining") }
-        if !readiness.storeAnswers { json.element("store") }
-        if readiness.isRedisForeign {
-            json.element("redis:other-store")
-        } else if !readiness.redisAnswers {
-            json.element("redis")
-        }
-        if let unloaded = readiness.unloadedCampaigns {
-            for coupon in unloaded { json.element("coupon:\(coupon)") }
-        } else {
-            json.element("coupons")
-        }
-        let comparing = readiness.uncomparedCampaigns ?? 0
-        if comparing > 0 { json.element("claims") }
+        for part in readiness.missing { json.element(part) }
         json.endArray()
+        let comparing = readiness.uncomparedCampaigns ?? 0
         self.init(
             code: .temporarilyUnavailable, detail: readiness.isEnding ? "The service is shutting down." : "The service is not ready.",
             members: [.json("missing", json.buffer), .integer("comparing", Int64(comparing))],
             headers: [.retryAfter(seconds: 1)])
+    }
+}
+
+extension Readiness {
+    /// What is missing, as answers name it.
+    var missing: [String] {
+        var missing: [String] = []
+        if isEnding { missing.append("draining") }
+        if !storeAnswers { missing.append("store") }
+        if isRedisForeign {
+            missing.append("redis:other-store")
+        } else if !redisAnswers {
+            missing.append("redis")
+        }
+        if let unloadedCampaigns { missing += unloadedCampaigns.map { "coupon:\($0)" } } else { missing.append("coupons") }
+        if let uncomparedCampaigns, uncomparedCampaigns > 0 { missing.append("claims") }
+        return missing
     }
 }

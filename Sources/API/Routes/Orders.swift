@@ -18,8 +18,10 @@ enum Orders {
         .task {
             let order = try call.body { NewOrder(&$0) }
             return try await call.answer(.created { $0.write($1, at: $2) }) { context in
-                try await call.store.checkout(
+                let result = try await call.store.checkout(
                     userID: user, items: order.items, issuedCouponID: order.issuedCouponID, in: context)
+                if case .done(let checkout) = result { call.loop.payments.count(checkout.payment.amount) }
+                return result
             }
         }
     }

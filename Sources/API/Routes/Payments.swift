@@ -8,8 +8,9 @@ enum Payments {
         .task {
             let payment = try call.body { NewPayment(&$0) }
             return try await call.answer(.created { json, value, _ in json.write(value) }) { context in
-                try await call.store.pay(
-                    orderID: payment.orderID, by: user, in: context)
+                let result = try await call.store.pay(orderID: payment.orderID, by: user, in: context)
+                if case .done(let payment) = result { call.loop.payments.count(payment.amount) }
+                return result
             }
         }
     }

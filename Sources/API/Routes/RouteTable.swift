@@ -87,6 +87,7 @@ enum RouteTable {
                 refusals: [.eventNotFound, .eventNotParked]),
             // A second call finds nothing that is parked.
             Route(.post, "/api/v1/admin/events/retry", "retryEvents", .admin(Events.retryAll), acceptsIdempotencyKey: false),
+            Route(.get, "/api/v1/admin/live", "watchService", .admin(Live.watch), refusals: [.couponNotFound], stream: .live),
         ]
     }
 
@@ -101,6 +102,10 @@ enum RouteTable {
             Route(.get, "/metrics", "getMetrics", .open(Operations.metrics), isForOperators: true),
             Route(.get, "/openapi.json", "getAPIDocument", .open(Operations.document)),
             Route(.get, "/docs", "getDocumentationPage", .open(Operations.documentationPage)),
+            Route(.get, "/console", "getConsole", .open(Operations.console { $0.page }), isForOperators: true),
+            Route(.get, "/console/console.css", "getConsoleStyle", .open(Operations.console { $0.style }), isForOperators: true),
+            Route(.get, "/console/console.js", "getConsoleScript", .open(Operations.console { $0.script }), isForOperators: true),
+            Route(.get, "/console/icon.svg", "getConsoleIcon", .open(Operations.console { $0.icon }), isForOperators: true),
         ]
     }
 }

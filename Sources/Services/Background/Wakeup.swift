@@ -4,7 +4,7 @@ import Synchronization
 ///
 /// It counts how often it was raised. Work reads the count, does what there is to do, then waits until the count differs. A raise in
 /// between ends the wait at once. Many raises wake the work once.
-final class Wakeup: Sendable {
+package final class Wakeup: Sendable {
     private struct State {
         var count: UInt64 = 0
         var lastWaiter: UInt64 = 0
@@ -14,10 +14,10 @@ final class Wakeup: Sendable {
     private let state = Mutex(State())
 
     /// How often it was raised.
-    var count: UInt64 { state.withLock { $0.count } }
+    package var count: UInt64 { state.withLock { $0.count } }
 
     /// Wakes all waiters. Costs no more than the lock where nobody waits.
-    func raise() {
+    package func raise() {
         let waiters = state.withLock { state -> [UInt64: UnsafeContinuation<Void, Never>] in
             state.count &+= 1
             guard !state.waiters.isEmpty else { return [:] }
@@ -28,7 +28,7 @@ final class Wakeup: Sendable {
     }
 
     /// Returns once the count differs from `seen`, or the task is cancelled.
-    func wait(past seen: UInt64) async {
+    package func wait(past seen: UInt64) async {
         let id = state.withLock { state in
             state.lastWaiter &+= 1
             return state.lastWaiter
@@ -48,8 +48,10 @@ final class Wakeup: Sendable {
         }
     }
 
+    package init() {}
+
     /// Returns once the count differs from `seen`, the task is cancelled, or the time is over.
-    func wait(past seen: UInt64, atMost limit: Duration) async {
+    package func wait(past seen: UInt64, atMost limit: Duration) async {
         await withTaskGroup { group in
             group.addTask { await self.wait(past: seen) }
             group.addTask { try? await Task.sleep(for: limit) }

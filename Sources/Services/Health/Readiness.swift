@@ -49,11 +49,13 @@ extension CommerceServices {
 
     /// The readiness without a question to Redis, or to a store on a server: a connected Redis is taken to answer, and the store to do what
     /// it did last.
-    var isReady: Bool {
+    var lastReadiness: Readiness {
         readiness(
-            storeAnswers: storeProbe.row != nil, redisAnswers: redis.isConnected(to: RedisKeys.store), isRedisForeign: redisCheck.isForeign
-        ).isReady
+            storeAnswers: storeProbe.row != nil, redisAnswers: redis.isConnected(to: RedisKeys.store), isRedisForeign: redisCheck.isForeign)
     }
+
+    /// Whether ``lastReadiness`` is ready.
+    var isReady: Bool { lastReadiness.isReady }
 
     /// Looks up campaign 0. There is none, which is an answer too.
     static func probe(_ reader: PointReader) throws(StoreError) -> Found<Campaign?> { try reader.find(campaign: CouponID(0)) }

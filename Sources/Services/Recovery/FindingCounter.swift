@@ -4,6 +4,15 @@ import Synchronization
 
 /// Counts what recovery found and repaired, for `/metrics`. Any thread may count.
 final class FindingCounter: Sendable {
+    private let clock: WallClock
+    /// The latest findings, the latest first; at most ``mostLatest``.
+    private let ring = Mutex<[Finding]>([])
+
+    /// How many findings are kept with their times.
+    static let mostLatest = 20
+
+    init(clock: WallClock = .system) { self.clock = clock }
+
     /// What was found. The raw value is the label of the metric.
     enum Kind: String, CaseIterable, Sendable {
         /// A live campaign had no gate; it was built.
@@ -45,7 +54,18 @@ final class FindingCounter: Sendable {
 
     private let counts = InlineArray<10, Atomic<Int>> { _ in Atomic(0) }
 
-    func add(_ kind: Kind, _ count: Int = 1) { counts[kind.place].wrappingAdd(count, ordering: .relaxed) }
+    func add(_ kind: Kind, _ count: Int = 1) {
+        counts[kind.place].wrappingAdd(count, ordering: .relaxed)
+        guard count > 0 else { return }
+        let finding = Finding(at: clock.now, kind: "\(kind)", count: count)
+        ring.withLock { latest in
+            if latest.count == Self.mostLatest { latest.removeLast() }
+            latest.insert(finding, at: 0)
+        }
+    }
+
+    /// The latest findings, the latest first.
+    var latest: [Finding] { ring.withLock { $0 } }
 
     func count(of kind: Kind) -> Int { counts[kind.place].load(ordering: .relaxed) }
 }
