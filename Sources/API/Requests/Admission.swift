@@ -6,6 +6,8 @@ enum Admission: Sendable {
     case plain(Route.Handler)
     case user(Route.UserHandler, UserID)
     case identity(Route.IdentityHandler, Identity)
+    /// A request whose body may be a long list.
+    case list(Route.IdentityHandler, Identity)
     case refused(HTTPResponse)
     /// The store is not known to have the user whom the token or the path names.
     case unknownUser(UserID)
@@ -20,7 +22,9 @@ enum Admission: Sendable {
         switch (access, identity) {
         case (.open(let handler), _), (.admin(let handler), .admin):
             self = .plain(handler)
-        case (.admin, .user):
+        case (.adminList(let handler), .admin):
+            self = .list(handler, identity)
+        case (.admin, .user), (.adminList, .user):
             self = .refused(prepared.adminOnly)
         case (.user(let handler), .user(let id)):
             self = userExists(id) ? .user(handler, id) : .unknownUser(id)
@@ -46,7 +50,7 @@ enum Admission: Sendable {
         switch self {
         case .plain(let handler): try handler(call)
         case .user(let handler, let id): try handler(call, id)
-        case .identity(let handler, let identity): try handler(call, identity)
+        case .identity(let handler, let identity), .list(let handler, let identity): try handler(call, identity)
         case .refused(let response): .now(response)
         case .unknownUser: .now(call.loop.prepared.userNotFound)
         }

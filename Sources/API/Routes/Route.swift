@@ -12,6 +12,8 @@ final class Route: Sendable {
         case open(Handler)
         case user(UserHandler)
         case admin(Handler)
+        /// An admin alone, who sends a list: its body may be longer than others, see ``LargeBodies``.
+        case adminList(IdentityHandler)
         case selfOrAdmin(UserHandler)
         case ownerOrAdmin(IdentityHandler)
 
@@ -19,7 +21,7 @@ final class Route: Sendable {
             switch self {
             case .open: .open
             case .user: .user
-            case .admin: .admin
+            case .admin, .adminList: .admin
             case .selfOrAdmin: .selfOrAdmin
             case .ownerOrAdmin: .ownerOrAdmin
             }

@@ -18,6 +18,7 @@ final class PostgresBooks: Books, WorkingSetReading {
     var transfers: [(id: Int64, row: TransferRow)] = []
     var charges: [(id: Int64, row: ChargeRow)] = []
     var refunds: [(id: Int64, row: RefundRow)] = []
+    var grantWrites = GrantWrites()
     /// The responses to store, and the keys of those to remove with the instant before which they were stored.
     var newAnswers: [AnswerKey: AnswerRow] = [:]
     var removedAnswers: [AnswerKey: Instant] = [:]
@@ -48,7 +49,7 @@ final class PostgresBooks: Books, WorkingSetReading {
 
     func decisionTime(_ now: Instant) -> Instant { now.advanced(byMilliseconds: Int64(waited / .milliseconds(1))) ?? now }
 
-    private func wrote() { writeCount += 1 }
+    func wrote() { writeCount += 1 }
 }
 
 // MARK: - Users and money

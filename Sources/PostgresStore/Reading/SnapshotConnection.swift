@@ -131,6 +131,8 @@ private final class ResultColumns: RowColumns {
 
     func text(_ index: CInt) -> String { read(index, else: "") { field in String(field) ?? (field.bytes == nil ? "" : nil) } }
 
+    func bytes(_ index: CInt) -> [UInt8] { read(index, else: []) { field in [UInt8](field) ?? (field.bytes == nil ? [] : nil) } }
+
     func isNull(_ index: CInt) -> Bool { read(index, else: true) { field in field.bytes == nil } }
 
     private func read<Value>(_ index: CInt, else missing: Value, _ value: (PostgresField) -> Value?) -> Value {

@@ -63,6 +63,13 @@ package struct StoreTable: Sendable {
             "id kind order_id occurred_at sale_day payload:text delivery attempts next_attempt_at last_error:text traceparent:text"),
         StoreTable("event_units", key: ["event_id", "product_id"], "event_id product_id units"),
         StoreTable("pruned_events", "id through payments refunds"),
+        StoreTable(
+            "grants",
+            """
+            id coupon_id actor:text state total granted already_held sold_out closed unknown_user next_chunk last_coupon_before created_at \
+            updated_at finished_at
+            """),
+        StoreTable("grant_chunks", key: ["grant_id", "position"], "grant_id position users:bytes outcomes:bytes"),
     ]
 }
 

@@ -13,6 +13,7 @@ struct Cursor {
         case issuedCoupons = "i"
         case balanceHistory = "h"
         case events = "e"
+        case grants = "g"
         case newestProducts = "n"
         case productsByPrice = "p"
         case productsByPriceDescending = "q"
@@ -20,7 +21,7 @@ struct Cursor {
         /// How many numbers the key has.
         var keyLength: Int {
             switch self {
-            case .campaigns, .orders, .issuedCoupons, .balanceHistory, .events, .newestProducts: 1
+            case .campaigns, .orders, .issuedCoupons, .balanceHistory, .events, .grants, .newestProducts: 1
             case .productsByPrice, .productsByPriceDescending: 2
             }
         }

@@ -26,6 +26,8 @@ package protocol RowColumns {
     func int(_ index: CInt) -> Int64
     /// A text; an empty one for NULL.
     func text(_ index: CInt) -> String
+    /// Bytes; none for NULL.
+    func bytes(_ index: CInt) -> [UInt8]
     func isNull(_ index: CInt) -> Bool
 }
 
@@ -74,6 +76,13 @@ struct QueryRow: RowColumns {
         switch source {
         case .sqlite(let columns): columns.text(index)
         case .other(let columns): columns.text(index)
+        }
+    }
+
+    func bytes(_ index: CInt) -> [UInt8] {
+        switch source {
+        case .sqlite(let columns): columns.bytes(index)
+        case .other(let columns): columns.bytes(index)
         }
     }
 

@@ -180,6 +180,8 @@ struct Columns: RowColumns {
         return String(decoding: UnsafeBufferPointer(start: bytes, count: count), as: UTF8.self)
     }
 
+    func bytes(_ index: CInt) -> [UInt8] { blob(index) }
+
     func blob(_ index: CInt) -> [UInt8] {
         guard let bytes = sqlite3_column_blob(statement, index) else { return [] }
         return [UInt8](UnsafeRawBufferPointer(start: bytes, count: Int(sqlite3_column_bytes(statement, index))))
