@@ -50,7 +50,7 @@ struct AdmissionTests {
         ]
         let admin = [
             "createUser", "createProduct", "updateProduct", "createCoupon", "updateCoupon", "refundPayment", "listEvents", "retryEvent",
-            "retryEvents",
+            "retryEvents", "grantCoupons", "listGrants", "getGrant",
         ]
         let user = ["claimCoupon", "placeOrder", "checkout", "payOrder"]
         let selfOrAdmin = ["getUser", "getBalance", "chargeBalance", "listBalanceHistory", "listIssuedCoupons", "listOrders"]
