@@ -44,7 +44,8 @@ struct UserListTests {
     @Test(
         "a JSON list has the ids in userIds, and other members are ignored",
         arguments: [
-            #"{"userIds":[1,2,3]}"#, " {\n \"userIds\" : [ 1 , 2,\t3 ] } ", #"{"a":[{"userIds":[9]}],"userIds":[1,2,1,3],"b":"\"userIds\":[9]"}"#,
+            #"{"userIds":[1,2,3]}"#, " {\n \"userIds\" : [ 1 , 2,\t3 ] } ",
+            #"{"a":[{"userIds":[9]}],"userIds":[1,2,1,3],"b":"\"userIds\":[9]"}"#,
             #"{"userId":7,"userIds":[1,2,3],"note":null}"#,
         ])
     func json(_ text: String) throws {

@@ -139,7 +139,8 @@ struct LargeBodyTests {
             holders[1].finishWriting()
             #expect(try holders[1].readResponse().status == 400)
             while permits.out > 0 {}
-            #expect(try RawHTTPClient(port: port).exchange(Self.head("/large", "Content-Length: 70000\r\n") + Self.body(70_000)).status == 200)
+            #expect(
+                try RawHTTPClient(port: port).exchange(Self.head("/large", "Content-Length: 70000\r\n") + Self.body(70_000)).status == 200)
         }
     }
 

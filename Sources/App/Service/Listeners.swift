@@ -31,7 +31,8 @@ struct Listeners {
         try check(configuration)
         let (loops, accessLog) = (parts.loops, try parts.openAccessLog(configuration, logger: logger))
         func listener(
-            _ configuration: HTTPServerConfiguration, isSecure: Bool, ofOperators: Bool = false, _ responder: @escaping (any EventLoop) -> HTTPResponder
+            _ configuration: HTTPServerConfiguration, isSecure: Bool, ofOperators: Bool = false,
+            _ responder: @escaping (any EventLoop) -> HTTPResponder
         ) -> HTTPListener {
             var configuration = configuration
             if isSecure { configuration.certificate = certificate }

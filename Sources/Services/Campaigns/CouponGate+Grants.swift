@@ -1,5 +1,5 @@
 import Commerce
-import Redis
+package import Redis
 import Store
 
 extension CouponGate {
@@ -25,7 +25,7 @@ extension CouponGate {
                 let code = GrantCode(rawValue: rawCode)
             else { throw unknownGrantAnswer }
             let at = Instant(milliseconds: now)
-            verdicts.append(
+            let verdict: Verdict =
                 switch code {
                 case .granted: .claimed(Place(sequence: number, at: at, epoch: epoch))
                 case .alreadyClaimed: .alreadyClaimed(Place(sequence: number, at: at, epoch: epoch))
@@ -35,7 +35,8 @@ extension CouponGate {
                 case .notLoaded: .notLoaded
                 case .damaged: .damaged(epoch: epoch)
                 case .otherStore: .otherStore
-                })
+                }
+            verdicts.append(verdict)
         }
         return verdicts
     }

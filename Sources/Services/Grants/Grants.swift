@@ -135,7 +135,9 @@ extension Grants {
         if next.state == .done {
             logger.info(
                 "grant done",
-                metadata: ["grant": "\(grant.id)", "coupon": "\(grant.couponID)", "total": "\(next.total)", "granted": "\(next.counts.granted)"])
+                metadata: [
+                    "grant": "\(grant.id)", "coupon": "\(grant.couponID)", "total": "\(next.total)", "granted": "\(next.counts.granted)",
+                ])
         }
         return .zero
     }

@@ -28,7 +28,8 @@ package enum Scripts {
     package static let takeTokens = RedisScript(name: "take_tokens", source: LuaScripts.takeTokens, keyCount: 2)
 
     package static let all = [
-        claimCoupon, grantCoupon, loadCoupon, loadClaims, openCoupon, adjustCoupon, archiveCoupon, recordSales, recordViews, rankProducts, swapSales,
+        claimCoupon, grantCoupon, loadCoupon, loadClaims, openCoupon, adjustCoupon, archiveCoupon, recordSales, recordViews, rankProducts,
+        swapSales,
         admitStore, appendEvents, takeTokens,
     ]
 }

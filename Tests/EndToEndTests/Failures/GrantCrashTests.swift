@@ -44,7 +44,9 @@ extension EndToEnd.GrantCrashTests {
             let options = StoreOptions(calendar: calendar, eventPayload: EventPayload.render)
             let logger = Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() })
             let url = server.map { "postgresql:///shop?host=\($0.folder.path)&port=\($0.port)&user=\($0.role)" }
-            let configuration = try url.map { PostgresStoreConfiguration(connection: PostgresConfiguration(endpoint: try PostgresEndpoint(url: $0))) }
+            let configuration = try url.map {
+                PostgresStoreConfiguration(connection: PostgresConfiguration(endpoint: try PostgresEndpoint(url: $0)))
+            }
             let store =
                 try configuration.map { try TransactionalStore.open($0, options: options, logger: logger) }
                 ?? TransactionalStore.open(path: folder + "/store.sqlite", options: options, logger: logger)

@@ -41,8 +41,10 @@ extension EndToEnd.GrantRouteTests {
             let members = ["couponId", "total", "processed", "granted", "alreadyHeld", "soldOut", "closed", "unknownUsers"]
             #expect(try members.map { try done.int($0) } == [coupon, 4, 4, 2, 1, 0, 0, 1])
             #expect(try done.string("finishedAt").hasSuffix("Z"))
-            let more = try await Self.post(live.admin, coupon, #"{"userIds": [\#(users.map { "\($0.id)" }.joined(separator: ","))]}"#, type: "application/json")
-                .expect(202)
+            let more = try await Self.post(
+                live.admin, coupon, #"{"userIds": [\#(users.map { "\($0.id)" }.joined(separator: ","))]}"#, type: "application/json"
+            )
+            .expect(202)
             let second = try await Self.finished(live, try #require(more[header: "location"]))
             #expect(try members.map { try second.int($0) } == [coupon, 6, 6, 1, 3, 2, 0, 0])
             let listed = try await live.admin.get("/coupons/\(coupon)/grants").expect(200).json()

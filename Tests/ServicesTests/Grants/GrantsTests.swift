@@ -112,7 +112,9 @@ struct GrantsTests {
                 return try shop.services.reader.campaign(coupon)?.isArchived == true
             }
             #expect(try await shop.finish(grant).counts == GrantCounts(granted: 1, closed: 2))
-            guard case .refused(.couponClosed) = try await shop.services.grants.start(coupon, by: "kim", in: .at(shop.clock.now), parse: { users })
+            guard
+                case .refused(.couponClosed) = try await shop.services.grants.start(
+                    coupon, by: "kim", in: .at(shop.clock.now), parse: { users })
             else { return #expect(Bool(false), "an archived campaign takes no list") }
         }
     }

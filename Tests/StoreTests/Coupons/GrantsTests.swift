@@ -79,7 +79,7 @@ import Testing
         try await store.removeUnstarted(left.id)
         try await store.removeUnstarted(running.id)
         #expect(try await store.unstartedGrants(untouchedSince: .init(milliseconds: .max)) == [])
-        #expect(try await store.chunk(0, of: left.id) == nil && store.chunk(140, of: left.id) == nil)
+        for position in [0, 140] { #expect(try await store.chunk(Int64(position), of: left.id) == nil) }
         #expect(try await store.chunk(0, of: running.id) != nil)
         await #expect { try await store.addChunks(chunks([1]), to: left.id, at: after(12)) } throws: { error in
             (error as? StoreError)?.code == .unavailable
