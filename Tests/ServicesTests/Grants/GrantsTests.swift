@@ -1,4 +1,5 @@
 import Commerce
+import GRDB
 import NIOPosix
 import Redis
 import Store
@@ -108,7 +109,7 @@ struct GrantsTests {
             _ = try await shop.campaigns.change(coupon, CampaignChange(closesAt: past)).value
             #expect(try await shop.services.grants.decide([users[0], users[1]], of: grant) == [.granted, .closed])
             try await eventually("the campaign is archived") {
-                try await shop.recovery.run()
+                try await shop.recovery.run(deep: true)
                 return try shop.services.reader.campaign(coupon)?.isArchived == true
             }
             #expect(try await shop.finish(grant).counts == GrantCounts(granted: 1, closed: 2))
