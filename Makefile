@@ -15,6 +15,8 @@ SEVERAL_PACKAGES := postgresql-15
 COSTS_PACKAGES := valgrind binutils
 # `make contract` installs the rest from PyPI into .build/contract.
 CONTRACT_PACKAGES := python3-venv
+# The browser of `make console-test`, and what drives it.
+CONSOLE_PACKAGES := chromium chromium-driver python3-selenium
 # What `make bench` compares the service with, the load generator, and what draws the plots.
 BENCH_PACKAGES := webdis wrk nginx-light postgresql-15 gnuplot-nox
 
@@ -37,8 +39,8 @@ PORT ?= 8080
 # the torture, SERVICES may be set too.
 ROUNDS ?=
 
-.PHONY: help run test upgrade-test contract dist dist-test costs thresholds torture fuzz bench build lint format clean
-.PHONY: dist-packages dist-test-packages costs-build packages test-packages contract-packages costs-packages bench-packages
+.PHONY: help run demo test upgrade-test contract console-test dist dist-test costs thresholds torture fuzz bench build lint format clean
+.PHONY: dist-packages dist-test-packages costs-build packages test-packages contract-packages console-packages costs-packages bench-packages
 .PHONY: several-packages lint-packages
 
 help: ## Print this list
@@ -47,6 +49,10 @@ help: ## Print this list
 run: build ## Build a release and start the service on 127.0.0.1:8080, with sample data on the first start: STORE=postgresql://...
 	@$(if $(STORE),export FIRSTCOME_STORE='$(STORE)';) $(BINARY) demo --data '$(DATA)' --url 'http://$(HOST):$(PORT)'
 	@$(if $(STORE),export FIRSTCOME_STORE='$(STORE)';) exec $(BINARY) serve --data '$(DATA)' --host '$(HOST)' --port '$(PORT)'
+
+demo: build ## Play a flash sale in under a minute, on a service in a temporary folder: SECONDS=30 KEEP=1
+	swift build $(RELEASE) --product firstcome-flash-sale
+	@exec $(BINARY)-flash-sale --seconds '$(or $(SECONDS),30)' --port '$(PORT)' $(if $(KEEP),--keep)
 
 build: packages ## Build a release
 	swift build $(RELEASE) --product firstcome
@@ -65,6 +71,10 @@ dist-test: build dist-packages dist-test-packages ## Install, upgrade and remove
 contract: packages contract-packages ## Check the HTTP contract by schemathesis and by a generated client: SEED=1 EXAMPLES=25 ONLY='as users' STORE=postgresql://...
 	swift build --product firstcome
 	@Tests/Contract/run $(if $(SEED),--seed '$(SEED)') $(if $(EXAMPLES),--examples '$(EXAMPLES)') $(if $(ONLY),--only '$(ONLY)') $(if $(STORE),--store '$(STORE)')
+
+console-test: packages console-packages ## Watch and steer sales with the console in a real browser: SCREENSHOTS=DIR
+	swift build --product firstcome
+	@Tests/Console/run $(if $(SCREENSHOTS),--screenshots '$(SCREENSHOTS)') "$$(swift build --show-bin-path)/firstcome"
 
 costs: costs-build ## Count what requests cost, and compare it with the thresholds: ONLY='claim, sold out'
 	@$(COSTS) $(if $(ONLY),--only '$(ONLY)')
@@ -124,6 +134,7 @@ test-packages: ; @.ci/install $(TEST_PACKAGES) && .ci/prometheus >/dev/null
 dist-packages: ; @.ci/install $(DIST_PACKAGES)
 dist-test-packages: ; @.ci/install $(DIST_TEST_PACKAGES)
 contract-packages: ; @.ci/install $(CONTRACT_PACKAGES)
+console-packages: ; @.ci/install $(CONSOLE_PACKAGES)
 costs-packages: ; @.ci/install $(COSTS_PACKAGES)
 bench-packages: ; @.ci/install $(BENCH_PACKAGES)
 several-packages: ; @.ci/install $(SEVERAL_PACKAGES)

@@ -72,7 +72,7 @@ let package = Package(
             name: "Redis", dependencies: ["CHiredis", "EventLoops", "Histograms", nioCore, nioPosix, nioSSL, collections, logging],
             swiftSettings: strict),
         .target(name: "Postgres", dependencies: ["CLibPQ"], swiftSettings: strict),
-        .target(name: "Commerce", swiftSettings: strict),
+        .target(name: "Commerce", dependencies: [crypto], swiftSettings: strict),
         .target(
             name: "PostgresStore",
             dependencies: ["Commerce", "FaultPoints", "Histograms", "Postgres", "Store", "TraceContext", logging], swiftSettings: strict),
@@ -100,7 +100,10 @@ let package = Package(
                 "TraceContext", crypto,
                 cryptoExtras, collections, nioCore, logging,
             ],
-            resources: [.embedInCode("openapi.json"), .embedInCode("docs.css")],
+            resources: [
+                .embedInCode("openapi.json"), .embedInCode("docs.css"), .embedInCode("Console/console.html"),
+                .embedInCode("Console/console.css"), .embedInCode("Console/console.js"), .embedInCode("Console/icon.svg"),
+            ],
             swiftSettings: strict
         ),
         .target(
@@ -133,6 +136,11 @@ let package = Package(
         .executableTarget(
             name: "firstcome-torture", dependencies: ["TestSupport", "Torture", "firstcome", argumentParser], path: "Tests/Torture/Tool",
             swiftSettings: strict
+        ),
+        .executableTarget(
+            name: "firstcome-flash-sale",
+            dependencies: ["JSON", "Services", "TestSupport", "firstcome", argumentParser, nioCore, nioPosix],
+            path: "Tests/FlashSale/Tool", swiftSettings: strict
         ),
         .target(
             name: "LoadGenerator", dependencies: [nioCore, nioPosix, histogram], path: "Tests/Bench/LoadGenerator",

@@ -11,6 +11,8 @@ package final class FirstcomeAPI: Sendable {
     private let dispatchers: [[ListenerRole: RequestDispatcher]]
     private let metrics: MetricsPage
     private let prepared = PreparedAnswers()
+    /// The places of streams.
+    let streams = StreamLimits()
     /// The memory for long lists.
     let lists = LargeBodies()
 
@@ -47,6 +49,7 @@ package final class FirstcomeAPI: Sendable {
         let outage = RateLimitOutage(logger: logger)
         let metrics = MetricsPage(services: services, endpoints: endpoints, loops: loops, shedding: shedding, tokenKeys: tokenKeys)
         let inFlightKeys = InFlightKeys()
+        let streams = streams
         let roles: [ListenerRole] = servesOperatorsApart ? [.clients, .operators] : [.everybody]
         let documents = PublishedDocuments(chargeAmounts: services.configuration.policy.chargeAmounts)
         self.metrics = metrics
@@ -60,7 +63,7 @@ package final class FirstcomeAPI: Sendable {
             }
             let resources = LoopResources(
                 eventLoop: eventLoop, services: services, metrics: metrics, claims: counters.claims, documents: documents,
-                shedding: shedding[index])
+                shedding: shedding[index], streams: streams)
             let notes = RequestNotes()
             // Listeners of one loop share its counters, its rendered answers and its notes. Operators are not limited.
             let dispatchers = roles.map { role in

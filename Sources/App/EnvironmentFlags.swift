@@ -19,7 +19,7 @@ package enum EnvironmentFlags {
             "jwks", "jwks-refresh", "issuer", "audience", "user-claim", "role-claim", "user-role", "admin-role",
             "user-rate", "address-rate", "trusted-proxies", "limits-in", "shed-after",
         ],
-        "token": ["data", "store", "store-password-file", "user", "ttl"],
+        "token": ["data", "store", "store-password-file", "user", "subject", "ttl"],
         "key rotate": ["data", "store", "store-password-file", "keep"],
         "key list": ["data", "store", "store-password-file"],
         "demo": ["data", "store", "store-password-file", "time-zone", "url"],

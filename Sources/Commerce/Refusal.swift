@@ -52,4 +52,14 @@ package enum Outcome<Value: Sendable>: Sendable {
     case refused(Refusal)
 }
 
+extension Outcome {
+    /// The same outcome with a success made of this one's.
+    package func map<Other: Sendable>(_ other: (Value) -> Other) -> Outcome<Other> {
+        switch self {
+        case .done(let value): .done(other(value))
+        case .refused(let refusal): .refused(refusal)
+        }
+    }
+}
+
 extension Outcome: Equatable where Value: Equatable {}

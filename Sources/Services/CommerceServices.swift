@@ -27,6 +27,7 @@ package final class CommerceServices: Sendable {
     let delivery: Delivery
     let retention: Retention
     let expiry: OrderExpiry
+    let sealer: WinSealer
     let outbox: OutboxWatch
     let found: FindingCounter
     /// Which of several services on the store does the background duties; nil where this one does them alone.
@@ -68,19 +69,21 @@ package final class CommerceServices: Sendable {
         self.campaigns = campaigns
         self.logger = logger
         httpClient = client
-        claims = Claims(store: store, campaigns: campaigns)
-        grants = Grants(store: store, reader: reader, redis: redis, campaigns: campaigns, clock: clock, logger: logger)
+        let wins = WinFeed(keepsWins: !store.isOnServer)
+        claims = Claims(store: store, campaigns: campaigns, wins: wins)
+        grants = Grants(store: store, reader: reader, redis: redis, campaigns: campaigns, wins: wins, clock: clock, logger: logger)
         ranking = Ranking(reader: reader, redis: redis, calendar: calendar, clock: clock)
         views = ViewCounter(redis: redis, calendar: calendar, clock: clock)
         redisCheck = RedisCheck(redis: redis, logger: logger)
         recovery = ClaimRecovery(
             store: store, redis: redis, campaigns: campaigns, clock: clock, archiveAfter: configuration.archiveAfter, found: found,
-            logger: logger)
+            wins: wins, logger: logger)
         let rebuild = SalesRebuild(store: store, redis: redis, calendar: calendar, clock: clock, found: found, logger: logger)
         relay = SalesRelay(
             store: store, reader: reader, redis: redis, rebuild: rebuild, calendar: calendar, clock: clock, logger: logger)
         retention = Retention(store: store, clock: clock, keepEvents: configuration.keepEvents)
         expiry = OrderExpiry(store: store, clock: clock)
+        sealer = WinSealer(store: store, redis: redis, feed: wins)
         outbox = OutboxWatch(store: store)
         self.found = found
         let wake = Self.wake(relay, delivery, expiry, outbox)

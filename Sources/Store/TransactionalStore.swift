@@ -99,6 +99,22 @@ extension TransactionalStore {
     func write<Case: UseCase>(
         _ useCase: Case, in context: WriteContext<Case.Value>
     ) async throws(StoreError) -> WriteResult<Case.Value> {
+        if let log = context.adminLog { return try await writeLogged(useCase, log, in: context) }
+        return try await submit(useCase, in: context)
+    }
+
+    /// Not inlined: what an admin does may cost a call more.
+    @inline(never)
+    private func writeLogged<Case: UseCase>(
+        _ useCase: Case, _ log: AdminLog<Case.Value>, in context: WriteContext<Case.Value>
+    ) async throws(StoreError) -> WriteResult<Case.Value> {
+        try await submit(Logged(useCase: useCase, log: log), in: context)
+    }
+
+    @inline(__always)
+    private func submit<Case: UseCase>(
+        _ useCase: Case, in context: WriteContext<Case.Value>
+    ) async throws(StoreError) -> WriteResult<Case.Value> {
         let result: Result<WriteResult<Case.Value>, StoreError> = await withUnsafeContinuation { continuation in
             switch engine {
             case .sqlite(let engine):
@@ -116,6 +132,14 @@ extension TransactionalStore {
             }
         }
         return try result.get()
+    }
+
+    /// Runs a use case that may be refused and whose response is not stored, and logs it where an admin has asked for it.
+    func decide<Case: UseCase>(
+        _ useCase: Case, log: AdminLog<Case.Value>?, context: (any DeliveryContext)?
+    ) async throws(StoreError) -> Outcome<Case.Value> {
+        if let log { return try await decide(Logged(useCase: useCase, log: log), context: context) }
+        return try await decide(useCase, context: context)
     }
 
     /// Runs a use case that may be refused and whose response is not stored.
@@ -182,6 +206,13 @@ extension TransactionalStore {
         _ lane: ReadLane, _ body: @escaping @Sendable (QueryConnection) throws -> Value
     ) async throws(StoreError) -> Value {
         try await anyEngine.read(lane) { try body($0.db) }
+    }
+
+    /// Runs reads in one consistent snapshot, in a lane.
+    func readSnapshot<Value: Sendable>(
+        _ lane: ReadLane, _ body: @escaping @Sendable (Snapshot) throws(StoreError) -> Value
+    ) async throws(StoreError) -> Value {
+        try await anyEngine.read(lane) { try body($0) }
     }
 
     /// Runs reads in one consistent snapshot, in the lane `service`.

@@ -19,7 +19,7 @@ struct Firstcome: AsyncParsableCommand {
         version: "firstcome \(FirstcomeVersion.text)",
         subcommands: [
             Serve.self, Token.self, KeyCommand.self, Demo.self, AuditCommand.self, RankingCommand.self, Backup.self, Restore.self,
-            Compact.self, Move.self, RedisStoreCommand.self,
+            Compact.self, Move.self, RedisStoreCommand.self, Verify.self,
         ]
     )
 

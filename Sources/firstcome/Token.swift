@@ -16,11 +16,18 @@ struct Token: AsyncParsableCommand {
     @Flag(help: "A token for an operator.")
     var admin = false
 
+    @Option(help: "The operator's name, by which the admin log knows them: the token's sub.")
+    var subject: String?
+
     @Option(help: "How long the token is valid, such as 30m, 24h or 7d.")
     var ttl = DurationArgument(milliseconds: TokenKey.standardLifetimeMilliseconds)
 
     func validate() throws {
         guard admin != (user != nil) else { throw ValidationError("give either --user or --admin") }
+        if let subject {
+            guard admin else { throw ValidationError("--subject is for --admin") }
+            guard (1...255).contains(subject.utf8.count) else { throw ValidationError("--subject has 1 to 255 bytes") }
+        }
         try store.validateAlone(without: data)
     }
 
@@ -30,7 +37,7 @@ struct Token: AsyncParsableCommand {
         let key = try place.tokenKeys.signingKey(at: now)
         guard let end = now.advanced(byMilliseconds: ttl.milliseconds) else { throw ValidationError("--ttl is too long") }
         guard let user else {
-            print(key.sign(.anyAdmin, issuedAt: now, expiresAt: end))
+            print(key.sign(subject.map { .admin(subject: $0) } ?? .anyAdmin, issuedAt: now, expiresAt: end))
             return
         }
         for id in user.ids {

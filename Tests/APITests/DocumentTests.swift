@@ -36,7 +36,7 @@ struct DocumentTests {
         let served = RouteTable.routes.map(\.endpoint).map { "\($0.method.rawValue) \($0.template) \($0.operationID)" }
         #expect(Set(described) == Set(served))
         #expect(Set(served).count == served.count && Set(RouteTable.routes.map(\.endpoint.operationID)).count == served.count)
-        #expect(served.count == 35)
+        #expect(served.count == 38)
     }
 
     @Test("the document says how long an answer is sent again under its key")
@@ -179,6 +179,11 @@ struct AnswerTests {
                 $0.write(BalanceEntry(id: EntryID(1), kind: kind, amount: Won(-5), balanceAfter: .zero, orderID: order, at: Samples.now))
             }
         }
+        for requestID in [nil, "5f2c1a90b3d84e7700000001"] {
+            let action = AdminAction("product.update", on: "product:9", details: #"{"price":{"from":2,"to":1}}"#)
+            let entry = AdminLogEntry(id: Identifier(1), at: Samples.now, actor: "kim", action: action, requestID: requestID)
+            try check("AdminLogEntry") { $0.write(entry) }
+        }
         for status in Order.Status.allCases { try check("Order") { $0.write(Samples.order(status), at: Samples.now) } }
     }
 
@@ -195,6 +200,8 @@ struct AnswerTests {
             for state in [IssuedCoupon.State.issued, .held, .used] {
                 let coupon = try Samples.coupon(discount, state: state)
                 for now in [Samples.now, Samples.later] { try check("IssuedCoupon") { $0.write(coupon, at: now) } }
+                let received = CouponWithReceipt(coupon: coupon, receipt: try Samples.receipt())
+                try check("IssuedCoupon") { $0.write(received, at: Samples.now) }
             }
         }
     }
@@ -219,7 +226,7 @@ struct AnswerTests {
             schemas[path] = parameter?["schema"]
         }
         let patterns = schemas
-        #expect(patterns.count == 6)
+        #expect(patterns.count == 7)
         try await ApplicationFixture.run { app in
             let user = Identity.user(UserID(1))
             _ = try await app.send(.post, "/api/v1/users", as: .anyAdmin, #"{"name":"a"}"#)

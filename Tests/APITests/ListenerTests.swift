@@ -10,7 +10,7 @@ import Testing
 struct ListenerTests {
     private static let forOperatorsAlone: Set = [
         "createUser", "createProduct", "updateProduct", "createCoupon", "updateCoupon", "refundPayment", "listEvents", "retryEvent",
-        "retryEvents", "getReadiness", "getMetrics",
+        "retryEvents", "listAdminLog", "getReadiness", "getMetrics",
     ]
     private static let forClientsAlone: Set = ["claimCoupon", "placeOrder", "checkout", "payOrder"]
     private static let origin = "https://shop.example"

@@ -13,7 +13,9 @@ enum Samples {
     static let terms = CampaignTerms(
         name: "겨울맞이 쿠폰", discount: .percent(10, maxAmount: Won(5000)), quantity: 100, opensAt: now, closesAt: later,
         validForSeconds: 3600, minOrderAmount: Won(10_000), restoreOnRefund: true)
-    static let campaign = Campaign(id: CouponID(4), terms: terms, issued: 42, createdAt: now, epoch: 1)
+    static let campaign = Campaign(
+        id: CouponID(4), terms: terms, issued: 42, createdAt: now, epoch: 1,
+        chain: ChainHead(sequence: 42, count: 42, hash: WinChain.start(of: CouponID(4))))
 
     static func coupon(_ discount: Discount = .fixed(amount: Won(3000)), state: IssuedCoupon.State = .issued) throws -> IssuedCoupon {
         IssuedCoupon(
@@ -21,6 +23,13 @@ enum Samples {
             discount: discount,
             minOrderAmount: .zero, sequence: 42, state: state, issuedAt: now, expiresAt: later,
             usedAt: state == .used ? later : nil, orderID: state == .issued ? nil : OrderID(6))
+    }
+
+    static func receipt() throws -> WinReceipt {
+        let start = WinChain.start(of: CouponID(4))
+        let chain = WinChain(salt: Array(0..<32))
+        let hash = chain.hash(after: start, sequence: 42, user: UserID(1), issuedAt: now)
+        return WinReceipt(nonce: chain.nonce(of: UserID(1)), userHash: chain.userHash(of: UserID(1)), previousHash: start, hash: hash)
     }
 
     static let line = OrderLine(productID: ProductID(3), name: "감귤", unitPrice: Won(14_500), quantity: 2, amount: Won(29_000))

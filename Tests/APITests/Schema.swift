@@ -17,7 +17,7 @@ struct Schema {
 
     private func check(_ value: JSONValue, _ keyword: String, _ rule: JSONValue, _ all: JSONObject, _ place: String) -> [String] {
         switch keyword {
-        case "description", "examples", "format", "discriminator", "default": return []
+        case "description", "examples", "format", "discriminator", "default", "additionalProperties": return []
         case "$ref":
             guard case .string(let reference) = rule, let target = resolve(reference) else { return ["\(place): dangling \(rule)"] }
             return faults(value, target, at: place)
@@ -81,6 +81,7 @@ struct Schema {
         if let elements = value.elements, let items = schema["items"] {
             return elements.enumerated().flatMap { unnamed($0.element, items, at: "\(place)[\($0.offset)]") }
         }
+        if schema["additionalProperties"] == .bool(true) { return [] }
         return (value.object?.members ?? []).flatMap { member in
             guard let inner = schema["properties"]?[member.name] else { return ["\(place).\(member.name)"] }
             return unnamed(member.value, inner, at: "\(place).\(member.name)")

@@ -286,6 +286,54 @@ struct AccessLogTests {
         }
     }
 
+    @Test("a stream has its line when it ends, with its bytes, and whether it is complete")
+    func streams() async throws {
+        let (complete, going) = (Gate(), Gate())
+        let responder: HTTPResponder = { request in
+            let path = request.path
+            return .stream(
+                HTTPStream(contentType: "text/plain") { writer in
+                    try await writer.write(ByteBuffer(string: "0123456789"))
+                    if path == "/complete" { return await complete.pass() }
+                    if path == "/fails" { throw CancellationError() }
+                    await going.pass()
+                })
+        }
+        try await withLog(responder: responder) { server in
+            let client = try await offPool { () -> ClientBox in
+                let client = try RawHTTPClient(port: server.port)
+                try client.send(.get("/complete"))
+                _ = try client.readHead()
+                _ = try client.readChunk()
+                return ClientBox(client)
+            }
+            #expect(try server.written().isEmpty)
+            complete.open()
+            try await offPool {
+                _ = try client.client.readChunks()
+                try client.client.send("HEAD / HTTP/1.1\r\nHost: t\r\n\r\n" + .get("/fails"))
+                _ = try? client.client.readToEnd()
+                // Its handler has not returned when the line is written.
+                let gone = try RawHTTPClient(port: server.port)
+                try gone.send(.get("/gone"))
+                _ = try gone.readHead()
+                gone.close()
+            }
+            let lines = try await server.lines(4)
+            #expect(lines.map { $0["path"] } == ["/complete", "/", "/fails", "/gone"].map { .string($0) })
+            #expect(lines.allSatisfy { $0["status"] == .integer(200) })
+            #expect(lines.map { $0["incomplete"] } == [nil, nil, .bool(true), .bool(true)])
+            func bytes(_ line: Int) throws -> Int64 {
+                guard case .integer(let count)? = lines[line]["bytes"] else { throw RawHTTPClient.Failure.malformed("\(lines[line])") }
+                return count
+            }
+            // The heads are alike. A chunk of ten bytes is five longer than they, and the last chunk has five.
+            let head = try bytes(1)
+            #expect(try bytes(0) == head + 15 + 5 && bytes(2) == head + 15 && bytes(3) == head + 15)
+            going.open()
+        }
+    }
+
     @Test("a request that is cut off at the end of the drain has a line without a status")
     func cutOff() async throws {
         let gate = Gate()

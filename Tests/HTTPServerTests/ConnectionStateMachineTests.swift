@@ -11,6 +11,10 @@ private enum Event {
     case unwritable
     case writable
     case answer(Int)
+    /// The handler answers this request with a stream.
+    case stream(Int)
+    /// The stream is complete.
+    case streamEnd
     case sent
     case drain
     case after(TimeAmount)
@@ -49,6 +53,13 @@ private struct Rig {
             } else {
                 words.append("drop \(number)")
             }
+        case .stream(let number):
+            if let form = machine.streamBegan(number, at: now) {
+                words.append("stream \(number)" + (form.isHead ? " without body" : "") + Rig.words(form.connection))
+            } else {
+                words.append("drop \(number)")
+            }
+        case .streamEnd: machine.streamEnded(at: now)
         case .sent: words += Rig.words(machine.lastAnswerSent(at: now))
         case .drain: machine.drain()
         case .after(let time):
@@ -318,6 +329,62 @@ private let rows: [Row] = [
         "a head that ends early is answered on a refused connection", refusal: .tooManyConnections, afterHead: true,
         [(.bytes("GET / HT"), []), (.endOfInput, ["refuse 503", "send last"]), (.sent, ["close"])]),
     Row(
+        "a stream, behind which later requests wait",
+        [
+            (.bytes(get), ["run 1 /a"]), (.stream(1), ["stream 1"]), (.bytes(get + get), []), (.streamEnd, ["run 2 /a"]),
+            (.stream(2), ["stream 2"]), (.streamEnd, ["run 3 /a"]), (.answer(3), ["answer 3"]),
+        ]),
+    Row(
+        "a stream may last longer than every timeout while the client takes what is sent",
+        [
+            (.bytes(get), ["run 1 /a"]), (.stream(1), ["stream 1"]), (.after(.seconds(100_000)), []), (.unwritable, []),
+            (.after(.seconds(29)), []), (.writable, []), (.after(.seconds(100_000)), []), (.streamEnd, []),
+            (.after(.seconds(74)), []), (.after(.seconds(1)), ["send last"]),
+        ]),
+    Row(
+        "the client of a stream who takes nothing within the write timeout is cut off",
+        [
+            (.bytes(get), ["run 1 /a"]), (.stream(1), ["stream 1"]), (.unwritable, []), (.afterUnsent(.seconds(15), 90_000), []),
+            (.afterUnsent(.seconds(15), 80_000), []), (.afterUnsent(.seconds(29), 79_000), []),
+            (.afterUnsent(.seconds(1), 79_000), ["close"]),
+        ]),
+    Row(
+        "the end of the connection is the end of a stream to HTTP/1.0, also where the client would keep it open",
+        [
+            (.bytes("GET /a HTTP/1.0\r\nConnection: keep-alive\r\n\r\n"), ["run 1 /a"]), (.stream(1), ["stream 1, close"]),
+            (.bytes(get), []),
+            (.streamEnd, ["send last"]), (.sent, ["shut down"]), (.endOfInput, ["close"]),
+        ]),
+    Row(
+        "the answer to HEAD with a stream is complete with its head",
+        [
+            (.bytes("HEAD /a HTTP/1.1\r\nHost: t\r\n\r\n" + get), ["run 1 /a"]), (.stream(1), ["stream 1 without body", "run 2 /a"]),
+        ]),
+    Row(
+        "a stream that began before draining has its end sent, and then the connection ends",
+        [
+            (.bytes(get), ["run 1 /a"]), (.stream(1), ["stream 1"]), (.drain, []), (.streamEnd, ["send last"]), (.sent, ["shut down"]),
+        ]),
+    Row(
+        "a stream that begins while draining says that the connection ends",
+        [
+            (.bytes(get), ["run 1 /a"]), (.drain, []), (.stream(1), ["stream 1, close"]), (.streamEnd, ["send last"]),
+            (.sent, ["shut down"]),
+        ]),
+    Row(
+        "requests that wait behind a stream are answered while draining, and the last one says so",
+        [
+            (.bytes(get + get), ["run 1 /a"]), (.drain, []), (.stream(1), ["stream 1"]), (.streamEnd, ["run 2 /a"]),
+            (.answer(2), ["answer 2, close", "send last"]),
+        ]),
+    Row(
+        "the end of a stream is dropped once the channel is closed",
+        [
+            (.bytes(get + get), ["run 1 /a"]), (.stream(1), ["stream 1"]), (.closed, []), (.streamEnd, []), (.bytes(get), []),
+        ]),
+    Row(
+        "a stream is not begun once the channel is closed", [(.bytes(get + get), ["run 1 /a"]), (.closed, []), (.stream(1), ["drop 1"])]),
+    Row(
         "nothing happens once the channel is closed, and a late answer is dropped",
         [
             (.bytes(get + get), ["run 1 /a"]), (.closed, []), (.answer(1), ["drop 1"]), (.bytes(get), []), (.endOfInput, []), (.drain, []),
@@ -348,18 +415,31 @@ struct ConnectionStateMachineTests {
         #expect(rig.machine.wantsBytes)
     }
 
+    @Test("behind a stream no more bytes wait than behind another request")
+    func wantsBytesBehindStream() {
+        var rig = Rig()
+        _ = rig.handle(.bytes(get))
+        _ = rig.handle(.stream(1))
+        #expect(rig.machine.wantsBytes)
+        _ = rig.handle(.bytes(String(repeating: get, count: 10)))
+        #expect(!rig.machine.wantsBytes)
+        #expect(rig.handle(.streamEnd) == ["run 2 /a"])
+    }
+
     @Test("whatever happens in whatever order, one request runs at a time, and nothing follows the end", arguments: 0..<40)
     func randomEvents(seed: UInt64) {
         var random = SeededGenerator(seed: seed)
         var rig = Rig()
-        var (running, isSending, hasEnded, answers) = (0, false, false, 0)
+        var (running, streaming, isSending, hasEnded, answers) = (0, false, false, false, 0)
         for _ in 0..<400 {
             let event: Event
             switch random.next() % 16 {
             case 0...4:
                 event = .bytes(
                     [get, get + get, "GET /a HT", "TP/1.1\r\nHost: t\r\n\r\n", head("Content-Length: 5") + "hello"][Int(random.next() % 5)])
-            case 5...10 where running > 0: event = .answer(running)
+            case 5...9 where streaming: event = .streamEnd
+            case 5...8 where running > 0: event = .answer(running)
+            case 9...10 where running > 0 && !streaming: event = .stream(running)
             case 11: event = .unwritable
             case 12: event = .writable
             case 13 where isSending: event = .sent
@@ -368,6 +448,8 @@ struct ConnectionStateMachineTests {
             default: event = .writable
             }
             if case .answer = event { (running, answers) = (0, answers + 1) }
+            if case .stream = event { streaming = true }
+            if case .streamEnd = event { (running, streaming, answers) = (0, false, answers + 1) }
             if case .sent = event { isSending = false }
             for action in rig.handle(event) {
                 #expect(!hasEnded, "seed \(seed): \(action) after the end")

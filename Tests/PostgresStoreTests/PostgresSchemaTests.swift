@@ -90,7 +90,11 @@ import Testing
             guard migration.leastKnown <= index else { continue }
             for statement in migration.statements {
                 let adds =
-                    ["CREATE TABLE ", "CREATE INDEX ", "CREATE SEQUENCE ", "INSERT INTO "].contains { statement.hasPrefix($0) }
+                    ["CREATE TABLE ", "CREATE INDEX ", "CREATE SEQUENCE ", "CREATE FUNCTION ", "INSERT INTO "].contains {
+                        statement.hasPrefix($0)
+                    }
+                    // A trigger on a table of an earlier release would concern that release.
+                    || statement.contains(/^CREATE TRIGGER \w+ [A-Z ]+ ON admin_log\n/)
                     || statement.contains(/^ALTER TABLE \w+ ADD COLUMN \w+ \w+$/)
                 let tells =
                     statement.hasPrefix("ANALYZE ")

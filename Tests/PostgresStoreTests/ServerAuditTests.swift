@@ -23,6 +23,7 @@ import Testing
             "DELETE FROM event_units", "UPDATE event_units SET units = units + 5", "UPDATE events SET place = place + 5 WHERE kind = 1",
             "UPDATE counters SET last = last + 1 WHERE name = 'events'", "UPDATE pruned_events SET payments = 1",
             "UPDATE pruned_events SET refunds = 1",
+            "ALTER TABLE admin_log DISABLE TRIGGER ALL; DELETE FROM admin_log WHERE id = 1",
         ])
     func damage(sql: String) async throws {
         try await PostgresHome.with { home in
@@ -31,7 +32,10 @@ import Testing
                 try await store.createUser(name: "Jin", in: .at(noon)).value.id,
                 try await store.createUser(name: "Ada", in: .at(noon)).value.id,
             ]
-            for user in users { _ = try await store.charge(userID: user, amount: Won(50_000), in: .at(noon)).value }
+            for user in users {
+                let log = AdminLog<Charge>(actor: "Kim", requestID: nil, at: noon) { _ in AdminAction("charge", on: "user", details: "{}") }
+                _ = try await store.charge(userID: user, amount: Won(50_000), in: WriteContext(at: noon, adminLog: log)).value
+            }
             let tea = try await store.createProduct(name: "Tea", price: Won(1_000), stock: 9, in: .at(noon)).value.id
             let terms = CampaignTerms(
                 name: "Launch", discount: .fixed(amount: Won(500)), quantity: 5, opensAt: noon, closesAt: nil, validForSeconds: 3_600,

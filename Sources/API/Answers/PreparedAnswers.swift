@@ -16,6 +16,10 @@ final class PreparedAnswers: Sendable {
     let busyWithTokens = Problem(Authentication.Fault.busy).response
     let tooManyRequests = Problem(HTTPRefusal.tooManyRequests).response
     let tooManyConnections = Problem(HTTPRefusal.tooManyConnections).response
+    let tooManyStreams = Problem(
+        code: .temporarilyUnavailable, detail: "As many streams of this kind are being sent as the service sends at once. Try again later.",
+        headers: [.retryAfter(seconds: 5)]
+    ).response
 
     func response(to refusal: Refusal, at now: Instant) -> HTTPResponse {
         switch refusal {

@@ -101,6 +101,21 @@ extension JSONWriter {
         member("minOrderAmount", terms.minOrderAmount)
         member("restoreOnRefund", terms.restoreOnRefund)
         member("createdAt", campaign.createdAt)
+        beginObject("chain")
+        member("sequence", campaign.chain.sequence)
+        member("hash", campaign.chain.hash?.description)
+        endObject()
+    }
+
+    mutating func write(_ received: CouponWithReceipt, at now: Instant) {
+        write(received.coupon, at: now)
+        guard let receipt = received.receipt else { return }
+        beginObject("receipt")
+        member("nonce", receipt.nonce)
+        member("userHash", receipt.userHash.description)
+        member("previousHash", receipt.previousHash.description)
+        member("hash", receipt.hash.description)
+        endObject()
     }
 
     mutating func write(_ coupon: IssuedCoupon, at now: Instant) {

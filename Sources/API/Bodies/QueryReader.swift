@@ -73,6 +73,14 @@ struct QueryReader {
         return nil
     }
 
+    /// A text to compare with, of at most so many characters (code points). U+0000 is refused, because not every store can compare with it.
+    mutating func text(_ name: String, maximumLength: Int) -> String? {
+        guard let text = value(name) else { return nil }
+        if (1...maximumLength).contains(text.unicodeScalars.count), !text.utf8.contains(0) { return text }
+        refuse(name, "must have 1 to \(maximumLength) characters and no U+0000")
+        return nil
+    }
+
     /// `limit` and `cursor`, which every list has.
     mutating func page() -> PageRequest {
         let limit = integer("limit", in: Int64(PageRequest.limits.lowerBound)...Int64(PageRequest.limits.upperBound))

@@ -57,6 +57,8 @@ extension RequestDispatcher {
         case .cancellableTask(let work): .cancellableTask { limiter.adding(standing, to: try await work()) }
         case .deferred(let begin):
             .deferred { resume in begin { resume(self.adding(standing, of: limiter, to: $0)) } }
+        case .deferredTask(let work): .deferredTask { self.adding(standing, of: limiter, to: try await work()) }
+        case .stream(let stream): .stream(stream.with(head: limiter.adding(standing, to: stream.head)))
         }
     }
 }

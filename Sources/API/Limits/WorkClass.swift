@@ -13,7 +13,7 @@ enum WorkClass: Sendable {
 
     init(operationID: String) {
         switch operationID {
-        case "listProducts", "listCoupons": self = .browsing
+        case "listProducts", "listCoupons", "listChain": self = .browsing
         case "listBalanceHistory", "listIssuedCoupons", "listOrders": self = .personalList
         case "placeOrder", "checkout", "chargeBalance": self = .newWrite
         case "claimCoupon": self = .claim

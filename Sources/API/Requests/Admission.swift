@@ -5,6 +5,7 @@ import HTTPServer
 enum Admission: Sendable {
     case plain(Route.Handler)
     case user(Route.UserHandler, UserID)
+    case acting(Route.ActingHandler, UserID, Identity)
     case identity(Route.IdentityHandler, Identity)
     /// A request whose body may be a long list.
     case list(Route.IdentityHandler, Identity)
@@ -20,8 +21,10 @@ enum Admission: Sendable {
         _ access: Route.Access, _ identity: Identity, pathUser: UserID?, prepared: PreparedAnswers, userExists: (UserID) -> Bool
     ) {
         switch (access, identity) {
-        case (.open(let handler), _), (.admin(let handler), .admin):
+        case (.open(let handler), _):
             self = .plain(handler)
+        case (.admin(let handler), .admin):
+            self = .identity(handler, identity)
         case (.adminList(let handler), .admin):
             self = .list(handler, identity)
         case (.admin, .user), (.adminList, .user):
@@ -36,6 +39,12 @@ enum Admission: Sendable {
                 return
             }
             self = userExists(pathUser) ? .user(handler, pathUser) : .unknownUser(pathUser)
+        case (.selfOrLoggedAdmin(let handler), _):
+            guard let pathUser, identity.mayRead(whatBelongsTo: pathUser) else {
+                self = .refused(prepared.notYours)
+                return
+            }
+            self = userExists(pathUser) ? .acting(handler, pathUser, identity) : .unknownUser(pathUser)
         case (.ownerOrAdmin(let handler), _):
             guard let user = identity.userID, !userExists(user) else {
                 self = .identity(handler, identity)
@@ -50,6 +59,7 @@ enum Admission: Sendable {
         switch self {
         case .plain(let handler): try handler(call)
         case .user(let handler, let id): try handler(call, id)
+        case .acting(let handler, let id, let identity): try handler(call, id, identity)
         case .identity(let handler, let identity), .list(let handler, let identity): try handler(call, identity)
         case .refused(let response): .now(response)
         case .unknownUser: .now(call.loop.prepared.userNotFound)

@@ -36,19 +36,21 @@ extension Call {
     }
 
     /// Runs a write whose success is stored under the request's `Idempotency-Key`, if it has one, and answers its outcome.
+    ///
+    /// - Parameter log: how the write is logged; nil where a user acts for themselves.
     func answer<Value>(
-        _ success: Success<Value>, _ write: (WriteContext<Value>) async throws -> WriteResult<Value>
+        _ success: Success<Value>, log: AdminLog<Value>? = nil, _ write: (WriteContext<Value>) async throws -> WriteResult<Value>
     ) async throws -> HTTPResponse {
-        switch try await write(context(of: success)) {
+        switch try await write(context(of: success, log)) {
         case .done(let value): response(success, value)
         case .refused(let refusal): self.refusal(refusal)
         case .replayed(let stored): replay(stored)
         }
     }
 
-    private func context<Value>(of success: Success<Value>) -> WriteContext<Value> {
+    private func context<Value>(of success: Success<Value>, _ log: AdminLog<Value>?) -> WriteContext<Value> {
         WriteContext(
-            at: now, clock: services.configuration.clock, idempotency: idempotentWrite(of: success), delivery: loop.context,
+            at: now, clock: services.configuration.clock, idempotency: idempotentWrite(of: success), adminLog: log, delivery: loop.context,
             trace: request.traceParent)
     }
 

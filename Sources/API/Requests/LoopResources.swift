@@ -17,6 +17,7 @@ final class LoopResources: @unchecked Sendable {
     let claims: ClaimOutcomes
     let prepared = PreparedAnswers()
     let shedding: LoadShedding
+    let streams: StreamLimits
     private let eventLoop: any EventLoop
     private var renderedTop = TopProductsAnswer()
     private var alreadyClaimed = SlotCache<Int64, AlreadyClaimedResponse>(capacity: 4_096)
@@ -25,10 +26,10 @@ final class LoopResources: @unchecked Sendable {
 
     init(
         eventLoop: any EventLoop, services: CommerceServices, metrics: MetricsPage, claims: ClaimOutcomes, documents: PublishedDocuments,
-        shedding: LoadShedding
+        shedding: LoadShedding, streams: StreamLimits
     ) {
         (self.eventLoop, self.services, self.metrics, self.claims) = (eventLoop, services, metrics, claims)
-        (self.documents, self.shedding) = (documents, shedding)
+        (self.documents, self.shedding, self.streams) = (documents, shedding, streams)
         store = services.store
         context = services.context(for: eventLoop)
     }

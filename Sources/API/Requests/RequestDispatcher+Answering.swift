@@ -63,9 +63,43 @@ extension RequestDispatcher {
             return .task(counting(work, of: endpoint, id, receivedAt, logged, place))
         case .cancellableTask(let work):
             return .cancellableTask(counting(work, of: endpoint, id, receivedAt, logged, place))
+        case .deferredTask(let work):
+            return .deferredTask {
+                do {
+                    return self.counted(try await work(), to: call, place)
+                } catch {
+                    return .now(self.count(self.response(to: error, of: endpoint, id), receivedAt, logged, place))
+                }
+            }
+        case .stream(let stream):
+            // Counted when it begins: how long it lasts is up to its reader.
+            _ = count(stream.head, receivedAt, logged, place)
+            return .stream(logging(stream, of: endpoint, id))
         case .deferred:
             preconditionFailure("handlers defer no answers")
         }
+    }
+
+    /// The same stream, whose failure is logged. Its status is sent already, so nothing else tells an operator of it.
+    private func logging(_ stream: HTTPStream, of endpoint: Endpoint, _ id: RequestID) -> HTTPStream {
+        let body = stream.body
+        return stream.with(body: { [logger] writer in
+            do {
+                try await body(writer)
+            } catch {
+                if !(error is HTTPStreamIsOver || error is CancellationError) {
+                    let metadata: Logger.Metadata = ["request": "\(id)", "route": "\(endpoint.operationID)", "error": "\(error)"]
+                    logger.error("stream cut", metadata: metadata)
+                }
+                throw error
+            }
+        })
+    }
+
+    /// An answer whose form is decided in a task. Only routes that stream pay for the longer way.
+    func afterwards(_ call: Call, _ work: @escaping @Sendable () async throws -> HTTPAnswer) -> HTTPAnswer {
+        if call.endpoint.stream != nil { return .deferredTask(work) }
+        return .task { try await work().response() }
     }
 
     private func counting(
@@ -155,7 +189,7 @@ extension RequestDispatcher {
         case .refused(let response): return .now(response)
         case .unknownUser(let id): return try replyToUnknown(id, call, by: access, as: identity)
         case .list: return try replyToList(call, admission, identity)
-        case .plain, .user, .identity: break
+        case .plain, .user, .acting, .identity: break
         }
         guard call.endpoint.acceptsIdempotencyKey, let key = try IdempotencyKey(call.request, of: identity) else {
             if let refusal = shed(call, identity) { return .now(refusal) }
@@ -172,11 +206,11 @@ extension RequestDispatcher {
         guard resources.store.isOnServer, case .later(let lookUp) = try call.reader.find(user: id, on: call.loop.context) else {
             return .now(resources.prepared.userNotFound)
         }
-        return .task { [self] in
+        return afterwards(call) { [self] in
             let user = await withUnsafeContinuation { continuation in lookUp { continuation.resume(returning: $0) } }
             // The look-up has also told how many users there are, by which the user is known from now on.
-            guard try user.get() != nil, resources.store.userExists(id) else { return resources.prepared.userNotFound }
-            return try await reply(to: call, by: access, as: identity).response()
+            guard try user.get() != nil, resources.store.userExists(id) else { return .now(resources.prepared.userNotFound) }
+            return try reply(to: call, by: access, as: identity)
         }
     }
 
@@ -234,7 +268,8 @@ extension RequestDispatcher {
     /// The same answer, which releases its key when it is ready.
     private func releasing(_ key: IdempotencyKey, after answer: HTTPAnswer) -> HTTPAnswer {
         switch answer {
-        case .now:
+        // The answers of streams are not stored.
+        case .now, .stream:
             inFlightKeys.release(key)
             return answer
         case .callback(let begin):
@@ -252,7 +287,7 @@ extension RequestDispatcher {
         case .cancellableTask(let work):
             // Only writes have answers that are stored, and a write is never cancelled.
             return releasing(key, after: .task(work))
-        case .deferred:
+        case .deferred, .deferredTask:
             preconditionFailure("handlers defer no answers")
         }
     }

@@ -18,11 +18,11 @@ extension RequestDispatcher {
             return .now(refusal(fault))
         case .check(let token):
             guard !keys.checks.turnsAway(token.source) else { return .now(refusal(.busy)) }
-            return .task { [self] in try await answer(to: call, by: access, afterCheckOf: token) }
+            return afterwards(call) { [self] in try await answer(to: call, by: access, afterCheckOf: token) }
         case .unknownKey:
             guard let issuer = keys.issuer else { return .now(refusal(.unknownKey)) }
             if let reading = issuer.rereadForUnknownKey(into: keys) {
-                return .task { [self] in
+                return afterwards(call) { [self] in
                     await reading.value
                     issuer.endWaiting()
                     return try await answerAfterReading(call, by: access)
@@ -30,40 +30,40 @@ extension RequestDispatcher {
             }
             // A reading that has just ended may not have reached this loop yet.
             guard awaitsKeys else { return .now(refusal(.unknownKey)) }
-            return .task { [self] in
+            return afterwards(call) { [self] in
                 await withCheckedContinuation { next in eventLoop.execute { next.resume() } }
                 return try await answerAfterReading(call, by: access)
             }
         }
     }
 
-    private func answer(to call: Call, by access: Route.Access, afterCheckOf token: UncheckedToken) async throws -> HTTPResponse {
+    private func answer(to call: Call, by access: Route.Access, afterCheckOf token: UncheckedToken) async throws -> HTTPAnswer {
         switch await keys.checks.outcome(of: token) {
         case .refused(let fault):
-            return refusal(fault)
+            return .now(refusal(fault))
         case .verified(let verified):
-            guard remember(verified, as: token) else { return refusal(.unknownKey) }
+            guard remember(verified, as: token) else { return .now(refusal(.unknownKey)) }
             return try await answer(to: call, by: access, with: verified)
         }
     }
 
-    private func answer(to call: Call, by access: Route.Access, with token: VerifiedToken) async throws -> HTTPResponse {
+    private func answer(to call: Call, by access: Route.Access, with token: VerifiedToken) async throws -> HTTPAnswer {
         switch token.judged(at: call.now) {
         case .authenticated(let identity):
             notes.noteLate(identity.sender, of: call.request.id)
-            return try await replyCharging(to: call, by: access, as: identity).response()
-        case .refused(let fault): return refusal(fault)
-        case .unchecked: return refusal(.signature)
+            return try replyCharging(to: call, by: access, as: identity)
+        case .refused(let fault): return .now(refusal(fault))
+        case .unchecked: return .now(refusal(.signature))
         }
     }
 
     /// The keys of the loop are the new ones now: they were handed to the loop before this task was resumed on it.
-    private func answerAfterReading(_ call: Call, by access: Route.Access) async throws -> HTTPResponse {
+    private func answerAfterReading(_ call: Call, by access: Route.Access) async throws -> HTTPAnswer {
         switch examine(call.request) {
         case .known(let token): try await answer(to: call, by: access, with: token)
-        case .refused(let fault): refusal(fault)
+        case .refused(let fault): .now(refusal(fault))
         case .check(let token): try await answer(to: call, by: access, afterCheckOf: token)
-        case .unknownKey: refusal(.unknownKey)
+        case .unknownKey: .now(refusal(.unknownKey))
         }
     }
 }

@@ -14,15 +14,17 @@ enum CouponGrants {
             let format = try UserList.Format(call.request)
             // The request and not its body alone: it holds the permit for a large one.
             let request = call.request
-            return try await call.answer(accepted) { context in
-                try await call.services.grants.start(id, by: admin.subject, in: context) { try UserList.read(request.body, format) }
+            // PostgreSQL keeps no U+0000.
+            let actor = admin.subject.replacing("\0", with: "\u{FFFD}")
+            return try await call.answer(accepted, log: call.adminLog(of: admin, AdminActions.grantedCoupons)) { context in
+                try await call.services.grants.start(id, by: actor, in: context) { try UserList.read(request.body, format) }
             }
         }
     }
 
     private static let accepted = Success<Grant>(status: 202) { json, grant, _ in json.write(grant) }
 
-    static let list: Route.Handler = { call in
+    static let list: Route.IdentityHandler = { call, _ in
         .cancellableTask {
             let id = try call.id("couponId", of: Campaign.self)
             let request = try call.query { $0.page() }
@@ -32,7 +34,7 @@ enum CouponGrants {
         }
     }
 
-    static let get: Route.Handler = { call in
+    static let get: Route.IdentityHandler = { call, _ in
         .cancellableTask {
             let (id, grant) = (try call.id("couponId", of: Campaign.self), try call.id("grantId", of: Grant.self))
             if let grant = try await call.store.grant(grant, of: id) { return .object(.personal) { $0.write(grant) } }

@@ -7,16 +7,18 @@ import Store
 
 /// The handlers of coupon campaigns, claims and issued coupons.
 enum Coupons {
-    static let create: Route.Handler = { call in
+    static let create: Route.IdentityHandler = { call, admin in
         .task {
             let terms = try call.body { CampaignTerms(&$0, now: call.now) }
-            return try await call.answer(.created { $0.write($1, at: $2) }) { context in
+            return try await call.answer(
+                .created { $0.write($1, at: $2) }, log: call.adminLog(of: admin, AdminActions.createdCampaign)
+            ) { context in
                 try await call.services.campaigns.create(terms, in: context, origin: call.origin)
             }
         }
     }
 
-    static let update: Route.Handler = { call in
+    static let update: Route.IdentityHandler = { call, admin in
         .task {
             let id = try call.id("couponId", of: Campaign.self)
             let change = try call.change(from: CampaignChange(), members: "quantity, opensAt or closesAt") { CampaignChange(&$0) }
@@ -25,7 +27,8 @@ enum Coupons {
                 { @Sendable (campaign: Campaign) in tags.matches(EntityTag(of: representation(campaign, at: now))) }
             }
             let outcome = try await call.services.campaigns.change(
-                id, change, onlyIf: condition, on: call.loop.context, origin: call.origin)
+                id, change, onlyIf: condition, log: call.adminLog(of: admin) { AdminActions.changedCampaign($0, change) },
+                on: call.loop.context, origin: call.origin)
             switch outcome {
             case .done(let campaign): return HTTPResponse.Representation(representation(campaign, at: now)).response
             case .refused(let refusal): return call.refusal(refusal)

@@ -37,11 +37,15 @@ final class Endpoint: Sendable {
     let work: WorkClass
     /// Whether requests are charged to their clients, see ``RequestLimiter``: all but those by which the service is watched.
     let isLimited: Bool
+    /// The kind of stream that the route answers with; nil for whole answers.
+    let stream: StreamKind?
 
     init(
         _ method: HTTPMethod, _ template: String, _ operationID: String, _ rule: Rule, readsBody: Bool? = nil,
-        acceptsIdempotencyKey: Bool? = nil, location: ResourceLocation? = nil, refusals: [ProblemCode] = [], isForOperators: Bool = false
+        acceptsIdempotencyKey: Bool? = nil, location: ResourceLocation? = nil, refusals: [ProblemCode] = [], isForOperators: Bool = false,
+        stream: StreamKind? = nil
     ) {
+        self.stream = stream
         self.isForOperators = isForOperators
         self.method = method
         self.template = template

@@ -5,7 +5,7 @@ import Store
 
 /// The handlers by which operators list events for the data platform and retry parked ones.
 enum Events {
-    static let list: Route.Handler = { call in
+    static let list: Route.IdentityHandler = { call, _ in
         .cancellableTask {
             let (state, request) = try call.query { ($0.choice("state", of: EventState.self), $0.page()) }
             let page = try await call.store.events(state: state?.delivery, page: request)
@@ -13,11 +13,12 @@ enum Events {
         }
     }
 
-    static let retry: Route.Handler = { call in
+    static let retry: Route.IdentityHandler = { call, admin in
         .task {
             let id = try call.id("eventId", of: OrderEvent.self)
             try call.ignoreBody()
-            switch try await call.store.retryParked(id, at: call.now, context: call.loop.context) {
+            let log = call.adminLog(of: admin, AdminActions.retriedEvent)
+            switch try await call.store.retryParked(id, at: call.now, log: log, context: call.loop.context) {
             case .done(let record): return .object(.personal) { $0.write(record) }
             case .refused(let refusal): return call.refusal(refusal)
             }
@@ -25,10 +26,11 @@ enum Events {
     }
 
     /// Retries every parked event. Small transactions set them to waiting, so that no other write has to wait for all of them.
-    static let retryAll: Route.Handler = { call in
+    static let retryAll: Route.IdentityHandler = { call, admin in
         .task {
             try call.ignoreBody()
-            let retried = try await call.store.retryAllParked(at: call.now, context: call.loop.context)
+            let log = call.adminLog(of: admin, AdminActions.retriedEvents)
+            let retried = try await call.store.retryAllParked(at: call.now, log: log, context: call.loop.context)
             return .object(.personal) { $0.member("retried", Int64(retried)) }
         }
     }

@@ -37,9 +37,10 @@ enum Orders {
         .task {
             let id = try call.id("orderId", of: Order.self)
             try call.ignoreBody()
-            return try await call.answer(.ok { $0.write($1, at: $2) }) { context in
-                try await call.store.cancelOrder(
-                    id, by: identity.userID, in: context)
+            return try await call.answer(
+                .ok { $0.write($1, at: $2) }, log: call.adminLog(of: identity, AdminActions.cancelledOrder)
+            ) { context in
+                try await call.store.cancelOrder(id, by: identity.userID, in: context)
             }
         }
     }

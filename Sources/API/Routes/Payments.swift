@@ -23,13 +23,15 @@ enum Payments {
         }
     }
 
-    static let refund: Route.Handler = { call in
+    static let refund: Route.IdentityHandler = { call, admin in
         .task {
             let id = try call.id("paymentId", of: Payment.self)
             let refund = try call.body { NewRefund(&$0) }
-            return try await call.answer(.created { json, value, _ in json.write(value) }) { context in
-                try await call.store.refund(
-                    paymentID: id, items: refund.items, in: context)
+            return try await call.answer(
+                .created { json, value, _ in json.write(value) },
+                log: call.adminLog(of: admin) { AdminActions.refundedPayment($0, refund.items) }
+            ) { context in
+                try await call.store.refund(paymentID: id, items: refund.items, in: context)
             }
         }
     }

@@ -7,24 +7,27 @@ import Store
 
 /// The handlers of `/products`.
 enum Products {
-    static let create: Route.Handler = { call in
+    static let create: Route.IdentityHandler = { call, admin in
         .task {
             let product = try call.body { NewProduct(&$0) }
-            return try await call.answer(.created { json, value, _ in json.write(value) }) { context in
+            return try await call.answer(
+                .created { json, value, _ in json.write(value) }, log: call.adminLog(of: admin, AdminActions.createdProduct)
+            ) { context in
                 try await call.store.createProduct(
                     name: product.name, price: product.price, stock: product.stock, in: context)
             }
         }
     }
 
-    static let update: Route.Handler = { call in
+    static let update: Route.IdentityHandler = { call, admin in
         .task {
             let id = try call.id("productId", of: Product.self)
             let change = try call.change(from: ProductChange(), members: "name, price, stock or stockChange") { ProductChange(&$0) }
             let condition = try call.ifMatch().map { tags in
                 { @Sendable (product: Product) in tags.matches(EntityTag(of: representation(product))) }
             }
-            switch try await call.store.updateProduct(id, change, onlyIf: condition, context: call.loop.context) {
+            let log = call.adminLog(of: admin) { AdminActions.changedProduct($0, change) }
+            switch try await call.store.updateProduct(id, change, onlyIf: condition, log: log, context: call.loop.context) {
             case .done(let product): return HTTPResponse.Representation(representation(product)).response
             case .refused(let refusal): return call.refusal(refusal)
             }

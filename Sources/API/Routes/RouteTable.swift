@@ -3,7 +3,7 @@ import HTTPServer
 /// Every route of the service. The OpenAPI document describes the same ones, and a test compares the two.
 enum RouteTable {
     /// Built for each event loop, so that loops do not contend for the same reference counts.
-    static var routes: [Route] { users + products + coupons + orders + payments + events + operations }
+    static var routes: [Route] { users + products + coupons + orders + payments + events + adminLog + operations }
 
     private static var users: [Route] {
         [
@@ -11,7 +11,7 @@ enum RouteTable {
             Route(.get, "/api/v1/users/{userId}", "getUser", .selfOrAdmin(Users.get)),
             Route(.get, "/api/v1/users/{userId}/balance", "getBalance", .selfOrAdmin(Balances.get)),
             Route(
-                .post, "/api/v1/users/{userId}/balance/charges", "chargeBalance", .selfOrAdmin(Balances.charge),
+                .post, "/api/v1/users/{userId}/balance/charges", "chargeBalance", .selfOrLoggedAdmin(Balances.charge),
                 refusals: [.amountOutOfRange, .balanceLimitExceeded]),
             Route(.get, "/api/v1/users/{userId}/balance/history", "listBalanceHistory", .selfOrAdmin(Balances.history)),
             Route(.get, "/api/v1/users/{userId}/coupons", "listIssuedCoupons", .selfOrAdmin(Coupons.listIssued)),
@@ -39,6 +39,12 @@ enum RouteTable {
             Route(
                 .patch, "/api/v1/coupons/{couponId}", "updateCoupon", .admin(Coupons.update),
                 refusals: [.couponNotFound, .quantityIssued, .preconditionFailed]),
+            Route(
+                .get, "/api/v1/coupons/{couponId}/issued.csv", "listWinners", .admin(WinLists.issued), refusals: [.couponNotFound],
+                stream: .export),
+            Route(
+                .get, "/api/v1/coupons/{couponId}/chain.csv", "listChain", .open(WinLists.chain), refusals: [.couponNotFound],
+                stream: .export),
             Route(
                 .post, "/api/v1/coupons/{couponId}/claims", "claimCoupon", .user(Coupons.claim), readsBody: false,
                 refusals: [.couponNotFound, .couponSoldOut, .couponAlreadyClaimed, .couponNotOpen, .couponClosed]),
@@ -91,6 +97,10 @@ enum RouteTable {
             // A second call finds nothing that is parked.
             Route(.post, "/api/v1/admin/events/retry", "retryEvents", .admin(Events.retryAll), acceptsIdempotencyKey: false),
         ]
+    }
+
+    private static var adminLog: [Route] {
+        [Route(.get, "/api/v1/admin/log", "listAdminLog", .admin(AdminLogs.list))]
     }
 
     private static var operations: [Route] {

@@ -5,10 +5,12 @@ import Store
 
 /// The handlers of `/users`.
 enum Users {
-    static let create: Route.Handler = { call in
+    static let create: Route.IdentityHandler = { call, admin in
         .task {
             let user = try call.body { NewUser(&$0) }
-            return try await call.answer(.created { json, value, _ in json.write(value) }) { context in
+            return try await call.answer(
+                .created { json, value, _ in json.write(value) }, log: call.adminLog(of: admin, AdminActions.createdUser)
+            ) { context in
                 try await call.store.createUser(name: user.name, in: context)
             }
         }
@@ -37,14 +39,15 @@ enum Balances {
         }
     }
 
-    @Sendable static func charge(_ call: Call, _ id: UserID) -> HTTPAnswer {
+    @Sendable static func charge(_ call: Call, _ id: UserID, _ identity: Identity) -> HTTPAnswer {
         .task {
             let charge = try call.body { NewCharge(&$0) }
             let amounts = call.services.configuration.policy.chargeAmounts
             guard amounts.contains(charge.amount) else { return call.refusal(.amountOutOfRange(amounts)) }
-            return try await call.answer(.created { json, value, _ in json.write(value) }) { context in
-                try await call.store.charge(
-                    userID: id, amount: charge.amount, in: context)
+            return try await call.answer(
+                .created { json, value, _ in json.write(value) }, log: call.adminLog(of: identity, AdminActions.chargedBalance)
+            ) { context in
+                try await call.store.charge(userID: id, amount: charge.amount, in: context)
             }
         }
     }

@@ -17,6 +17,8 @@ package struct Campaign: Sendable, Equatable {
     package let epoch: Int64
     /// Whether the gate was or is being removed from Redis because the campaign ended long ago. Claims are answered from the store.
     package let isArchived: Bool
+    /// How far its wins are sealed.
+    package let chain: ChainHead
 
     package var remaining: Int64 { terms.quantity - issued }
 
@@ -26,9 +28,12 @@ package struct Campaign: Sendable, Equatable {
         return remaining > 0 ? .open : .soldOut
     }
 
-    package init(id: CouponID, terms: CampaignTerms, issued: Int64, createdAt: Instant, epoch: Int64, isArchived: Bool = false) {
+    package init(
+        id: CouponID, terms: CampaignTerms, issued: Int64, createdAt: Instant, epoch: Int64, isArchived: Bool = false,
+        chain: ChainHead = .none
+    ) {
         (self.id, self.terms, self.issued, self.createdAt, self.epoch) = (id, terms, issued, createdAt, epoch)
-        self.isArchived = isArchived
+        (self.isArchived, self.chain) = (isArchived, chain)
     }
 }
 

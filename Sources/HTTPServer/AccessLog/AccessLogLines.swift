@@ -113,6 +113,7 @@ struct AccessLogLines {
         if record.status == 0 { line.put("null") } else { line.put(decimal: Int64(record.status)) }
         line.put(",\"bytes\":")
         line.put(decimal: record.answerBytes)
+        if record.flags.contains(.isIncomplete) { line.put(",\"incomplete\":true") }
         line.put(",\"microseconds\":")
         line.put(decimal: max(0, record.nanoseconds / 1_000))
         line.put(",\"remote\":")

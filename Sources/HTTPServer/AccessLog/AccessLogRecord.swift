@@ -34,6 +34,8 @@ struct AccessLogRecord: BitwiseCopyable {
         static let isAdmin = Flags(rawValue: 4)
         static let pathIsCut = Flags(rawValue: 8)
         static let hasPath = Flags(rawValue: 16)
+        /// The connection ended before the answer, which was a stream.
+        static let isIncomplete = Flags(rawValue: 32)
     }
 
     /// What is kept of longer texts, so that hostile requests cannot fill the log.

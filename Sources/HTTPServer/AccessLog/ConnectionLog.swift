@@ -62,17 +62,18 @@ final class ConnectionLog: @unchecked Sendable {
     /// - Parameters:
     ///   - status: nil where there was no answer.
     ///   - answerBytes: bytes of the answer, head and body; 0 where it could not be sent.
-    func end(status: Int?, answerBytes: Int) {
+    ///   - isIncomplete: whether the connection ended before the answer.
+    func end(status: Int?, answerBytes: Int, isIncomplete: Bool = false) {
         guard isOpen else { return }
         isOpen = false
         if case .unknown = sender, let late = notes.takeLateSender(connection: connection, number: number) { sender = late }
-        loop.append { write(to: $0, status: status, answerBytes: answerBytes) }
+        loop.append { write(to: $0, status: status, answerBytes: answerBytes, isIncomplete) }
         // The buffer would otherwise be copied where the connection reads on.
         bytes = nil
     }
 
     /// Writes the record; returns its length.
-    private func write(to base: UnsafeMutableRawPointer, status: Int?, answerBytes: Int) -> Int {
+    private func write(to base: UnsafeMutableRawPointer, status: Int?, answerBytes: Int, _ isIncomplete: Bool) -> Int {
         var record = AccessLogRecord()
         record.number = number
         record.connection = connection
@@ -80,6 +81,7 @@ final class ConnectionLog: @unchecked Sendable {
         record.nanoseconds = (.now() - receivedAt).nanoseconds
         record.answerBytes = Int64(answerBytes)
         record.status = UInt16(truncatingIfNeeded: status ?? 0)
+        if isIncomplete { record.flags.insert(.isIncomplete) }
         record.route = Int16(truncatingIfNeeded: route ?? -1)
         var texts = AccessLogCursor(base + MemoryLayout<AccessLogRecord>.size)
         if let head, let bytes {

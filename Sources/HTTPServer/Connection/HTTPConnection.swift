@@ -9,21 +9,23 @@ final class HTTPConnection: ChannelInboundHandler, @unchecked Sendable {
     typealias InboundIn = ByteBuffer
     typealias OutboundOut = ByteBuffer
 
-    private let loop: HTTPServerLoop
+    let loop: HTTPServerLoop
     private let isRefused: Bool
-    private var machine: HTTPConnectionStateMachine
-    private var context: ChannelHandlerContext?
+    var machine: HTTPConnectionStateMachine
+    private(set) var context: ChannelHandlerContext?
     /// Answers that are rendered and not yet handed to the channel.
-    private var output: ByteBuffer?
+    private(set) var output: ByteBuffer?
     /// Fields of the next answer that depend on its request, as whole lines; nil for none.
     private var crossOriginFields: ByteBuffer?
     /// True while ``advance(_:)`` runs. An event that arrives meanwhile only changes the state; the running call acts on it.
-    private var isAdvancing = false
+    private(set) var isAdvancing = false
     /// True from the first bytes of a read batch to its end, when all its answers leave in one write.
-    private var isInReadBatch = false
+    private(set) var isInReadBatch = false
     private var isReading = true
     /// The task of the last cancellable request, which is cancelled when the client hangs up. It may have ended already.
     private var cancellable: Task<Void, Never>?
+    /// The stream that is being sent; nil for most requests.
+    var stream: StreamInProgress?
     /// True while pipelined requests of this connection wait until the loop has served other connections.
     private var isYielding = false
     /// The first half of the ids of this connection's requests.
@@ -33,7 +35,7 @@ final class HTTPConnection: ChannelInboundHandler, @unchecked Sendable {
     /// Of the large body that is arriving; nil without one.
     var largeBodyPermit: LargeBodyPermit?
     /// Nil without an access log.
-    private var log: ConnectionLog?
+    private(set) var log: ConnectionLog?
     /// See ``HTTPRequest/waited``, for the next request.
     private var waited: Int32 = -1
     /// What the requests of this connection have in common; the address of the peer is known once the connection is active.
@@ -87,6 +89,7 @@ final class HTTPConnection: ChannelInboundHandler, @unchecked Sendable {
         if let event = event as? ChannelEvent, event == .inputClosed {
             machine.inputEnded()
             cancellable?.cancel()
+            if stream != nil { abandonStream() }
             advance(.now())
         }
         context.fireUserInboundEventTriggered(event)
@@ -96,6 +99,7 @@ final class HTTPConnection: ChannelInboundHandler, @unchecked Sendable {
         let now = NIODeadline.now()
         machine.writabilityChanged(context.channel.isWritable, at: now)
         advance(now)
+        if let stream { stream.resumeWriters() }
         context.fireChannelWritabilityChanged()
     }
 
@@ -118,6 +122,7 @@ final class HTTPConnection: ChannelInboundHandler, @unchecked Sendable {
         guard context != nil else { return }
         cancellable?.cancel()
         cancellable = nil
+        if stream != nil { endStream(.cut) }
         if loop.isCut { logUnanswered() }
         context = nil
         output = nil
@@ -128,12 +133,14 @@ final class HTTPConnection: ChannelInboundHandler, @unchecked Sendable {
 
     /// Closes the connection at once, also in the middle of a request or an answer.
     func cut() {
+        if stream != nil { endStream(.cut) }
         context?.close(promise: nil)
     }
 
     /// Closes an idle connection now, any other after its next answer.
     func drain() {
         machine.drain()
+        if let stream, stream.endsOnDrain { endStream(.complete) }
         if machine.isIdle { advance(.now()) }
     }
 
@@ -163,7 +170,7 @@ final class HTTPConnection: ChannelInboundHandler, @unchecked Sendable {
 
 extension HTTPConnection {
     /// Performs actions until the machine says to wait, then sends the answers; during a read batch they are sent at its end.
-    private func advance(_ now: NIODeadline) {
+    func advance(_ now: NIODeadline) {
         guard !isAdvancing, !isYielding else { return }
         isAdvancing = true
         var requests = 0
@@ -249,7 +256,27 @@ extension HTTPConnection {
         case .deferred(let begin):
             loop.context.requestsInFlight.increment()
             begin { self.decided($0, number) }
+        case .deferredTask(let work):
+            decide(work, number)
+        case .stream(let stream):
+            begin(stream, number, now)
         }
+    }
+
+    private func decide(_ work: @escaping @Sendable () async throws -> HTTPAnswer, _ number: Int) {
+        loop.context.requestsInFlight.increment()
+        Task.immediate(executorPreference: loop.executor) {
+            do {
+                let answer = try await work()
+                self.onLoop { self.decided(answer, number) }
+            } catch {
+                self.finished(number, .failure(error))
+            }
+        }
+    }
+
+    private func onLoop(_ work: @escaping @Sendable () -> Void) {
+        if loop.eventLoop.inEventLoop { work() } else { loop.eventLoop.execute(work) }
     }
 
     /// Goes on with a request whose answer was deferred, also where the client has hung up meanwhile: its answer is then dropped.
@@ -334,7 +361,7 @@ extension HTTPConnection {
     }
 
     /// Logs a request whose client hung up before the answer.
-    private func logUnsent(_ response: HTTPResponse) {
+    func logUnsent(_ response: HTTPResponse) {
         if let log { log.end(status: response.status, answerBytes: 0) }
     }
 
@@ -347,19 +374,26 @@ extension HTTPConnection {
 // MARK: - Bytes
 
 extension HTTPConnection {
-    private func render(_ response: HTTPResponse, _ form: HTTPConnectionStateMachine.AnswerForm, _ now: NIODeadline) {
+    func render(_ response: HTTPResponse, _ form: HTTPConnectionStateMachine.AnswerForm, _ now: NIODeadline) {
+        let byteCount = write(response, form, now)
+        if let log { log.end(status: response.status, answerBytes: byteCount) }
+        // Flushed beyond the high-water mark, so that the channel reports a client that does not read before its next request runs.
+        if let output, output.readableBytes >= loop.limits.writeHighWaterMark { flush() }
+    }
+
+    /// Appends an answer to the output; returns its length.
+    @inline(__always)
+    func write(_ response: HTTPResponse, _ form: HTTPConnectionStateMachine.AnswerForm, _ now: NIODeadline) -> Int {
         let additions = AnswerAdditions(
             id: GeneratedIDText(idText, UInt32(truncatingIfNeeded: form.number)), given: givenID, connection: form.connection,
             fields: crossOriginFields, isHead: form.isHead)
         let byteCountBefore = output?.readableBytes ?? 0
         withOutput { loop.render(response, additions, into: &$0, now) }
         if givenID != nil { givenID = nil }
-        if let log { log.end(status: response.status, answerBytes: (output?.readableBytes ?? 0) - byteCountBefore) }
-        // Flushed beyond the high-water mark, so that the channel reports a client that does not read before its next request runs.
-        if let output, output.readableBytes >= loop.limits.writeHighWaterMark { flush() }
+        return (output?.readableBytes ?? 0) - byteCountBefore
     }
 
-    private func withOutput(_ write: (inout ByteBuffer) -> Void) {
+    func withOutput(_ write: (inout ByteBuffer) -> Void) {
         // Moved out during the write, so that the buffer is uniquely owned and not copied.
         var buffer = output ?? loop.takeBuffer()
         output = nil
@@ -367,7 +401,7 @@ extension HTTPConnection {
         output = buffer
     }
 
-    private func flush() {
+    func flush() {
         guard let buffer = output, let context else { return }
         output = nil
         context.writeAndFlush(HTTPConnection.wrapOutboundOut(buffer), promise: nil)

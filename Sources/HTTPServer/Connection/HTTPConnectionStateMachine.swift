@@ -13,6 +13,8 @@ struct HTTPConnectionStateMachine: Sendable {
         indirect case body(PartialRequest)
         /// A request is with its handler.
         case running(AnswerForm)
+        /// A request is being answered with a stream, whose head is rendered.
+        case streaming(AnswerForm)
         /// The last answer is rendered and not yet handed to the channel.
         case ending(Ending)
         /// The channel has the last answer and has not yet reported that all of it is sent.
@@ -66,6 +68,8 @@ struct HTTPConnectionStateMachine: Sendable {
         let isHead: Bool
         /// What the answer says about the connection.
         var connection: ConnectionField
+        /// Whether the client speaks HTTP/1.0, which has no chunks: the end of the connection is the end of a stream.
+        var isHTTP10 = false
     }
 
     /// What has to be done next.
@@ -105,7 +109,7 @@ struct HTTPConnectionStateMachine: Sendable {
     /// What the client had taken when the write timeout last restarted; nil where that is not known.
     private var takenByteCount: Int?
     private(set) var inputHasEnded = false
-    private var isDraining: Bool
+    private(set) var isDraining: Bool
     private var requestCount = 0
     /// Set where the connection itself is refused, before any request is read.
     private var refusal: HTTPRefusal?
@@ -134,7 +138,7 @@ struct HTTPConnectionStateMachine: Sendable {
     /// Whether more bytes are to be read from the channel.
     var wantsBytes: Bool {
         switch phase {
-        case .head, .running: inboxByteCount <= limits.maximumHeaderBytes
+        case .head, .running, .streaming: inboxByteCount <= limits.maximumHeaderBytes
         // What a refused client still sends is read and dropped, so that it can read its answer.
         case .body, .ending, .sendingLast, .lingering, .closed: true
         }
@@ -157,7 +161,7 @@ extension HTTPConnectionStateMachine {
         case .head:
             if inbox == nil { headBegan = now }
             append(bytes)
-        case .body, .running:
+        case .body, .running, .streaming:
             append(bytes)
         case .ending, .sendingLast, .lingering, .closed:
             break
@@ -190,6 +194,31 @@ extension HTTPConnectionStateMachine {
             return nil
         }
         if isDraining, inbox == nil { form.connection = .close }
+        ended(form, now)
+        return form
+    }
+
+    /// Reports that the handler answers with a stream. Returns the form of its head; nil as for ``answered(_:at:)``. The body of a stream
+    /// follows until ``streamEnded(at:)``, but the answer to HEAD is complete with its head.
+    mutating func streamBegan(_ number: Int, at now: NIODeadline) -> AnswerForm? {
+        guard case .running(var form) = phase, form.number == number, !form.isHead else { return answered(number, at: now) }
+        if form.isHTTP10 || (isDraining && inbox == nil) { form.connection = .close }
+        phase = .streaming(form)
+        return form
+    }
+
+    /// Reports that the stream is complete, and its end rendered.
+    mutating func streamEnded(at now: NIODeadline) {
+        guard case .streaming(let form) = phase else {
+            assert(phase == .closed, "no stream was begun")
+            return
+        }
+        ended(form, now)
+    }
+
+    /// Goes on after an answer is rendered.
+    @inline(__always)
+    private mutating func ended(_ form: AnswerForm, _ now: NIODeadline) {
         since = now
         headBegan = now
         if form.connection == .close {
@@ -198,7 +227,6 @@ extension HTTPConnectionStateMachine {
         } else {
             phase = .head(parsedByteCount: 0)
         }
-        return form
     }
 
     /// Reports that everything handed to the channel is sent.
@@ -254,7 +282,8 @@ extension HTTPConnectionStateMachine {
             return now >= since + limits.writeTimeout ? close() : .wait
         case .lingering:
             return now >= since + limits.lingerTimeout ? close() : .wait
-        case .running, .ending, .closed:
+        // A stream that has nothing to send may last; one whose client does not read is ended above.
+        case .running, .streaming, .ending, .closed:
             return .wait
         }
     }
@@ -291,7 +320,7 @@ extension HTTPConnectionStateMachine {
             phase = .sendingLast(ending)
             return .sendLast
         case .lingering: return inputHasEnded ? close() : .wait
-        case .running, .sendingLast, .closed: return .wait
+        case .running, .streaming, .sendingLast, .closed: return .wait
         }
     }
 
@@ -429,7 +458,8 @@ extension HTTPConnectionStateMachine {
         requestCount += 1
         emptyLineByteCount = 0
         let connection: ConnectionField = !head.staysOpen ? .close : head.version == .http10 ? .keepAlive : .none
-        phase = .running(AnswerForm(number: requestCount, isHead: head.method == .head, connection: connection))
+        phase = .running(
+            AnswerForm(number: requestCount, isHead: head.method == .head, connection: connection, isHTTP10: head.version == .http10))
         return .run(head, bytes: bytes, chunks: chunks, number: requestCount)
     }
 

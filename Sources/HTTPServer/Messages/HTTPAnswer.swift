@@ -1,4 +1,4 @@
-/// How a handler answers a request: at once, by callback or in a task.
+/// How a handler answers a request: at once, by callback, in a task or as a stream.
 ///
 /// Most requests are answered from memory or after one reply of another server. Neither needs a task: making one and switching
 /// to it costs about as much as the rest of such a request. A failure is answered as ``HTTPRefusal/handlerFailed``.
@@ -19,11 +19,17 @@ package enum HTTPAnswer: Sendable {
     /// with the form of the answer. Until then the server counts the request as running. It is for a decision that
     /// another server makes before the request may begin.
     case deferred(@Sendable (@escaping @Sendable (HTTPAnswer) -> Void) -> Void)
+    /// As ``task(_:)``, for work that decides the form of the answer.
+    case deferredTask(@Sendable () async throws -> HTTPAnswer)
+    /// The answer's body is sent while it is made. Indirect, so that other answers are passed on in two words.
+    indirect case stream(HTTPStream)
 
     /// Takes the answer to one request. Call it once, on any thread; called on the connection's loop, it does not switch threads.
     package typealias Completion = @Sendable (Result<HTTPResponse, any Error>) -> Void
 
     /// Awaits the answer, in each of its forms. Call it on the request's loop.
+    ///
+    /// A stream is collected, and fails where it has more than ``HTTPStream/largestCollected`` bytes; one without an end is never answered.
     package func response() async throws -> HTTPResponse {
         switch self {
         case .now(let response): response
@@ -32,6 +38,8 @@ package enum HTTPAnswer: Sendable {
         case .task(let work), .cancellableTask(let work): try await work()
         case .deferred(let begin):
             try await withCheckedContinuation { continuation in begin { continuation.resume(returning: $0) } }.response()
+        case .deferredTask(let work): try await work().response()
+        case .stream(let stream): try await stream.collected()
         }
     }
 }

@@ -24,24 +24,33 @@ package final class HTTPResponse: Sendable {
     ///   - headers: the fields besides `X-Request-Id`, `Date`, `Connection` and `Content-Length`.
     ///   - contentType: the value of `Content-Type`; nil for none.
     ///   - body: the body; left out for 204 and 304 (RFC 9110 section 6.4.1).
-    package init(
+    package convenience init(
         status: Int, headers: [(name: String, value: String)] = [], contentType: String? = nil, body: ByteBuffer = ByteBuffer()
     ) {
+        self.init(status: status, headers: headers, contentType: contentType, body: status != 204 && status != 304 ? body : nil)
+    }
+
+    /// Makes the head of a stream, which has no length.
+    convenience init(streamStatus status: Int, headers: [(name: String, value: String)], contentType: String) {
+        precondition((200...599).contains(status) && status != 204 && status != 304, "an answer of this status has no body")
+        self.init(status: status, headers: headers, contentType: contentType, body: nil)
+    }
+
+    private init(status: Int, headers: [(name: String, value: String)], contentType: String?, body: ByteBuffer?) {
         self.status = status
-        let hasBody = status != 204 && status != 304
         var bytes = ByteBuffer()
-        bytes.reserveCapacity(256 + (hasBody ? body.readableBytes : 0))
+        bytes.reserveCapacity(256 + (body?.readableBytes ?? 0))
         bytes.writeStatusLine(status)
         if let contentType { bytes.writeField("content-type", contentType) }
         for header in headers { bytes.writeField(header.name, header.value) }
-        if hasBody {
+        if let body {
             bytes.writeStaticString("content-length: ")
             bytes.writeDecimal(body.readableBytes)
             bytes.writeStaticString("\r\n")
         }
         fieldByteCount = bytes.readableBytes
         bytes.writeStaticString("x-request-id: 000000000000000000000000\r\ndate: Thu, 01 Jan 1970 00:00:00 GMT\r\n\r\n")
-        if hasBody { bytes.writeImmutableBuffer(body) }
+        if let body { bytes.writeImmutableBuffer(body) }
         self.bytes = bytes
         addedFields = nil
     }
@@ -57,6 +66,15 @@ package final class HTTPResponse: Sendable {
     ///
     /// - Parameter fields: whole lines as they are sent, each with its line end; no value may hold a control character.
     package func adding(fields: ByteBuffer) -> HTTPResponse { HTTPResponse(self, adding: fields) }
+
+    /// The same answer with a body, for the head of a stream that was collected.
+    func with(body: ByteBuffer) -> HTTPResponse {
+        var (type, others): (String?, [(name: String, value: String)]) = (nil, [])
+        for field in headers {
+            if field.name == "content-type" { type = field.value } else { others.append(field) }
+        }
+        return HTTPResponse(status: status, headers: others, contentType: type, body: body)
+    }
 
     /// An answer with a JSON body.
     package static func json(
@@ -172,6 +190,11 @@ extension ByteBuffer {
         } else {
             writeString(value)
         }
+    }
+
+    /// Appends a number in hexadecimal, as the size of a chunk is written.
+    mutating func writeHexadecimal(_ value: Int) {
+        writeString(String(value, radix: 16))
     }
 
     fileprivate mutating func writeStatusLine(_ status: Int) {

@@ -66,9 +66,10 @@ extension NewRows {
         payments += more.payments
         refunds += more.refunds
         events += more.events
+        adminLogEntries += more.adminLogEntries
         grants += more.grants
     }
 
-    /// In the order of ``PostgresTables/sequences``. Users are not among them: their ids are counted.
+    /// In the order of ``PostgresTables/sequences``. Users and the admin log are not among them: their ids are counted.
     var fromSequences: [Int] { [transfers, charges, products, campaigns, issuedCoupons, orders, payments, refunds, events, grants] }
 }

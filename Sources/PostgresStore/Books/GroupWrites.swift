@@ -5,8 +5,8 @@ import TraceContext
 
 /// Writes what a group has changed. One statement writes the rows of most tables, however many there are.
 ///
-/// What depends on another statement has one of its own. The events come last, with the counter that numbers their places: every group that appends events waits there for the commit of the
-/// one before it, and this lock is held for no round trip.
+/// What depends on another statement has one of its own. The events come last, with the counter that numbers their places: every group
+/// that appends events waits there for the commit of the one before it, and this lock is held for no round trip.
 struct GroupWrites {
     let books: PostgresBooks
 
@@ -24,6 +24,7 @@ struct GroupWrites {
         addAnswers(&batch)
         addGrants(&batch)
         changeEvents(&batch)
+        addAdminLog(&batch)
         appendEvents(&batch)
     }
 }
@@ -168,10 +169,18 @@ extension GroupWrites {
         "update_campaigns",
         """
         UPDATE campaigns SET issued = n.issued, quantity = n.quantity, opens_at = n.opens_at, closes_at = n.closes_at, epoch = n.epoch,
-            archival = n.archival, archived_at = n.archived_at
-        FROM unnest($1, $2, $3, $4, $5, $6, $7, $8) AS n (id, issued, quantity, opens_at, closes_at, epoch, archival, archived_at)
+            archival = n.archival, archived_at = n.archived_at, sealed = n.sealed, sealed_count = n.sealed_count, chain_head = n.chain_head
+        FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+            AS n (id, issued, quantity, opens_at, closes_at, epoch, archival, archived_at, sealed, sealed_count, chain_head)
         WHERE campaigns.id = n.id
-        """, .int8Array, .int8Array, .int8Array, .int8Array, .int8Array, .int8Array, .int8Array, .int8Array)
+        """, .int8Array, .int8Array, .int8Array, .int8Array, .int8Array, .int8Array, .int8Array, .int8Array, .int8Array, .int8Array,
+        .byteaArray)
+    private static let addHashes = PostgresStatement(
+        "add_hashes",
+        """
+        INSERT INTO chain_blocks (coupon_id, block, before, hashes) SELECT * FROM unnest($1, $2, $3, $4)
+        ON CONFLICT (coupon_id, block) DO UPDATE SET hashes = chain_blocks.hashes || excluded.hashes
+        """, .int8Array, .int8Array, .byteaArray, .byteaArray)
 
     private func addCampaigns(_ batch: inout PostgresBatch) {
         let (added, changed) = (books.held.campaigns.additions, books.held.campaigns.changes)
@@ -203,6 +212,18 @@ extension GroupWrites {
                 $0.int8Array(changed.map(\.row.epoch))
                 $0.int8Array(changed.map(\.row.archival.rawValue))
                 $0.int8Array(changed.map(\.row.archivedAt?.milliseconds))
+                $0.int8Array(changed.map(\.row.chain.sequence))
+                $0.int8Array(changed.map(\.row.chain.count))
+                $0.byteaArray(changed.map(\.row.chain.hash?.bytes))
+            }
+        }
+        let pieces = books.chainPieces
+        if !pieces.isEmpty {
+            batch.execute(Self.addHashes) {
+                $0.int8Array(pieces.map(\.campaign))
+                $0.int8Array(pieces.map(\.piece.number))
+                $0.byteaArray(pieces.map(\.piece.before.bytes))
+                $0.byteaArray(pieces.map(\.piece.hashes))
             }
         }
     }
@@ -415,6 +436,34 @@ extension GroupWrites {
                 $0.byteaArray(added.map(\.value.body))
                 $0.int8Array(added.map(\.value.createdAt.milliseconds))
             }
+        }
+    }
+}
+
+// MARK: - Admin log
+
+extension GroupWrites {
+    /// A counter numbers the entries, and not a sequence: so there is no gap, and ids rise in the order of the commits.
+    private static let insertAdminLog = PostgresStatement(
+        "insert_admin_log",
+        """
+        WITH counter AS (UPDATE counters SET last = last + $1 WHERE name = 'admin_log' RETURNING last)
+        INSERT INTO admin_log (id, at, actor, action, object, request_id, details)
+        SELECT counter.last - $1 + n.ordinal, n.at, n.actor, n.action, n.object, n.request_id, n.details
+        FROM counter, unnest($2, $3, $4, $5, $6, $7) WITH ORDINALITY AS n (at, actor, action, object, request_id, details, ordinal)
+        """, .int8, .int8Array, .textArray, .textArray, .textArray, .textArray, .textArray)
+
+    private func addAdminLog(_ batch: inout PostgresBatch) {
+        let added = books.adminLog
+        guard !added.isEmpty else { return }
+        batch.execute(Self.insertAdminLog) {
+            $0.int8(Int64(added.count))
+            $0.int8Array(added.map(\.at.milliseconds))
+            $0.textArray(added.map(\.actor))
+            $0.textArray(added.map(\.action.name))
+            $0.textArray(added.map(\.action.object))
+            $0.textArray(added.map(\.requestID))
+            $0.textArray(added.map(\.action.details))
         }
     }
 }

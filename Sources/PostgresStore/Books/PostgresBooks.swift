@@ -18,10 +18,13 @@ final class PostgresBooks: Books, WorkingSetReading {
     var transfers: [(id: Int64, row: TransferRow)] = []
     var charges: [(id: Int64, row: ChargeRow)] = []
     var refunds: [(id: Int64, row: RefundRow)] = []
+    var adminLog: [NewAdminLogEntry] = []
     var grantWrites = GrantWrites()
     /// The responses to store, and the keys of those to remove with the instant before which they were stored.
     var newAnswers: [AnswerKey: AnswerRow] = [:]
     var removedAnswers: [AnswerKey: Instant] = [:]
+    /// Hashes that are added to the chains of campaigns.
+    var chainPieces: [(campaign: Int64, piece: ChainBlock)] = []
     var pruning: (from: PrunedEvents, to: PrunedEvents)?
     /// Whether events wait again that were parked or delivered.
     private(set) var retriesEvents = false
@@ -152,6 +155,19 @@ extension PostgresBooks {
     func addIssued(_ count: Int64, to campaign: CouponID) throws {
         wrote()
         try held.campaigns.change(campaign.rawValue) { $0.issued += count }
+    }
+
+    func seal(_ growth: ChainGrowth, of campaign: CouponID) throws {
+        wrote()
+        try held.campaigns.change(campaign.rawValue) { $0.chain = growth.head }
+        for piece in growth.pieces {
+            // One statement may not change a row twice.
+            if let index = chainPieces.firstIndex(where: { $0.campaign == campaign.rawValue && $0.piece.number == piece.number }) {
+                chainPieces[index].piece.hashes += piece.hashes
+            } else {
+                chainPieces.append((campaign.rawValue, piece))
+            }
+        }
     }
 
     private func change(_ campaign: CouponID, _ body: (inout CampaignRow) -> Void) throws {
@@ -345,6 +361,11 @@ extension PostgresBooks {
         wrote()
         pruning = (pruning?.from ?? old, new)
         held.outbox = (outbox.newest, new)
+    }
+
+    func append(_ entry: NewAdminLogEntry) throws {
+        wrote()
+        adminLog.append(entry)
     }
 
     func keep(_ answer: StoredResponse, under key: IdempotencyKey, at now: Instant) throws {

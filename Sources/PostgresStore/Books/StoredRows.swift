@@ -44,6 +44,7 @@ struct CampaignRow {
     var epoch: Int64
     var archival: Archival
     var archivedAt: Instant?
+    var chain = ChainHead.none
 }
 
 /// An issued coupon with what its campaign promises.

@@ -63,7 +63,8 @@ extension WorkingSetReading {
     package func campaign(_ id: CouponID) throws -> Campaign? {
         try held.campaigns.find(id.rawValue).map { row in
             Campaign(
-                id: id, terms: row.terms, issued: row.issued, createdAt: row.createdAt, epoch: row.epoch, isArchived: row.archival != .live)
+                id: id, terms: row.terms, issued: row.issued, createdAt: row.createdAt, epoch: row.epoch, isArchived: row.archival != .live,
+                chain: row.chain)
         }
     }
 

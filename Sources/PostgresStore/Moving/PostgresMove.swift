@@ -106,6 +106,9 @@ package struct PostgresMove {
             batch.execute(
                 PostgresStatement(
                     nil, "UPDATE counters SET last = (SELECT coalesce(max(id), 0) FROM users) WHERE name = 'users'"))
+            batch.execute(
+                PostgresStatement(
+                    nil, "UPDATE counters SET last = (SELECT coalesce(max(id), 0) FROM admin_log) WHERE name = 'admin_log'"))
             batch.execute(PostgresStatement(nil, "UPDATE counters SET last = \(lastEvent) WHERE name = 'events'"))
             batch.execute(PostgresStatement(nil, "SELECT setval('event_ids', \(lastEvent) + 1, false)"))
             for key in tokenKeys {

@@ -187,7 +187,9 @@ extension GroupReading {
             restoreOnRefund: try row.bool(10))
         let campaign = CampaignRow(
             terms: terms, issued: try row.int(11), createdAt: try row.instant(12), epoch: try row.int(13), archival: archival,
-            archivedAt: try row.optionalInstant(15))
+            archivedAt: try row.optionalInstant(15),
+            chain: ChainHead(
+                sequence: try row.int(16), count: try row.int(17), hash: try row.optionalBytes(18).flatMap { ChainHash($0) }))
         set.campaigns.load(id, .success(campaign))
     }
 

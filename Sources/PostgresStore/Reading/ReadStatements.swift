@@ -67,7 +67,7 @@ struct ReadStatements {
             "\(prefix)_campaigns",
             """
             SELECT id, name, discount_type, discount_value, discount_max, quantity, opens_at, closes_at, valid_for_s, min_order,
-                restore_on_refund, issued, created_at, epoch, archival, archived_at
+                restore_on_refund, issued, created_at, epoch, archival, archived_at, sealed, sealed_count, chain_head
             FROM campaigns WHERE id = ANY($1) ORDER BY id\(lock())
             """, .int8Array)
         products = PostgresStatement(

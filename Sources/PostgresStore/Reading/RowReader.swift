@@ -11,6 +11,7 @@ struct RowReader {
     func text(_ column: Int) throws -> String { try result.text(row, column) }
     func bool(_ column: Int) throws -> Bool { try result.value(row, column) }
     func bytes(_ column: Int) throws -> [UInt8] { try result.value(row, column) }
+    func optionalBytes(_ column: Int) throws -> [UInt8]? { try result.value(row, column) }
     func ints(_ column: Int) throws -> [Int64] { try result.value(row, column) }
     func optionalInt(_ column: Int) throws -> Int64? { try result.optionalInt8(row, column) }
     func optionalText(_ column: Int) throws -> String? { try result.optionalText(row, column) }

@@ -131,9 +131,13 @@ private final class ResultColumns: RowColumns {
 
     func text(_ index: CInt) -> String { read(index, else: "") { field in String(field) ?? (field.bytes == nil ? "" : nil) } }
 
-    func bytes(_ index: CInt) -> [UInt8] { read(index, else: []) { field in [UInt8](field) ?? (field.bytes == nil ? [] : nil) } }
-
     func isNull(_ index: CInt) -> Bool { read(index, else: true) { field in field.bytes == nil } }
+
+    func withBytes<Value>(_ index: CInt, _ body: (UnsafeRawBufferPointer) -> Value) -> Value {
+        read(index, else: body(UnsafeRawBufferPointer(start: nil, count: 0))) { field in
+            field.bytes.map(body) ?? body(UnsafeRawBufferPointer(start: nil, count: 0))
+        }
+    }
 
     private func read<Value>(_ index: CInt, else missing: Value, _ value: (PostgresField) -> Value?) -> Value {
         do throws(PostgresError) {

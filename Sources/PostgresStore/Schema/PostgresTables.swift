@@ -20,8 +20,30 @@ enum PostgresTables {
         Migration(leastKnown: 2, statements: waitingByPlace),
         Migration(leastKnown: 2, statements: duties),
         Migration(leastKnown: 2, statements: couponStatistics),
+        Migration(leastKnown: 2, statements: winChains),
+        Migration(leastKnown: 2, statements: adminLog),
         Migration(leastKnown: 2, statements: grants),
     ]
+
+    /// The chains of wins, see `WinChain`. The release before knows none of these columns: campaigns that it makes get a salt by themselves.
+    private static let winChains = [
+        "ALTER TABLE campaigns ADD COLUMN salt bytea NOT NULL DEFAULT \(randomBytes)",
+        "ALTER TABLE campaigns ADD COLUMN sealed bigint NOT NULL DEFAULT 0 CHECK (sealed >= 0)",
+        "ALTER TABLE campaigns ADD COLUMN sealed_count bigint NOT NULL DEFAULT 0 CHECK (sealed_count BETWEEN 0 AND sealed)",
+        "ALTER TABLE campaigns ADD COLUMN chain_head bytea",
+        """
+        CREATE TABLE chain_blocks (
+            coupon_id bigint NOT NULL,
+            block bigint NOT NULL CHECK (block >= 0),
+            before bytea NOT NULL CHECK (length(before) = 32),
+            hashes bytea NOT NULL CHECK (length(hashes) <= 2048),
+            PRIMARY KEY (coupon_id, block)
+        ) WITH (fillfactor = 50)
+        """,
+    ]
+
+    /// 32 bytes with 244 random bits, from the server's secure generator. The column's default gives each row its own.
+    private static let randomBytes = "decode(replace(gen_random_uuid()::text || gen_random_uuid()::text, '-', ''), 'hex')"
 
     /// Rows that are updated often leave room on their pages, so that an update need not change an index.
     private static let roomForUpdates = "WITH (fillfactor = 80)"
@@ -304,6 +326,32 @@ enum PostgresTables {
         """,
         "INSERT INTO duties VALUES ('background', 0, 0, to_timestamp(0), to_timestamp(0))",
         "INSERT INTO counters (name, last) VALUES ('retries', 0)",
+    ]
+
+    /// What admins did. The trigger is this schema's only one: it refuses to change or remove an entry, and fires in no work of the service.
+    private static let adminLog = [
+        """
+        CREATE TABLE admin_log (
+            id bigint PRIMARY KEY,
+            at bigint NOT NULL,
+            actor text NOT NULL,
+            action text NOT NULL,
+            object text NOT NULL,
+            request_id text,
+            details text NOT NULL
+        )
+        """,
+        "CREATE INDEX admin_log_by_actor ON admin_log (actor, id)",
+        "CREATE INDEX admin_log_by_object ON admin_log (object, id)",
+        """
+        CREATE FUNCTION refuse_change_of_admin_log() RETURNS trigger LANGUAGE plpgsql AS
+        $$ BEGIN RAISE EXCEPTION 'entries of the admin log are only appended'; END $$
+        """,
+        """
+        CREATE TRIGGER admin_log_is_only_appended BEFORE UPDATE OR DELETE OR TRUNCATE ON admin_log
+        FOR EACH STATEMENT EXECUTE FUNCTION refuse_change_of_admin_log()
+        """,
+        "INSERT INTO counters (name, last) VALUES ('admin_log', 0)",
     ]
 
     /// Grants of coupons to lists of users, see ``Grant`` and ``GrantChunk``.

@@ -2,7 +2,7 @@
 package struct AuditReport: Sendable {
     /// One check of one invariant.
     package struct Check: Sendable {
-        /// The number of the invariant, 1 to 8 (guide *Architecture*).
+        /// The number of the invariant, 1 to 9 (guide *Architecture*).
         package let invariant: Int
         /// The rule that was checked, as a sentence.
         package let claim: String

@@ -42,16 +42,17 @@ package final class Campaigns: Sendable {
     ///
     /// - Parameters:
     ///   - condition: must hold for the present campaign; otherwise nothing changes, and the outcome is `preconditionFailed`.
+    ///   - log: how the change is logged where an admin asks for it.
     ///   - origin: what log lines say beside the campaign, such as the request.
     package func change(
         _ id: CouponID, _ change: CampaignChange, onlyIf condition: (@Sendable (Campaign) -> Bool)? = nil,
-        on context: LoopContext? = nil, origin: Logger.Metadata = [:]
+        log: AdminLog<Changed<Campaign>>? = nil, on context: LoopContext? = nil, origin: Logger.Metadata = [:]
     ) async throws -> Outcome<Campaign> {
         try await changes.run { [self] in
             guard let campaign = try await reader.find(campaign: id).row else { return .refused(.couponNotFound) }
             // Checked here before the gate gets a smaller quantity, and again in the transaction of the write.
             if let condition, !condition(campaign) { return .refused(.preconditionFailed) }
-            let update: Update = { [store] in try await store.updateCampaign(id, change, onlyIf: condition, context: context) }
+            let update: Update = { [store] in try await store.updateCampaign(id, change, onlyIf: condition, log: log, context: context) }
             guard !campaign.isArchived else { return try await unarchive(id, update, origin) }
             guard let quantity = change.quantity, quantity < campaign.terms.quantity else {
                 return try await changeStoreFirst(id, update, origin)

@@ -16,8 +16,11 @@ package import Store
 package struct Claims: Sendable {
     private let store: TransactionalStore
     private let campaigns: Campaigns
+    private let wins: WinFeed
 
-    init(store: TransactionalStore, campaigns: Campaigns) { (self.store, self.campaigns) = (store, campaigns) }
+    init(store: TransactionalStore, campaigns: Campaigns, wins: WinFeed) {
+        (self.store, self.campaigns, self.wins) = (store, campaigns, wins)
+    }
 
     /// Claims a coupon for a user. Must be called on the context's loop; an outcome that comes later comes on that loop.
     ///
@@ -327,9 +330,18 @@ extension Claims {
             case .failure(let error):
                 for win in wins { win.request.completion(.failed(error)) }
             case .success(let records):
+                feed(records, of: coupon)
                 for (win, record) in zip(wins, records) { recorded(record, win, context) }
             }
         }
+    }
+
+    /// Hands the new rows to the sealer.
+    private func feed(_ records: [WriteResult<ClaimRecord>], of coupon: CouponID) {
+        let new = records.compactMap { record in
+            if case .done(.issued(let issued)) = record { ChainedWin(issued) } else { nil }
+        }
+        if !new.isEmpty { wins.add(new, of: coupon) }
     }
 
     private func recorded(_ record: WriteResult<ClaimRecord>, _ win: Win, _ context: LoopContext) {

@@ -113,10 +113,11 @@ extension Grants {
             ClaimWrite(
                 Claim(couponID: campaign.id, userID: users[index], sequence: place.sequence, epoch: place.epoch, issuedAt: place.at))
         }
-        var isAhead = false
+        var (isAhead, new): (Bool, [ChainedWin]) = (false, [])
         for ((index, place), record) in zip(places, try await store.recordClaims(writes, of: campaign.id)) {
             switch record {
-            case .done(.issued):
+            case .done(.issued(let coupon)):
+                new.append(ChainedWin(coupon))
                 progress.outcomes[index] = .granted
                 isAhead = isAhead || place.at < campaign.terms.opensAt
             case .done(.known(let coupon)): progress.outcomes[index] = outcome(of: coupon, grant)
@@ -128,6 +129,7 @@ extension Grants {
                 throw StoreError(.internal, "a grant's coupons were not written: \(record)")
             }
         }
+        if !new.isEmpty { wins.add(new, of: campaign.id) }
         // Event loops may have cached that nobody has a coupon before the window opens.
         if isAhead { store.rowVersions.raise(campaign.id.rawValue, in: .campaigns) }
     }

@@ -15,6 +15,8 @@ package final class Grants: Sendable {
     let reader: PointReader
     let redis: RedisClient
     let campaigns: Campaigns
+    /// Learns of new rows, for the chains of wins.
+    let wins: WinFeed
     private let clock: WallClock
     private let logger: Logger
     /// Raised when a grant was started.
@@ -37,8 +39,11 @@ package final class Grants: Sendable {
     /// How long the list of another service may not have been written to before it counts as left behind.
     private static let receptionSilence: Int64 = 60_000
 
-    init(store: TransactionalStore, reader: PointReader, redis: RedisClient, campaigns: Campaigns, clock: WallClock, logger: Logger) {
-        (self.store, self.reader, self.redis, self.campaigns) = (store, reader, redis, campaigns)
+    init(
+        store: TransactionalStore, reader: PointReader, redis: RedisClient, campaigns: Campaigns, wins: WinFeed, clock: WallClock,
+        logger: Logger
+    ) {
+        (self.store, self.reader, self.redis, self.campaigns, self.wins) = (store, reader, redis, campaigns, wins)
         (self.clock, self.logger) = (clock, logger)
     }
 }

@@ -20,6 +20,7 @@ final class ClaimRecovery: Sendable {
     let state = Mutex(State())
     private let compared = Atomic<Int>(0)
     let found: FindingCounter
+    private let wins: WinFeed
     /// When a whole recovery succeeded last, in milliseconds; 0 before the first one.
     private let succeededAt = Atomic<Int64>(0)
 
@@ -66,10 +67,10 @@ final class ClaimRecovery: Sendable {
 
     init(
         store: TransactionalStore, redis: RedisClient, campaigns: Campaigns, clock: WallClock, archiveAfter: Duration,
-        found: FindingCounter = FindingCounter(), logger: Logger
+        found: FindingCounter = FindingCounter(), wins: WinFeed = WinFeed(keepsWins: false), logger: Logger
     ) {
         (self.store, self.redis, self.campaigns, self.clock, self.logger) = (store, redis, campaigns, clock, logger)
-        self.found = found
+        (self.found, self.wins) = (found, wins)
         let (seconds, attoseconds) = archiveAfter.components
         archiveAfterMilliseconds = seconds * 1_000 + attoseconds / 1_000_000_000_000_000
     }
@@ -426,7 +427,8 @@ extension ClaimRecovery {
             Claim(
                 couponID: campaign.id, userID: claim.user, sequence: claim.sequence, epoch: campaign.epoch, issuedAt: clock.now))
         switch record {
-        case .done(.issued):
+        case .done(.issued(let issued)):
+            wins.add([ChainedWin(issued)], of: campaign.id)
             found.add(.claimUnwritten)
             logger.info(
                 "claim persisted", metadata: ["coupon": "\(campaign.id)", "user": "\(claim.user)", "sequence": "\(claim.sequence)"])

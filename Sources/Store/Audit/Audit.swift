@@ -25,15 +25,18 @@ struct AuditRule: Sendable {
 }
 
 extension Snapshot {
-    /// Checks every rule that needs the store alone; calls `progress` before each rule and at the end, with the number of rules checked.
+    /// Checks every rule that needs the store alone, and the chains of wins; calls `progress` before each rule and at the end, with the number of rules checked.
     package func audit(progress: (_ done: Int, _ of: Int) -> Void = { _, _ in }) throws(StoreError) -> [AuditResult] {
         var results: [AuditResult] = []
         let rules = db.sqlite == nil ? AuditRule.ofServers : AuditRule.all
+        let count = rules.count + 1
         for rule in rules {
-            progress(results.count, rules.count)
+            progress(results.count, count)
             results.append(try check(rule))
         }
-        progress(results.count, rules.count)
+        progress(results.count, count)
+        results.append(try auditChains())
+        progress(results.count, count)
         return results
     }
 

@@ -4,10 +4,10 @@
 extension AuditRule {
     /// What the audit of an SQLite store checks.
     static let all =
-        coupons + [references] + money + [stock[0], paidUnits, stock[1]] + states + [eventOfEachPayment, eventNumbers, names]
+        coupons + [references] + money + [stock[0], paidUnits, stock[1]] + states + [eventOfEachPayment, eventNumbers, adminLog, names]
 
     /// What holds in any engine, in words that all of them know.
-    static let shared = coupons + money + stock + states
+    static let shared = coupons + money + stock + states + [adminLog]
 
     private static let coupons = [
         AuditRule(
@@ -45,6 +45,14 @@ extension AuditRule {
             SELECT "table" || ' ' || coalesce(rowid, '?') || ': its row in ' || parent || ' is missing' FROM pragma_foreign_key_check
             UNION ALL
             \(userIDsWithoutGap)
+            """)
+
+    /// Ids are given without a gap and entries are only appended, so an entry that is missing before another was removed.
+    private static let adminLog = AuditRule(
+        invariant: 2, claim: "no entry of the admin log was removed", coverage: "SELECT count(*) FROM admin_log",
+        violations: """
+            SELECT 'admin log: ' || (log.last - log.n) || ' entries are missing before entry ' || log.last
+            FROM (SELECT max(id) last, count(*) n FROM admin_log) log WHERE log.last <> log.n
             """)
 
     private static let money = [

@@ -15,9 +15,9 @@ extension TransactionalStore {
     /// `invalid` for a window that ends before it begins.
     package func updateCampaign(
         _ id: CouponID, _ change: CampaignChange, onlyIf condition: (@Sendable (Campaign) -> Bool)? = nil,
-        context: (any DeliveryContext)? = nil
+        log: AdminLog<Changed<Campaign>>? = nil, context: (any DeliveryContext)? = nil
     ) async throws(StoreError) -> Outcome<Campaign> {
-        try await decide(UpdateCampaign(id: id, change: change, condition: condition), context: context)
+        try await decide(UpdateCampaign(id: id, change: change, condition: condition), log: log, context: context).map(\.new)
     }
 
     /// Raises a live campaign's epoch to `epoch`: from the commit on, the store refuses every claim that was decided under an older
@@ -48,7 +48,7 @@ struct CreateCampaign: UseCase {
     }
 }
 
-/// See ``TransactionalStore/updateCampaign(_:_:onlyIf:context:)``.
+/// See ``TransactionalStore/updateCampaign(_:_:onlyIf:log:context:)``.
 struct UpdateCampaign: UseCase {
     let id: CouponID
     let change: CampaignChange
@@ -56,7 +56,7 @@ struct UpdateCampaign: UseCase {
 
     var needs: Needs { Needs(campaigns: [id]) }
 
-    func decide(_ books: some Books) throws -> Outcome<Campaign> {
+    func decide(_ books: some Books) throws -> Outcome<Changed<Campaign>> {
         guard let old = try books.campaign(id) else { return .refused(.couponNotFound) }
         if let condition, !condition(old) { return .refused(.preconditionFailed) }
         var terms = old.terms
@@ -66,7 +66,9 @@ struct UpdateCampaign: UseCase {
         guard terms.quantity >= old.issued else { return .refused(.quantityIssued(issued: old.issued)) }
         if let fault = terms.windowFault { return .refused(fault) }
         try books.changeTerms(of: id, to: terms)
-        return .done(Campaign(id: id, terms: terms, issued: old.issued, createdAt: old.createdAt, epoch: old.epoch))
+        let new = Campaign(
+            id: id, terms: terms, issued: old.issued, createdAt: old.createdAt, epoch: old.epoch, chain: old.chain)
+        return .done(Changed(old: old, new: new))
     }
 }
 
@@ -81,7 +83,7 @@ struct RaiseEpoch: UseCase {
         guard let old = try books.campaign(id) else { return .refused(.couponNotFound) }
         guard old.epoch < epoch, !old.isArchived else { return .done(nil) }
         try books.setEpoch(of: id, to: epoch)
-        return .done(Campaign(id: id, terms: old.terms, issued: old.issued, createdAt: old.createdAt, epoch: epoch))
+        return .done(Campaign(id: id, terms: old.terms, issued: old.issued, createdAt: old.createdAt, epoch: epoch, chain: old.chain))
     }
 }
 

@@ -136,9 +136,11 @@ private struct CouponIssuing {
 
     init(_ campaign: Campaign) { self.campaign = campaign }
 
-    /// Writes the row; nil where the claim's epoch is not the campaign's, no coupon is left, or user or sequence have a row.
+    /// Writes the row; nil where the claim's epoch is not the campaign's, no coupon is left, the wins up to its sequence are sealed, or user
+    /// or sequence have a row.
     mutating func issue(_ claim: Claim, in books: some Books) throws -> IssuedCoupon? {
-        guard claim.epoch == campaign.epoch, issued < campaign.remaining else { return nil }
+        // A row behind the sealed ones would have no hash. Only a Redis that went back in time grants such a sequence.
+        guard claim.epoch == campaign.epoch, issued < campaign.remaining, claim.sequence > campaign.chain.sequence else { return nil }
         let code = CouponCode.random(at: claim.issuedAt, using: &codes)
         let expiresAt = campaign.terms.expiry(ofCouponIssuedAt: claim.issuedAt)
         guard let id = try books.insertIssuedCoupon(claim, code: code, expiresAt: expiresAt) else { return nil }

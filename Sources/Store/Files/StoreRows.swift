@@ -46,10 +46,11 @@ package struct StoreTable: Sendable {
             "campaigns",
             """
             id name:text discount_type discount_value discount_max quantity issued opens_at closes_at valid_for_s min_order \
-            restore_on_refund:flag epoch created_at archival archived_at
+            restore_on_refund:flag epoch created_at archival archived_at salt:bytes sealed sealed_count chain_head:bytes
             """),
         StoreTable(
             "issued_coupons", "id code:text coupon_id user_id sequence state issued_at expires_at used_at order_id"),
+        StoreTable("chain_blocks", key: ["coupon_id", "block"], "coupon_id block before:bytes hashes:bytes"),
         StoreTable("order_counters", key: ["day"], "day last"),
         StoreTable(
             "orders", "id day counter user_id status total discount issued_coupon_id created_at expires_at paid_at"),
@@ -63,6 +64,7 @@ package struct StoreTable: Sendable {
             "id kind order_id occurred_at sale_day payload:text delivery attempts next_attempt_at last_error:text traceparent:text"),
         StoreTable("event_units", key: ["event_id", "product_id"], "event_id product_id units"),
         StoreTable("pruned_events", "id through payments refunds"),
+        StoreTable("admin_log", "id at actor:text action:text object:text request_id:text details:text"),
         StoreTable(
             "grants",
             """

@@ -131,11 +131,16 @@ extension TransactionalStore {
     ///
     /// - Throws: `unavailable` where the task does duties and another service has taken them over.
     private func change(
-        _ ids: [EventID], _ states: DeliveryStates, to change: DeliveryChange, context: (any DeliveryContext)? = nil
+        _ ids: [EventID], _ states: DeliveryStates, to change: DeliveryChange, log: AdminLog<Int?>? = nil,
+        context: (any DeliveryContext)? = nil
     ) async throws(StoreError) -> Int {
         if ids.isEmpty { return 0 }
         let useCase = ChangeDelivery(events: ids, states: states, change: change, duty: DutyTerm.current?.mark)
-        guard let count = try await write(useCase, context: context) else {
+        let changed =
+            if let log { try await write(Logged(useCase: useCase, log: log), context: context) } else {
+                try await write(useCase, context: context)
+            }
+        guard let count = changed else {
             throw StoreError(.unavailable, "another service does the background duties now")
         }
         return count
@@ -145,26 +150,36 @@ extension TransactionalStore {
     ///
     /// Refused: `eventNotFound`, `eventNotParked`.
     package func retryParked(
-        _ id: EventID, at now: Instant, context: (any DeliveryContext)? = nil
+        _ id: EventID, at now: Instant, log: AdminLog<EventRecord>? = nil, context: (any DeliveryContext)? = nil
     ) async throws(StoreError) -> Outcome<EventRecord> {
-        let outcome = try await decide(RetryParked(event: id, now: now), context: context)
+        let outcome = try await decide(RetryParked(event: id, now: now), log: log, context: context)
         if case .done = outcome { dueWork.tell(.retriedEvents) }
         return outcome
     }
 
     /// Has every parked event delivered again and returns their number. Each write changes at most `step` events, so that other writes
     /// run in between.
+    ///
+    /// - Parameter log: one entry for all of them, from their number. It commits with the first events that are retried: whatever ends
+    ///   this before its last write, no event was retried without an entry. So where there is more than one write, the number is how many
+    ///   events were parked when this began; some of them may be delivered meanwhile, or not be reached.
     package func retryAllParked(
-        at now: Instant, step: Int = 500, context: (any DeliveryContext)? = nil
+        at now: Instant, step: Int = 500, log: AdminLog<Int64>? = nil, context: (any DeliveryContext)? = nil
     ) async throws(StoreError) -> Int {
         // Only events up to the newest one of now: events that are appended and parked meanwhile do not prolong this.
         let last = try await newestEvent()
+        let parked = log == nil ? 0 : try await read(.service) { db in try db.integer(Outbox.parkedCount, last) }
+        var log = log
         var (retried, after) = (0, EventID(0))
         defer { if retried > 0 { dueWork.tell(.retriedEvents) } }
         while true {
             let start = after
             let ids: [EventID] = try await read(.service) { db in try db.all(Outbox.parked, start, last, step) { $0.id(0) } }
-            retried += try await change(ids, .parked, to: .again(at: now), context: context)
+            let isOnlyWrite = after.rawValue == 0 && ids.count < step
+            let stepLog = log?.of { (count: Int?) in (count ?? 0) == 0 ? nil : isOnlyWrite ? Int64(count ?? 0) : parked }
+            let count = try await change(ids, .parked, to: .again(at: now), log: stepLog, context: context)
+            if count > 0 { log = nil }
+            retried += count
             guard ids.count == step, let newest = ids.last else { return retried }
             after = newest
         }
@@ -219,7 +234,7 @@ struct ChangeDelivery: UseCase {
     }
 }
 
-/// See ``TransactionalStore/retryParked(_:at:context:)``.
+/// See ``TransactionalStore/retryParked(_:at:log:context:)``.
 struct RetryParked: UseCase {
     let event: EventID
     let now: Instant
@@ -258,6 +273,7 @@ enum Outbox {
             attempts: row.int(5), nextAttemptAt: row.instant(6), trace: row.optionalText(7).flatMap { TraceParent($0) })
     }
 
+    static let parkedCount = "SELECT count(*) FROM events INDEXED BY events_parked WHERE delivery = 2 AND id <= ?"
     static let parked = "SELECT id FROM events INDEXED BY events_parked WHERE delivery = 2 AND id > ? AND id <= ? ORDER BY id LIMIT ?"
 }
 

@@ -30,9 +30,9 @@ extension TransactionalStore {
     /// `stockChange` takes more than can be ordered, `invalid` where more than `Bounds.stock` could be ordered afterwards.
     package func updateProduct(
         _ id: ProductID, _ change: ProductChange, onlyIf condition: (@Sendable (Product) -> Bool)? = nil,
-        context: (any DeliveryContext)? = nil
+        log: AdminLog<Changed<Product>>? = nil, context: (any DeliveryContext)? = nil
     ) async throws(StoreError) -> Outcome<Product> {
-        try await decide(UpdateProduct(id: id, change: change, condition: condition), context: context)
+        try await decide(UpdateProduct(id: id, change: change, condition: condition), log: log, context: context).map(\.new)
     }
 }
 
@@ -52,7 +52,7 @@ struct CreateProduct: UseCase {
     }
 }
 
-/// See ``TransactionalStore/updateProduct(_:_:onlyIf:context:)``.
+/// See ``TransactionalStore/updateProduct(_:_:onlyIf:log:context:)``.
 struct UpdateProduct: UseCase {
     let id: ProductID
     let change: ProductChange
@@ -60,7 +60,7 @@ struct UpdateProduct: UseCase {
 
     var needs: Needs { Needs(products: [id]) }
 
-    func decide(_ books: some Books) throws -> Outcome<Product> {
+    func decide(_ books: some Books) throws -> Outcome<Changed<Product>> {
         guard let old = try books.product(id) else { return .refused(.productNotFound(id)) }
         if let condition, !condition(old) { return .refused(.preconditionFailed) }
         let available = change.available ?? old.available + (change.stockChange ?? 0)
@@ -73,7 +73,7 @@ struct UpdateProduct: UseCase {
             id: id, name: change.name ?? old.name, price: change.price ?? old.price, stock: available + old.held,
             held: old.held, createdAt: old.createdAt)
         try books.update(new, folded: ProductName.folded(new.name))
-        return .done(new)
+        return .done(Changed(old: old, new: new))
     }
 }
 

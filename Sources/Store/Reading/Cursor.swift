@@ -13,6 +13,7 @@ struct Cursor {
         case issuedCoupons = "i"
         case balanceHistory = "h"
         case events = "e"
+        case adminLog = "l"
         case grants = "g"
         case newestProducts = "n"
         case productsByPrice = "p"
@@ -21,7 +22,7 @@ struct Cursor {
         /// How many numbers the key has.
         var keyLength: Int {
             switch self {
-            case .campaigns, .orders, .issuedCoupons, .balanceHistory, .events, .grants, .newestProducts: 1
+            case .campaigns, .orders, .issuedCoupons, .balanceHistory, .events, .adminLog, .grants, .newestProducts: 1
             case .productsByPrice, .productsByPriceDescending: 2
             }
         }

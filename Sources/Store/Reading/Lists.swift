@@ -40,10 +40,10 @@ extension TransactionalStore {
         }
     }
 
-    /// A user's coupons that have the status at `now`, or all of them; newest first.
+    /// A user's coupons that have the status at `now`, or all of them, with their receipts; newest first.
     package func issuedCoupons(
         of user: UserID, status: IssuedCoupon.Status?, at now: Instant, page: PageRequest
-    ) async throws(StoreError) -> Page<IssuedCoupon> {
+    ) async throws(StoreError) -> Page<CouponWithReceipt> {
         try await read(.personal) { db in
             let list = NewestFirst(list: .issuedCoupons)
             let condition =
@@ -55,9 +55,9 @@ extension TransactionalStore {
                 case .used: "i.state = 2 AND ?3 IS NOT NULL"
                 }
             let rows = try db.all(
-                Database.issuedCouponQuery + " WHERE i.user_id = ?1 AND i.id < ?2 AND \(condition) ORDER BY i.id DESC LIMIT ?4",
-                user, try list.bound(page), now, page.limit + 1, read: Database.issuedCoupon)
-            return list.page(rows, page) { $0.id.rawValue }
+                Database.couponWithReceiptQuery + " WHERE i.user_id = ?1 AND i.id < ?2 AND \(condition) ORDER BY i.id DESC LIMIT ?4",
+                user, try list.bound(page), now, page.limit + 1, read: Database.couponWithReceipt)
+            return list.page(rows, page) { $0.coupon.id.rawValue }
         }
     }
 

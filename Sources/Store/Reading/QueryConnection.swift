@@ -26,12 +26,13 @@ package protocol RowColumns {
     func int(_ index: CInt) -> Int64
     /// A text; an empty one for NULL.
     func text(_ index: CInt) -> String
-    /// Bytes; none for NULL.
-    func bytes(_ index: CInt) -> [UInt8]
     func isNull(_ index: CInt) -> Bool
+    /// Calls the body with the bytes of a blob, which are valid inside it; none for NULL.
+    func withBytes<Value>(_ index: CInt, _ body: (UnsafeRawBufferPointer) -> Value) -> Value
 }
 
 extension RowColumns {
+    func bytes(_ index: CInt) -> [UInt8] { withBytes(index) { Array($0) } }
     func bool(_ index: CInt) -> Bool { int(index) != 0 }
     func won(_ index: CInt) -> Won { Won(int(index)) }
     /// An instant. One outside the representable range, which no version writes, is clamped to it: it must not end the process.
@@ -79,17 +80,17 @@ struct QueryRow: RowColumns {
         }
     }
 
-    func bytes(_ index: CInt) -> [UInt8] {
-        switch source {
-        case .sqlite(let columns): columns.bytes(index)
-        case .other(let columns): columns.bytes(index)
-        }
-    }
-
     func isNull(_ index: CInt) -> Bool {
         switch source {
         case .sqlite(let columns): columns.isNull(index)
         case .other(let columns): columns.isNull(index)
+        }
+    }
+
+    func withBytes<Value>(_ index: CInt, _ body: (UnsafeRawBufferPointer) -> Value) -> Value {
+        switch source {
+        case .sqlite(let columns): columns.withBytes(index, body)
+        case .other(let columns): columns.withBytes(index, body)
         }
     }
 }

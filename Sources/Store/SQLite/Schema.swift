@@ -23,6 +23,8 @@ enum Schema {
         }
         migrator.registerMigration("waiting events by id") { db in try db.execute(sql: waitingEventsByID) }
         migrator.registerMigration("events carry a trace") { db in try db.execute(sql: "ALTER TABLE events ADD COLUMN traceparent TEXT") }
+        migrator.registerMigration("wins form a chain") { db in try db.execute(sql: winChains) }
+        migrator.registerMigration("admin log") { db in try db.execute(sql: adminLog) }
         migrator.registerMigration("coupons are granted to lists") { db in try db.execute(sql: grants) }
         return migrator
     }
@@ -58,6 +60,47 @@ enum Schema {
             outcomes BLOB,
             PRIMARY KEY (grant_id, position)
         ) STRICT;
+        """
+
+    /// The chains of wins, see `WinChain`: a campaign's secret salt and how far its wins are sealed, and the hashes in blocks of 64.
+    ///
+    /// The hashes are apart from the coupons, so that sealing changes no row and no index of them.
+    private static let winChains = """
+        ALTER TABLE campaigns ADD COLUMN salt BLOB NOT NULL DEFAULT x'';
+        UPDATE campaigns SET salt = randomblob(32);
+        ALTER TABLE campaigns ADD COLUMN sealed INTEGER NOT NULL DEFAULT 0 CHECK (sealed >= 0);
+        ALTER TABLE campaigns ADD COLUMN sealed_count INTEGER NOT NULL DEFAULT 0 CHECK (sealed_count BETWEEN 0 AND sealed);
+        ALTER TABLE campaigns ADD COLUMN chain_head BLOB;
+
+        CREATE TABLE chain_blocks (
+            coupon_id INTEGER NOT NULL REFERENCES campaigns (id),
+            block INTEGER NOT NULL CHECK (block >= 0),
+            before BLOB NOT NULL CHECK (length(before) = 32),
+            hashes BLOB NOT NULL CHECK (length(hashes) <= 2048),
+            PRIMARY KEY (coupon_id, block)
+        ) STRICT;
+        """
+
+    /// What admins did. Entries are only appended, which triggers ensure; those that replace a row by an INSERT fire no trigger for DELETE,
+    /// so they have one of their own. Where SQLite chooses the id, it is -1 in that trigger.
+    private static let adminLog = """
+        CREATE TABLE admin_log (
+            id INTEGER PRIMARY KEY,
+            at INTEGER NOT NULL,
+            actor TEXT NOT NULL,
+            action TEXT NOT NULL,
+            object TEXT NOT NULL,
+            request_id TEXT,
+            details TEXT NOT NULL
+        ) STRICT;
+        CREATE INDEX admin_log_by_actor ON admin_log (actor, id);
+        CREATE INDEX admin_log_by_object ON admin_log (object, id);
+        CREATE TRIGGER admin_log_no_update BEFORE UPDATE ON admin_log
+            BEGIN SELECT RAISE(ABORT, 'entries of the admin log are only appended'); END;
+        CREATE TRIGGER admin_log_no_delete BEFORE DELETE ON admin_log
+            BEGIN SELECT RAISE(ABORT, 'entries of the admin log are only appended'); END;
+        CREATE TRIGGER admin_log_no_replace BEFORE INSERT ON admin_log WHEN EXISTS (SELECT 1 FROM admin_log WHERE id = NEW.id)
+            BEGIN SELECT RAISE(ABORT, 'entries of the admin log are only appended'); END;
         """
 
     /// How far old events were removed, in one row: see ``PrunedEvents``.

@@ -180,8 +180,6 @@ struct Columns: RowColumns {
         return String(decoding: UnsafeBufferPointer(start: bytes, count: count), as: UTF8.self)
     }
 
-    func bytes(_ index: CInt) -> [UInt8] { blob(index) }
-
     func blob(_ index: CInt) -> [UInt8] {
         guard let bytes = sqlite3_column_blob(statement, index) else { return [] }
         return [UInt8](UnsafeRawBufferPointer(start: bytes, count: Int(sqlite3_column_bytes(statement, index))))
@@ -193,6 +191,8 @@ struct Columns: RowColumns {
         let bytes = sqlite3_column_blob(statement, index)
         return try body(UnsafeRawBufferPointer(start: bytes, count: bytes == nil ? 0 : Int(sqlite3_column_bytes(statement, index))))
     }
+
+    func withBytes<Value>(_ index: CInt, _ body: (UnsafeRawBufferPointer) -> Value) -> Value { withBlob(index, body) }
 
     func bool(_ index: CInt) -> Bool { int(index) != 0 }
     func won(_ index: CInt) -> Won { Won(int(index)) }

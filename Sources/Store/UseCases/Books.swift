@@ -76,6 +76,8 @@ package protocol Books: Rows {
     /// Begins to archive the campaign under a later epoch.
     func beginArchiving(_ campaign: CouponID, epoch: Int64, at now: Instant) throws
     func finishArchiving(_ campaign: CouponID) throws
+    /// Adds hashes to the campaign's chain, whose head the use case has read.
+    func seal(_ growth: ChainGrowth, of campaign: CouponID) throws
     /// Adds to the campaign's number of issued coupons.
     func addIssued(_ count: Int64, to campaign: CouponID) throws
 
@@ -129,6 +131,11 @@ package protocol Books: Rows {
     func prunedEvents() throws -> PrunedEvents
     /// Removes the events after `old` through `new` with their units, and notes that.
     func pruneEvents(from old: PrunedEvents, to new: PrunedEvents) throws
+
+    // MARK: Admin log
+
+    /// Appends an entry with the next id. Ids have no gap and rise in the order of the commits.
+    func append(_ entry: NewAdminLogEntry) throws
 
     // MARK: Grants
 

@@ -249,6 +249,11 @@ extension CheckedBooks {
         try base.finishArchiving(campaign)
     }
 
+    func seal(_ growth: ChainGrowth, of campaign: CouponID) throws {
+        check(campaign)
+        try base.seal(growth, of: campaign)
+    }
+
     func addIssued(_ count: Int64, to campaign: CouponID) throws {
         check(campaign)
         try base.addIssued(count, to: campaign)
@@ -417,6 +422,11 @@ extension CheckedBooks {
         check(needs.outboxBounds, "how far events were removed")
         check(needs.events.contains(new.through), "the event through which the others are removed")
         try base.pruneEvents(from: old, to: new)
+    }
+
+    func append(_ entry: NewAdminLogEntry) throws {
+        adding(\.adminLogEntries, "entry of the admin log")
+        try base.append(entry)
     }
 
     func keep(_ answer: StoredResponse, under key: IdempotencyKey, at now: Instant) throws {

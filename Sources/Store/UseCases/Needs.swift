@@ -76,6 +76,7 @@ package struct NewRows: Sendable, Equatable {
     package var payments = 0
     package var refunds = 0
     package var events = 0
+    package var adminLogEntries = 0
     package var grants = 0
 
     package init(

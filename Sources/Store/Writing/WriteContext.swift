@@ -9,6 +9,8 @@ package struct WriteContext<Value: Sendable>: Sendable {
     package let clock: WallClock?
     /// How the answer is stored in the same transaction; nil where the request has no `Idempotency-Key`.
     package let idempotency: IdempotentWrite<Value>?
+    /// How the write is logged in the same transaction; nil for a write that no admin asked for.
+    package let adminLog: AdminLog<Value>?
     /// Where the result is delivered once the commit is durable; nil for the caller's own task.
     package let delivery: (any DeliveryContext)?
     /// The trace of the request, which an event of the write carries on; nil without one.
@@ -16,9 +18,10 @@ package struct WriteContext<Value: Sendable>: Sendable {
 
     package init(
         at time: Instant, clock: WallClock? = nil, idempotency: IdempotentWrite<Value>? = nil,
-        delivery: (any DeliveryContext)? = nil, trace: TraceParent? = nil
+        adminLog: AdminLog<Value>? = nil, delivery: (any DeliveryContext)? = nil, trace: TraceParent? = nil
     ) {
-        (self.time, self.clock, self.idempotency, self.delivery, self.trace) = (time, clock, idempotency, delivery, trace)
+        (self.time, self.clock, self.idempotency) = (time, clock, idempotency)
+        (self.adminLog, self.delivery, self.trace) = (adminLog, delivery, trace)
     }
 
     /// A write whose answer is not stored.

@@ -16,8 +16,9 @@ extension EndToEnd.GuideTests {
     }()
     private static let guides = "Sources/firstcome/Firstcome.docc"
     private static let pages =
-        ["README.md"]
-        + ["Firstcome", "Architecture", "Integrating", "Operating", "SeveralMachines", "Testing", "Measuring"].map { "\(guides)/\($0).md" }
+        ["README.md", "README.ko.md"]
+        + ["Firstcome", "Architecture", "Integrating", "Operating", "Console", "SeveralMachines", "Proving", "Testing", "Measuring"]
+        .map { "\(guides)/\($0).md" }
 
     private static func text(_ page: String) throws -> String {
         try String(contentsOf: root.appending(path: page), encoding: .utf8)

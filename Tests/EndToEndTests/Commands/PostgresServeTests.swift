@@ -1,4 +1,5 @@
 import Commerce
+import FaultPoints
 import Foundation
 import Services
 import TestSupport
@@ -299,6 +300,8 @@ extension EndToEnd.PostgresServeTests {
                     _ = try await user.post("/users/1/balance/charges", #"{"amount": 100000}"#, key: "once").expect(201)
                     claimed = try await user.claim(1).expect(201)
                     _ = try await user.checkout(1).expect(201)
+                    let operatorToken = try await Tool.run("token", "--data", home.folder, "--admin", "--subject", "kim").lines[0]
+                    _ = try await Caller(pool: pool, token: operatorToken).makeProduct()
                     let refused = try await Tool.run("move", "--data", home.folder, "--store", home.url)
                     #expect(refused.status == 1 && refused.standardError.contains("in use by another firstcome"), "\(refused)")
                 }
@@ -326,6 +329,8 @@ extension EndToEnd.PostgresServeTests {
                     _ = try await user.checkout(1).expect(201)
                     let admin = Caller(pool: pool, token: try await Self.tokens(home, "--admin")[0])
                     #expect(try await admin.post("/users", #"{"name": "가"}"#).expect(201).int("userId") == 1_001)
+                    let log = try await admin.get("/admin/log").expect(200).items()
+                    #expect(log.map { $0["logId"]?.int } == [2, 1] && log.map { $0["actor"]?.string } == ["admin", "kim"])
                     try await eventually("the ranking has counted the sale") {
                         try await admin.get("/products/top").expect(200).text.contains(#""unitsSold":23"#)
                     }
@@ -334,6 +339,16 @@ extension EndToEnd.PostgresServeTests {
                 }
                 #expect(serve.standardError.contains("the data folder has a store of its own, which is not used"))
             }
+        }
+    }
+
+    @Test(
+        "a service that is killed around a commit leaves each action of an admin with its entry, and no entry without its action",
+        arguments: AdminLogAfterKill.points)
+    func killed(_ point: FaultPoint) async throws {
+        try await Self.withHome { home in
+            let store = ["--store", home.url]
+            try await AdminLogAfterKill(folder: home.folder, serve: store, token: ["--store", home.url]).check(point)
         }
     }
 

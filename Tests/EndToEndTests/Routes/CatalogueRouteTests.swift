@@ -13,7 +13,7 @@ extension EndToEnd.CatalogueRouteTests {
     private static let fixed = "{type: FIXED, amount: int}"
     private static func campaign(discount: String, opensAt: String = "instant", closesAt: String, status: String) -> String {
         "{couponId: int, name: string, discount: \(discount), quantity: int, remaining: int, opensAt: \(opensAt), closesAt: \(closesAt), "
-            + "status: \(status), validFor: int, minOrderAmount: int, restoreOnRefund: bool, createdAt: instant}"
+            + "status: \(status), validFor: int, minOrderAmount: int, restoreOnRefund: bool, createdAt: instant, chain: {sequence: int, hash: null}}"
     }
 
     @Test("a product is made, read by everybody, and changed in each of its fields")

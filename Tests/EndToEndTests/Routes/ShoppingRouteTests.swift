@@ -8,10 +8,11 @@ extension EndToEnd {
 }
 
 extension EndToEnd.ShoppingRouteTests {
-    private static func coupon(status: String, usedAt: String = "null", orderId: String = "null") -> String {
+    private static func coupon(status: String, usedAt: String = "null", orderId: String = "null", isSealed: Bool = true) -> String {
         "{issuedCouponId: int, code: code, couponId: int, userId: int, name: string, discount: {type: FIXED, amount: int}, minOrderAmount: int, "
-            + "sequence: int, status: \(status), issuedAt: instant, expiresAt: instant, usedAt: \(usedAt), orderId: \(orderId)}"
+            + "sequence: int, status: \(status), issuedAt: instant, expiresAt: instant, usedAt: \(usedAt), orderId: \(orderId)\(isSealed ? receipt : "")}"
     }
+    private static let receipt = ", receipt: {nonce: string, userHash: string, previousHash: string, hash: string}"
     private static func order(status: String, coupon: String = "null", paidAt: String = "null") -> String {
         "{orderId: int, orderNumber: orderNumber, userId: int, status: \(status), "
             + "items: [{productId: int, name: string, unitPrice: int, quantity: int, amount: int}], totalAmount: int, discountAmount: int, "
@@ -28,12 +29,14 @@ extension EndToEnd.ShoppingRouteTests {
         let (first, second) = (try await service.newUser(), try await service.newUser(balance: 50_000))
         #expect(try await first.claim(coupon).expect(201).int("sequence") == 1)
         let claim = try await second.post("/coupons/\(coupon)/claims", "{}").expect(201)
-        #expect(try claim.json().shape == Self.coupon(status: "ISSUED"))
+        #expect(try claim.json().shape == Self.coupon(status: "ISSUED", isSealed: false))
         #expect(try claim.int("sequence") == 2 && claim.int("userId") == second.id && claim.int("couponId") == coupon)
 
         let list = "/users/\(second.id)/coupons"
-        #expect(try await second.get(list).expect(200).items() == [claim.json()])
         let issued = try claim.int("issuedCouponId")
+        #expect(try await second.get(list).expect(200).items().map { $0["issuedCouponId"]?.int } == [issued])
+        try await eventually("the win is sealed") { try await second.get(list).items().first?["receipt"] != nil }
+        #expect(try await second.get(list).items().map(\.shape) == [Self.coupon(status: "ISSUED")])
         let order = try await second.order(product, coupon: issued).expect(201).int("orderId")
         #expect(try await second.get(list + "?status=HELD").items().map(\.shape) == [Self.coupon(status: "HELD", orderId: "int")])
         _ = try await second.pay(order).expect(201)

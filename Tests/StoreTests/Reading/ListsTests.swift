@@ -61,7 +61,8 @@ import Testing
         #expect(history.map(\.amount.rawValue) == [-49, -39, -29, -19, -9, 1_000_000])
         let coupons = try await walk(
             limit: limit, { try await store.issuedCoupons(of: users[0], status: nil, at: noon, page: $0) }, meanwhile: nothing)
-        #expect(coupons.count == 5 && coupons.map(\.id) == coupons.map(\.id).sorted(by: >) && coupons.allSatisfy { $0.userID == users[0] })
+        #expect(coupons.count == 5 && coupons.map(\.coupon.id) == coupons.map(\.coupon.id).sorted(by: >))
+        #expect(coupons.allSatisfy { $0.coupon.userID == users[0] })
         let campaigns = try await walk(limit: limit, { try await store.campaigns(page: $0) }, meanwhile: nothing)
         #expect(campaigns.map(\.id.rawValue) == Array((1...10).reversed()))
         let events = try await walk(limit: limit, { try await store.events(state: .waiting, page: $0) }, meanwhile: nothing)
@@ -78,7 +79,7 @@ import Testing
         _ = try await store.order(user, [(tea, 1)], coupon: coupons[0].id)
         _ = try await store.checkout(userID: user, items: wishes([(tea, 1)]), issuedCouponID: coupons[1].id, in: .at(noon)).value
         func ids(_ status: IssuedCoupon.Status?, at now: Instant) async throws -> [IssuedCouponID] {
-            try await store.issuedCoupons(of: user, status: status, at: now, page: PageRequest()).items.map(\.id)
+            try await store.issuedCoupons(of: user, status: status, at: now, page: PageRequest()).items.map(\.coupon.id)
         }
         #expect(try await ids(.held, at: noon) == [coupons[0].id])
         #expect(try await ids(.used, at: noon) == [coupons[1].id])

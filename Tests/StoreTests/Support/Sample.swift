@@ -36,6 +36,19 @@ extension TransactionalStore {
         return coupon
     }
 
+    /// Seals the wins of a campaign that are in the store, at most `limit`, and returns the head.
+    @discardableResult
+    func sealWins(of id: CouponID, limit: Int = 10_000) async throws -> ChainHead {
+        let growth = try await snapshot { snapshot throws(StoreError) -> ChainGrowth? in
+            guard let chained = try snapshot.chain(of: id) else { return nil }
+            var growth = ChainGrowth(of: id, from: chained.campaign.chain, chained.chain)
+            for win in try snapshot.wins(of: id, afterSequence: growth.from.sequence, limit: limit) { growth.add(win) }
+            return growth
+        }
+        guard let growth, try await seal(growth, of: id) else { throw NotDone(result: "seal of campaign \(id)") }
+        return growth.head
+    }
+
     func order(
         _ user: UserID, _ items: [(ProductID, Int64)], coupon: IssuedCouponID? = nil, at now: Instant = noon
     ) async throws -> Order {

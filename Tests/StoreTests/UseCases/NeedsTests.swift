@@ -132,6 +132,7 @@ private struct Shelf {
             ("new products", { $0.new.products = 0 }), ("new campaigns", { $0.new.campaigns = 0 }),
             ("new issued coupons", { $0.new.issuedCoupons = 0 }), ("new orders", { $0.new.orders = 0 }),
             ("new payments", { $0.new.payments = 0 }), ("new refunds", { $0.new.refunds = 0 }), ("new events", { $0.new.events = 0 }),
+            ("new entries of the admin log", { $0.new.adminLogEntries = 0 }),
         ]
     }
 
@@ -162,6 +163,7 @@ private struct Shelf {
         self.coupons = coupons
         table = [
             Row(CreateUser(name: "new", now: noon), parts: 1),
+            Row(Logged(useCase: CreateUser(name: "new", now: noon), log: AdminLog<User>.ofTests()), parts: 2),
             Row(ChargeBalance(user: users[0], amount: Won(1_000), now: noon), parts: 3),
             Row(CreateProduct(name: "Salt", folded: "salt", price: Won(1), stock: 1, now: noon), parts: 1),
             Row(UpdateProduct(id: tea, change: ProductChange(price: Won(5)), condition: nil), parts: 1),

@@ -7,10 +7,11 @@ extension SQLiteBooks {
         try db.run(
             """
             INSERT INTO campaigns (name, discount_type, discount_value, discount_max, quantity, opens_at, closes_at, valid_for_s,
-                min_order, restore_on_refund, created_at, epoch)
-            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                min_order, restore_on_refund, created_at, epoch, salt)
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
             """, terms.name, discount.type, discount.value, Nullable(discount.maximum), terms.quantity, terms.opensAt,
-            Nullable(terms.closesAt), terms.validForSeconds, terms.minOrderAmount, terms.restoreOnRefund, now, epoch)
+            Nullable(terms.closesAt), terms.validForSeconds, terms.minOrderAmount, terms.restoreOnRefund, now, epoch,
+            Blob(bytes: WinChain.newSalt()))
         return CouponID(db.lastInsertedRowID)
     }
 
@@ -46,6 +47,20 @@ extension SQLiteBooks {
     func finishArchiving(_ campaign: CouponID) throws {
         try flush()
         try db.run("UPDATE campaigns SET archival = 2 WHERE id = ?", campaign)
+    }
+
+    func seal(_ growth: ChainGrowth, of campaign: CouponID) throws {
+        try flush()
+        try db.run(
+            "UPDATE campaigns SET sealed = ?, sealed_count = ?, chain_head = ? WHERE id = ?", growth.head.sequence, growth.head.count,
+            Blob(bytes: growth.head.hash?.bytes ?? []), campaign)
+        for piece in growth.pieces {
+            try db.run(
+                """
+                INSERT INTO chain_blocks (coupon_id, block, before, hashes) VALUES (?, ?, ?, ?)
+                ON CONFLICT (coupon_id, block) DO UPDATE SET hashes = CAST(hashes || excluded.hashes AS BLOB)
+                """, campaign, piece.number, Blob(bytes: piece.before.bytes), Blob(bytes: piece.hashes))
+        }
     }
 
     func insertIssuedCoupon(_ claim: Claim, code: CouponCode, expiresAt: Instant) throws -> IssuedCouponID? {
@@ -100,7 +115,7 @@ package struct DiscountColumns {
 extension Database {
     static let campaignQuery = """
         SELECT id, name, discount_type, discount_value, discount_max, quantity, opens_at, closes_at, valid_for_s, min_order,
-            restore_on_refund, issued, created_at, epoch, archival
+            restore_on_refund, issued, created_at, epoch, archival, sealed, sealed_count, chain_head
         FROM campaigns
         """
     private static let campaignByID = campaignQuery + " WHERE id = ?"
@@ -116,7 +131,8 @@ extension Database {
             validForSeconds: row.int(8), minOrderAmount: row.won(9), restoreOnRefund: row.bool(10))
         return Campaign(
             id: row.id(0), terms: terms, issued: row.int(11), createdAt: row.instant(12), epoch: row.int(13),
-            isArchived: row.int(14) != 0)
+            isArchived: row.int(14) != 0,
+            chain: ChainHead(sequence: row.int(15), count: row.int(16), hash: row.withBytes(17) { ChainHash($0) }))
     }
 
     static let issuedCouponQuery = """

@@ -120,7 +120,7 @@ extension SQLiteBooks {
         return entry.row.map { row in
             Campaign(
                 id: id, terms: row.terms, issued: row.issued + entry.change.issued, createdAt: row.createdAt, epoch: row.epoch,
-                isArchived: row.isArchived)
+                isArchived: row.isArchived, chain: row.chain)
         }
     }
 

@@ -44,6 +44,12 @@ extension SQLiteBooks {
         return ChargeID(id)
     }
 
+    func append(_ entry: NewAdminLogEntry) throws {
+        try db.run(
+            "INSERT INTO admin_log (at, actor, action, object, request_id, details) VALUES (?, ?, ?, ?, ?, ?)", entry.at, entry.actor,
+            entry.action.name, entry.action.object, Nullable(entry.requestID), entry.action.details)
+    }
+
     func keep(_ answer: StoredResponse, under key: IdempotencyKey, at now: Instant) throws {
         try db.run(
             """

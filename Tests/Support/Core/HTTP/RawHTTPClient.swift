@@ -19,7 +19,7 @@ package final class RawHTTPClient {
     }
 
     private var descriptor: Int32
-    private var received: [UInt8] = []
+    var received: [UInt8] = []
     /// How long one wait for the server may take.
     package var timeoutMilliseconds: Int32
 
@@ -96,7 +96,7 @@ package final class RawHTTPClient {
     }
 
     /// Reads available bytes into the buffer; false at the end of the stream.
-    private func fill() throws -> Bool {
+    func fill() throws -> Bool {
         try wait(for: Int16(POLLIN))
         var chunk = [UInt8](repeating: 0, count: 65_536)
         let count = recv(descriptor, &chunk, chunk.count, 0)
@@ -147,7 +147,7 @@ package final class RawHTTPClient {
         return response
     }
 
-    private var endOfHead: Int? {
+    var endOfHead: Int? {
         guard received.count >= 4 else { return nil }
         for index in 0...(received.count - 4) where received[index] == 13 {
             if received[index + 1] == 10, received[index + 2] == 13, received[index + 3] == 10 { return index }

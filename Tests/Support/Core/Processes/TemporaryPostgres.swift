@@ -363,7 +363,8 @@ package struct TemporaryDatabase: Sendable {
     /// The tables of a store that say what happened. The others, `lanes` and `order_counters`, also change where nothing has.
     private static let storeTables = [
         "users", "transfers", "charges", "idempotency", "products", "campaigns", "issued_coupons", "orders", "order_lines", "payments",
-        "refunds", "refund_lines", "events", "event_units", "pruned_events", "counters", "identity", "incarnations", "token_keys",
+        "refunds", "refund_lines", "events", "event_units", "pruned_events", "admin_log", "counters", "identity", "incarnations",
+        "token_keys",
     ]
 
     /// All rows of these tables, one line each.
