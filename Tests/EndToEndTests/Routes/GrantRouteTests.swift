@@ -1,5 +1,7 @@
 import Commerce
 import Foundation
+import JSON
+import Services
 import TestSupport
 import Testing
 
