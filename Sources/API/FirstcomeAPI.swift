@@ -15,6 +15,8 @@ package final class FirstcomeAPI: Sendable {
     let live: LiveHub
     /// The places of streams.
     let streams = StreamLimits()
+    /// The memory for long lists.
+    let lists = LargeBodies()
 
     /// The same, with tokens of one key.
     package convenience init(
@@ -104,6 +106,19 @@ package final class FirstcomeAPI: Sendable {
             preconditionFailure("the event loop is not one of this application's, or operators are not served apart")
         }
         return { (request: consuming HTTPRequest) in dispatcher.answer(to: request) }
+    }
+
+    /// Decides which requests may have bodies beyond the ordinary limit; give it to the HTTP server.
+    ///
+    /// - Parameter operators: whether for the server for operators, where they are served apart.
+    package func largeBodies(ofOperators operators: Bool = false) -> LargeBodyGate {
+        { [self] request, length in
+            let (loop, role) = (request.eventLoop, operators ? ListenerRole.operators : .clients)
+            guard let dispatcher = dispatcher(of: .everybody, on: loop) ?? dispatcher(of: role, on: loop) else {
+                return .refused(.payloadTooLarge)
+            }
+            return dispatcher.admit(request, length: length, to: lists)
+        }
     }
 
     private func dispatcher(of role: ListenerRole, on eventLoop: any EventLoop) -> RequestDispatcher? {

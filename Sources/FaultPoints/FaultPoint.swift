@@ -36,6 +36,12 @@ package enum FaultPoint: String, CaseIterable, Sendable {
     case beforePersist
     /// A change of quantity or window has been made in one of store and gate, and not yet in the other.
     case betweenStoreAndGate
+    /// The list of a grant is written, and the grant is not started.
+    case beforeGrantStart
+    /// The gate has granted places to users of a list, and nothing of it is in the store.
+    case afterGrantScript
+    /// The coupons of a part of a list are in the store, and its outcomes are not.
+    case beforeGrantOutcomes
     /// A restore has copied the backup under a temporary name.
     case afterRestoreCopy
     /// The restored file is ready, and the former store is in place.
@@ -43,8 +49,11 @@ package enum FaultPoint: String, CaseIterable, Sendable {
     /// The restored file is in place.
     case afterRestoreRename
 
-    /// The boundaries that a running service passes.
-    package static let ofService = allCases.filter { ![.afterRestoreCopy, .beforeRestoreRename, .afterRestoreRename].contains($0) }
+    /// The boundaries that a running service passes whoever its clients are.
+    package static let ofService = allCases.filter { !ofRestore.contains($0) && !ofGrants.contains($0) }
+    private static let ofRestore: [FaultPoint] = [.afterRestoreCopy, .beforeRestoreRename, .afterRestoreRename]
+    /// The boundaries that only a grant to a list passes.
+    package static let ofGrants: [FaultPoint] = [.beforeGrantStart, .afterGrantScript, .beforeGrantOutcomes]
 
     /// The environment variable that names the boundary.
     package static let variable = "FIRSTCOME_FAULT_POINT"

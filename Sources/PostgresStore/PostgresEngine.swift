@@ -115,7 +115,7 @@ extension PostgresEngine {
     private func lane(for needs: Needs) -> Lane {
         if !needs.campaigns.isEmpty || needs.new.campaigns > 0 { return claims }
         let isService =
-            !needs.events.isEmpty || needs.outboxBounds
+            !needs.events.isEmpty || !needs.grants.isEmpty || needs.outboxBounds
             || (needs.users.isEmpty && needs.products.isEmpty && needs.orders.isEmpty && needs.payments.isEmpty
                 && needs.new == NewRows())
         return isService ? service : money

@@ -59,6 +59,8 @@ extension CommerceServices: Service {
                     try await sealer.step()
                 }
             ) { [sealer] in sealer.startOver() },
+            // Woken in the service that has taken a list; another one that does the duties finds it within its longest sleep.
+            duty(woken("grants", by: grants.wakeup, pause: .milliseconds(1)) { [grants] in try await grants.step() }),
             duty(every(.seconds(60), "retention") { [retention] in try await retention.step() }),
         ]
     }

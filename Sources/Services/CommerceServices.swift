@@ -15,6 +15,7 @@ package final class CommerceServices: Sendable {
     package let redis: RedisClient
     package let claims: Claims
     package let campaigns: Campaigns
+    package let grants: Grants
     package let ranking: Ranking
     package let views: ViewCounter
 
@@ -70,6 +71,7 @@ package final class CommerceServices: Sendable {
         httpClient = client
         let wins = WinFeed(keepsWins: !store.isOnServer)
         claims = Claims(store: store, campaigns: campaigns, wins: wins)
+        grants = Grants(store: store, reader: reader, redis: redis, campaigns: campaigns, wins: wins, clock: clock, logger: logger)
         ranking = Ranking(reader: reader, redis: redis, calendar: calendar, clock: clock)
         views = ViewCounter(redis: redis, calendar: calendar, clock: clock)
         redisCheck = RedisCheck(redis: redis, logger: logger)

@@ -9,7 +9,7 @@ struct AdmissionTests {
     /// What a route's rule says, without running its handler.
     private func admission(_ route: Route, _ identity: Identity, pathUser: Int64 = 1, exists: Bool = true) -> String {
         switch Admission(route.access, identity, pathUser: UserID(pathUser), prepared: PreparedAnswers(), userExists: { _ in exists }) {
-        case .plain, .user, .acting, .identity: "admitted"
+        case .plain, .user, .acting, .identity, .list: "admitted"
         case .refused(let response): String(response.status)
         case .unknownUser: "404"
         }
@@ -50,7 +50,7 @@ struct AdmissionTests {
         ]
         let admin = [
             "createUser", "createProduct", "updateProduct", "createCoupon", "updateCoupon", "refundPayment", "listEvents", "retryEvent",
-            "retryEvents", "listAdminLog", "watchService",
+            "retryEvents", "listAdminLog", "watchService", "listWinners", "grantCoupons", "listGrants", "getGrant",
         ]
         let user = ["claimCoupon", "placeOrder", "checkout", "payOrder"]
         let selfOrAdmin = ["getUser", "getBalance", "chargeBalance", "listBalanceHistory", "listIssuedCoupons", "listOrders"]

@@ -87,7 +87,7 @@ struct ProblemTests {
     func serverRefusals() throws {
         let refusals: [HTTPRefusal] = [
             .badRequest(reason: "A line is malformed."), .payloadTooLarge, .headersTooLarge, .requestTimeout, .expectationFailed,
-            .tooManyRequests, .tooManyConnections, .draining, .connectNotSupported,
+            .tooManyRequests, .tooManyConnections, .draining, .connectNotSupported, .largeBodyTooLarge, .largeBodiesExhausted,
         ]
         for refusal in refusals {
             let response = PreparedAnswers().response(to: refusal)

@@ -95,6 +95,8 @@ private struct Rig {
             }
             return ["run \(number) \(target)" + (body.isEmpty ? "" : " [\(body)]")]
         case .refuse(let refusal, let form): return ["refuse \(refusal.status)" + (form.isHead ? " without body" : "")]
+        case .runLarge(_, _, let body, let number): return ["run large \(number): \(body.readableBytes) bytes"]
+        case .askLargeBody(_, _, let length): return ["ask about \(length.map(String.init) ?? "chunks")"]
         case .sendContinue: return ["continue"]
         case .sendLast: return ["send last"]
         case .shutDownOutput: return ["shut down"]

@@ -34,6 +34,13 @@ enum AdminActions {
         }
     }
 
+    static let grantedCoupons: @Sendable (Grant) -> AdminAction? = { grant in
+        action("coupon.grant", on: "coupon:\(grant.couponID)") { json in
+            json.member("grantId", grant.id)
+            json.member("total", grant.total)
+        }
+    }
+
     static let createdCampaign: @Sendable (Campaign) -> AdminAction? = { campaign in
         action("coupon.create", on: "coupon:\(campaign.id)") { json in
             json.member("name", campaign.terms.name)

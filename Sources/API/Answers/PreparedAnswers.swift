@@ -45,7 +45,7 @@ final class PreparedAnswers: Sendable {
         case .tooManyRequests: tooManyRequests
         case .tooManyConnections: tooManyConnections
         case .badRequest, .payloadTooLarge, .headersTooLarge, .requestTimeout, .expectationFailed, .draining, .connectNotSupported,
-            .handlerFailed:
+            .handlerFailed, .largeBodyTooLarge, .largeBodiesExhausted:
             Problem(refusal).response
         }
     }

@@ -6,17 +6,27 @@ import NIOCore
 struct ResourceLocation: Sendable, ExpressibleByStringLiteral {
     /// The path before the id, with the slash.
     let prefix: String
+    /// For a resource inside another one: the path between the id of the outer one, which is the answer's second number, and its own.
+    let collection: String?
 
-    init(stringLiteral prefix: String) {
-        self.prefix = prefix
-    }
+    init(stringLiteral prefix: String) { self.init(prefix: prefix) }
+
+    init(prefix: String, collection: String? = nil) { (self.prefix, self.collection) = (prefix, collection) }
 
     /// `nil` for a body without a number.
     func path(in body: ByteBuffer) -> String? {
+        var rest = body.readableBytesView[...]
+        guard let id = Self.number(in: &rest) else { return nil }
+        guard let collection else { return prefix + id }
+        return Self.number(in: &rest).map { prefix + $0 + collection + id }
+    }
+
+    /// Takes the first number out of the bytes, with what is before it.
+    private static func number(in bytes: inout ByteBufferView) -> String? {
         let digits = UInt8(ascii: "0")...UInt8(ascii: "9")
-        let bytes = body.readableBytesView
         guard let start = bytes.firstIndex(where: digits.contains) else { return nil }
         let end = bytes[start...].firstIndex { !digits.contains($0) } ?? bytes.endIndex
-        return prefix + String(decoding: bytes[start..<end], as: UTF8.self)
+        defer { bytes = bytes[end...] }
+        return String(decoding: bytes[start..<end], as: UTF8.self)
     }
 }

@@ -30,7 +30,7 @@ enum JSONBody {
         return object
     }
 
-    private static func parsed(_ body: ByteBuffer) throws(RequestFault) -> JSONValue {
+    static func parsed(_ body: ByteBuffer) throws(RequestFault) -> JSONValue {
         do {
             return try JSONParser.parse(body, maximumValues: maximumValues)
         } catch {
@@ -43,19 +43,22 @@ enum JSONBody {
     }
 
     /// Whether a `Content-Type` is `application/json`, with no charset or that of JSON, which is UTF-8 (RFC 8259 section 8.1).
-    static func isJSON(_ contentType: String?) -> Bool {
+    static func isJSON(_ contentType: String?) -> Bool { isMediaType(contentType, "application/json") }
+
+    /// The same for another type.
+    static func isMediaType(_ contentType: String?, _ type: StaticString) -> Bool {
         guard var contentType else { return false }
-        return contentType.withUTF8 { isJSON($0) }
+        return contentType.withUTF8 { isMediaType($0, type) }
     }
 
     /// One pass over the bytes, without a `String` for each part, because the field may be as long as a whole head.
-    private static func isJSON(_ contentType: UnsafeBufferPointer<UInt8>) -> Bool {
+    private static func isMediaType(_ contentType: UnsafeBufferPointer<UInt8>, _ type: StaticString) -> Bool {
         var start = 0
         while start <= contentType.count {
             let end = contentType[start...].firstIndex(of: UInt8(ascii: ";")) ?? contentType.count
             let part = trimmed(contentType[start..<end])
             if start == 0 {
-                guard part.matches("application/json") else { return false }
+                guard part.matches(type) else { return false }
             } else if part.prefix(8).matches("charset=") {
                 let charset = part.dropFirst(8)
                 guard charset.matches("utf-8") || charset.matches("\"utf-8\"") else { return false }

@@ -59,6 +59,10 @@ extension Problem {
         switch refusal {
         case .badRequest(let reason): self = .invalid(reason)
         case .payloadTooLarge: self.init(code: .payloadTooLarge, detail: "The body is larger than 64 KiB.")
+        case .largeBodyTooLarge: self.init(code: .payloadTooLarge, detail: "The body is larger than 16 MiB.")
+        case .largeBodiesExhausted:
+            self.init(
+                code: .temporarilyUnavailable, detail: "Too many long lists are being received.", headers: [.retryAfter(seconds: 5)])
         case .headersTooLarge:
             self.init(code: .headersTooLarge, detail: "The request line and header fields exceed 16 KiB or 128 fields.")
         case .requestTimeout: self.init(code: .requestTimeout, detail: "The request was not received completely in time.")

@@ -12,6 +12,7 @@ package enum ProblemCode: String, CaseIterable, Sendable {
     case orderNotFound = "ORDER_NOT_FOUND"
     case paymentNotFound = "PAYMENT_NOT_FOUND"
     case eventNotFound = "EVENT_NOT_FOUND"
+    case grantNotFound = "GRANT_NOT_FOUND"
     case methodNotAllowed = "METHOD_NOT_ALLOWED"
     case requestTimeout = "REQUEST_TIMEOUT"
     case quantityIssued = "QUANTITY_ISSUED"
@@ -44,7 +45,9 @@ package enum ProblemCode: String, CaseIterable, Sendable {
         case .invalidRequest, .amountOutOfRange, .balanceLimitExceeded: 400
         case .unauthenticated: 401
         case .forbidden: 403
-        case .notFound, .userNotFound, .productNotFound, .couponNotFound, .orderNotFound, .paymentNotFound, .eventNotFound: 404
+        case .notFound, .userNotFound, .productNotFound, .couponNotFound, .orderNotFound, .paymentNotFound, .eventNotFound,
+            .grantNotFound:
+            404
         case .methodNotAllowed: 405
         case .requestTimeout: 408
         case .quantityIssued, .couponSoldOut, .couponAlreadyClaimed, .couponNotOpen, .couponClosed, .outOfStock,
@@ -79,6 +82,7 @@ package enum ProblemCode: String, CaseIterable, Sendable {
         case .orderNotFound: "There is no such order"
         case .paymentNotFound: "There is no such payment"
         case .eventNotFound: "There is no such event"
+        case .grantNotFound: "There is no such grant"
         case .methodNotAllowed: "The method is not allowed"
         case .requestTimeout: "The request timed out"
         case .quantityIssued: "More coupons than this quantity are issued"

@@ -7,6 +7,8 @@ enum Admission: Sendable {
     case user(Route.UserHandler, UserID)
     case acting(Route.ActingHandler, UserID, Identity)
     case identity(Route.IdentityHandler, Identity)
+    /// A request whose body may be a long list.
+    case list(Route.IdentityHandler, Identity)
     case refused(HTTPResponse)
     /// The store is not known to have the user whom the token or the path names.
     case unknownUser(UserID)
@@ -23,7 +25,9 @@ enum Admission: Sendable {
             self = .plain(handler)
         case (.admin(let handler), .admin):
             self = .identity(handler, identity)
-        case (.admin, .user):
+        case (.adminList(let handler), .admin):
+            self = .list(handler, identity)
+        case (.admin, .user), (.adminList, .user):
             self = .refused(prepared.adminOnly)
         case (.user(let handler), .user(let id)):
             self = userExists(id) ? .user(handler, id) : .unknownUser(id)
@@ -56,7 +60,7 @@ enum Admission: Sendable {
         case .plain(let handler): try handler(call)
         case .user(let handler, let id): try handler(call, id)
         case .acting(let handler, let id, let identity): try handler(call, id, identity)
-        case .identity(let handler, let identity): try handler(call, identity)
+        case .identity(let handler, let identity), .list(let handler, let identity): try handler(call, identity)
         case .refused(let response): .now(response)
         case .unknownUser: .now(call.loop.prepared.userNotFound)
         }

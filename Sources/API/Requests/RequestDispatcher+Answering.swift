@@ -188,6 +188,7 @@ extension RequestDispatcher {
         switch admission {
         case .refused(let response): return .now(response)
         case .unknownUser(let id): return try replyToUnknown(id, call, by: access, as: identity)
+        case .list: return try replyToList(call, admission, identity)
         case .plain, .user, .acting, .identity: break
         }
         guard call.endpoint.acceptsIdempotencyKey, let key = try IdempotencyKey(call.request, of: identity) else {
@@ -223,7 +224,7 @@ extension RequestDispatcher {
 
     /// Answers a request with the response that is stored under its key. Without one it runs the handler, and meanwhile refuses other
     /// requests with the same key.
-    private func once(_ call: Call, _ key: IdempotencyKey, _ admission: Admission, _ identity: Identity) throws -> HTTPAnswer {
+    func once(_ call: Call, _ key: IdempotencyKey, _ admission: Admission, _ identity: Identity) throws -> HTTPAnswer {
         guard inFlightKeys.take(key) else { return .now(call.refusal(.idempotencyKeyInUse)) }
         do {
             let found = try call.reader.find(answerFor: key, at: call.now, on: call.loop.context)

@@ -13,6 +13,8 @@ final class Route: Sendable {
         case open(Handler)
         case user(UserHandler)
         case admin(IdentityHandler)
+        /// An admin alone, who sends a list: its body may be longer than others, see ``LargeBodies``.
+        case adminList(IdentityHandler)
         case selfOrAdmin(UserHandler)
         /// As `selfOrAdmin`, for what is logged where an admin does it.
         case selfOrLoggedAdmin(ActingHandler)
@@ -22,7 +24,7 @@ final class Route: Sendable {
             switch self {
             case .open: .open
             case .user: .user
-            case .admin: .admin
+            case .admin, .adminList: .admin
             case .selfOrAdmin, .selfOrLoggedAdmin: .selfOrAdmin
             case .ownerOrAdmin: .ownerOrAdmin
             }

@@ -48,6 +48,15 @@ enum RouteTable {
             Route(
                 .post, "/api/v1/coupons/{couponId}/claims", "claimCoupon", .user(Coupons.claim), readsBody: false,
                 refusals: [.couponNotFound, .couponSoldOut, .couponAlreadyClaimed, .couponNotOpen, .couponClosed]),
+            Route(
+                .post, "/api/v1/coupons/{couponId}/grants", "grantCoupons", .adminList(CouponGrants.create),
+                location: ResourceLocation(prefix: "/api/v1/coupons/", collection: "/grants/"),
+                refusals: [.couponNotFound, .couponClosed]),
+            Route(
+                .get, "/api/v1/coupons/{couponId}/grants", "listGrants", .admin(CouponGrants.list), refusals: [.couponNotFound]),
+            Route(
+                .get, "/api/v1/coupons/{couponId}/grants/{grantId}", "getGrant", .admin(CouponGrants.get),
+                refusals: [.couponNotFound, .grantNotFound]),
         ]
     }
 

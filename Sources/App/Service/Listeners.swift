@@ -31,11 +31,13 @@ struct Listeners {
         try check(configuration)
         let (loops, accessLog) = (parts.loops, try parts.openAccessLog(configuration, logger: logger))
         func listener(
-            _ configuration: HTTPServerConfiguration, isSecure: Bool, _ responder: @escaping (any EventLoop) -> HTTPResponder
+            _ configuration: HTTPServerConfiguration, isSecure: Bool, ofOperators: Bool = false,
+            _ responder: @escaping (any EventLoop) -> HTTPResponder
         ) -> HTTPListener {
             var configuration = configuration
             if isSecure { configuration.certificate = certificate }
             configuration.accessLog = accessLog
+            configuration.largeBodies = api.largeBodies(ofOperators: ofOperators)
             return HTTPListener(
                 configuration: configuration, eventLoopGroup: loops, responder: responder, notes: api.notes(on:),
                 refusalResponse: api.refusalResponse, logger: logger)
@@ -45,7 +47,7 @@ struct Listeners {
         if var settings = configuration.operators {
             let address = ListenAddress(settings.address)
             settings.crossOrigin = configuration.http.crossOrigin
-            let server = listener(settings, isSecure: !address.isLocal, api.operatorsResponder(on:))
+            let server = listener(settings, isSecure: !address.isLocal, ofOperators: true, api.operatorsResponder(on:))
             try await address.start(server)
             parts.operatorsServer = server
             try address.admitGroup()

@@ -55,21 +55,22 @@ struct ChunkedBodyDecoder: Equatable, Sendable {
     /// Reads framing up to the next chunk's data, the end of the body or the end of the bytes.
     private mutating func readFraming(of input: inout ByteBuffer, bodyByteCount: Int, _ limits: HTTPLimits) throws(HTTPRefusal) {
         let allowed = limits.maximumHeaderBytes + bodyByteCount * Self.framingPerBodyByte - framingByteCount
-        let result = input.withUnsafeReadableBytes { bytes -> Result<Int, HTTPRefusal> in
+        let (count, refusal) = input.withUnsafeReadableBytes { bytes -> (Int, HTTPRefusal?) in
             var index = 0
             do throws(HTTPRefusal) {
                 while index < bytes.count, index <= allowed, state != .data, state != .complete {
                     try read(bytes[index], bodyByteCount, limits)
                     index += 1
                 }
-                return .success(index)
+                return (index, nil)
             } catch {
-                return .failure(error)
+                return (index, error)
             }
         }
-        let count = try result.get()
+        // Also where the body is too large: under a higher limit, decoding goes on with the byte that was refused.
         input.moveReaderIndex(forwardBy: count)
         framingByteCount += count
+        if let refusal { throw refusal }
         guard count <= allowed else {
             throw isInTrailers ? .headersTooLarge : .badRequest(reason: "The chunked body has too much framing.")
         }

@@ -32,6 +32,8 @@ final class HTTPConnection: ChannelInboundHandler, @unchecked Sendable {
     private let idText: ConnectionIDText
     /// The id that the client gave to the request in progress.
     private var givenID: GivenRequestID?
+    /// Of the large body that is arriving; nil without one.
+    var largeBodyPermit: LargeBodyPermit?
     /// Nil without an access log.
     private(set) var log: ConnectionLog?
     /// See ``HTTPRequest/waited``, for the next request.
@@ -49,7 +51,8 @@ final class HTTPConnection: ChannelInboundHandler, @unchecked Sendable {
         idText = ConnectionIDText(loop.nextConnectionNumber())
         origin = RequestOrigin(number: idText.number, eventLoop: loop.eventLoop, peer: .unspecified)
         machine = HTTPConnectionStateMachine(
-            limits: loop.limits, now: .now(), isDraining: loop.isDraining, refusal: refusal, refusesAfterHead: loop.refusesAfterHead)
+            limits: loop.limits, now: .now(), isDraining: loop.isDraining, refusal: refusal, refusesAfterHead: loop.refusesAfterHead,
+            asksAboutLargeBodies: loop.largeBodies != nil)
     }
 
     func handlerAdded(context: ChannelHandlerContext) {
@@ -123,6 +126,7 @@ final class HTTPConnection: ChannelInboundHandler, @unchecked Sendable {
         if loop.isCut { logUnanswered() }
         context = nil
         output = nil
+        largeBodyPermit = nil
         machine.closed()
         loop.remove(self, isRefused: isRefused)
     }
@@ -201,7 +205,12 @@ extension HTTPConnection {
                     head: head, bytes: bytes, chunks: chunks, origin: origin, receivedAt: now, number: number32, waited: waited), number,
                 now)
             waited = -1
+        case .runLarge(let head, let bytes, let body, let number):
+            runLarge(head, bytes, body, number, now)
+        case .askLargeBody(let head, let bytes, let length):
+            askLargeBody(head, bytes, length, now)
         case .refuse(let refusal, let form):
+            largeBodyPermit = nil
             loop.counters.rejectedRequests.add()
             let refused = machine.takeRefusedRequest()
             note(refused, form, now)
@@ -308,6 +317,35 @@ extension HTTPConnection {
     private func answer(_ number: Int, _ response: HTTPResponse, _ now: NIODeadline) {
         guard let form = machine.answered(number, at: now) else { return logUnsent(response) }
         render(response, form, now)
+    }
+}
+
+// MARK: - Large bodies
+
+extension HTTPConnection {
+    private func askLargeBody(_ head: RequestHead, _ bytes: ByteBuffer, _ length: Int?, _ now: NIODeadline) {
+        // The number is that of a request which has none yet, and nobody sees it.
+        let request = HTTPRequest(
+            head: head, bytes: bytes, largeBody: nil, permit: nil, origin: origin, receivedAt: now, number: 0)
+        let action: HTTPConnectionStateMachine.Action
+        switch loop.largeBodies?(request, length) ?? .refused(.payloadTooLarge) {
+        case .admitted(let permit):
+            largeBodyPermit = permit
+            action = machine.decidedLargeBody(limit: permit.maximumBytes, refusal: nil, at: now)
+        case .refused(let refusal):
+            action = machine.decidedLargeBody(limit: 0, refusal: refusal, at: now)
+        }
+        perform(action, now)
+    }
+
+    private func runLarge(_ head: RequestHead, _ bytes: ByteBuffer, _ body: ByteBuffer, _ number: Int, _ now: NIODeadline) {
+        let permit = largeBodyPermit.take()
+        givenID = head.givenID(in: bytes)
+        let number32 = UInt32(truncatingIfNeeded: number)
+        if let log { log.begin(head, bytes, number: number32, given: givenID, at: now) }
+        run(
+            HTTPRequest(
+                head: head, bytes: bytes, largeBody: body, permit: permit, origin: origin, receivedAt: now, number: number32), number, now)
     }
 }
 

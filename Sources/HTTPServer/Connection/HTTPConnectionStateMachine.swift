@@ -6,7 +6,7 @@ import NIOCore
 /// An event changes the state; ``next(at:)`` then returns one action at a time, until it returns ``Action/wait``.
 struct HTTPConnectionStateMachine: Sendable {
     /// What the connection is doing, with the state that only this phase needs.
-    private enum Phase: Equatable {
+    enum Phase: Equatable {
         /// Between requests, or inside a head, of which `parsedByteCount` bytes were read without finding its end.
         case head(parsedByteCount: Int)
         /// Inside the body of a request. Indirect, so that the phase of most requests stays small.
@@ -25,12 +25,14 @@ struct HTTPConnectionStateMachine: Sendable {
     }
 
     /// A request whose head is complete and whose body is still arriving.
-    private struct PartialRequest: Equatable {
+    struct PartialRequest: Equatable {
         let head: RequestHead
         /// The head's own bytes and the decoder, for a body in chunks; a body of known length waits behind its head in `inbox`.
         var chunks: Chunks?
         /// Whether the client waits for `100 Continue` and has not been told.
         var continueIsDue: Bool
+        /// Set for a body that may be longer than the ordinary limit.
+        var large: LargeBody?
 
         /// The bytes that begin with the head; nil where they are in `inbox`.
         var bytes: ByteBuffer? { chunks?.headBytes }
@@ -44,14 +46,14 @@ struct HTTPConnectionStateMachine: Sendable {
         let bytes: ByteBuffer
     }
 
-    private struct Chunks: Equatable {
+    struct Chunks: Equatable {
         let headBytes: ByteBuffer
         var decoder = ChunkedBodyDecoder()
         var body = ByteBuffer()
     }
 
     /// How a connection ends once everything is sent.
-    private enum Ending: Equatable {
+    enum Ending: Equatable {
         /// Close at once: no unread bytes of the client are expected.
         case closing
         /// Shut down our side first. Closing with unread bytes would reset the connection, and the reset could overtake the answer.
@@ -74,6 +76,10 @@ struct HTTPConnectionStateMachine: Sendable {
     enum Action: Equatable {
         /// Give the request to the handler; its answer is reported to ``answered(_:at:)``.
         case run(RequestHead, bytes: ByteBuffer, chunks: ByteBuffer?, number: Int)
+        /// As ``run(_:bytes:chunks:number:)``, for a request whose large body was admitted.
+        case runLarge(RequestHead, bytes: ByteBuffer, body: ByteBuffer, number: Int)
+        /// Decide whether the request may have a large body; the decision is reported to ``decidedLargeBody(limit:refusal:at:)``.
+        case askLargeBody(RequestHead, bytes: ByteBuffer, length: Int?)
         /// Render the server's own answer, which is the last one.
         case refuse(HTTPRefusal, AnswerForm)
         /// Render `100 Continue`.
@@ -88,12 +94,12 @@ struct HTTPConnectionStateMachine: Sendable {
         case wait
     }
 
-    private let limits: HTTPLimits
-    private var phase = Phase.head(parsedByteCount: 0)
+    let limits: HTTPLimits
+    var phase = Phase.head(parsedByteCount: 0)
     /// Bytes that belong to no request that was run. Nil instead of empty, so that the next read buffer is adopted without a copy.
-    private var inbox: ByteBuffer?
+    var inbox: ByteBuffer?
     /// When the phase began.
-    private var since: NIODeadline
+    var since: NIODeadline
     /// When the first byte of the current head arrived; for a pipelined head, when the request before it was answered.
     private var headBegan: NIODeadline
     /// Bytes of empty lines since the last request (RFC 9112 section 2.2).
@@ -110,13 +116,17 @@ struct HTTPConnectionStateMachine: Sendable {
     private var refusedRequest: RefusedRequest?
     /// Whether the connection is refused only after a head was read, or the time for one is over.
     private let refusesAfterHead: Bool
+    private let asksAboutLargeBodies: Bool
 
     /// - Parameters:
     ///   - refusal: answers the client as the only answer, before anything is read.
     ///   - refusesAfterHead: has the refusal wait for the first head.
+    ///   - asksAboutLargeBodies: whether a request with a body beyond the limit may be admitted; otherwise it is refused.
     init(
-        limits: HTTPLimits, now: NIODeadline, isDraining: Bool = false, refusal: HTTPRefusal? = nil, refusesAfterHead: Bool = false
+        limits: HTTPLimits, now: NIODeadline, isDraining: Bool = false, refusal: HTTPRefusal? = nil, refusesAfterHead: Bool = false,
+        asksAboutLargeBodies: Bool = false
     ) {
+        self.asksAboutLargeBodies = asksAboutLargeBodies
         self.limits = limits
         self.isDraining = isDraining
         self.refusal = refusal
@@ -139,7 +149,7 @@ struct HTTPConnectionStateMachine: Sendable {
         if case .head = phase { inbox == nil } else { false }
     }
 
-    private var inboxByteCount: Int { inbox?.readableBytes ?? 0 }
+    var inboxByteCount: Int { inbox?.readableBytes ?? 0 }
 }
 
 // MARK: - Events
@@ -327,6 +337,8 @@ extension HTTPConnectionStateMachine {
         switch parseHead(after: parsedByteCount) {
         case .complete(let head):
             return begin(head, now)
+        case .refused(.payloadTooLarge, let head) where asksAboutLargeBodies:
+            return askLargeBody(head)
         case .refused(let refusal, let head):
             return refuse(refusal, of: head, in: inbox)
         case .incomplete:
@@ -406,6 +418,7 @@ extension HTTPConnectionStateMachine {
             phase = .body(partial)
             return .sendContinue
         }
+        if partial.large != nil { return nextOfLargeBody(partial, now) }
         if case .length(let length) = partial.head.framing {
             if inboxByteCount >= partial.head.byteCount + length { return run(partial.head, length) }
         } else if var chunks = partial.chunks, var bytes = inbox {
@@ -416,6 +429,11 @@ extension HTTPConnectionStateMachine {
                 if bytes.readableBytes > 0 { inbox = bytes }
                 if isComplete { return run(partial.head, bytes: chunks.headBytes, chunks: chunks.body) }
             } catch {
+                if error == .payloadTooLarge, asksAboutLargeBodies {
+                    (partial.chunks, inbox) = (chunks, bytes)
+                    phase = .body(partial)
+                    return .askLargeBody(partial.head, bytes: chunks.headBytes, length: nil)
+                }
                 return refuse(error, of: partial.head, in: chunks.headBytes)
             }
             partial.chunks = chunks
@@ -425,7 +443,7 @@ extension HTTPConnectionStateMachine {
     }
 
     /// Runs a request, and removes its head and body from `inbox`.
-    private mutating func run(_ head: RequestHead, _ bodyLength: Int) -> Action {
+    mutating func run(_ head: RequestHead, _ bodyLength: Int) -> Action {
         let count = head.byteCount + bodyLength
         guard inboxByteCount > count else {
             guard let bytes = inbox.take() else { preconditionFailure("the head was read from these bytes") }
@@ -436,7 +454,7 @@ extension HTTPConnectionStateMachine {
         return run(head, bytes: bytes, chunks: nil)
     }
 
-    private mutating func run(_ head: RequestHead, bytes: consuming ByteBuffer, chunks: consuming ByteBuffer?) -> Action {
+    mutating func run(_ head: RequestHead, bytes: consuming ByteBuffer, chunks: consuming ByteBuffer?) -> Action {
         requestCount += 1
         emptyLineByteCount = 0
         let connection: ConnectionField = !head.staysOpen ? .close : head.version == .http10 ? .keepAlive : .none
@@ -455,7 +473,7 @@ extension HTTPConnectionStateMachine {
     /// - Parameters:
     ///   - head: what was read of the request's head; nil where its end or a fault was not reached.
     ///   - bytes: begin with the head.
-    private mutating func refuse(_ refusal: HTTPRefusal, of head: RequestHead? = nil, in bytes: ByteBuffer? = nil) -> Action {
+    mutating func refuse(_ refusal: HTTPRefusal, of head: RequestHead? = nil, in bytes: ByteBuffer? = nil) -> Action {
         refusedRequest = (bytes ?? inbox).map { RefusedRequest(head: head, bytes: $0) }
         inbox = nil
         self.refusal = nil

@@ -21,6 +21,8 @@ package struct HTTPServerConfiguration: Sendable {
     package var crossOrigin: CrossOriginPolicy?
     /// Descriptors below the limit of open files that connections leave free.
     package var descriptorsKeptFree = 32
+    /// Which requests may have bodies beyond ``HTTPLimits/maximumBodyBytes``; nil for none. Never asked about other requests.
+    package var largeBodies: LargeBodyGate?
     /// The certificate that clients connect with by TLS; nil for plain HTTP.
     package var certificate: ServerCertificate?
     /// Prepares each accepted channel before the HTTP handler is added to it. An error closes the connection.

@@ -55,6 +55,8 @@ final class HTTPServerLoop: @unchecked Sendable {
     let handler: HTTPResponder
     /// The fields that answers get because they may be read by pages of other origins; nil where none may.
     let crossOrigin: CrossOriginFields?
+    /// Decides which requests may have large bodies; nil for none.
+    let largeBodies: LargeBodyGate?
     /// Whether a refused connection is answered only after its head was read: its answer depends on the head's origin, or it has to
     /// finish a TLS handshake first.
     let refusesAfterHead: Bool
@@ -94,6 +96,7 @@ final class HTTPServerLoop: @unchecked Sendable {
         self.context = context
         self.limits = context.configuration.limits
         self.handler = handler
+        self.largeBodies = context.configuration.largeBodies
         self.crossOrigin = context.configuration.crossOrigin.map(CrossOriginFields.init)
         self.refusesAfterHead = crossOrigin != nil || context.configuration.certificate != nil
         self.drained = eventLoop.makePromise()

@@ -4,6 +4,10 @@ package enum HTTPRefusal: Error, Sendable, Equatable {
     case badRequest(reason: String)
     /// 413: the body is longer than the configured limit.
     case payloadTooLarge
+    /// 413: the body is longer than any that the route takes.
+    case largeBodyTooLarge
+    /// 503: the memory for large bodies is in use.
+    case largeBodiesExhausted
     /// 431: request line and header fields are longer than the configured limit.
     case headersTooLarge
     /// 408: the head or the body did not arrive in time.
@@ -26,13 +30,13 @@ package enum HTTPRefusal: Error, Sendable, Equatable {
         switch self {
         case .badRequest: 400
         case .requestTimeout: 408
-        case .payloadTooLarge: 413
+        case .payloadTooLarge, .largeBodyTooLarge: 413
         case .expectationFailed: 417
         case .tooManyRequests: 429
         case .headersTooLarge: 431
         case .handlerFailed: 500
         case .connectNotSupported: 501
-        case .tooManyConnections, .draining: 503
+        case .tooManyConnections, .draining, .largeBodiesExhausted: 503
         }
     }
 }

@@ -8,13 +8,15 @@ package struct HTTPRequest: Sendable {
     let head: RequestHead
     /// Begins with the head. A body of known length follows it.
     private let bytes: ByteBuffer
-    /// The body of a chunked request. Boxed to keep the request small, which is passed on often: few requests are chunked.
+    /// The body of a chunked request, and every large body. Boxed to keep the request small, which is passed on often: few requests are chunked.
     private let chunks: Chunks?
 
     private final class Chunks: Sendable {
         let body: ByteBuffer
+        /// Held as long as the body is, where it is a large one.
+        let permit: LargeBodyPermit?
 
-        init(_ body: ByteBuffer) { self.body = body }
+        init(_ body: ByteBuffer, permit: LargeBodyPermit? = nil) { (self.body, self.permit) = (body, permit) }
     }
 
     /// What the requests of its connection have in common.
@@ -32,11 +34,20 @@ package struct HTTPRequest: Sendable {
     ) {
         self.head = head
         self.bytes = bytes
-        self.chunks = chunks.map(Chunks.init)
+        self.chunks = chunks.map { Chunks($0) }
         self.origin = origin
         self.receivedAt = receivedAt
         self.number = number
         self.waited = waited
+    }
+
+    /// A request with a large body, or, without one, what the server is asked by whether it may have one.
+    init(
+        head: RequestHead, bytes: ByteBuffer, largeBody: ByteBuffer?, permit: LargeBodyPermit?, origin: RequestOrigin,
+        receivedAt: NIODeadline, number: UInt32
+    ) {
+        (self.head, self.bytes, self.origin, self.receivedAt, self.number, waited) = (head, bytes, origin, receivedAt, number, -1)
+        chunks = Chunks(largeBody ?? ByteBuffer(), permit: permit)
     }
 
     /// The event loop that owns the connection, and on which the handler runs.

@@ -296,10 +296,11 @@ extension RequestHeadParser {
             guard framing.expectationCount == 1, framing.expectsContinue else { throw .expectationFailed }
             head.expectsContinue = head.framing != .length(0)
         }
-        if case .length(let length) = head.framing, length > limits.maximumBodyBytes { throw .payloadTooLarge }
         // A server may ignore an upgrade (RFC 9110 section 7.8). What follows may be of the other protocol, so it is not read.
         let stays = !framing.saysClose && !framing.asksForUpgrade
         head.staysOpen = stays && (head.version == .http11 || framing.saysKeepAlive)
+        // Last, because a request with a large body may be admitted, and its head must then be complete.
+        if case .length(let length) = head.framing, length > limits.maximumBodyBytes { throw .payloadTooLarge }
     }
 
     /// Decides the framing by RFC 9112 section 6.3, and refuses the messages that it allows a server to repair.

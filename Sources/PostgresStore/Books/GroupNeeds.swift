@@ -12,6 +12,7 @@ struct GroupNeeds {
     var orders: Set<Int64> = []
     var payments: Set<Int64> = []
     var events: Set<Int64> = []
+    var grants: Set<Int64> = []
     var answers: Set<AnswerKey> = []
     var outboxBounds = false
     var duty = false
@@ -35,6 +36,7 @@ struct GroupNeeds {
         orders.formUnion(needs.orders.lazy.map(\.rawValue))
         payments.formUnion(needs.payments.lazy.map(\.rawValue))
         events.formUnion(needs.events.lazy.map(\.rawValue))
+        grants.formUnion(needs.grants.lazy.map(\.rawValue))
         answers.formUnion(needs.answers.lazy.map { AnswerKey($0) })
         if needs.outboxBounds { outboxBounds = true }
         if needs.duty != nil { duty = true }
@@ -65,8 +67,9 @@ extension NewRows {
         refunds += more.refunds
         events += more.events
         adminLogEntries += more.adminLogEntries
+        grants += more.grants
     }
 
     /// In the order of ``PostgresTables/sequences``. Users and the admin log are not among them: their ids are counted.
-    var fromSequences: [Int] { [transfers, charges, products, campaigns, issuedCoupons, orders, payments, refunds, events] }
+    var fromSequences: [Int] { [transfers, charges, products, campaigns, issuedCoupons, orders, payments, refunds, events, grants] }
 }

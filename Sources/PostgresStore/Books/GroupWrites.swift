@@ -22,6 +22,7 @@ struct GroupWrites {
         }
         renameProducts(&batch)
         addAnswers(&batch)
+        addGrants(&batch)
         changeEvents(&batch)
         addAdminLog(&batch)
         appendEvents(&batch)

@@ -24,4 +24,5 @@ struct GroupIDs {
     var payments = NewIDs()
     var refunds = NewIDs()
     var events = NewIDs()
+    var grants = NewIDs()
 }

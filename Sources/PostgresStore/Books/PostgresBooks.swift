@@ -19,6 +19,7 @@ final class PostgresBooks: Books, WorkingSetReading {
     var charges: [(id: Int64, row: ChargeRow)] = []
     var refunds: [(id: Int64, row: RefundRow)] = []
     var adminLog: [NewAdminLogEntry] = []
+    var grantWrites = GrantWrites()
     /// The responses to store, and the keys of those to remove with the instant before which they were stored.
     var newAnswers: [AnswerKey: AnswerRow] = [:]
     var removedAnswers: [AnswerKey: Instant] = [:]
@@ -51,7 +52,7 @@ final class PostgresBooks: Books, WorkingSetReading {
 
     func decisionTime(_ now: Instant) -> Instant { now.advanced(byMilliseconds: Int64(waited / .milliseconds(1))) ?? now }
 
-    private func wrote() { writeCount += 1 }
+    func wrote() { writeCount += 1 }
 }
 
 // MARK: - Users and money

@@ -10,6 +10,7 @@ struct WorkingSet {
     var orders = RowTable<OrderRow>("order")
     var payments = RowTable<PaymentRow>("payment")
     var events = RowTable<EventRow>("event")
+    var grants = RowTable<Grant>("grant")
 
     /// The coupons that the users have of the campaigns; nil where they have none.
     var owners: [CouponOwner: Int64?] = [:]
@@ -32,6 +33,7 @@ struct WorkingSet {
         orders.ask(needs.orders)
         payments.ask(needs.payments)
         events.ask(needs.events)
+        grants.ask(needs.grants)
         for owner in needs.owners { owners[owner] = .some(nil) }
         for sequence in needs.sequences { sequences[sequence] = false }
         for key in needs.answers { answers[key] = .some(nil) }

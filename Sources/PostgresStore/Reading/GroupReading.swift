@@ -8,7 +8,7 @@ struct GroupReading {
     /// A statement of the trip.
     private enum Part {
         case payments, orders, lines, users, issuedCoupons, campaigns, products, events, units, owned, sequences, answers, userCount
-        case outbox, newIDs, duty
+        case outbox, newIDs, duty, grants
     }
 
     private let needs: GroupNeeds
@@ -67,6 +67,7 @@ struct GroupReading {
                 add(part, statement, &batch) { [events = needs.events] in $0.int8Array(events) }
             }
         }
+        if !needs.grants.isEmpty { add(.grants, ReadStatements.grants, &batch) { [grants = needs.grants] in $0.int8Array(grants) } }
         if needs.outboxBounds { add(.outbox, statements.outbox, &batch) }
         if needs.new.users > 0 {
             add(.userCount, statements.userCount, &batch)
@@ -141,6 +142,7 @@ extension GroupReading {
                     set.outbox = (try row.id(0), pruned)
                 }
             case .duty: set.duty = DutyMark(holder: try result.value(0, 0), term: try result.value(0, 1))
+            case .grants: try result.forEachRow { try Self.grant($0, &set) }
             case .newIDs: ids = try Self.newIDs(RowReader(result: result, row: 0))
             }
         }
@@ -151,7 +153,8 @@ extension GroupReading {
         GroupIDs(
             transfers: NewIDs(try row.ints(0)), charges: NewIDs(try row.ints(1)), products: NewIDs(try row.ints(2)),
             campaigns: NewIDs(try row.ints(3)), issuedCoupons: NewIDs(try row.ints(4)), orders: NewIDs(try row.ints(5)),
-            payments: NewIDs(try row.ints(6)), refunds: NewIDs(try row.ints(7)), events: NewIDs(try row.ints(8)))
+            payments: NewIDs(try row.ints(6)), refunds: NewIDs(try row.ints(7)), events: NewIDs(try row.ints(8)),
+            grants: NewIDs(try row.ints(9)))
     }
 
     private static func user(_ row: RowReader, _ set: inout WorkingSet) throws {
@@ -269,6 +272,24 @@ extension GroupReading {
             payload: try row.text(5), delivery: delivery, attempts: try row.int(7), nextAttemptAt: try row.instant(8),
             lastError: try row.optionalText(9), trace: try row.optionalText(10).flatMap { TraceParent($0) }, units: [])
         set.events.load(id, .success(event))
+    }
+
+    private static func grant(_ row: RowReader, _ set: inout WorkingSet) throws {
+        let id = try row.int(0)
+        guard let state = Grant.State(rawValue: try row.int(3)) else {
+            return set.grants.load(id, .failure(StoreError(.malformedRow, "grant \(id) has no valid state")))
+        }
+        var grant = Grant(
+            id: GrantID(id), couponID: try row.id(1), actor: try row.text(2), state: state, total: try row.int(4),
+            lastCouponBefore: try row.id(11), createdAt: try row.instant(12))
+        grant.counts.granted = try row.int(5)
+        grant.counts.alreadyHeld = try row.int(6)
+        grant.counts.soldOut = try row.int(7)
+        grant.counts.closed = try row.int(8)
+        grant.counts.unknownUser = try row.int(9)
+        grant.nextChunk = try row.int(10)
+        (grant.updatedAt, grant.finishedAt) = (try row.instant(13), try row.optionalInstant(14))
+        set.grants.load(id, .success(grant))
     }
 
     private static func units(_ result: PostgresResult, _ set: inout WorkingSet) throws {

@@ -117,6 +117,15 @@ struct ReadStatements {
     /// The number of users where none is added: it needs no lock.
     static let userCountNow = PostgresStatement("read_user_count_now", "SELECT last FROM counters WHERE name = 'users'")
 
+    /// Grants, locked after the events: only use cases read them by their keys.
+    static let grants = PostgresStatement(
+        "lock_grants",
+        """
+        SELECT id, coupon_id, actor, state, total, granted, already_held, sold_out, closed, unknown_user, next_chunk, last_coupon_before,
+            created_at, updated_at, finished_at
+        FROM grants WHERE id = ANY($1) ORDER BY id FOR NO KEY UPDATE
+        """, .int8Array)
+
     /// The present term of the duties' lease, which nobody ends before the transaction does.
     static let duty = PostgresStatement("lock_duty", "SELECT holder, term FROM duties WHERE name = 'background' FOR KEY SHARE")
 

@@ -22,6 +22,7 @@ enum PostgresTables {
         Migration(leastKnown: 2, statements: couponStatistics),
         Migration(leastKnown: 2, statements: winChains),
         Migration(leastKnown: 2, statements: adminLog),
+        Migration(leastKnown: 2, statements: grants),
     ]
 
     /// The chains of wins, see `WinChain`. The release before knows none of these columns: campaigns that it makes get a salt by themselves.
@@ -296,7 +297,7 @@ enum PostgresTables {
             ) WITH (fillfactor = 50)
             """,
             "CREATE TABLE counters (name text PRIMARY KEY, last bigint NOT NULL) WITH (fillfactor = 50)",
-        ] + sequences.map { "CREATE SEQUENCE \($0)" }
+        ] + firstSequences.map { "CREATE SEQUENCE \($0)" }
 
     /// The keys that sign the tokens of all services on the store. One of them signs: the one without an end.
     private static let tokenKeys = [
@@ -353,8 +354,48 @@ enum PostgresTables {
         "INSERT INTO counters (name, last) VALUES ('admin_log', 0)",
     ]
 
+    /// Grants of coupons to lists of users, see ``Grant`` and ``GrantChunk``.
+    private static let grants = [
+        """
+        CREATE TABLE grants (
+            id bigint PRIMARY KEY,
+            coupon_id bigint NOT NULL,
+            actor text NOT NULL,
+            state bigint NOT NULL CHECK (state BETWEEN 0 AND 2),
+            total bigint NOT NULL CHECK (total >= 0),
+            granted bigint NOT NULL DEFAULT 0 CHECK (granted >= 0),
+            already_held bigint NOT NULL DEFAULT 0 CHECK (already_held >= 0),
+            sold_out bigint NOT NULL DEFAULT 0 CHECK (sold_out >= 0),
+            closed bigint NOT NULL DEFAULT 0 CHECK (closed >= 0),
+            unknown_user bigint NOT NULL DEFAULT 0 CHECK (unknown_user >= 0),
+            next_chunk bigint NOT NULL DEFAULT 0 CHECK (next_chunk >= 0),
+            last_coupon_before bigint NOT NULL,
+            created_at bigint NOT NULL,
+            updated_at bigint NOT NULL,
+            finished_at bigint,
+            CHECK ((state = 2) = (finished_at IS NOT NULL)),
+            CHECK (granted + already_held + sold_out + closed + unknown_user <= total)
+        ) WITH (fillfactor = 50)
+        """,
+        "CREATE INDEX grants_by_campaign ON grants (coupon_id, id)",
+        "CREATE INDEX grants_unfinished ON grants (id) WHERE state < 2",
+        """
+        CREATE TABLE grant_chunks (
+            grant_id bigint NOT NULL,
+            position bigint NOT NULL CHECK (position >= 0),
+            users bytea NOT NULL,
+            outcomes bytea,
+            PRIMARY KEY (grant_id, position)
+        )
+        """,
+        "CREATE SEQUENCE grant_ids",
+    ]
+
     /// Where new ids come from; none keeps ids for a session (CACHE 1), so that the ids of one user rise in the order of the commits.
-    static let sequences = [
+    static let sequences = firstSequences + ["grant_ids"]
+
+    /// Those that the first migration makes.
+    private static let firstSequences = [
         "transfer_ids", "charge_ids", "product_ids", "campaign_ids", "issued_coupon_ids", "order_ids", "payment_ids", "refund_ids",
         "event_ids",
     ]

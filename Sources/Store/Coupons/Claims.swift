@@ -61,6 +61,11 @@ extension TransactionalStore {
         submit(RecordClaims(writes: writes, campaign: coupon), context: context, completion: completion)
     }
 
+    /// Writes the coupons of claims of one campaign, see ``recordClaims(_:of:context:completion:)``.
+    package func recordClaims(_ writes: [ClaimWrite], of coupon: CouponID) async throws(StoreError) -> [WriteResult<ClaimRecord>] {
+        try await write(RecordClaims(writes: writes, campaign: coupon))
+    }
+
     /// Writes the coupon of one claim, see ``recordClaims(_:of:context:completion:)``.
     package func recordClaim(
         _ claim: Claim, idempotency: IdempotentWrite<IssuedCoupon>? = nil, context: (any DeliveryContext)? = nil

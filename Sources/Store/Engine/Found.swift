@@ -88,6 +88,22 @@ struct OwnedCouponLookup: Lookup {
     func read(_ rows: some Rows) throws -> IssuedCoupon? { try rows.issuedCoupon(of: owner.campaign, userID: owner.user) }
 }
 
+/// The coupons that users have of a campaign, in the order of the users; nil for one who has none.
+struct OwnedCouponsLookup: Lookup {
+    let campaign: CouponID
+    let users: [UserID]
+
+    var needs: Needs {
+        var needs = Needs()
+        needs.ownedCoupons = users.map { CouponOwner(campaign: campaign, user: $0) }
+        return needs
+    }
+
+    func read(_ rows: some Rows) throws -> [IssuedCoupon?] {
+        try users.map { user in try rows.issuedCoupon(of: campaign, userID: user) }
+    }
+}
+
 struct OrderLookup: Lookup {
     let id: OrderID
     var needs: Needs { Needs(orders: [id]) }

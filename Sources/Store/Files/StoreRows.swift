@@ -65,6 +65,13 @@ package struct StoreTable: Sendable {
         StoreTable("event_units", key: ["event_id", "product_id"], "event_id product_id units"),
         StoreTable("pruned_events", "id through payments refunds"),
         StoreTable("admin_log", "id at actor:text action:text object:text request_id:text details:text"),
+        StoreTable(
+            "grants",
+            """
+            id coupon_id actor:text state total granted already_held sold_out closed unknown_user next_chunk last_coupon_before created_at \
+            updated_at finished_at
+            """),
+        StoreTable("grant_chunks", key: ["grant_id", "position"], "grant_id position users:bytes outcomes:bytes"),
     ]
 }
 

@@ -14,6 +14,7 @@ struct Cursor {
         case balanceHistory = "h"
         case events = "e"
         case adminLog = "l"
+        case grants = "g"
         case newestProducts = "n"
         case productsByPrice = "p"
         case productsByPriceDescending = "q"
@@ -21,7 +22,7 @@ struct Cursor {
         /// How many numbers the key has.
         var keyLength: Int {
             switch self {
-            case .campaigns, .orders, .issuedCoupons, .balanceHistory, .events, .adminLog, .newestProducts: 1
+            case .campaigns, .orders, .issuedCoupons, .balanceHistory, .events, .adminLog, .grants, .newestProducts: 1
             case .productsByPrice, .productsByPriceDescending: 2
             }
         }

@@ -83,6 +83,11 @@ extension PointReader {
         try find(OwnedCouponLookup(owner: CouponOwner(campaign: campaign, user: user)), context)
     }
 
+    /// The coupons that the users have of the campaign, in the order of the users.
+    package func find(couponsOf campaign: CouponID, users: [UserID]) throws(StoreError) -> Found<[IssuedCoupon?]> {
+        try find(OwnedCouponsLookup(campaign: campaign, users: users), nil)
+    }
+
     package func find(order id: OrderID, on context: (any DeliveryContext)? = nil) throws(StoreError) -> Found<Order?> {
         try find(OrderLookup(id: id), context)
     }

@@ -72,6 +72,12 @@ package final class RowVersions: Sendable {
         return commits.load(ordering: .acquiring) == reading.commits ? version : nil
     }
 
+    /// Makes copies of a row outdated although the row has not changed, because of what they say beside it. Call it on any thread.
+    package func raise(_ id: Int64, in table: Table) {
+        commits.wrappingAdd(1, ordering: .releasing)
+        versions[Self.place(id, table)].wrappingAdd(1, ordering: .releasing)
+    }
+
     private static func place(_ id: Int64, _ table: Table) -> Int { table.rawValue * slots + Int(id & Int64(slots - 1)) }
 }
 

@@ -25,8 +25,42 @@ enum Schema {
         migrator.registerMigration("events carry a trace") { db in try db.execute(sql: "ALTER TABLE events ADD COLUMN traceparent TEXT") }
         migrator.registerMigration("wins form a chain") { db in try db.execute(sql: winChains) }
         migrator.registerMigration("admin log") { db in try db.execute(sql: adminLog) }
+        migrator.registerMigration("coupons are granted to lists") { db in try db.execute(sql: grants) }
         return migrator
     }
+
+    /// Grants of coupons to lists of users, see ``Grant`` and ``GrantChunk``. The partial index holds the few that are not done.
+    private static let grants = """
+        CREATE TABLE grants (
+            id INTEGER PRIMARY KEY,
+            coupon_id INTEGER NOT NULL REFERENCES campaigns (id),
+            actor TEXT NOT NULL,
+            state INTEGER NOT NULL CHECK (state BETWEEN 0 AND 2),
+            total INTEGER NOT NULL CHECK (total >= 0),
+            granted INTEGER NOT NULL DEFAULT 0 CHECK (granted >= 0),
+            already_held INTEGER NOT NULL DEFAULT 0 CHECK (already_held >= 0),
+            sold_out INTEGER NOT NULL DEFAULT 0 CHECK (sold_out >= 0),
+            closed INTEGER NOT NULL DEFAULT 0 CHECK (closed >= 0),
+            unknown_user INTEGER NOT NULL DEFAULT 0 CHECK (unknown_user >= 0),
+            next_chunk INTEGER NOT NULL DEFAULT 0 CHECK (next_chunk >= 0),
+            last_coupon_before INTEGER NOT NULL,
+            created_at INTEGER NOT NULL,
+            updated_at INTEGER NOT NULL,
+            finished_at INTEGER,
+            CHECK ((state = 2) = (finished_at IS NOT NULL)),
+            CHECK (granted + already_held + sold_out + closed + unknown_user <= total)
+        ) STRICT;
+        CREATE INDEX grants_by_campaign ON grants (coupon_id, id);
+        CREATE INDEX grants_unfinished ON grants (id) WHERE state < 2;
+
+        CREATE TABLE grant_chunks (
+            grant_id INTEGER NOT NULL REFERENCES grants (id),
+            position INTEGER NOT NULL CHECK (position >= 0),
+            users BLOB NOT NULL,
+            outcomes BLOB,
+            PRIMARY KEY (grant_id, position)
+        ) STRICT;
+        """
 
     /// The chains of wins, see `WinChain`: a campaign's secret salt and how far its wins are sealed, and the hashes in blocks of 64.
     ///

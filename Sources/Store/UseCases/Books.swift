@@ -137,6 +137,20 @@ package protocol Books: Rows {
     /// Appends an entry with the next id. Ids have no gap and rise in the order of the commits.
     func append(_ entry: NewAdminLogEntry) throws
 
+    // MARK: Grants
+
+    func grant(_ id: GrantID) throws -> Grant?
+    /// Adds a grant whose list is being received and has no users yet.
+    func insertGrant(of campaign: CouponID, by actor: String, lastCouponBefore last: IssuedCouponID, at now: Instant) throws -> Grant
+    /// Gives the grant its new state, counters and place.
+    func update(_ grant: Grant) throws
+    func insertChunk(_ chunk: GrantChunk, of grant: GrantID) throws
+    func setOutcomes(_ outcomes: [GrantOutcome], ofChunk position: Int64, of grant: GrantID) throws
+    /// Removes the chunks from that position on.
+    func removeChunks(of grant: GrantID, from position: Int64) throws
+    /// Removes a grant that has no chunks.
+    func removeGrant(_ id: GrantID) throws
+
     // MARK: Stored responses
 
     func keep(_ answer: StoredResponse, under key: IdempotencyKey, at now: Instant) throws

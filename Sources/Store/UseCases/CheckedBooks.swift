@@ -24,6 +24,7 @@ final class CheckedBooks<Base: Books>: Books {
         var issuedCoupons: Set<IssuedCouponID> = []
         var orders: Set<OrderID> = []
         var payments: Set<PaymentID> = []
+        var grants: Set<GrantID> = []
     }
 
     /// - Parameter key: under which the response of the write may be stored.
@@ -55,6 +56,7 @@ extension CheckedBooks {
     private func check(_ id: IssuedCouponID) { check(id, \.issuedCoupons, added.issuedCoupons) }
     private func check(_ id: OrderID) { check(id, \.orders, added.orders) }
     private func check(_ id: PaymentID) { check(id, \.payments, added.payments) }
+    private func check(_ id: GrantID) { check(id, \.grants, added.grants) }
     private func check(_ id: EventID) { check(id, \.events, []) }
 
     private func check<Entity>(_ id: Identifier<Entity>, _ named: KeyPath<Needs, [Identifier<Entity>]>, _ known: Set<Identifier<Entity>>) {
@@ -337,6 +339,48 @@ extension CheckedBooks {
         check(payment.orderID)
         adding(\.refunds, "refund")
         return try base.insertRefund(of: payment, items: items, amount: amount, refunded: refunded, at: now)
+    }
+}
+
+// MARK: - Grants
+
+extension CheckedBooks {
+    func grant(_ id: GrantID) throws -> Grant? {
+        check(id)
+        return try base.grant(id)
+    }
+
+    func insertGrant(of campaign: CouponID, by actor: String, lastCouponBefore last: IssuedCouponID, at now: Instant) throws -> Grant {
+        check(campaign)
+        adding(\.grants, "grant")
+        let grant = try base.insertGrant(of: campaign, by: actor, lastCouponBefore: last, at: now)
+        added.grants.insert(grant.id)
+        return grant
+    }
+
+    func update(_ grant: Grant) throws {
+        check(grant.id)
+        try base.update(grant)
+    }
+
+    func insertChunk(_ chunk: GrantChunk, of grant: GrantID) throws {
+        check(grant)
+        try base.insertChunk(chunk, of: grant)
+    }
+
+    func setOutcomes(_ outcomes: [GrantOutcome], ofChunk position: Int64, of grant: GrantID) throws {
+        check(grant)
+        try base.setOutcomes(outcomes, ofChunk: position, of: grant)
+    }
+
+    func removeChunks(of grant: GrantID, from position: Int64) throws {
+        check(grant)
+        try base.removeChunks(of: grant, from: position)
+    }
+
+    func removeGrant(_ id: GrantID) throws {
+        check(id)
+        try base.removeGrant(id)
     }
 }
 

@@ -23,6 +23,8 @@ package struct Needs: Sendable, Equatable {
     package var orders: [OrderID] = []
     package var payments: [PaymentID] = []
     package var events: [EventID] = []
+    /// Their chunks are named by position when they are written, and no use case reads one.
+    package var grants: [GrantID] = []
     /// Keys under which responses may be stored, beside the key of the write itself.
     package var answers: [IdempotencyKey] = []
     /// The term of the lease by which the duty is done that the use case is part of; nil for what anybody may do at any time.
@@ -38,10 +40,11 @@ package struct Needs: Sendable, Equatable {
 
     package init(
         users: [UserID] = [], products: [ProductID] = [], campaigns: [CouponID] = [], issuedCoupons: [IssuedCouponID] = [],
-        orders: [OrderID] = [], payments: [PaymentID] = [], events: [EventID] = [], new: NewRows = NewRows()
+        orders: [OrderID] = [], payments: [PaymentID] = [], events: [EventID] = [], grants: [GrantID] = [],
+        new: NewRows = NewRows()
     ) {
         (self.users, self.products, self.campaigns, self.issuedCoupons) = (users, products, campaigns, issuedCoupons)
-        (self.orders, self.payments, self.events, self.new) = (orders, payments, events, new)
+        (self.orders, self.payments, self.events, self.grants, self.new) = (orders, payments, events, grants, new)
     }
 }
 
@@ -74,13 +77,14 @@ package struct NewRows: Sendable, Equatable {
     package var refunds = 0
     package var events = 0
     package var adminLogEntries = 0
+    package var grants = 0
 
     package init(
         users: Int = 0, transfers: Int = 0, charges: Int = 0, products: Int = 0, campaigns: Int = 0, issuedCoupons: Int = 0,
-        orders: Int = 0, payments: Int = 0, refunds: Int = 0, events: Int = 0
+        orders: Int = 0, payments: Int = 0, refunds: Int = 0, events: Int = 0, grants: Int = 0
     ) {
         (self.users, self.transfers, self.charges, self.products) = (users, transfers, charges, products)
         (self.campaigns, self.issuedCoupons, self.orders) = (campaigns, issuedCoupons, orders)
-        (self.payments, self.refunds, self.events) = (payments, refunds, events)
+        (self.payments, self.refunds, self.events, self.grants) = (payments, refunds, events, grants)
     }
 }

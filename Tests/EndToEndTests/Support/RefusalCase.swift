@@ -38,6 +38,9 @@ enum ContractRefusals {
         "GET /payments/{paymentId}": ["PAYMENT_NOT_FOUND"],
         "POST /payments/{paymentId}/refunds": ["PAYMENT_NOT_FOUND", "REFUND_EXCEEDS_PAYMENT"],
         "POST /checkout": ["PRODUCT_NOT_FOUND", "OUT_OF_STOCK", "COUPON_NOT_USABLE", "INSUFFICIENT_BALANCE", "USER_NOT_FOUND"],
+        "POST /coupons/{couponId}/grants": ["COUPON_NOT_FOUND"],
+        "GET /coupons/{couponId}/grants": ["COUPON_NOT_FOUND"],
+        "GET /coupons/{couponId}/grants/{grantId}": ["COUPON_NOT_FOUND", "GRANT_NOT_FOUND"],
         // Beyond shopping: how operators see and retry what the data platform did not take.
         "POST /admin/events/{eventId}/retry": ["EVENT_NOT_FOUND", "EVENT_NOT_PARKED"],
     ]
@@ -65,6 +68,14 @@ extension RefusalCase {
         missing("GET /users/{userId}/orders", "USER_NOT_FOUND") { try await $0.admin.get("/users/\(nobody)/orders") },
         missing("POST /users/{userId}/balance/charges", "USER_NOT_FOUND") {
             try await $0.caller(user: nobody).post("/users/\(nobody)/balance/charges", #"{"amount": 1000}"#)
+        },
+        missing("POST /coupons/{couponId}/grants", "COUPON_NOT_FOUND") {
+            try await $0.admin.post("/coupons/\(nobody)/grants", #"{"userIds": [1]}"#)
+        },
+        missing("GET /coupons/{couponId}/grants", "COUPON_NOT_FOUND") { try await $0.admin.get("/coupons/\(nobody)/grants") },
+        missing("GET /coupons/{couponId}/grants/{grantId}", "COUPON_NOT_FOUND") { try await $0.admin.get("/coupons/\(nobody)/grants/1") },
+        missing("GET /coupons/{couponId}/grants/{grantId}", "GRANT_NOT_FOUND") { live in
+            try await live.admin.get("/coupons/\(try await live.admin.makeCoupon())/grants/\(nobody)")
         },
         missing("POST /coupons/{couponId}/claims", "USER_NOT_FOUND") { live in
             try await live.caller(user: nobody).claim(try await live.admin.makeCoupon())

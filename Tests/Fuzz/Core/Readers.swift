@@ -60,6 +60,7 @@ package enum Readers {
                     if let refused = machine.takeRefusedRequest() { _ = refused.head?.givenID(in: refused.bytes)?.text }
                     precondition(verdict.end == .atRequest, "a refusal after the end: \(verdict)")
                     verdict.end = .refused(status: refusal.status)
+                case .runLarge, .askLargeBody: preconditionFailure("the machine asks about no large body")
                 case .sendContinue: break
                 case .sendLast: _ = machine.lastAnswerSent(at: now)
                 case .shutDownOutput, .close: return true

@@ -161,7 +161,7 @@ extension FaultPoint {
         case .beforeRecordSales, .afterRecordSales: 1...12
         case .beforeDelivery, .afterDelivery: 1...60
         case .afterLoadClaims, .beforeSwapSales, .afterEpoch, .afterLoadCoupon, .beforePersist, .betweenStoreAndGate,
-            .afterRestoreCopy, .beforeRestoreRename, .afterRestoreRename:
+            .afterRestoreCopy, .beforeRestoreRename, .afterRestoreRename, .beforeGrantStart, .afterGrantScript, .beforeGrantOutcomes:
             1...1
         }
     }
@@ -173,7 +173,7 @@ extension FaultPoint {
             .afterLoadClaims, .beforePersist, .betweenStoreAndGate:
             true
         case .afterScript, .beforeCommit, .afterCommit, .beforeAnswer, .afterRestoreCopy, .beforeRestoreRename,
-            .afterRestoreRename:
+            .afterRestoreRename, .beforeGrantStart, .afterGrantScript, .beforeGrantOutcomes:
             false
         }
     }
@@ -190,7 +190,8 @@ extension FaultPoint {
         case .betweenStoreAndGate:
             environment.raiseQuantity()
         case .afterScript, .beforeCommit, .afterCommit, .beforeAnswer, .beforeRecordSales, .afterRecordSales, .beforeDelivery,
-            .afterDelivery, .afterRestoreCopy, .beforeRestoreRename, .afterRestoreRename:
+            .afterDelivery, .afterRestoreCopy, .beforeRestoreRename, .afterRestoreRename, .beforeGrantStart, .afterGrantScript,
+            .beforeGrantOutcomes:
             break
         }
     }
