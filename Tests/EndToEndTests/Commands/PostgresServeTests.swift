@@ -1,6 +1,7 @@
 import Commerce
 import FaultPoints
 import Foundation
+import JSON
 import Services
 import TestSupport
 import Testing
