@@ -45,8 +45,8 @@ struct AdmissionTests {
     @Test("the rules are those of the API document")
     func rules() {
         let open = [
-            "listProducts", "getTopProducts", "getProduct", "listCoupons", "getCoupon", "getHealth", "getReadiness", "getMetrics",
-            "getAPIDocument", "getDocumentationPage", "getConsole", "getConsoleStyle", "getConsoleScript", "getConsoleIcon",
+            "listProducts", "getTopProducts", "getProduct", "listCoupons", "getCoupon", "listChain", "getHealth", "getReadiness",
+            "getMetrics", "getAPIDocument", "getDocumentationPage", "getConsole", "getConsoleStyle", "getConsoleScript", "getConsoleIcon",
         ]
         let admin = [
             "createUser", "createProduct", "updateProduct", "createCoupon", "updateCoupon", "refundPayment", "listEvents", "retryEvent",
