@@ -4,7 +4,7 @@ import Store
 
 /// The handler of the stream by which operators watch the service.
 enum Live {
-    static let watch: Route.Handler = { call in
+    static let watch: Route.IdentityHandler = { call, _ in
         let wanted = try call.query { $0.integer("couponId", in: 1...Int64.max).map { CouponID($0) } }
         guard let wanted else { return events(call, of: nil) }
         return .deferredTask {
