@@ -114,6 +114,9 @@ package final class CommerceServices: Sendable {
         }
     }
 
+    /// Has the service report about itself to the others on its store; does nothing where it is alone.
+    package func report(by make: @escaping @Sendable () -> ServiceReport) { duties?.report(by: make) }
+
     /// The context of an event loop, which must belong to the group that was given to the initializer.
     package func context(for eventLoop: any EventLoop) -> LoopContext {
         // There are few loops, so a linear search costs less than hashing.

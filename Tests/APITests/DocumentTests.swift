@@ -226,7 +226,7 @@ struct AnswerTests {
             schemas[path] = parameter?["schema"]
         }
         let patterns = schemas
-        #expect(patterns.count == 7)
+        #expect(patterns.count == 8)
         try await ApplicationFixture.run { app in
             let user = Identity.user(UserID(1))
             _ = try await app.send(.post, "/api/v1/users", as: .anyAdmin, #"{"name":"a"}"#)
@@ -241,10 +241,11 @@ struct AnswerTests {
                 }
                 let claim = Claim(couponID: campaign.id, userID: UserID(1), sequence: 1, epoch: campaign.epoch, issuedAt: Samples.now)
                 _ = try await app.store.recordClaim(claim)
+                _ = try await app.send(.post, "/api/v1/coupons/1/grants", as: .anyAdmin, #"{"userIds":[1]}"#)
             }
             for path in patterns.keys {
                 for sort in path == "/api/v1/products" ? ["newest", "price", "-price"] : [""] {
-                    let target = path.replacing("{userId}", with: "1") + "?limit=1" + (sort.isEmpty ? "" : "&sort=\(sort)")
+                    let target = path.replacing("{userId}", with: "1").replacing("{couponId}", with: "1") + "?limit=1" + (sort.isEmpty ? "" : "&sort=\(sort)")
                     let page = try await app.send(.get, target, as: .anyAdmin)
                     let cursor = try #require(try page.json["nextCursor"])
                     #expect(cursor.text != nil, "\(path) \(sort)")

@@ -11,7 +11,7 @@ struct ListenerTests {
     private static let forOperatorsAlone: Set = [
         "createUser", "createProduct", "updateProduct", "createCoupon", "updateCoupon", "refundPayment", "listEvents", "retryEvent",
         "retryEvents", "listAdminLog", "getReadiness", "getMetrics", "watchService", "getConsole", "getConsoleStyle", "getConsoleScript",
-        "getConsoleIcon",
+        "getConsoleIcon", "listWinners", "grantCoupons", "listGrants", "getGrant",
     ]
     private static let forClientsAlone: Set = ["claimCoupon", "placeOrder", "checkout", "payOrder"]
     private static let origin = "https://shop.example"

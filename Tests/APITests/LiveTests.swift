@@ -56,7 +56,7 @@ struct LiveTests {
             var full = Self.snapshot(app, WatchedSales(campaigns: [Samples.campaign], winners: [:]))
             full.version = "1.0"
             full.rates = LiveRates(from: LiveCounters(), to: LiveCounters(), seconds: 1)
-            full.services = [LiveService(name: "a\n:1", isThis: true, seenAt: Samples.now, hasDuties: false)]
+            full.services = [LiveService(name: "a\n:1", isThis: true, seenAt: Samples.now, hasDuties: false, rates: ServiceReport.Rates())]
             for snapshot in [Self.snapshot(app, nil), Self.snapshot(app, WatchedSales(campaigns: [], winners: [:])), full] {
                 let value = try data(snapshot.event(watching: nil))
                 #expect(checker.faults(value, schema) == [], "\(value)")

@@ -23,6 +23,29 @@ import Testing
         try home.sql("UPDATE duties SET until = until - \(seconds) * interval '1 second'")
     }
 
+    @Test("services tell about themselves, the holder of the lease is known by it, and one that is silent leaves the list")
+    func reports() async throws {
+        try await PostgresHome.with { home in
+            let store = try home.open()
+            let leases = try Self.leases(home, 2)
+            _ = try await Self.take(leases[1])
+            let rates = ServiceReport.Rates(claimsWon: 1.5, claimsRefused: 3_400, payments: 0.25, paid: 1_200_000)
+            try await leases[0].report(ServiceReport(name: "a:1", rates: ServiceReport.Rates()))
+            try await leases[1].report(ServiceReport(name: "b:2", rates: ServiceReport.Rates()))
+            try await leases[1].report(ServiceReport(name: "b:2", rates: rates))
+            func seen() async throws -> [SeenService] { try await store.watchedSales(of: [], at: Instant(milliseconds: 0)).services }
+            let services = try await seen()
+            #expect(services.map(\.report.name) == ["a:1", "b:2"] && services.map(\.hasDuties) == [false, true])
+            #expect(services.last?.report.rates == rates)
+            try home.sql("UPDATE services SET seen_at = seen_at - interval '13 seconds' WHERE name = 'a:1'")
+            #expect(try await seen().map(\.report.name) == ["b:2"])
+            try home.sql("UPDATE services SET seen_at = seen_at - interval '2 minutes' WHERE name = 'a:1'")
+            try await leases[1].report(ServiceReport(name: "b:2", rates: rates))
+            #expect(try home.sql("SELECT name FROM services") == "b:2")
+            for lease in leases { lease.close() }
+        }
+    }
+
     @Test("one of those who ask at once gets the lease, and each take has a term of its own")
     func atOnce() async throws {
         try await PostgresHome.with { home in

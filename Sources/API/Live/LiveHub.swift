@@ -135,7 +135,18 @@ final class LiveHub: Sendable {
         let isOverdue = sales.begun.map { ContinuousClock.now - $0 > Self.longestRead } ?? false
         return LiveSnapshot(
             state: services.liveState, version: metrics.version, sales: sales.latest, isStoreRead: sales.succeeded && !isOverdue,
-            rates: rates, services: [])
+            rates: rates, services: seen(sales.latest?.services ?? []))
+    }
+
+    /// The services on the store; none where this one is alone.
+    private func seen(_ services: [SeenService]) -> [LiveService] {
+        let own = metrics.serviceName
+        guard services.contains(where: { $0.report.name != own }) else { return [] }
+        return services.map { service in
+            LiveService(
+                name: service.report.name, isThis: service.report.name == own, seenAt: service.seenAt, hasDuties: service.hasDuties,
+                rates: service.report.rates)
+        }
     }
 
     private func deliver(_ snapshot: LiveSnapshot) {

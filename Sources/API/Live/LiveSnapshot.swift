@@ -83,16 +83,19 @@ struct LiveSnapshot: Sendable {
         json.endObject()
     }
 
+    /// The rates of this service in the last second, and those that the others have reported last. The latencies are of this service.
     private func writeRates(to json: inout JSONWriter) {
+        let others = services.filter { !$0.isThis }.map(\.rates)
+        func sum(_ own: Double?, _ rate: (ServiceReport.Rates) -> Double) -> Double? { own.map { others.map(rate).reduce($0, +) } }
         json.beginObject("claims")
-        json.member("wonPerSecond", number: rates?.claimsWon)
-        json.member("refusedPerSecond", number: rates?.claimsRefused)
+        json.member("wonPerSecond", number: sum(rates?.claimsWon, \.claimsWon))
+        json.member("refusedPerSecond", number: sum(rates?.claimsRefused, \.claimsRefused))
         json.member("p50", number: rates?.claimTimes.milliseconds(0.5))
         json.member("p99", number: rates?.claimTimes.milliseconds(0.99))
         json.endObject()
         json.beginObject("payments")
-        json.member("perSecond", number: rates?.payments)
-        json.member("wonPerSecond", number: rates?.paid)
+        json.member("perSecond", number: sum(rates?.payments, \.payments))
+        json.member("wonPerSecond", number: sum(rates?.paid, \.paid))
         json.member("p50", number: rates?.paymentTimes.milliseconds(0.5))
         json.member("p99", number: rates?.paymentTimes.milliseconds(0.99))
         json.endObject()
@@ -142,6 +145,8 @@ struct LiveService: Sendable, Equatable {
     let isThis: Bool
     let seenAt: Instant
     let hasDuties: Bool
+    /// As it has reported them last.
+    let rates: ServiceReport.Rates
 }
 
 extension JSONWriter {

@@ -1,8 +1,10 @@
 import Commerce
+import Glibc
 import HTTPServer
 import Histograms
 import NIOCore
 import Services
+import Store
 import Synchronization
 
 /// Renders `/metrics`: the services' numbers, what the API counted on each event loop, and the HTTP server's own numbers.
@@ -58,6 +60,35 @@ final class MetricsPage: Sendable {
     func report(servers: [HTTPListener], version: String?) {
         let parts = ReportingParts(servers: servers.map { WeakServer(value: $0) }, version: version)
         reporting.withLock { $0 = parts }
+        services.report(by: makeReporter())
+    }
+
+    /// Host and port of the first server, by which services on one store are told apart.
+    var serviceName: String {
+        let port = reporting.withLock { $0.servers.first?.value?.port } ?? 0
+        return "\(Self.hostName):\(port)"
+    }
+
+    private static let hostName: String = {
+        var name = [CChar](repeating: 0, count: 256)
+        guard gethostname(&name, name.count - 1) == 0 else { return "localhost" }
+        return String(decoding: name.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    }()
+
+    /// Makes the service's reports to the others on its store: each has the rates since the one before.
+    func makeReporter() -> @Sendable () -> ServiceReport {
+        let before = Mutex((counters: liveCounters(), at: ContinuousClock.now))
+        return { [self] in
+            let (counters, now) = (liveCounters(), ContinuousClock.now)
+            let rates = before.withLock { before in
+                defer { before = (counters, now) }
+                return LiveRates(from: before.counters, to: counters, seconds: max((now - before.at) / .seconds(1), 0.001))
+            }
+            return ServiceReport(
+                name: serviceName,
+                rates: ServiceReport.Rates(
+                    claimsWon: rates.claimsWon, claimsRefused: rates.claimsRefused, payments: rates.payments, paid: rates.paid))
+        }
     }
 
     /// The servers' own numbers together; nil before ``report(servers:version:)`` and once the servers are gone.

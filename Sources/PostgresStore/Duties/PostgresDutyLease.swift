@@ -68,6 +68,22 @@ final class PostgresDutyLease: DutyLease, @unchecked Sendable {
         }
     }
 
+    func report(_ report: ServiceReport) async throws(StoreError) {
+        try await onQueue { [self] in
+            let rates = report.rates
+            _ = try send { batch in
+                batch.execute(Self.report) {
+                    $0.text(report.name)
+                    $0.int8(holder)
+                    for rate in [rates.claimsWon, rates.claimsRefused, rates.payments, rates.paid] {
+                        $0.int8(Int64(exactly: (min(max(rate, 0), 1e12) * 1_000).rounded()) ?? 0)
+                    }
+                }
+                batch.execute(Self.removeReports)
+            }
+        }
+    }
+
     func close() {
         queue.sync {
             connection?.close()
@@ -102,6 +118,16 @@ extension PostgresDutyLease {
     private static let release = PostgresStatement(
         "release_duties",
         "UPDATE duties SET holder = 0, until = clock_timestamp() WHERE name = 'background' AND holder = $1 AND term = $2", .int8, .int8)
+    private static let report = PostgresStatement(
+        "report_service",
+        """
+        INSERT INTO services (name, holder, seen_at, claims_won, claims_refused, payments, paid)
+        VALUES ($1, $2, clock_timestamp(), $3, $4, $5, $6)
+        ON CONFLICT (name) DO UPDATE SET (holder, seen_at, claims_won, claims_refused, payments, paid)
+            = (excluded.holder, excluded.seen_at, excluded.claims_won, excluded.claims_refused, excluded.payments, excluded.paid)
+        """, .text, .int8, .int8, .int8, .int8, .int8)
+    private static let removeReports = PostgresStatement(
+        "remove_reports", "DELETE FROM services WHERE seen_at < clock_timestamp() - interval '60 seconds'")
     private static let look = PostgresStatement(
         "look_at_duties",
         """

@@ -23,6 +23,23 @@ enum PostgresTables {
         Migration(leastKnown: 2, statements: winChains),
         Migration(leastKnown: 2, statements: adminLog),
         Migration(leastKnown: 2, statements: grants),
+        Migration(leastKnown: 2, statements: services),
+    ]
+
+    /// What the services on the store tell about themselves, see ``ServiceReport``; the rates are thousandths per second. The row of a service
+    /// changes every few seconds, and no index but its key.
+    private static let services = [
+        """
+        CREATE TABLE services (
+            name text PRIMARY KEY,
+            holder bigint NOT NULL,
+            seen_at timestamptz NOT NULL,
+            claims_won bigint NOT NULL,
+            claims_refused bigint NOT NULL,
+            payments bigint NOT NULL,
+            paid bigint NOT NULL
+        ) WITH (fillfactor = 50)
+        """
     ]
 
     /// The chains of wins, see `WinChain`. The release before knows none of these columns: campaigns that it makes get a salt by themselves.

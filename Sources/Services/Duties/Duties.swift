@@ -52,6 +52,21 @@ final class Duties: Sendable {
         (self.lease, self.isRedisConnected, self.logger, self.onDueWork) = (lease, isRedisConnected, logger, onDueWork)
     }
 
+    /// What makes this service's reports; nil before the service listens.
+    private let reporter = Mutex<(@Sendable () -> ServiceReport)?>(nil)
+
+    /// Has the service report about itself, beside the lease.
+    func report(by make: @escaping @Sendable () -> ServiceReport) { reporter.withLock { $0 = make } }
+
+    /// Reports until the task is cancelled. A report that fails is left out: whoever watches sees that the service is silent.
+    private func reportRegularly() async {
+        while !Task.isCancelled {
+            let report = reporter.withLock { $0 }?()
+            if let report { try? await lease.report(report) }
+            try? await Task.sleep(for: report == nil ? Self.interval : ServiceReport.interval)
+        }
+    }
+
     /// Whether this service does the duties.
     var areHeld: Bool { state.withLock { $0.term?.isValid ?? false } }
 
@@ -74,6 +89,7 @@ final class Duties: Sendable {
                 }
             }
             group.addTask { await self.endWithLease() }
+            group.addTask { await self.reportRegularly() }
             await group.waitForAll()
         }
         // The task is cancelled, and the release must not be.

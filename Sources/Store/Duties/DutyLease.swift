@@ -18,6 +18,9 @@ package protocol DutyLease: AnyObject, Sendable {
     /// Makes the lease free, if it is of that term.
     func release(_ term: DutyMark) async throws(StoreError)
 
+    /// Keeps what this service tells about itself, and removes what services told that are gone.
+    func report(_ report: ServiceReport) async throws(StoreError)
+
     /// Ends the connection. A lease that was not released stays until it ends.
     func close()
 }

@@ -17,8 +17,13 @@ package struct WatchedSales: Sendable, Equatable {
     /// The latest winners of the watched campaigns and of the first of the list, the latest first.
     package let winners: [CouponID: [Winner]]
 
-    package init(campaigns: [Campaign], others: [CouponID: Campaign] = [:], winners: [CouponID: [Winner]]) {
-        (self.campaigns, self.others, self.winners) = (campaigns, others, winners)
+    /// The services on the store that have reported lately; empty where it has one alone.
+    package let services: [SeenService]
+
+    package init(
+        campaigns: [Campaign], others: [CouponID: Campaign] = [:], winners: [CouponID: [Winner]], services: [SeenService] = []
+    ) {
+        (self.campaigns, self.others, self.winners, self.services) = (campaigns, others, winners, services)
     }
 
     /// How many campaigns the list has at most.
@@ -46,7 +51,7 @@ extension TransactionalStore {
                     WatchedSales.Winner(sequence: $0.int(0), userID: $0.id(1), issuedAt: $0.instant(2))
                 }
             }
-            return WatchedSales(campaigns: campaigns, others: others, winners: winners)
+            return WatchedSales(campaigns: campaigns, others: others, winners: winners, services: try db.seenServices())
         }
     }
 

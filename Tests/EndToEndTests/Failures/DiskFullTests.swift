@@ -33,6 +33,10 @@ extension EndToEnd.DiskFullTests {
             toPay = try await users[0].order(product, 3).expect(201).int("orderId")
             toCancel = try await users[0].order(product, 4).expect(201).int("orderId")
             _ = try await users[1].claim(coupon).expect(201)
+            // The win is sealed in the background; without room on the disk it would not be.
+            try await eventually("the win is sealed") {
+                try await users[1].get("/users/\(users[1].id)/coupons").items().first?["receipt"] != nil
+            }
         }
 
         private init(_ shop: Shop, _ service: ServiceOnDisk, _ users: [Caller]) {
