@@ -245,7 +245,8 @@ struct AnswerTests {
             }
             for path in patterns.keys {
                 for sort in path == "/api/v1/products" ? ["newest", "price", "-price"] : [""] {
-                    let target = path.replacing("{userId}", with: "1").replacing("{couponId}", with: "1") + "?limit=1" + (sort.isEmpty ? "" : "&sort=\(sort)")
+                    let filled = path.replacing("{userId}", with: "1").replacing("{couponId}", with: "1")
+                    let target = filled + "?limit=1" + (sort.isEmpty ? "" : "&sort=\(sort)")
                     let page = try await app.send(.get, target, as: .anyAdmin)
                     let cursor = try #require(try page.json["nextCursor"])
                     #expect(cursor.text != nil, "\(path) \(sort)")

@@ -167,11 +167,16 @@ struct AdminLogAfterKill {
     let serve: [String]
     let token: [String]
 
+    /// The service keeps its keys in the store, so it must have begun.
+    private func admin(of serve: ServeProcess) async throws -> Caller {
+        let made = try await Tool.run(["token", "--admin", "--subject", "kim"] + token)
+        return Caller(pool: HTTPPool(port: serve.port, maximumConnections: 1), token: try #require(made.lines.first, "\(made)"))
+    }
+
     func check(_ point: FaultPoint) async throws {
-        let token = try await Tool.run(["token", "--admin", "--subject", "kim"] + token).lines[0]
         var told: Int64 = 0
         try await withServe(folder, ["--port", "0"] + serve, environment: [FaultPoint.variable: "\(point.rawValue):9"]) { serve in
-            let admin = Caller(pool: HTTPPool(port: serve.port, maximumConnections: 1), token: token)
+            let admin = try await admin(of: serve)
             try await eventually("the service is ready") { try await admin.get("/readyz").status == 200 }
             while told < 50, let answer = try? await admin.post("/users", #"{"name": "이바다"}"#) {
                 #expect(answer.status == 201)
@@ -181,7 +186,7 @@ struct AdminLogAfterKill {
             #expect(serve.endingSignal == SIGKILL)
         }
         try await withServe(folder, ["--port", "0"] + serve) { serve in
-            let admin = Caller(pool: HTTPPool(port: serve.port, maximumConnections: 1), token: token)
+            let admin = try await admin(of: serve)
             let entries = try await admin.get("/admin/log?limit=100").expect(200).items().reversed()
             let count = Int64(entries.count)
             #expect(count == (point == .beforeCommit ? told : told + 1) && told > 0, "\(told) were told, \(count) are logged")

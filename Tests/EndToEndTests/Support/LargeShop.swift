@@ -50,7 +50,10 @@ struct LargeShop {
             \(numbers) INSERT INTO products SELECT i, 'Product ' || i, 'product ' || i, 1000, 1000000, 0, \(now)
             FROM n WHERE i <= \(Self.products)
             """,
-            "INSERT INTO campaigns VALUES (1, 'Large', 0, 500, NULL, \(count), \(count), 0, NULL, 86400, 0, 0, 1, \(now), 0, NULL)",
+            """
+            INSERT INTO campaigns (id, name, discount_type, discount_value, quantity, issued, opens_at, valid_for_s, min_order,
+                restore_on_refund, epoch, created_at) VALUES (1, 'Large', 0, 500, \(count), \(count), 0, 86400, 0, 0, 1, \(now))
+            """,
             "\(numbers) INSERT INTO transfers SELECT i, 0, i, 0, i, 100000, 100000, NULL, \(now) FROM n",
             "\(numbers) INSERT INTO charges SELECT i, i, 100000, i, \(now) FROM n",
             """
