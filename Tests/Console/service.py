@@ -135,8 +135,17 @@ class Service:
         except OSError:
             return 0, None
 
+    def patiently(self, method, path, body=None, token=None):
+        """The final answer. A busy service refuses requests without doing anything, and asks to come again."""
+        end = time.monotonic() + PATIENCE
+        while True:
+            answer = self.call(method, path, body, token)
+            if answer[0] not in (429, 503) or time.monotonic() > end:
+                return answer
+            time.sleep(0.2)
+
     def must(self, status, method, path, body=None, token=None):
-        answer = self.call(method, path, body, token or self.admin)
+        answer = self.patiently(method, path, body, token or self.admin)
         check(f"{method} {path} is answered {status}", answer[0] == status, answer)
         return answer[1]
 
@@ -144,13 +153,8 @@ class Service:
         return self.must(200, "GET", f"/api/v1/coupons/{coupon}")
 
     def claim(self, coupon, user):
-        """The final status of a claim. A busy service asks to come again."""
-        end = time.monotonic() + PATIENCE
-        while True:
-            status = self.call("POST", f"/api/v1/coupons/{coupon}/claims", token=self.users[user - 1])[0]
-            if status not in (429, 503) or time.monotonic() > end:
-                return status
-            time.sleep(0.2)
+        """The final status of a claim."""
+        return self.patiently("POST", f"/api/v1/coupons/{coupon}/claims", token=self.users[user - 1])[0]
 
     def buy(self, user):
         """Charges, orders the first product and pays."""
