@@ -213,10 +213,16 @@ extension LiveService {
         if let storeDatabase { return try storeDatabase.dumpOfStore().split(separator: "\n").map(String.init) }
         return try database { db in
             let tables = try String.fetchAll(
-                db, sql: "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY name")
+                db,
+                sql: """
+                    SELECT name FROM sqlite_master
+                    WHERE type = 'table' AND name NOT LIKE 'sqlite_%' AND name <> 'chain_blocks' ORDER BY name
+                    """)
             return try tables.flatMap { table in
                 try Row.fetchAll(db, sql: "SELECT * FROM \(table)").map { row in
-                    "\(table): " + row.map { "\($0.0)=\($0.1)" }.joined(separator: ", ")
+                    // Wins are sealed in the background, moments after their requests.
+                    let columns = row.filter { !["sealed", "sealed_count", "chain_head"].contains($0.0) }
+                    return "\(table): " + columns.map { "\($0.0)=\($0.1)" }.joined(separator: ", ")
                 }
             }
         }
