@@ -22,12 +22,15 @@ extension EndToEnd.LargeAuditTests {
                 let guest = Caller(pool: HTTPPool(port: serve.port, maximumConnections: 1))
                 try await eventually("the service is ready") { try await guest.get("/readyz").status == 200 }
                 try await eventually("the ranking is rebuilt") { try await guest.get("/products/top").items().count == 5 }
+                try await eventually("the wins are sealed") {
+                    try await guest.get("/coupons/1").int("chain", "sequence") == Self.size
+                }
                 let clean = try await Tool.run("audit", "--data", folder, "--json")
                 #expect(clean.status == 0, "\(clean)")
                 let report = try JSONParser.parse(ByteBuffer(string: clean.standardOutput.trimmingCharacters(in: .newlines)))
                 let rows = (report["checks"]?.elements ?? []).compactMap { $0["rowsChecked"]?.int }
-                // Every check but those of the one campaign, of archived ones, of the products (twice), the ranking's days, the admin log and the store's name
-                // has looked at all.
+                // Every check but those of the one campaign, of archived ones, of the products (twice), the ranking's days, the admin log and
+                // the store's name has looked at all.
                 #expect(rows.count { $0 >= Self.size } == rows.count - 8, "\(rows)")
 
                 try await offPool {
