@@ -29,9 +29,8 @@ let lifecycle = Target.Dependency.product(name: "ServiceLifecycle", package: "sw
 let heap = Target.Dependency.product(name: "HeapModule", package: "swift-collections")
 
 let luaScripts = [
-    "adjust_coupon", "admit_store", "append_events", "archive_coupon", "claim_coupon", "grant_coupon", "load_claims", "load_coupon",
-    "open_coupon", "rank_products", "record_sales",
-    "record_views", "swap_sales", "take_tokens",
+    "adjust_coupon", "admit_store", "append_events", "archive_coupon", "claim_coupon", "load_claims", "load_coupon", "open_coupon",
+    "rank_products", "record_sales", "record_views", "swap_sales", "take_tokens",
 ]
 
 let package = Package(

@@ -5,7 +5,6 @@ package enum LuaScripts {
     package static let appendEvents = text(PackageResources.append_events_lua)
     package static let archiveCoupon = text(PackageResources.archive_coupon_lua)
     package static let claimCoupon = text(PackageResources.claim_coupon_lua)
-    package static let grantCoupon = text(PackageResources.grant_coupon_lua)
     package static let loadClaims = text(PackageResources.load_claims_lua)
     package static let loadCoupon = text(PackageResources.load_coupon_lua)
     package static let openCoupon = text(PackageResources.open_coupon_lua)

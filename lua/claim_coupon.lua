@@ -3,14 +3,15 @@
 -- KEYS[1]  coupon:{ID}         hash: the campaign's gate
 -- KEYS[2]  coupon:{ID}:claims  sorted set: user id -> sequence
 -- ARGV[1]  store, as id:incarnation
--- ARGV[2]  user id of the first claim
+-- ARGV[2]  user id of the first claim; or the word `early`, for the grants of an admin: they succeed before the window opens too, and the
+--          user ids begin at ARGV[3]
 -- ARGV[3..] user ids of the claims after it, in the order of arrival (at most 256 in all); an id that is given twice claims twice
 --
 -- RETURNS  an array of four integers for each user id, in the order of the ids: code, number, now (ms), epoch. By code, the number is:
 --   1 CLAIMED          sequence
 --   2 ALREADY_CLAIMED  sequence; before, within and after the window
 --   3 SOLD_OUT         quantity
---   4 NOT_OPEN         opensAt (ms)
+--   4 NOT_OPEN         opensAt (ms); never with `early`
 --   5 CLOSED           closesAt (ms)
 --   6 PAUSED           ms since load_coupon or load_claims last wrote to the gate
 --   7 NOT_LOADED       0
@@ -25,8 +26,12 @@
 
 local coupon = redis.call('HMGET', KEYS[1], 'state', 'remaining', 'sequence', 'opensAt', 'closesAt', 'epoch',
   'quantity', 'builtAt', 'store')
-assert(#ARGV >= 2 and #ARGV <= 257, 'store, 1 to 256 user ids')
-local places = redis.call('ZMSCORE', KEYS[2], unpack(ARGV, 2))
+local is_early = ARGV[2] == 'early'
+-- The user ids follow this argument.
+local last_before = is_early and 2 or 1
+local count = #ARGV - last_before
+assert(count >= 1 and count <= 256, 'store, 1 to 256 user ids')
+local places = redis.call('ZMSCORE', KEYS[2], unpack(ARGV, last_before + 1))
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 
@@ -50,7 +55,7 @@ local function decide(index, code, number)
   verdicts[4 * index] = epoch or 0
 end
 local function decide_all(code, number)
-  for index = 1, #ARGV - 1 do
+  for index = 1, count do
     decide(index, code, number)
   end
   return verdicts
@@ -83,7 +88,7 @@ if fractions ~= 0 or greatest > 2 ^ 53 or least < -2 ^ 53 or sequence >= 1e14 th
 end
 
 local anyone_holds = false
-for index = 1, #ARGV - 1 do
+for index = 1, count do
   anyone_holds = anyone_holds or places[index]
 end
 -- Sequences were granted, but KEYS[2] is gone: deciding without it would give users who have a coupon another one or a refusal.
@@ -92,14 +97,14 @@ if sequence > 0 and not anyone_holds and redis.call('EXISTS', KEYS[2]) == 0 then
 end
 
 local granted, members = {}, {}
-for index = 1, #ARGV - 1 do
-  local user = ARGV[index + 1]
+for index = 1, count do
+  local user = ARGV[last_before + index]
   local place = tonumber(places[index] or granted[user])
   if place and (place % 1 ~= 0 or place > 2 ^ 53 or place < 1) then
     decide(index, 8, 0)
   elseif place then
     decide(index, 2, place)
-  elseif now < opens_at then
+  elseif now < opens_at and not is_early then
     decide(index, 4, opens_at)
   elseif closes_at > 0 and now >= closes_at then
     decide(index, 5, closes_at)

@@ -130,6 +130,35 @@ struct LiveTests {
         }
     }
 
+    @Test("a stream that lasts too long is cut, and one that ends or fails before is not")
+    func longest() async throws {
+        await #expect(throws: StreamTookTooLong.self) {
+            try await StreamTookTooLong.cut(after: .milliseconds(20)) { try await Task.sleep(for: .seconds(60)) }
+        }
+        try await StreamTookTooLong.cut(after: .seconds(60)) {}
+        await #expect(throws: HTTPStreamIsOver.self) {
+            try await StreamTookTooLong.cut(after: .seconds(60)) { throw HTTPStreamIsOver() }
+        }
+        let waiting = Task { try await StreamTookTooLong.cut(after: .seconds(60)) { try await Task.sleep(for: .seconds(60)) } }
+        waiting.cancel()
+        await #expect(throws: CancellationError.self) { try await waiting.value }
+    }
+
+    @Test("exports for everybody take no place of an admin's, and give theirs back at their end")
+    func ownPlaces() async throws {
+        try await ApplicationFixture.run { app in
+            let campaign = "{\"name\":\"쿠폰\",\"discount\":{\"type\":\"FIXED\",\"amount\":1000},\"quantity\":2}"
+            #expect(try await app.send(.post, "/api/v1/coupons", as: .anyAdmin, campaign).status == 201)
+            var taken = (1..<StreamKind.openExport.most).map { _ in app.api.streams.place(for: .openExport) }
+            for _ in 1...2 { #expect(try await app.send(.get, "/api/v1/coupons/1/chain.csv").status == 200) }
+            taken.append(app.api.streams.place(for: .openExport))
+            let refused = try await app.send(.get, "/api/v1/coupons/1/chain.csv")
+            #expect(refused.status == 503 && refused.header("retry-after") == "5")
+            #expect(try await app.send(.get, "/api/v1/coupons/1/issued.csv", as: .anyAdmin).status == 200)
+            #expect(taken.count == StreamKind.openExport.most && app.api.streams.count(of: .openExport) == taken.count)
+        }
+    }
+
     @Test("the stream is for admins, and refuses a campaign that is none before it begins")
     func refusals() async throws {
         try await ApplicationFixture.run { app in

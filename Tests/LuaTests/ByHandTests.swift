@@ -28,7 +28,7 @@ struct ByHandTests {
             ("adjust_coupon", Gate.keys, ["3", "0", "0", store], ["1", "1"]),
             ("claim_coupon", Gate.keys, [store, "43", "42", "44"], ["1", "3", "*", "1", "2", "2", "*", "1", "3", "3", "*", "1"]),
             ("adjust_coupon", Gate.keys, ["4", "0", "0", store], ["1", "1"]),
-            ("grant_coupon", Gate.keys, [store, "45", "42"], ["1", "4", "*", "1", "2", "2", "*", "1"]),
+            ("claim_coupon", Gate.keys, [store, "early", "45", "42"], ["1", "4", "*", "1", "2", "2", "*", "1"]),
             ("archive_coupon", Gate.keys, ["1"], ["1", "2"]),
             ("claim_coupon", Gate.keys, [store, "42"], ["7", "0", "*", "0"]),
             ("swap_sales", [RedisKeys.applied, RedisKeys.products] + kept, ["8", store] + days, ["1", "0"]),

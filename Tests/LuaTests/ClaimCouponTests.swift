@@ -103,6 +103,32 @@ struct ClaimCouponTests {
         }
     }
 
+    @Test("an early claim is refused as any other, except that it does not wait for the window", arguments: refusals)
+    func refusedEarly(_ row: Refusal) async throws {
+        let redis = try await LuaServer.emptied()
+        try await redis.put(row.gate)
+        var answer = row.answer
+        if answer.code == .notOpen { answer = row.gate.fields["remaining"] == "0" ? Verdict(.soldOut, 3) : Verdict(.claimed, 1) }
+        let verdicts = try await redis.claim([row.user], early: true, atMilliseconds: Self.now)
+        #expect(verdicts == [answer])
+        let isWin = answer.code == .claimed
+        #expect(try await redis.snapshot() != row.gate.snapshot || !isWin, "an early win is written")
+        #expect(try await redis.snapshot() == row.gate.snapshot || isWin, "a refusal writes nothing")
+    }
+
+    @Test("a list of early claims is decided in its order, before the window opens")
+    func earlyList() async throws {
+        let redis = try await LuaServer.emptied()
+        let gate = Gate.open.setting(["remaining": "2", "sequence": "1", "opensAt": "\(Self.future)"])
+        try await redis.put(gate.claimed(["9": "1"]))
+        #expect(
+            try await redis.claim(["42", "9", "42", "7", "8"], early: true) == [
+                Verdict(.claimed, 2), Verdict(.alreadyClaimed, 1), Verdict(.alreadyClaimed, 2), Verdict(.claimed, 3), Verdict(.soldOut, 3),
+            ])
+        let after = gate.setting(["remaining": "0", "sequence": "3"]).claimed(["9": "1", "42": "2", "7": "3"])
+        #expect(try await redis.snapshot() == after.snapshot)
+    }
+
     @Test("the refusals reach every code but CLAIMED")
     func everyCode() {
         #expect(Set(Self.refusals.map { $0.answer.code }) == Set(ClaimCode.allCases).subtracting([.claimed]))
@@ -277,14 +303,14 @@ struct ClaimCouponTests {
         #expect(try await redis.snapshot() == after.snapshot)
     }
 
-    @Test("a call takes 256 users, with one HSET and one ZADD for all winners")
-    func largestCall() async throws {
+    @Test("a call takes 256 users, early or not, with one HSET and one ZADD for all winners", arguments: [false, true])
+    func largestCall(early: Bool) async throws {
         let redis = try await LuaServer.emptied()
         let gate = Gate.open.setting(["quantity": "300", "remaining": "300"])
         try await redis.put(gate)
         _ = try await redis.send("CONFIG", "RESETSTAT")
         let users = (1...256).shuffled()
-        #expect(try await redis.claim(users.map { RedisArgument($0) }) == (1...256).map { Verdict(.claimed, $0) })
+        #expect(try await redis.claim(users.map { RedisArgument($0) }, early: early) == (1...256).map { Verdict(.claimed, $0) })
         let claims = Dictionary(uniqueKeysWithValues: users.enumerated().map { ("\($0.element)", "\($0.offset + 1)") })
         #expect(try await redis.snapshot() == gate.setting(["remaining": "44", "sequence": "256"]).claimed(claims).snapshot)
         for command in ["hset", "zadd", "zmscore", "evalsha"] {
@@ -292,12 +318,12 @@ struct ClaimCouponTests {
         }
     }
 
-    @Test("a call of no users, or of more than 256, is an error and changes nothing", arguments: [0, 257, 1_000])
-    func wrongSize(_ count: Int) async throws {
+    @Test("a call of no users, or of more than 256, is an error and changes nothing", arguments: [0, 257, 1_000], [false, true])
+    func wrongSize(_ count: Int, early: Bool) async throws {
         let redis = try await LuaServer.emptied()
         try await redis.put(Gate.open.setting(["quantity": "2000", "remaining": "2000"]))
-        let users = (0..<count).map { RedisArgument($0 + 1) }
-        try await redis.expectError("1 to 256 user ids", from: Scripts.claimCoupon, Gate.keys, [.string(Gate.store)] + users)
+        let arguments = [.string(Gate.store)] + (early ? ["early"] : []) + (0..<count).map { RedisArgument($0 + 1) }
+        try await redis.expectError("1 to 256 user ids", from: Scripts.claimCoupon, Gate.keys, arguments)
     }
 
     @Test("a user who asks again gets the same sequence and no second unit, also when others came in between")

@@ -66,10 +66,12 @@ extension LuaServer {
     func claim(_ user: RedisArgument) async throws -> Verdict { try await claim([user])[0] }
 
     /// Claims for all users in one call, and expects that the answers' time is Redis' own, or the one given.
-    func claim(_ users: [RedisArgument], atMilliseconds instant: Int64? = nil) async throws -> [Verdict] {
+    ///
+    /// - Parameter early: whether an admin grants, also before the window opens.
+    func claim(_ users: [RedisArgument], early: Bool = false, atMilliseconds instant: Int64? = nil) async throws -> [Verdict] {
         let before = try await now
         let script = instant.map { Scripts.claimCoupon.frozen(atMilliseconds: $0) } ?? Scripts.claimCoupon
-        let numbers = try await numbers(script, Gate.keys, [.string(Gate.store)] + users)
+        let numbers = try await numbers(script, Gate.keys, [.string(Gate.store)] + (early ? ["early"] : []) + users)
         let after = try await now
         #expect(numbers.count == 4 * users.count)
         let times = Set(stride(from: 2, to: numbers.count, by: 4).map { numbers[$0] })

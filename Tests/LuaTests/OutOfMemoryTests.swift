@@ -33,7 +33,7 @@ struct OutOfMemoryTests {
     static let writers: [(RedisScript, [String], [RedisArgument])] = [
         (Scripts.claimCoupon, Gate.keys, [.string(Gate.store), "42"]),
         (Scripts.claimCoupon, Gate.keys, [.string(Gate.store), "9", "42", "43", "42"]),
-        (Scripts.grantCoupon, Gate.keys, [.string(Gate.store), "9", "42", "43"]),
+        (Scripts.claimCoupon, Gate.keys, [.string(Gate.store), "early", "42", "43"]),
         (Scripts.adjustCoupon, Gate.keys, [5, 0, 0, .string(Gate.store)]),
         (Scripts.recordSales, RecordSalesTests.keys, sales),
         (Scripts.recordViews, [SalesKeys.views[0], RedisKeys.rankingUnchanged], [.integer(SalesKeys.expiry), "1", 2]),

@@ -10,8 +10,8 @@ struct ScriptContractTests {
 
     /// The codes of each script as Swift knows them; `rank_products` answers strings and has none.
     static let codes: [String: [Int64: String]] = [
-        "claim_coupon": names(of: ClaimCode.self), "grant_coupon": names(of: GrantCode.self),
-        "load_coupon": names(of: LoadCode.self), "load_claims": names(of: LoadClaimsCode.self),
+        "claim_coupon": names(of: ClaimCode.self), "load_coupon": names(of: LoadCode.self),
+        "load_claims": names(of: LoadClaimsCode.self),
         "open_coupon": names(of: OpenCode.self), "adjust_coupon": names(of: AdjustCode.self),
         "admit_store": names(of: AdmitStoreCode.self), "archive_coupon": names(of: ArchiveCode.self),
         "append_events": names(of: AppendEventsCode.self),

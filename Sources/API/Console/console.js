@@ -130,7 +130,7 @@ function duration(total) {
   return `${days ? text.days(days) : ""}${pad(Math.floor(rest / 3600) % 24)}:${pad(Math.floor(rest / 60) % 60)}:${pad(rest % 60)}`;
 }
 
-// Instants are shown, and entered, in the business time zone of the snapshot, whatever the browser's zone is.
+// Times are shown and entered in the service's business time zone, which each snapshot names, not in the browser's.
 const zone = {
   name: "UTC",
   use(name) {
@@ -841,7 +841,7 @@ const parked = {
       button.disabled = true;
       const answer = await call(`/admin/events/${eventId}/retry`, "POST");
       button.disabled = false;
-      // Somebody else may have retried it: then it is not parked any more, and leaves the list too.
+      // Another operator may have retried the event before. Then it is not parked any more, and leaves the list too.
       if (!answer.ok && answer.body.code !== "EVENT_NOT_PARKED") return this.fail(answer.body.detail ?? text.unreachable);
       const next = row.nextElementSibling ?? row.previousElementSibling;
       row.remove();

@@ -4,7 +4,7 @@ import Services
 import Store
 import Synchronization
 
-/// Makes one snapshot each second while somebody watches, and hands it to all who do. While nobody watches it does nothing.
+/// Makes one snapshot each second for all watchers together. Without watchers it does nothing.
 ///
 /// It works on the threads of the concurrent pool, so that an event loop only writes what was made. A mutex guards the state.
 final class LiveHub: Sendable {
@@ -32,13 +32,13 @@ final class LiveHub: Sendable {
     private let services: CommerceServices
     private let metrics: MetricsPage
     private let state = Mutex(State())
-    /// Raised when somebody begins to watch.
+    /// Raised when a watcher joins others.
     private let joined = Wakeup()
     /// Raised when a read of the store has ended.
     private let read = Wakeup()
 
     private static let interval: Duration = .seconds(1)
-    /// The least time between two snapshots where somebody begins to watch meanwhile.
+    /// A new watcher need not wait for the next second, but snapshots are at least this far apart.
     private static let leastInterval: Duration = .milliseconds(200)
     /// How long a snapshot waits for its read of the store; then it shows the last one.
     private static let readPatience: Duration = .milliseconds(700)
@@ -95,12 +95,12 @@ final class LiveHub: Sendable {
         }
     }
 
-    /// The watched campaigns; nil where nobody watches any more, and then the work has ended.
+    /// The watched campaigns. Nil where the last watcher has left: then the caller stops.
     private func watchedOrEnd() -> Set<CouponID>? {
         state.withLock { state in
             guard !state.watchers.isEmpty else {
                 state.isRunning = false
-                // What was read is old when somebody watches again.
+                // The next watcher must not see what was read for this one.
                 if state.sales.begun == nil { state.sales = Sales() } else { state.sales.latest = nil }
                 return nil
             }
@@ -162,7 +162,7 @@ final class LiveHub: Sendable {
     }
 }
 
-/// Somebody who watches.
+/// One watcher.
 struct LiveWatch: Sendable {
     /// The events, the latest alone where the watcher is slow.
     let frames: AsyncStream<ByteBuffer>

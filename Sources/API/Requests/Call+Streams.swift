@@ -1,7 +1,7 @@
 import HTTPServer
 
 extension Call {
-    /// Answers with a stream of the route's kind; 503 where too many of them run.
+    /// Answers with a stream of the route's kind; 503 where too many of them run. It is cut where it lasts longer than its kind may.
     ///
     /// - Parameters:
     ///   - headers: the fields besides `Cache-Control: no-store`.
@@ -16,7 +16,7 @@ extension Call {
         return .stream(
             HTTPStream(headers: [("cache-control", "no-store")] + headers, contentType: contentType, endsOnDrain: endsOnDrain) { writer in
                 defer { withExtendedLifetime(place) {} }
-                try await body(writer)
+                try await StreamTookTooLong.cut(after: kind.longest) { try await body(writer) }
             })
     }
 }

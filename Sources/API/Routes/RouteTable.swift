@@ -41,10 +41,10 @@ enum RouteTable {
                 refusals: [.couponNotFound, .quantityIssued, .preconditionFailed]),
             Route(
                 .get, "/api/v1/coupons/{couponId}/issued.csv", "listWinners", .admin(WinLists.issued), refusals: [.couponNotFound],
-                stream: .export),
+                stream: .adminExport),
             Route(
                 .get, "/api/v1/coupons/{couponId}/chain.csv", "listChain", .open(WinLists.chain), refusals: [.couponNotFound],
-                stream: .export),
+                stream: .openExport),
             Route(
                 .post, "/api/v1/coupons/{couponId}/claims", "claimCoupon", .user(Coupons.claim), readsBody: false,
                 refusals: [.couponNotFound, .couponSoldOut, .couponAlreadyClaimed, .couponNotOpen, .couponClosed]),

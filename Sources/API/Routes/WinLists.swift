@@ -36,29 +36,38 @@ enum WinLists {
     ) throws -> HTTPAnswer {
         let id = try call.id("couponId", of: Campaign.self)
         return .deferredTask {
-            guard let first = try await call.store.listedWins(of: id, afterSequence: 0, limit: winsPerPage) else {
+            guard try await call.reader.find(campaign: id, on: call.loop.context).row != nil else {
                 return .now(call.refusal(.couponNotFound))
             }
             let file = ("content-disposition", "attachment; filename=\"coupon-\(id)-\(name).csv\"")
             return call.stream(headers: [file], contentType: "text/csv; charset=utf-8") { writer in
-                var page = first
                 var text = ByteBuffer()
                 text.writeStaticString(header)
-                while true {
-                    var goesOn = page.count == winsPerPage
-                    for listed in page where !write(&text, id, listed) {
-                        goesOn = false
-                        break
-                    }
+                var last: Int64 = 0
+                while let page = try await read(id, after: last, from: call.store) {
+                    let listed = page.prefix { write(&text, id, $0) }
                     if text.readableBytes > 0 { try await writer.write(text) }
-                    guard goesOn, let last = page.last?.win.sequence,
-                        let next = try await call.store.listedWins(of: id, afterSequence: last, limit: winsPerPage)
-                    else { return }
-                    (page, text) = (next, ByteBuffer())
+                    guard listed.count == winsPerPage, let end = listed.last else { return }
+                    (last, text) = (end.win.sequence, ByteBuffer())
                 }
             }
         }
     }
+
+    /// Reads a page. The answer has begun, so a busy store cannot be reported any more: the page is tried again for a while.
+    private static func read(_ coupon: CouponID, after sequence: Int64, from store: TransactionalStore) async throws -> [ListedWin]? {
+        for pause in pausesBeforeRetry {
+            do {
+                return try await store.listedWins(of: coupon, afterSequence: sequence, limit: winsPerPage)
+            } catch let error where error.code == .overloaded || error.code == .unavailable {
+                try await Task.sleep(for: pause)
+            }
+        }
+        return try await store.listedWins(of: coupon, afterSequence: sequence, limit: winsPerPage)
+    }
+
+    /// About ten seconds in all.
+    private static let pausesBeforeRetry: [Duration] = [.milliseconds(100), .milliseconds(300)] + Array(repeating: .seconds(1), count: 10)
 }
 
 extension ByteBuffer {

@@ -42,6 +42,17 @@ package enum CouponGate {
     /// The greatest number of claims in one call of `claim_coupon`.
     static let claimsPerCall = 256
 
+    /// Grants coupons to users in their order, before the window opens too.
+    ///
+    /// - Parameter users: at most ``claimsPerCall``.
+    static func grant(
+        _ coupon: CouponID, of store: StoreIdentity, to users: [UserID], through redis: RedisClient
+    ) async throws -> [Verdict] {
+        let arguments = [.string(store.description), "early"] + users.map { RedisArgument.integer($0.rawValue) }
+        return try verdicts(
+            try await redis.evaluate(Scripts.claimCoupon, keys: keys(coupon), arguments: arguments), count: users.count)
+    }
+
     /// Decodes the reply of `claim_coupon` to a call with `count` user ids: one verdict for each, in the order of the ids.
     ///
     /// - Throws: `ServiceError` with code `internal` where the reply is not what the script's header says.

@@ -5,48 +5,67 @@ import Synchronization
 final class WinFeed: Sendable {
     /// What came in of one campaign.
     struct Entry {
-        var wins: [ChainedWin] = []
-        /// Whether there may be wins that are not in the list.
-        var isPartial = false
+        fileprivate(set) var wins: [ChainedWin] = []
+        /// Whether the list is without some wins, so that the sealer has to read them.
+        fileprivate(set) var isPartial = false
+    }
+
+    private struct State {
+        var entries: [CouponID: Entry] = [:]
+        /// How many wins the entries have together.
+        var count = 0
     }
 
     /// Raised by every win.
     let wakeup = Wakeup()
     private let keepsWins: Bool
-    private let entries = Mutex<[CouponID: Entry]>([:])
+    private let state = Mutex(State())
 
-    /// Wins of one campaign that wait in memory at most; the sealer reads what is beyond.
+    /// How many wins wait in memory at most; the sealer reads those beyond.
     static let limit = 8_192
-    /// Campaigns whose wins wait in memory at most.
-    private static let campaigns = 256
 
     /// - Parameter keepsWins: false where other services write wins too, so that the sealer reads them anyway.
     init(keepsWins: Bool) { self.keepsWins = keepsWins }
 
-    /// Notes committed wins of one campaign.
-    func add(_ wins: [ChainedWin], of coupon: CouponID) {
-        if keepsWins {
-            entries.withLock { entries in
-                guard entries[coupon] != nil || entries.count < Self.campaigns else { return }
-                var entry = entries.removeValue(forKey: coupon) ?? Entry()
-                if entry.wins.count + wins.count <= Self.limit { entry.wins += wins } else { entry = Entry(isPartial: true) }
-                entries[coupon] = entry
-            }
-        }
-        wakeup.raise()
+    /// Notes committed wins of one campaign. Event loops call this, so nothing is copied on the way.
+    func add(_ new: some Sequence<ChainedWin>, of coupon: CouponID) {
+        let isNew =
+            keepsWins
+            ? state.withLock { state in
+                var isNew = false
+                for win in new {
+                    state.add(win, of: coupon)
+                    isNew = true
+                }
+                return isNew
+            } : new.contains { _ in true }
+        if isNew { wakeup.raise() }
     }
 
     /// Has the sealer read the wins of a campaign.
     func look(at coupon: CouponID) {
-        entries.withLock { $0[coupon] = Entry(isPartial: true) }
+        state.withLock { $0.dropWins(of: coupon) }
         wakeup.raise()
     }
 
     /// What came in since the last call.
     func take() -> [CouponID: Entry] {
-        entries.withLock { entries in
-            defer { entries = [:] }
-            return entries
+        state.withLock { state in
+            defer { state = State() }
+            return state.entries
         }
+    }
+}
+
+extension WinFeed.State {
+    fileprivate mutating func add(_ win: ChainedWin, of coupon: CouponID) {
+        guard count < WinFeed.limit else { return dropWins(of: coupon) }
+        count += 1
+        entries[coupon, default: WinFeed.Entry()].wins.append(win)
+    }
+
+    fileprivate mutating func dropWins(of coupon: CouponID) {
+        count -= entries[coupon]?.wins.count ?? 0
+        entries[coupon] = WinFeed.Entry(isPartial: true)
     }
 }

@@ -6,8 +6,8 @@ import Synchronization
 
 /// Adds the hashes of new wins to the chains of their campaigns, in the order of their sequences, see `WinChain`.
 ///
-/// Wins are sealed up to the first sequence that has no row. Such a sequence is passed over only once nobody can get it any more. One of
-/// several services does this; two at once do no harm, because a step goes on from the head that the store has, or is refused.
+/// Wins are sealed up to the first sequence that has no row. This gap is skipped once no row can be written for it any more. One of several
+/// services does this; two at once do no harm, because a step goes on from the head that the store has, or is refused.
 final class WinSealer: Sendable {
     private let store: TransactionalStore
     private let redis: RedisClient
@@ -33,7 +33,7 @@ final class WinSealer: Sendable {
     static let winsPerStep = 1_024
     /// The pause after such a step where more is to do: neighbours come first.
     private static let rest = Duration.milliseconds(10)
-    /// How soon a gap is looked at again.
+    /// The time after which a campaign with a gap is tried again.
     private static let gapPause = Duration.milliseconds(200)
     private static let knownLimit = 1_000
 
@@ -120,7 +120,7 @@ final class WinSealer: Sendable {
     ///
     /// - Returns: whether all are sealed.
     private func sealStored(_ coupon: CouponID) async throws -> Bool {
-        /// The last sequence of a gap of which nobody can get one any more, under that epoch.
+        /// The last sequence of the gap that may be skipped, as long as the campaign has this epoch.
         var passed: (epoch: Int64, through: Int64) = (0, 0)
         while true {
             let found = try await store.snapshot { snapshot throws(StoreError) -> (CampaignChain, [ChainedWin])? in
@@ -151,7 +151,7 @@ final class WinSealer: Sendable {
         }
     }
 
-    /// Whether nobody has any of the sequences and nobody can get one: the present gate has granted later ones, and none of these.
+    /// Whether the sequences of a gap are lost for ever: the present gate has granted later ones, and none of its claims has one of these.
     ///
     /// The rows have to be read again afterwards: one of these sequences may have been written meanwhile. Where Redis does not answer, the
     /// gap waits, and other campaigns go on.

@@ -338,10 +338,10 @@ extension Claims {
 
     /// Hands the new rows to the sealer.
     private func feed(_ records: [WriteResult<ClaimRecord>], of coupon: CouponID) {
-        let new = records.compactMap { record in
+        let new = records.lazy.compactMap { record in
             if case .done(.issued(let issued)) = record { ChainedWin(issued) } else { nil }
         }
-        if !new.isEmpty { wins.add(new, of: coupon) }
+        wins.add(new, of: coupon)
     }
 
     private func recorded(_ record: WriteResult<ClaimRecord>, _ win: Win, _ context: LoopContext) {

@@ -34,6 +34,9 @@ final class Duties: Sendable {
         var lastConnected: ContinuousClock.Instant?
         /// Whether the last attempt failed, which is logged once.
         var isOut = false
+        /// What makes this service's reports; nil before the service listens.
+        var makeReport: (@Sendable () -> ServiceReport)?
+        var lastReport: ContinuousClock.Instant?
     }
 
     /// The time between two renewals, or two attempts to take the lease.
@@ -52,20 +55,8 @@ final class Duties: Sendable {
         (self.lease, self.isRedisConnected, self.logger, self.onDueWork) = (lease, isRedisConnected, logger, onDueWork)
     }
 
-    /// What makes this service's reports; nil before the service listens.
-    private let reporter = Mutex<(@Sendable () -> ServiceReport)?>(nil)
-
-    /// Has the service report about itself, beside the lease.
-    func report(by make: @escaping @Sendable () -> ServiceReport) { reporter.withLock { $0 = make } }
-
-    /// Reports until the task is cancelled. A report that fails is left out: whoever watches sees that the service is silent.
-    private func reportRegularly() async {
-        while !Task.isCancelled {
-            let report = reporter.withLock { $0 }?()
-            if let report { try? await lease.report(report) }
-            try? await Task.sleep(for: report == nil ? Self.interval : ServiceReport.interval)
-        }
-    }
+    /// Has the service report about itself, each time behind a renewal or an attempt.
+    func report(by make: @escaping @Sendable () -> ServiceReport) { state.withLock { $0.makeReport = make } }
 
     /// Whether this service does the duties.
     var areHeld: Bool { state.withLock { $0.term?.isValid ?? false } }
@@ -89,7 +80,6 @@ final class Duties: Sendable {
                 }
             }
             group.addTask { await self.endWithLease() }
-            group.addTask { await self.reportRegularly() }
             await group.waitForAll()
         }
         // The task is cancelled, and the release must not be.
@@ -111,15 +101,29 @@ extension Duties {
             return (state.term, isConnected, hasRedis && !state.isEnding)
         }
         do {
+            var pause = Self.interval
             if let term {
                 try await renew(term, isFit: isFit, since: start)
-                return Self.interval
+            } else {
+                pause = try await take(isFit: isFit && isConnected, since: start)
             }
-            return try await take(isFit: isFit && isConnected, since: start)
+            await report()
+            return pause
         } catch {
             noteFailure(error)
             return Self.interval / 4
         }
+    }
+
+    /// Reports about this service where a report is due. One that fails is left out: whoever watches sees that the service is silent.
+    private func report() async {
+        let now = ContinuousClock.now
+        let make = state.withLock { state -> (@Sendable () -> ServiceReport)? in
+            if let last = state.lastReport, now - last < ServiceReport.interval { return nil }
+            state.lastReport = state.makeReport.map { _ in now }
+            return state.makeReport
+        }
+        if let make { try? await lease.report(make()) }
     }
 
     private func renew(_ term: DutyTerm, isFit: Bool, since start: ContinuousClock.Instant) async throws {

@@ -129,7 +129,7 @@ extension Grants {
                 throw StoreError(.internal, "a grant's coupons were not written: \(record)")
             }
         }
-        if !new.isEmpty { wins.add(new, of: campaign.id) }
+        wins.add(new, of: campaign.id)
         // Event loops may have cached that nobody has a coupon before the window opens.
         if isAhead { store.rowVersions.raise(campaign.id.rawValue, in: .campaigns) }
     }

@@ -8,8 +8,6 @@ package import Redis
 package enum Scripts {
     /// Repeatable: a claim sent again after a lost reply is answered `alreadyClaimed` with the same sequence.
     package static let claimCoupon = RedisScript(name: "claim_coupon", source: LuaScripts.claimCoupon, keyCount: 2, isRepeatable: true)
-    /// Repeatable, as ``claimCoupon`` is.
-    package static let grantCoupon = RedisScript(name: "grant_coupon", source: LuaScripts.grantCoupon, keyCount: 2, isRepeatable: true)
     package static let loadCoupon = RedisScript(name: "load_coupon", source: LuaScripts.loadCoupon, keyCount: 2)
     package static let loadClaims = RedisScript(name: "load_claims", source: LuaScripts.loadClaims, keyCount: 2, isRepeatable: true)
     package static let openCoupon = RedisScript(name: "open_coupon", source: LuaScripts.openCoupon, keyCount: 2, isRepeatable: true)
@@ -28,8 +26,7 @@ package enum Scripts {
     package static let takeTokens = RedisScript(name: "take_tokens", source: LuaScripts.takeTokens, keyCount: 2)
 
     package static let all = [
-        claimCoupon, grantCoupon, loadCoupon, loadClaims, openCoupon, adjustCoupon, archiveCoupon, recordSales, recordViews, rankProducts,
-        swapSales,
+        claimCoupon, loadCoupon, loadClaims, openCoupon, adjustCoupon, archiveCoupon, recordSales, recordViews, rankProducts, swapSales,
         admitStore, appendEvents, takeTokens,
     ]
 }
@@ -38,12 +35,6 @@ package enum Scripts {
 package enum ClaimCode: Int64, CaseIterable, Sendable {
     case claimed = 1
     case alreadyClaimed, soldOut, notOpen, closed, paused, notLoaded, damaged, otherStore
-}
-
-/// The return codes of `grant_coupon`, one for each user; the script's header names them too.
-package enum GrantCode: Int64, CaseIterable, Sendable {
-    case granted = 1
-    case alreadyClaimed, soldOut, closed, paused, notLoaded, damaged, otherStore
 }
 
 /// The return codes of `load_coupon`.
