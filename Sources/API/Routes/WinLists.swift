@@ -59,9 +59,10 @@ enum WinLists {
         for pause in pausesBeforeRetry {
             do {
                 return try await store.listedWins(of: coupon, afterSequence: sequence, limit: winsPerPage)
-            } catch let error where error.code == .overloaded || error.code == .unavailable {
-                try await Task.sleep(for: pause)
+            } catch {
+                guard error.code == .overloaded || error.code == .unavailable else { throw error }
             }
+            try await Task.sleep(for: pause)
         }
         return try await store.listedWins(of: coupon, afterSequence: sequence, limit: winsPerPage)
     }

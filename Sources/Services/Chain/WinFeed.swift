@@ -14,6 +14,17 @@ final class WinFeed: Sendable {
         var entries: [CouponID: Entry] = [:]
         /// How many wins the entries have together.
         var count = 0
+
+        mutating func add(_ win: ChainedWin, of coupon: CouponID) {
+            guard count < WinFeed.limit else { return dropWins(of: coupon) }
+            count += 1
+            entries[coupon, default: Entry()].wins.append(win)
+        }
+
+        mutating func dropWins(of coupon: CouponID) {
+            count -= entries[coupon]?.wins.count ?? 0
+            entries[coupon] = Entry(isPartial: true)
+        }
     }
 
     /// Raised by every win.
@@ -54,18 +65,5 @@ final class WinFeed: Sendable {
             defer { state = State() }
             return state.entries
         }
-    }
-}
-
-extension WinFeed.State {
-    fileprivate mutating func add(_ win: ChainedWin, of coupon: CouponID) {
-        guard count < WinFeed.limit else { return dropWins(of: coupon) }
-        count += 1
-        entries[coupon, default: WinFeed.Entry()].wins.append(win)
-    }
-
-    fileprivate mutating func dropWins(of coupon: CouponID) {
-        count -= entries[coupon]?.wins.count ?? 0
-        entries[coupon] = WinFeed.Entry(isPartial: true)
     }
 }
