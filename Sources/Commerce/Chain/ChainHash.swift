@@ -68,16 +68,14 @@ package struct ChainHash: Hashable, Sendable, CustomStringConvertible {
 extension UnsafeMutableBufferPointer<UInt8> {
     /// Writes two lower-case hexadecimal digits for each byte, and returns the offset behind them.
     @discardableResult
-    func putHexadecimal(_ bytes: some Sequence<UInt8>, at offset: Int) -> Int {
-        var offset = offset
-        for byte in bytes {
-            self[offset] = Self.digit(byte >> 4)
-            self[offset + 1] = Self.digit(byte & 15)
-            offset += 2
+    func putHexadecimal(_ bytes: UnsafeRawBufferPointer, at offset: Int) -> Int {
+        for index in 0..<bytes.count {
+            self[offset + 2 * index] = Self.digit(bytes[index] >> 4)
+            self[offset + 2 * index + 1] = Self.digit(bytes[index] & 15)
         }
-        return offset
+        return offset + 2 * bytes.count
     }
 
     @inline(__always)
-    private static func digit(_ value: UInt8) -> UInt8 { value < 10 ? UInt8(ascii: "0") + value : UInt8(ascii: "a") - 10 + value }
+    private static func digit(_ value: UInt8) -> UInt8 { value &+ (value < 10 ? UInt8(ascii: "0") : UInt8(ascii: "a") - 10) }
 }

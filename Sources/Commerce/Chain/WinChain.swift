@@ -79,7 +79,9 @@ package struct WinChain: Sendable {
             let end = digits.putDecimal(user.rawValue, at: 0)
             hasher.update(bufferPointer: UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(digits)[..<end]))
         }
-        return hasher.finalize().withUnsafeBytes { text.putHexadecimal($0.prefix(Self.nonceDigitCount / 2), at: offset) }
+        return hasher.finalize().withUnsafeBytes { hash in
+            text.putHexadecimal(UnsafeRawBufferPointer(rebasing: hash[..<(Self.nonceDigitCount / 2)]), at: offset)
+        }
     }
 
     private static func hash(of text: String) -> ChainHash {
