@@ -55,8 +55,10 @@ extension CommerceServices: Service {
                 }
             ) { [outbox] in outbox.forget() },
             duty(
-                woken("win chains", by: sealer.feed.wakeup, pause: .milliseconds(200), interval: .seconds(10)) { [sealer] in
-                    try await sealer.step()
+                woken("win chains", by: sealer.feed.wakeup, pause: .milliseconds(1), interval: .seconds(10)) { [sealer] in
+                    // The wins of this time are sealed by one commit, which otherwise the first of them would have alone.
+                    try await Task.sleep(for: .milliseconds(200))
+                    return try await sealer.step()
                 }
             ) { [sealer] in sealer.startOver() },
             // Woken in the service that has taken a list; another one that does the duties finds it within its longest sleep.
