@@ -34,7 +34,7 @@ struct CostRun {
     private func figures(_ cost: Cost) async throws -> (routes: [HotRoute: Double], reference: Double?) {
         var (figures, reference): ([HotRoute: Double], Double?) = ([:], nil)
         try await withCleanupStack { cleanup in
-            let service = try await MeasuredService.start(counting: cost, people: HotRoute.wins, inGroups: false, cleanup)
+            let service = try await MeasuredService.start(counting: cost, people: HotRoute.winsInFigure, inGroups: false, cleanup)
             if cost == .instructions { reference = try await self.reference(service, cleanup) }
             let limits = limits(cost, reference)
             for route in routes where !route.leavesWork { figures[route] = try await figure(route, cost, service, limits[route]) }

@@ -38,7 +38,7 @@ enum HotRoute: String, CaseIterable, Sendable {
     /// How many requests make one figure: so few that most figures contain no timer, even on a machine that is ten times slower.
     static let (reads, writes) = (50, 5)
     /// How many winning claims make one: a commit in the background seals the wins of 200 ms, and a few would not share it as many do.
-    static let wins = 50
+    static let winsInFigure = 50
 
     private var isWrite: Bool { leavesWork || self == .wins }
 
@@ -60,10 +60,10 @@ enum HotRoute: String, CaseIterable, Sendable {
         case .soldOut: return repeated(users[1].request(posting: "/coupons/\(service.soldOutCoupon)/claims"))
         case .alreadyClaimed: return repeated(users[0].request(posting: "/coupons/\(service.soldOutCoupon)/claims"))
         case .wins:
-            let coupon = try await service.admin.makeCoupon(quantity: Int64(Self.wins) + 1)
+            let coupon = try await service.admin.makeCoupon(quantity: Int64(Self.winsInFigure) + 1)
             // The first claim of a campaign reads it from the store, so another user makes it before.
             _ = try await service.other.claim(coupon).expect(201)
-            return service.users.prefix(Self.wins).map { $0.request(posting: "/coupons/\(coupon)/claims") }
+            return service.users.prefix(Self.winsInFigure).map { $0.request(posting: "/coupons/\(coupon)/claims") }
         case .top: return repeated(service.guest.request(getting: "/products/top"))
         case .product: return repeated(service.guest.request(getting: "/products/\(product)"))
         case .balance: return repeated(users[0].request(getting: "/users/\(users[0].id)/balance"))
