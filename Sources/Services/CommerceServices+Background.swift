@@ -57,7 +57,7 @@ extension CommerceServices: Service {
             duty(
                 woken("win chains", by: sealer.feed.wakeup, pause: .milliseconds(1), interval: .seconds(10)) { [sealer] in
                     // The wins of this time are sealed by one commit, which otherwise the first of them would have alone.
-                    try await Task.sleep(for: .milliseconds(200))
+                    try await Task.sleep(for: WinSealer.gathering)
                     return try await sealer.step()
                 }
             ) { [sealer] in sealer.startOver() },

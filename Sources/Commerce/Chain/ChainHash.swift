@@ -66,16 +66,26 @@ package struct ChainHash: Hashable, Sendable, CustomStringConvertible {
 }
 
 extension UnsafeMutableBufferPointer<UInt8> {
-    /// Writes two lower-case hexadecimal digits for each byte, and returns the offset behind them.
+    /// Writes two lower-case hexadecimal digits for each byte, and returns the offset behind them. The number of bytes is a multiple of 4.
     @discardableResult
     func putHexadecimal(_ bytes: UnsafeRawBufferPointer, at offset: Int) -> Int {
-        for index in 0..<bytes.count {
-            self[offset + 2 * index] = Self.digit(bytes[index] >> 4)
-            self[offset + 2 * index + 1] = Self.digit(bytes[index] & 15)
+        let text = UnsafeMutableRawBufferPointer(self)
+        for index in stride(from: 0, to: bytes.count, by: 4) {
+            let word = UInt32(bigEndian: bytes.loadUnaligned(fromByteOffset: index, as: UInt32.self))
+            text.storeBytes(of: Self.hexadecimalDigits(of: word).bigEndian, toByteOffset: offset + 2 * index, as: UInt64.self)
         }
         return offset + 2 * bytes.count
     }
 
+    /// The eight digits of a word, the first one in the highest byte. They are computed together, one in each byte.
     @inline(__always)
-    private static func digit(_ value: UInt8) -> UInt8 { value &+ (value < 10 ? UInt8(ascii: "0") : UInt8(ascii: "a") - 10) }
+    private static func hexadecimalDigits(of word: UInt32) -> UInt64 {
+        var values = UInt64(word)
+        values = (values << 16 | values) & 0x0000_FFFF_0000_FFFF
+        values = (values << 8 | values) & 0x00FF_00FF_00FF_00FF
+        values = (values << 4 | values) & 0x0F0F_0F0F_0F0F_0F0F
+        // 1 in each byte whose value is 10 or more: adding 6 carries into the fifth bit.
+        let letters = (values &+ 0x0606_0606_0606_0606) >> 4 & 0x0101_0101_0101_0101
+        return values &+ 0x3030_3030_3030_3030 &+ letters &* UInt64(UInt8(ascii: "a") - UInt8(ascii: "0") - 10)
+    }
 }

@@ -33,7 +33,7 @@ final class WinFeed: Sendable {
     private let state = Mutex(State())
 
     /// How many wins wait in memory at most; the sealer reads those beyond.
-    static let limit = 8_192
+    static let limit = 16_384
 
     /// - Parameter keepsWins: false where other services write wins too, so that the sealer reads them anyway.
     init(keepsWins: Bool) { self.keepsWins = keepsWins }

@@ -29,8 +29,10 @@ final class WinSealer: Sendable {
         var pending: [ChainedWin] = []
     }
 
-    /// How many wins one commit seals, and one query reads.
-    static let winsPerStep = 1_024
+    /// For how long wins are gathered for one commit. It costs about as much for one as for hundreds.
+    static let gathering = Duration.milliseconds(500)
+    /// How many wins one query reads, and one commit seals: with more, other writes would wait for milliseconds.
+    static let winsPerStep = 4_096
     /// The pause after such a step where more is to do: neighbours come first.
     private static let rest = Duration.milliseconds(10)
     /// The time after which a campaign with a gap is tried again.
@@ -99,20 +101,23 @@ final class WinSealer: Sendable {
     /// - Returns: false where the store has to be read: after another's step, and where nothing could be sealed.
     private func sealPending(_ known: inout Known, of coupon: CouponID) async throws -> Bool {
         known.pending.sort { $0.sequence < $1.sequence }
-        var growth = ChainGrowth(of: coupon, from: known.head, known.chain)
-        var count = 0
-        for win in known.pending {
-            if win.sequence > growth.head.sequence + 1 { break }
-            count += 1
-            // A win that was sealed by reading it.
-            if win.sequence <= growth.head.sequence { continue }
-            growth.add(win)
+        var rest = known.pending[...]
+        while true {
+            var growth = ChainGrowth(of: coupon, from: known.head, known.chain)
+            let before = rest.count
+            while let win = rest.first, win.sequence <= growth.head.sequence + 1, before - rest.count < Self.winsPerStep {
+                rest.removeFirst()
+                // A win at or below the head was sealed by reading it.
+                if win.sequence > growth.head.sequence { growth.add(win) }
+            }
+            guard rest.count < before else { break }
+            if growth.head != growth.from {
+                guard try await store.seal(growth, of: coupon) else { return false }
+                known.head = growth.head
+            }
         }
-        guard count > 0, known.pending.count - count <= WinFeed.limit else { return false }
-        known.pending.removeFirst(count)
-        guard growth.head != growth.from else { return true }
-        guard try await store.seal(growth, of: coupon) else { return false }
-        known.head = growth.head
+        guard rest.count < known.pending.count, rest.count <= WinFeed.limit else { return false }
+        known.pending = Array(rest)
         return true
     }
 

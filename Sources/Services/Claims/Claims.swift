@@ -330,18 +330,21 @@ extension Claims {
             case .failure(let error):
                 for win in wins { win.request.completion(.failed(error)) }
             case .success(let records):
-                feed(records, of: coupon)
+                feed(wins, records, of: coupon)
                 for (win, record) in zip(wins, records) { recorded(record, win, context) }
             }
         }
     }
 
-    /// Hands the new rows to the sealer.
-    private func feed(_ records: [WriteResult<ClaimRecord>], of coupon: CouponID) {
-        let new = records.lazy.compactMap { record in
-            if case .done(.issued(let issued)) = record { ChainedWin(issued) } else { nil }
+    /// Hands the wins whose rows are new to the sealer.
+    private func feed(_ wins: [Win], _ records: [WriteResult<ClaimRecord>], of coupon: CouponID) {
+        let new = records.indices.lazy.compactMap { index -> ChainedWin? in
+            // The row's coupon is not looked at, because taking it out of the record would copy it.
+            guard case .done(.issued) = records[index] else { return nil }
+            let (user, place) = (wins[index].request.user, wins[index].place)
+            return ChainedWin(sequence: place.sequence, userID: user, issuedAt: place.at)
         }
-        wins.add(new, of: coupon)
+        self.wins.add(new, of: coupon)
     }
 
     private func recorded(_ record: WriteResult<ClaimRecord>, _ win: Win, _ context: LoopContext) {

@@ -37,7 +37,7 @@ enum HotRoute: String, CaseIterable, Sendable {
 
     /// How many requests make one figure: so few that most figures contain no timer, even on a machine that is ten times slower.
     static let (reads, writes) = (50, 5)
-    /// How many winning claims make one: a commit in the background seals the wins of 200 ms, and a few would not share it as many do.
+    /// How many winning claims make one: a commit in the background seals the wins of half a second, and a few would not share it as many do.
     static let winsInFigure = 50
 
     private var isWrite: Bool { leavesWork || self == .wins }
