@@ -58,10 +58,7 @@ package struct ChainHash: Hashable, Sendable, CustomStringConvertible {
 
     /// 64 lower-case hexadecimal digits, as the program `sha256sum` prints a hash.
     package var description: String {
-        String(unsafeUninitializedCapacity: Self.digitCount) { digits in
-            withBytes { digits.putHexadecimal($0, at: 0) }
-            return Self.digitCount
-        }
+        String(unsafeUninitializedCapacity: Self.digitCount) { digits in withBytes { digits.putHexadecimal($0, at: 0) } }
     }
 }
 

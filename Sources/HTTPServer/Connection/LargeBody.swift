@@ -1,4 +1,4 @@
-package import NIOCore
+import NIOCore
 
 /// Whether a request may have a body beyond ``HTTPLimits/maximumBodyBytes``.
 package enum LargeBodyDecision: Sendable {

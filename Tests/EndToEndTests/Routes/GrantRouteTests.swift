@@ -33,7 +33,7 @@ extension EndToEnd.GrantRouteTests {
         try await LiveService.run { live in
             let users = try await live.newUsers(6)
             let coupon = try await live.admin.makeCoupon(quantity: 4)
-            try await users[5].claim(coupon).expect(201)
+            _ = try await users[5].claim(coupon).expect(201)
             let list = "userId,name\r\n\(users[1].id),a\r\n\r\n\(users[0].id)\r\n\(users[1].id)\r\n\(users[5].id)\r\n999999"
             let accepted = try await Self.post(live.admin, coupon, list).expect(202)
             let path = try #require(accepted[header: "location"])
@@ -64,12 +64,12 @@ extension EndToEnd.GrantRouteTests {
             let refused = try await Self.post(live.admin, coupon, "userId\n\(user.id)\n\nx7\n").expect(400)
             #expect(try refused.json()["errors"]?.elements?.first?["field"] == .string("line 4"))
             for (list, type) in [("{\"userIds\":[1,\"2\"]}", "application/json"), ("", "text/csv"), ("{}", "application/json")] {
-                try await Self.post(live.admin, coupon, list, type: type).expect(400)
+                _ = try await Self.post(live.admin, coupon, list, type: type).expect(400)
             }
             for type in ["text/plain", "application/x-www-form-urlencoded", "text/csv; charset=euc-kr", ""] {
-                try await Self.post(live.admin, coupon, "\(user.id)", type: type).expect(415)
+                _ = try await Self.post(live.admin, coupon, "\(user.id)", type: type).expect(415)
             }
-            try await Self.post(live.admin, coupon, "\(user.id)", type: "text/csv; charset=utf-8").expect(202)
+            _ = try await Self.post(live.admin, coupon, "\(user.id)", type: "text/csv; charset=utf-8").expect(202)
             #expect(try await live.admin.get("/coupons/\(coupon)/grants").expect(200).items().count == 1)
         }
     }
@@ -79,11 +79,11 @@ extension EndToEnd.GrantRouteTests {
         try await LiveService.run { live in
             let user = try await live.newUser()
             let coupon = try await live.admin.makeCoupon()
-            try await Self.post(user, coupon, "1").expect(403)
-            try await Self.post(live.guest, coupon, "1").expect(401)
+            _ = try await Self.post(user, coupon, "1").expect(403)
+            _ = try await Self.post(live.guest, coupon, "1").expect(401)
             for path in ["/coupons/\(coupon)/grants", "/coupons/\(coupon)/grants/1"] {
-                try await user.get(path).expect(403)
-                try await live.guest.get(path).expect(401)
+                _ = try await user.get(path).expect(403)
+                _ = try await live.guest.get(path).expect(401)
             }
             #expect(try await Self.post(live.admin, 99, "1").expect(404).code == "COUPON_NOT_FOUND")
             #expect(try await live.admin.get("/coupons/99/grants").expect(404).code == "COUPON_NOT_FOUND")
@@ -114,13 +114,13 @@ extension EndToEnd.GrantRouteTests {
             let user = try await live.newUser()
             let coupon = try await live.admin.makeCoupon()
             let list = String(repeating: "1234567\n", count: 10_000)
-            try await Self.post(user, coupon, list).expect(413)
-            try await Self.post(live.guest, coupon, list).expect(413)
-            try await Self.post(Caller(pool: live.admin.pool, token: "a.b.c"), coupon, list).expect(413)
-            try await live.admin.call("POST", "/coupons", body: list).expect(413)
-            try await live.admin.call("PATCH", "/coupons/\(coupon)", body: list).expect(413)
-            try await Self.post(live.admin, coupon, list).expect(202)
-            try await Self.post(live.admin, coupon, String(repeating: "1\n", count: 1_000_001)).expect(413)
+            _ = try await Self.post(user, coupon, list).expect(413)
+            _ = try await Self.post(live.guest, coupon, list).expect(413)
+            _ = try await Self.post(Caller(pool: live.admin.pool, token: "a.b.c"), coupon, list).expect(413)
+            _ = try await live.admin.call("POST", "/coupons", body: list).expect(413)
+            _ = try await live.admin.call("PATCH", "/coupons/\(coupon)", body: list).expect(413)
+            _ = try await Self.post(live.admin, coupon, list).expect(202)
+            _ = try await Self.post(live.admin, coupon, String(repeating: "1\n", count: 1_000_001)).expect(413)
             let head =
                 "POST /api/v1/coupons/\(coupon)/grants HTTP/1.1\r\nHost: t\r\nAuthorization: Bearer \(live.admin.token ?? "")\r\nContent-Type: text/csv\r\n"
             let port = live.port
