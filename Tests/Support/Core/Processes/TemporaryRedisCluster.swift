@@ -107,15 +107,23 @@ package final class TemporaryRedisCluster: Sendable {
             guard node.index < count else { continue }
             try node.run(["CLUSTER", "ADDSLOTS"] + (shares[node.index]..<shares[node.index + 1]).map { "\($0)" })
         }
-        // Each meets each: gossip alone would take a second.
-        for (index, node) in nodes.enumerated() {
-            for other in nodes[..<index] { try node.meet(other) }
-        }
+        // Each meets each: gossip alone would take a second. A node gives up a handshake after the node time-out, which a busy machine can
+        // exceed, and does not try again by itself.
+        let clock = ContinuousClock()
+        var nextMeeting = clock.now
         try await eventually("all nodes know each other") {
-            try nodes.allSatisfy { node in
-                let view = try node.view()
-                return view.count == nodes.count && view.allSatisfy { !$0.flags.contains("handshake") }
+            let views = try nodes.map { try $0.view() }
+            let isComplete = views.allSatisfy { $0.count == nodes.count && $0.allSatisfy { !$0.flags.contains("handshake") } }
+            guard !isComplete else { return true }
+            guard clock.now >= nextMeeting else { return false }
+            let known = views.map { Set($0.map(\.id)) }
+            for node in nodes {
+                for other in nodes[..<node.index] where !known[node.index].contains(other.id) || !known[other.index].contains(node.id) {
+                    try node.meet(other)
+                }
             }
+            nextMeeting = clock.now + .seconds(3)
+            return false
         }
         for node in nodes[count...] { try node.run("CLUSTER", "REPLICATE", nodes[node.index % count].id) }
         try await untilAgreed()
