@@ -55,7 +55,7 @@ extension CommerceServices: Service {
                 }
             ) { [outbox] in outbox.forget() },
             duty(
-                woken("win chains", by: sealer.feed.wakeup, pause: .milliseconds(1), interval: .seconds(10)) { [sealer] in
+                woken("win chains", by: sealer.feed.wakeup, pause: .milliseconds(1), interval: sealer.interval) { [sealer] in
                     // The wins of this time are sealed by one commit, which otherwise the first of them would have alone.
                     try await Task.sleep(for: WinSealer.gathering)
                     return try await sealer.step()

@@ -43,6 +43,9 @@ final class WinSealer: Sendable {
         (self.store, self.redis, self.feed) = (store, redis, feed)
     }
 
+    /// The time after which wins are looked for, of which the feed has told nothing: those that other services wrote.
+    var interval: Duration { store.isOnServer ? .seconds(1) : .seconds(10) }
+
     /// Drops what is known, because another service may have gone on with it.
     func startOver() { state.withLock { $0 = State() } }
 

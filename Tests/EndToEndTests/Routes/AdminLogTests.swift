@@ -190,7 +190,7 @@ struct AdminLogAfterKill {
             let entries = try await admin.get("/admin/log?limit=100").expect(200).items().reversed()
             let count = Int64(entries.count)
             #expect(count == (point == .beforeCommit ? told : told + 1) && told > 0, "\(told) were told, \(count) are logged")
-            #expect(entries.map { $0["object"]?.string } == (1...count).map { "user:\($0)" })
+            #expect(entries.map { $0["object"]?.string } == (0..<count).map { "user:\($0 + 1)" })
             _ = try await admin.get("/users/\(count)").expect(200)
             _ = try await admin.get("/users/\(count + 1)").expect(404)
         }

@@ -1,4 +1,5 @@
 import Foundation
+import JSON
 import Synchronization
 import TestSupport
 import Testing
@@ -34,6 +35,31 @@ extension EndToEnd.DutiesTests {
             var holders = 0
             for service in shop.services[1...] where try await service.hasDuties() { holders += 1 }
             #expect(holders == 1)
+        }
+    }
+
+    @Test("wins at any service are sealed by the holder, and by the one that follows it, in one chain")
+    func sealing() async throws {
+        try await ServicesOnServers.run(2) { shop in
+            let users = [try await shop.newUser(at: 0), try await shop.newUser(at: 1), try await shop.newUser(at: 1)]
+            let coupon = try await shop.admin.makeCoupon(quantity: 10)
+            func wins(_ sequence: Int64) async throws {
+                _ = try await users[Int(sequence) - 1].claim(coupon).expect(201)
+                try await eventually("win \(sequence) is sealed") {
+                    try await shop.services[1].guest.get("/coupons/\(coupon)").expect(200).int("chain", "sequence") == sequence
+                }
+            }
+            #expect(try await shop.services[0].hasDuties())
+            try await wins(1)
+            try await wins(2)
+            let term = try await shop.term
+            try await shop.services[0].process.end(SIGKILL)
+            _ = try await shop.taken(after: term)
+            try await wins(3)
+            func receipt(_ user: Caller) async throws -> JSONValue {
+                try #require(try await user.get("/users/\(user.id)/coupons").expect(200).items().first?["receipt"])
+            }
+            #expect(try await receipt(users[2])["previousHash"] == (try await receipt(users[1])["hash"]))
         }
     }
 
