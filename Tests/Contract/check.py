@@ -78,10 +78,11 @@ class Service:
 
 def schemathesis(name, service, document, options, arguments, configuration, environment):
     """One run of schemathesis; whether it found nothing."""
-    command = [TOOLS / "schemathesis", "--no-color"]
-    if configuration:
-        command += ["--config-file", configuration]
-    command += [
+    # A run has one file of settings: those of all runs, which must come before any table, and its own.
+    settings = options.folder / "schemathesis.toml"
+    settings.write_text("".join((HERE / part).read_text() for part in ["all.toml", *configuration]))
+    command = [
+        TOOLS / "schemathesis", "--no-color", "--config-file", settings,
         "run", document, "--url", service.url, "--checks", "all", "--mode", "all",
         "--phases", "examples,coverage,fuzzing,stateful", "--seed", str(options.seed), "--max-examples", str(options.examples),
         # Every finding of a run is reported, and none is kept for the next run.
@@ -121,10 +122,10 @@ def check_with_schemathesis(service, document, options):
         for name, token in [("user 1", first), ("user 2", second)]
     ]}))
     runs = [
-        ("as an admin", ["--header", f"Authorization: Bearer {admin}"], None, {}),
-        ("as users", [], HERE / "users.toml", {"FIRSTCOME_IDENTITIES": str(identities)}),
-        ("without a token", [], None, {}),
-        ("as whoever may", [], HERE / "links.toml", {"FIRSTCOME_ADMIN": admin, "FIRSTCOME_USER": first}),
+        ("as an admin", ["--header", f"Authorization: Bearer {admin}"], [], {}),
+        ("as users", [], ["users.toml"], {"FIRSTCOME_IDENTITIES": str(identities)}),
+        ("without a token", [], [], {}),
+        ("as whoever may", [], ["links.toml"], {"FIRSTCOME_ADMIN": admin, "FIRSTCOME_USER": first}),
     ]
     selected = [run for run in runs if options.only in run[0]]
     return [schemathesis(name, service, document, options, *rest) for name, *rest in selected]
@@ -136,7 +137,7 @@ def check_with_client(service, document, options):
     client = options.folder / "client"
     generated = subprocess.run(
         [TOOLS / "openapi-python-client", "generate", "--path", document, "--meta", "none", "--output-path", client,
-         "--fail-on-warning"],
+         "--config", HERE / "client.yml", "--fail-on-warning"],
         env={**os.environ, "PATH": f"{TOOLS}:{os.environ['PATH']}"}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     if generated.returncode != 0:
         print(generated.stdout)

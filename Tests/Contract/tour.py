@@ -1,21 +1,29 @@
 """The tour of `firstcome demo`, and more, by a client that was generated from the document; every answer is compared with its type."""
 
 import datetime
+import hashlib
 import os
+import time
 
 from client import AuthenticatedClient, Client
+from client.api.admin_log import list_admin_log
 from client.api.balance import charge_balance, get_balance, list_balance_history
-from client.api.coupons import claim_coupon, create_coupon, get_coupon, list_coupons, list_issued_coupons, update_coupon
+from client.api.coupons import (
+    claim_coupon, create_coupon, get_coupon, get_grant, grant_coupons, list_chain, list_coupons, list_grants, list_issued_coupons,
+    list_winners, update_coupon,
+)
 from client.api.events import list_events, retry_event, retry_events
-from client.api.operations import get_api_document, get_documentation_page, get_health, get_metrics, get_readiness
+from client.api.operations import (
+    get_api_document, get_console, get_console_icon, get_documentation_page, get_health, get_metrics, get_readiness,
+)
 from client.api.orders import cancel_order, checkout, get_order, list_orders, place_order
 from client.api.payments import get_payment, pay_order, refund_payment
 from client.api.products import create_product, get_product, get_top_products, list_products, update_product
 from client.api.users import create_user, get_user
 from client.models import (
     Balance, BalanceEntryKind, Charge, Checkout, Coupon, CouponChange, CouponStatus, EventRetries, EventState, FixedDiscount,
-    IssuedCoupon, IssuedCouponStatus, ListIssuedCouponsStatus, ListProductsSort, NewCharge, NewCoupon, NewOrder, NewPayment, NewProduct,
-    NewRefund, NewUser, Order, OrderStatus, Payment, PercentDiscount, Problem, ProblemCode, Product, ProductChange, Refund,
+    Grant, GrantState, IssuedCoupon, IssuedCouponStatus, ListIssuedCouponsStatus, ListProductsSort, NewCharge, NewCoupon, NewGrant,
+    NewOrder, NewPayment, NewProduct, NewRefund, NewUser, Order, OrderStatus, Payment, PercentDiscount, Problem, ProblemCode, Product, ProductChange, Refund,
     RequestedItem, StatusStatus, TopProducts, User,
 )
 
@@ -140,6 +148,48 @@ def as_a_customer(product):
     refused(ProblemCode.UNAUTHENTICATED, get_user.sync(1, client=anybody))
 
 
+def eventually(read, is_enough):
+    """What `read` gives once it is enough; it may take the service a moment."""
+    deadline = time.monotonic() + 120
+    while not is_enough(value := read()):
+        assert time.monotonic() < deadline, f"still {value!r}"
+        time.sleep(0.05)
+    return value
+
+
+def sha256(text):
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def as_those_who_give_and_prove():
+    """A list of users gets coupons, the log says who gave them, and a winner checks the own place."""
+    nobody = 9_007_199_254_740_991
+    campaign = expect(Coupon, create_coupon.sync(client=admin, body=NewCoupon(
+        name="단골 감사", discount=FixedDiscount(type_="FIXED", amount=1_000), quantity=2))).coupon_id
+    first = expect(User, create_user.sync(client=admin, body=NewUser(name="이바다"))).user_id
+    begun = expect(Grant, grant_coupons.sync(campaign, client=admin, body=NewGrant(user_ids=[first, 1, nobody])))
+    same((begun.state, begun.total), (GrantState.RUNNING, 3))
+    done = eventually(
+        lambda: expect(Grant, get_grant.sync(campaign, begun.grant_id, client=admin)), lambda grant: grant.state is GrantState.DONE)
+    same((done.processed, done.granted, done.unknown_users), (3, 2, 1))
+    same(list_grants.sync(campaign, client=admin).items, [done])
+    refused(ProblemCode.FORBIDDEN, grant_coupons.sync(campaign, client=user, body=NewGrant(user_ids=[1])))
+    refused(ProblemCode.GRANT_NOT_FOUND, get_grant.sync(campaign, nobody, client=admin))
+
+    logged = list_admin_log.sync(client=admin, object_=f"coupon:{campaign}").items
+    assert len(logged) == 2 and logged[0].log_id > logged[1].log_id and logged[0].details.additional_properties, logged
+
+    chain = eventually(lambda: get_coupon.sync(campaign, client=anybody).chain, lambda chain: chain.sequence == 2)
+    own = next(coupon for coupon in list_issued_coupons.sync(1, client=user).items if coupon.coupon_id == campaign)
+    receipt, issued_at = own.receipt, own.issued_at.strftime("%Y-%m-%dT%H:%M:%S.") + f"{own.issued_at.microsecond // 1000:03}Z"
+    same(receipt.user_hash, sha256(f"1:{receipt.nonce}"))
+    same((own.sequence, receipt.hash_), (2, sha256(f"{receipt.previous_hash}:2:{receipt.user_hash}:{issued_at}")))
+    same(receipt.hash_, chain.hash_)
+    hashes, winners = list_chain.sync(campaign, client=anybody).decode(), list_winners.sync(campaign, client=admin).decode()
+    assert receipt.hash_ in hashes and receipt.nonce not in hashes and receipt.nonce in winners, (hashes, winners)
+    refused(ProblemCode.FORBIDDEN, list_winners.sync(campaign, client=user))
+
+
 def as_those_who_run_it():
     """Health, metrics, events and the documents."""
     same(get_health.sync(client=anybody).status, StatusStatus.OK)
@@ -152,9 +202,11 @@ def as_those_who_run_it():
     same(get_api_document.sync(client=anybody).openapi, "3.1.0")
     page = get_documentation_page.sync_detailed(client=anybody)
     assert page.headers["content-type"].startswith("text/html") and "<h1>Firstcome" in page.parsed, page.headers
+    assert "<html" in get_console.sync(client=anybody) and "<svg" in get_console_icon.sync(client=anybody)
 
 
 payment = as_printed_by_demo()
 product = as_an_operator(payment)
 as_a_customer(product)
+as_those_who_give_and_prove()
 as_those_who_run_it()
