@@ -14,7 +14,8 @@ from client.api.coupons import (
 )
 from client.api.events import list_events, retry_event, retry_events
 from client.api.operations import (
-    get_api_document, get_console, get_console_icon, get_documentation_page, get_health, get_metrics, get_readiness,
+    get_api_document, get_console, get_console_icon, get_console_script, get_console_style, get_documentation_page, get_health,
+    get_metrics, get_readiness,
 )
 from client.api.orders import cancel_order, checkout, get_order, list_orders, place_order
 from client.api.payments import get_payment, pay_order, refund_payment
@@ -203,6 +204,8 @@ def as_those_who_run_it():
     page = get_documentation_page.sync_detailed(client=anybody)
     assert page.headers["content-type"].startswith("text/html") and "<h1>Firstcome" in page.parsed, page.headers
     assert "<html" in get_console.sync(client=anybody) and "<svg" in get_console_icon.sync(client=anybody)
+    assert "/api/v1/admin/live" in get_console_script.sync(client=anybody)
+    assert "prefers-color-scheme" in get_console_style.sync(client=anybody)
 
 
 payment = as_printed_by_demo()
