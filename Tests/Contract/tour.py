@@ -24,8 +24,8 @@ from client.api.users import create_user, get_user
 from client.models import (
     Balance, BalanceEntryKind, Charge, Checkout, Coupon, CouponChange, CouponStatus, EventRetries, EventState, FixedDiscount,
     Grant, GrantState, IssuedCoupon, IssuedCouponStatus, ListIssuedCouponsStatus, ListProductsSort, NewCharge, NewCoupon, NewGrant,
-    NewOrder, NewPayment, NewProduct, NewRefund, NewUser, Order, OrderStatus, Payment, PercentDiscount, Problem, ProblemCode, Product, ProductChange, Refund,
-    RequestedItem, StatusStatus, TopProducts, User,
+    NewOrder, NewPayment, NewProduct, NewRefund, NewUser, Order, OrderStatus, Payment, PercentDiscount, Problem, ProblemCode, Product,
+    ProductChange, Refund, RequestedItem, StatusStatus, TopProducts, User,
 )
 
 url = os.environ["FIRSTCOME_URL"]
@@ -204,7 +204,7 @@ def as_those_who_run_it():
     page = get_documentation_page.sync_detailed(client=anybody)
     assert page.headers["content-type"].startswith("text/html") and "<h1>Firstcome" in page.parsed, page.headers
     assert "<html" in get_console.sync(client=anybody) and "<svg" in get_console_icon.sync(client=anybody)
-    assert "/api/v1/admin/live" in get_console_script.sync(client=anybody)
+    assert "/admin/live" in get_console_script.sync(client=anybody)
     assert "prefers-color-scheme" in get_console_style.sync(client=anybody)
 
 
